@@ -1,0 +1,265 @@
+"""The values that travel between the parts, and the protocols that plug-ins implement.
+
+Values are frozen; behaviour lives in functions elsewhere. All times are float seconds from the start of
+the recording. Names are Whisper's (`segments`, `avg_logprob`) and yt-dlp's (`channel`, `upload_date`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Literal, Protocol
+
+from homescribe.errors import HomescribeError
+
+SECOND = 1.0
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+
+# --- What is listed and downloaded ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """A titled stretch of a recording, as its publisher marked it."""
+
+    start: float
+    end: float
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One recording somewhere: what a listing tells of it, completed by its own page when fetched.
+
+    `key` names it for good ("youtube:jNQXAC9IVRw"), in the library, on the command line, in file names.
+    """
+
+    source: str  # namespace of `id`: "youtube", "podcast", "file", or yt-dlp's extractor key in lower case
+    id: str  # unique within `source`
+    url: str  # page a person can open (webpage_url), or the absolute path of a local file
+    title: str
+    channel: str | None = None  # channel, podcast or folder name
+    channel_id: str | None = None
+    duration: float | None = None  # seconds, as the listing says; None when it does not
+    upload_date: str | None = None  # ISO 8601 date, "2026-03-01"
+    language: str | None = None  # BCP 47, as the publisher says
+    description: str | None = None
+    chapters: tuple[Chapter, ...] = ()
+    media_url: str | None = None  # direct address of the audio, where a feed gives one
+
+    @property
+    def key(self) -> str:
+        return f"{self.source}:{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """The audio of an item, on this machine's disk.
+
+    `item` is completed with what only its page told. `duration` is the length in seconds that the decoded
+    audio must have (publisher's metadata), None when nobody said. `temporary` files are removed once the
+    transcript is stored; a user's own file never is.
+    """
+
+    item: Item
+    path: Path
+    duration: float | None = None
+    temporary: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a source offers at one URL. `items` is lazy: stopping early saves the requests behind it.
+
+    `newest_first` promises that new items appear at the top, so that an update may stop at known ones.
+    """
+
+    url: str  # canonical: the same for every spelling of the same channel, feed or folder
+    title: str
+    items: Iterator[Item]
+    newest_first: bool = False
+
+
+# --- What is heard -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    start: float
+    end: float
+    word: str  # with its leading space, as Whisper gives it
+    probability: float  # 0..1
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A line of speech, with the figures by which Whisper judges its own work."""
+
+    start: float
+    end: float
+    text: str
+    avg_logprob: float | None = None  # mean log probability of the tokens; below -1 is doubtful
+    no_speech_prob: float | None = None  # 0..1
+    compression_ratio: float | None = None  # of the text under zlib; above 2.4 it repeats itself
+    temperature: float | None = None  # at which it was decoded; above 0 it was retried
+    words: tuple[Word, ...] = ()
+    flags: tuple[
+        str, ...
+    ] = ()  # why a reader should doubt it: "low_probability", "retried", "repetition"
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """Every word of one item. `segments` are in order of time and end within `duration`."""
+
+    engine: str
+    model: str
+    language: str  # Whisper's code, "en"
+    duration: float  # seconds of audio decoded
+    segments: tuple[Segment, ...]
+
+    @property
+    def text(self) -> str:
+        return "".join(segment.text for segment in self.segments).strip()
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptionOptions:
+    """Whisper's options under Whisper's names. `None` leaves the choice to the engine."""
+
+    language: str | None = None  # Whisper's code; None detects it
+    task: Literal["transcribe", "translate"] = "transcribe"
+    beam_size: int | None = None  # 1 is greedy
+    temperature: tuple[float, ...] = (
+        0.0,
+        0.2,
+        0.4,
+        0.6,
+        0.8,
+        1.0,
+    )  # tried in turn until one passes
+    word_timestamps: bool = False
+    vad_filter: bool = True  # skip what holds no speech
+    initial_prompt: str | None = None  # names and spellings to expect
+    condition_on_previous_text: bool = False  # on, a loop in one window spreads to the next
+
+
+# --- What happens to it --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Work handed to a backend. With an `id` it outlives this process and must be stored at once."""
+
+    item: Item
+    backend: str
+    submitted_at: float  # Unix time
+    id: str | None = None
+    metadata: str = ""  # the backend's own words about it (JSON), kept beside the call
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one item ended: with a `transcript`, or with the `error` that stopped it."""
+
+    item: Item
+    transcript: Transcript | None = None
+    error: HomescribeError | None = None
+    seconds: float = 0.0  # wall time from submission to result
+
+
+# --- What plug-ins implement ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """What every source is constructed with. `cache` is a directory it may keep what it likes in."""
+
+    cache: Path
+    cookies: Path | None = None  # Netscape cookie file
+    cookies_from_browser: str | None = None  # yt-dlp's words: "firefox", "chrome:Profile 1"
+
+
+class Source(Protocol):
+    """Where recordings come from. Built as `Source(SourceOptions)`, once per run; `fetch` is called from
+    one thread per site, `list` from the main thread.
+
+    Raises UserError for a URL that is no good, SourceBlocked when the site turns us away, ItemError for
+    one item, Cancelled when `stop` is set: within a second of it.
+    """
+
+    name: str
+    pause: tuple[float, float]  # seconds between two downloads from one site: at least, at most
+
+    def matches(self, url: str) -> bool:
+        """Whether `url` is for this source. Sources are asked in the order of the plug-in table."""
+
+    def site(self, item: Item) -> str:
+        """What politeness is owed to ("youtube", a host name); "" for this machine's own disk."""
+
+    def list(self, url: str, stop: Event) -> Listing:
+        """What is at `url`, without touching the recordings themselves."""
+
+    def fetch(self, item: Item, directory: Path, stop: Event) -> Audio:
+        """Download the audio of `item` below `directory` (resuming what is there) or find it on disk."""
+
+    def close(self) -> None:
+        """End child processes and connections."""
+
+
+class Engine(Protocol):
+    """A loaded model. Built as `Engine(model)`: a published name, "demo" or a path; raises UserError for
+    an unknown model, SetupError when it cannot be loaded or fetched. `transcribe` may be called from
+    several threads at once.
+    """
+
+    name: str
+    model: str
+
+    def transcribe(
+        self,
+        audio: Audio,
+        options: TranscriptionOptions,
+        stop: Event,
+        progress: Callable[[float], None],
+    ) -> Transcript:
+        """Every word of `audio`. `progress` is told the seconds of audio that are done.
+
+        Raises PermanentError (undecodable, no audio), RetryableError (shorter than `audio.duration`),
+        UserError (out of memory), Cancelled (soon after `stop` is set).
+        """
+
+    def close(self) -> None:
+        """Free the model."""
+
+
+class Session(Protocol):
+    """A backend at work with one engine and model."""
+
+    slots: int  # how many calls are worth having in flight
+
+    def submit(self, audio: Audio, options: TranscriptionOptions, stop: Event) -> Call:
+        """Hand over the audio. One submit at a time; returns when the backend has all it needs."""
+
+    def result(self, call: Call, stop: Event, progress: Callable[[float], None]) -> Transcript:
+        """Wait for a call of this or, given its id, an earlier process. Raises as Engine.transcribe."""
+
+
+class Backend(Protocol):
+    """Where engines run."""
+
+    name: str
+
+    def start(self, engine: str, model: str) -> AbstractContextManager[Session]:
+        """Load or deploy; SetupError when it cannot work here."""
+
+
+class Exporter(Protocol):
+    """A file format; its plug-in name is the file's extension."""
+
+    def __call__(self, item: Item, transcript: Transcript) -> str:
+        """The whole file as text."""
