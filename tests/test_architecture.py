@@ -30,7 +30,17 @@ ALLOWED = {
     "pipeline": {"core", "errors", "library", "plugins", "exporters"},
     "config": {"core", "errors"},
 }
-HEAVY = "torch whisper modal yt_dlp faster_whisper av starlette rich feedparser".split()
+HEAVY = [
+    "torch",
+    "whisper",
+    "modal",
+    "yt_dlp",
+    "faster_whisper",
+    "av",
+    "starlette",
+    "rich",
+    "feedparser",
+]
 
 
 def modules():

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import Literal, Protocol
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from homescribe.errors import HomescribeError
 
@@ -54,6 +55,25 @@ class Item:
     @property
     def key(self) -> str:
         return f"{self.source}:{self.id}"
+
+
+def link(item: Item, seconds: float) -> str:
+    """Address of `item` that opens at `seconds`, as its site spells it; a media fragment elsewhere.
+
+    Media fragments: https://www.w3.org/TR/media-frags/#naming-time
+    """
+    start = int(max(0.0, seconds))
+    if item.source == "file":
+        return f"{Path(item.url).absolute().as_uri()}#t={start}"
+    url = urlsplit(item.url)
+    host = (url.hostname or "").removeprefix("www.").removeprefix("m.").removeprefix("music.")
+    if host in ("youtube.com", "youtu.be", "youtube-nocookie.com"):
+        query = [
+            (name, value) for name, value in parse_qsl(url.query) if name not in ("t", "start")
+        ]
+        return urlunsplit(url._replace(query=urlencode([*query, ("t", f"{start}s")]), fragment=""))
+    suffix = f"t={start}s" if host in ("vimeo.com", "player.vimeo.com") else f"t={start}"
+    return urlunsplit(url._replace(fragment=suffix))
 
 
 @dataclass(frozen=True, slots=True)
