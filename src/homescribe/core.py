@@ -239,6 +239,7 @@ class Engine(Protocol):
 
     name: str
     model: str
+    slots: int  # how many calls of `transcribe` at once make it faster
 
     def transcribe(
         self,
@@ -273,6 +274,8 @@ class Backend(Protocol):
     """Where engines run."""
 
     name: str
+    default_engine: str
+    default_model: str
 
     def start(self, engine: str, model: str) -> AbstractContextManager[Session]:
         """Load or deploy; SetupError when it cannot work here."""
