@@ -96,6 +96,8 @@ class Listing:
     """What a source offers at one URL. `items` is lazy: stopping early saves the requests behind it.
 
     `newest_first` promises that new items appear at the top, so that an update may stop at known ones.
+    Several listings with the same `url` are parts of one whole (the tabs of a channel), each to be stopped
+    on its own.
     """
 
     url: str  # canonical: the same for every spelling of the same channel, feed or folder
@@ -221,8 +223,12 @@ class Source(Protocol):
     def site(self, item: Item) -> str:
         """What politeness is owed to ("youtube", a host name); "" for this machine's own disk."""
 
-    def list(self, url: str, stop: Event) -> Listing:
-        """What is at `url`, without touching the recordings themselves."""
+    def list(self, url: str, stop: Event) -> Iterator[Listing]:
+        """What is at `url`, without touching the recordings themselves; UserError when there is nothing.
+
+        Taking the next listing ends the items of the one before. Errors come where the request behind
+        them is made: here or from `items`. They are UserErrors: nobody has an item to record them with.
+        """
 
     def fetch(self, item: Item, directory: Path, stop: Event) -> Audio:
         """Download the audio of `item` below `directory` (resuming what is there) or find it on disk."""
