@@ -1,0 +1,327 @@
+"""One run: everything that is pending goes through download and backend and ends as an Outcome.
+
+    site threads --Fetched--> this thread --audio--> slot threads --Heard/Failed--> this thread --> library
+                                  ^------Submitted (a call that outlives us: stored before all else)---'
+
+This thread alone touches the library, one transaction for each item. A crash anywhere leaves an item as it
+was: pending, or in flight with a call that the next run collects before it submits anything.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from queue import Empty, Queue, SimpleQueue
+from threading import Event as Flag
+from threading import Thread
+
+from homescribe.core import Audio, Backend, Call, Item, Outcome, Session, TranscriptionOptions
+from homescribe.errors import (
+    Cancelled,
+    ItemError,
+    PermanentError,
+    SourceBlocked,
+    UserError,
+)
+from homescribe.library import Library
+from homescribe.pipeline.downloads import TICK, Downloads
+from homescribe.pipeline.events import (
+    Blocked,
+    Crashed,
+    Event,
+    Failed,
+    Fetched,
+    Halted,
+    Heard,
+    Left,
+    Submitted,
+)
+from homescribe.pipeline.listing import Sources
+
+# Audios on disk ahead of the engine, for each slot, and at least.
+AHEAD_PER_SLOT = 2
+AHEAD = 4
+# After a stop, how long threads may finish what they do before they are left behind, in seconds.
+GRACE = 1.5
+
+
+@dataclass
+class Progress:
+    """What a display shows. The run's threads write it, anyone may read it at any time."""
+
+    items: int = 0  # in this run
+    done: int = 0
+    failed: int = 0
+    audio_seconds: float = 0.0  # of all items in this run, as far as their durations are known
+    audio_seconds_done: float = 0.0
+    began: float | None = None  # Unix time at which the first audio reached the engine
+    loading: str = ""  # the model being loaded
+    downloading: dict[str, Item] = field(default_factory=dict)
+    transcribing: dict[str, tuple[Item, float]] = field(
+        default_factory=dict
+    )  # seconds done of each
+    waiting: dict[str, tuple[float, str]] = field(
+        default_factory=dict
+    )  # site: until (Unix time), why
+
+    def heard_seconds(self) -> float:
+        """Seconds of audio done, those inside unfinished items too."""
+        return self.audio_seconds_done + sum(s for _, s in list(self.transcribing.values()))
+
+
+class Run:
+    """Transcribes what is pending; iterate over it for the Outcomes, as they happen.
+
+    Args:
+        keys: only these items; None for all.
+        limit: at most so many items.
+        sleep_interval: seconds between downloads from one site; None for the source's own pause.
+        stop: set it to end the run soon, from any thread or a signal handler; nothing is lost.
+
+    Raises:
+        UserError: the user must act. What was finished is stored. A site that blocks us (SourceBlocked)
+            is raised after everything else is done.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        sources: Sources,
+        backend: Backend,
+        *,
+        engine: str | None = None,
+        model: str | None = None,
+        options: TranscriptionOptions | None = None,
+        keys: Collection[str] | None = None,
+        limit: int | None = None,
+        sleep_interval: float | None = None,
+        stop: Flag | None = None,
+    ) -> None:
+        self.progress = Progress()
+        self.stop = stop or Flag()
+        self._library = library
+        self._sources = sources
+        self._backend = backend
+        self._engine = engine or backend.default_engine
+        self._model = model or backend.default_model
+        self._options = options or TranscriptionOptions()
+        self._keys = keys
+        self._limit = limit
+        self._sleep_interval = sleep_interval
+        self._inbox: SimpleQueue[Event] = SimpleQueue()
+        self._ready: Queue[Audio | Call] = Queue()
+        self._workers: list[Thread] = []
+        self._open: set[str] = set()  # keys of this pass that have not ended yet
+        self._fetched: set[str] = set()  # keys whose audio holds a place in the window
+        self._retryable: set[str] = (
+            set()
+        )  # keys that failed in this run and may be due again before it ends
+        self._halted: UserError | None = None
+        self._blocked: dict[str, SourceBlocked] = {}
+
+    def __iter__(self) -> Iterator[Outcome]:
+        with self._library.run_lock():
+            calls = self._calls()
+            todo = self._due()
+            if not calls and not todo:
+                return
+            self._count(todo, calls)
+            self.progress.loading = self._model
+            with self._backend.start(self._engine, self._model) as session:
+                self.progress.loading = ""
+                yield from self._passes(session, todo, calls)
+
+    # --- The thread that iterates ----------------------------------------------------------------
+
+    def _passes(self, session: Session, todo: list[Item], calls: list[Call]) -> Iterator[Outcome]:
+        """All that is pending, then what failed on the way and is due again by now."""
+        downloads = self._downloads(session)
+        downloads.sweep(record.item for record in self._library.items() if record.state != "done")
+        self._workers = [
+            Thread(target=self._work, args=(session,), name=f"slot {n}", daemon=True)
+            for n in range(session.slots)
+        ]
+        for thread in self._workers:
+            thread.start()
+        try:
+            while (todo or calls) and not self.stop.is_set():
+                yield from self._pass(downloads, todo, calls)
+                calls = []
+                todo = [item for item in self._due() if item.key in self._retryable]
+                downloads = self._downloads(session)
+        finally:
+            self.stop.set()
+            self._store_calls()
+        if self._halted:
+            raise self._halted
+        if self._blocked:
+            raise next(iter(self._blocked.values()))
+
+    def _pass(self, downloads: Downloads, todo: list[Item], calls: list[Call]) -> Iterator[Outcome]:
+        self._open = {item.key for item in todo} | {call.item.key for call in calls}
+        for call in calls:
+            self._ready.put(call)
+        downloads.start(todo)
+        deadline = None
+        while self._open:
+            if self.stop.is_set():
+                deadline = deadline or time.monotonic() + GRACE
+                if not self._busy(downloads) or (time.monotonic() > deadline and not self._submitting):
+                    break
+            try:
+                event = self._inbox.get(timeout=TICK)
+            except Empty:
+                continue
+            yield from self._handle(event, downloads)
+        while not self._inbox.empty():
+            yield from self._handle(self._inbox.get(), downloads)
+
+    def _store_calls(self) -> None:
+        """However the run ends: no call that was paid for is lost between two threads."""
+        while self._submitting or not self._inbox.empty():
+            try:
+                event = self._inbox.get(timeout=TICK)
+            except Empty:
+                continue
+            if isinstance(event, Submitted):
+                self._library.add_call(event.call)
+                event.stored.set()
+
+    def _handle(self, event: Event, downloads: Downloads) -> Iterator[Outcome]:
+        match event:
+            case Fetched(audio):
+                self._fetched.add(audio.item.key)
+                self._ready.put(audio)
+            case Submitted(call, stored):
+                self._library.add_call(call)
+                stored.set()
+            case Heard(item, transcript, seconds):
+                self._library.save(item, transcript, seconds)
+                self._end(item, downloads)
+                self.progress.done += 1
+                self.progress.audio_seconds_done += transcript.duration
+                yield Outcome(item, transcript=transcript, seconds=seconds)
+            case Failed(item, error, fetched):
+                self._library.fail(item, error)
+                # What was downloaded in part is worth keeping; audio that could not be read is not.
+                self._end(
+                    item, downloads, keep=not fetched and not isinstance(error, PermanentError)
+                )
+                self.progress.failed += 1
+                if not isinstance(error, PermanentError):
+                    self._retryable.add(item.key)
+                yield Outcome(item, error=error)
+            case Blocked(site, item, error, until):
+                if until is None:
+                    self._blocked[site] = error
+                else:
+                    self._library.block_site(site, until, error.message)
+                    self.progress.waiting[site] = until, error.message
+                yield Outcome(item, error=error)
+            case Left(items):
+                self._open -= {item.key for item in items}
+            case Halted(halted):
+                self._halted = self._halted or halted
+                self.stop.set()
+            case Crashed(crash):
+                self.stop.set()
+                raise crash
+
+    def _end(self, item: Item, downloads: Downloads, *, keep: bool = False) -> None:
+        """`item` is finished in this pass: its audio goes, its place in the window is free."""
+        self._open.discard(item.key)
+        self.progress.transcribing.pop(item.key, None)
+        if item.key in self._fetched:
+            self._fetched.discard(item.key)
+            downloads.release(item, keep=keep)
+        elif not keep:
+            downloads.discard(item)
+
+    def _busy(self, downloads: Downloads) -> bool:
+        return downloads.alive() or any(thread.is_alive() for thread in self._workers)
+
+    def _calls(self) -> list[Call]:
+        calls = self._library.calls(self._backend.name)
+        return [call for call in calls if self._keys is None or call.item.key in self._keys]
+
+    def _due(self) -> list[Item]:
+        return self._library.pending(keys=self._keys)[: self._limit]
+
+    def _count(self, todo: list[Item], calls: list[Call]) -> None:
+        items = [*todo, *(call.item for call in calls)]
+        self.progress.items = len(items)
+        self.progress.audio_seconds = sum(item.duration or 0.0 for item in items)
+
+    def _downloads(self, session: Session) -> Downloads:
+        def watch(item: Item, begins: bool) -> None:
+            self.progress.waiting.pop(self._sources.of(item).site(item), None)
+            if begins:
+                self.progress.downloading[item.key] = item
+            else:
+                self.progress.downloading.pop(item.key, None)
+
+        waits = self._library.blocked_sites()
+        self.progress.waiting.update(waits)
+        return Downloads(
+            self._sources,
+            self._library.directory / "downloads",
+            self._inbox,
+            self.stop,
+            window=max(AHEAD, AHEAD_PER_SLOT * session.slots),
+            sleep_interval=self._sleep_interval,
+            waits=waits,
+            watch=watch,
+        )
+
+    # --- The threads of the backend's slots ------------------------------------------------------
+
+    def _work(self, session: Session) -> None:
+        while not self.stop.is_set():
+            try:
+                work = self._ready.get(timeout=TICK)
+            except Empty:
+                continue
+            try:
+                self._inbox.put(self._transcribe(session, work))
+            except Cancelled:
+                return
+            except ItemError as error:
+                self._inbox.put(Failed(work.item, error, fetched=isinstance(work, Audio)))
+            except UserError as error:
+                self._inbox.put(Halted(error))
+                return
+            except BaseException as error:  # noqa: BLE001 - handed to the iterating thread, which raises it
+                self._inbox.put(Crashed(error))
+                return
+
+    def _transcribe(self, session: Session, work: Audio | Call) -> Heard:
+        """Submit audio and wait for its transcript, or wait for what an earlier run submitted."""
+        item = work.item
+        began = time.time()
+        self.progress.began = self.progress.began or began
+        self.progress.transcribing[item.key] = item, 0.0
+
+        def tell(seconds: float) -> None:
+            self.progress.transcribing[item.key] = item, seconds
+
+        if isinstance(work, Audio):
+            call = self._submit(session, work)
+        else:
+            call = work
+        transcript = session.result(call, self.stop, tell)
+        return Heard(item, transcript, time.time() - began)
+
+    def _submit(self, session: Session, audio: Audio) -> Call:
+        """The call, stored by now if it outlives us."""
+        self._submitting.add(audio.item.key)
+        try:
+            call = session.submit(audio, self._options, self.stop)
+            submitted = Submitted(call)
+            if call.id is not None:
+                self._inbox.put(submitted)
+        finally:
+            self._submitting.discard(audio.item.key)
+        if call.id is not None:
+            submitted.stored.wait()
+        return call
