@@ -114,6 +114,7 @@ class Run:
         self._workers: list[Thread] = []
         self._open: set[str] = set()  # keys of this pass that have not ended yet
         self._fetched: set[str] = set()  # keys whose audio holds a place in the window
+        self._submitting: set[str] = set()  # keys whose calls are being made
         self._retryable: set[str] = (
             set()
         )  # keys that failed in this run and may be due again before it ends
@@ -167,7 +168,9 @@ class Run:
         while self._open:
             if self.stop.is_set():
                 deadline = deadline or time.monotonic() + GRACE
-                if not self._busy(downloads) or (time.monotonic() > deadline and not self._submitting):
+                if not self._busy(downloads) or (
+                    time.monotonic() > deadline and not self._submitting
+                ):
                     break
             try:
                 event = self._inbox.get(timeout=TICK)
@@ -305,10 +308,7 @@ class Run:
         def tell(seconds: float) -> None:
             self.progress.transcribing[item.key] = item, seconds
 
-        if isinstance(work, Audio):
-            call = self._submit(session, work)
-        else:
-            call = work
+        call = self._submit(session, work) if isinstance(work, Audio) else work
         transcript = session.result(call, self.stop, tell)
         return Heard(item, transcript, time.time() - began)
 
