@@ -78,7 +78,7 @@ def link(item: Item, seconds: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """The audio of an item, on this machine's disk.
+    """The audio of an item, on this machine's disk, or in memory where there is no disk to put it on.
 
     `item` is completed with what only its page told. `duration` is the length in seconds that the decoded
     audio must have (publisher's metadata), None when nobody said. `temporary` files are removed once the
@@ -89,6 +89,12 @@ class Audio:
     path: Path
     duration: float | None = None
     temporary: bool = True
+    data: bytes | None = None  # the file's content, in place of the file
+
+    @property
+    def media(self) -> Path | bytes:
+        """What a decoder opens."""
+        return self.path if self.data is None else self.data
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +200,20 @@ class Outcome:
     seconds: float = 0.0  # wall time from submission to result
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one finished call took of a rented machine, and its price."""
+
+    call: Call
+    gpu: str
+    gpu_seconds: float  # its share of the seconds in which the machine worked
+    overhead_seconds: float  # boot, model load and waiting that were paid for on its account
+    audio_seconds: float
+    dollars: float
+    finished_at: float  # Unix time
+    outcome: Literal["done", "failed", "died"]  # died: the machine did, not the call
+
+
 # --- What plug-ins implement ---------------------------------------------------------------------
 
 
@@ -274,6 +294,12 @@ class Session(Protocol):
 
     def result(self, call: Call, stop: Event, progress: Callable[[float], None]) -> Transcript:
         """Wait for a call of this or, given its id, an earlier process. Raises as Engine.transcribe."""
+
+    def usage(self, call: Call) -> Usage | None:
+        """What `call` cost, once `result` has returned or raised; None where nothing is paid for."""
+
+    def worthwhile(self, audio_seconds: float) -> bool:
+        """Whether so much audio, ready to be submitted while nothing is in flight, is worth starting for."""
 
 
 class Backend(Protocol):

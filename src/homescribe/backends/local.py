@@ -11,7 +11,15 @@ from contextlib import contextmanager
 from threading import Event
 
 from homescribe import plugins
-from homescribe.core import Audio, Call, Engine, Session, Transcript, TranscriptionOptions
+from homescribe.core import (
+    Audio,
+    Call,
+    Engine,
+    Session,
+    Transcript,
+    TranscriptionOptions,
+    Usage,
+)
 
 
 class LocalBackend:
@@ -48,3 +56,11 @@ class LocalSession:
         """Transcribe in the calling thread."""
         audio, options = self._work.pop(call.item.key)
         return self._engine.transcribe(audio, options, stop, progress)
+
+    def usage(self, call: Call) -> Usage | None:
+        """Nothing: the machine is the user's own."""
+        return None
+
+    def worthwhile(self, audio_seconds: float) -> bool:
+        """Always: starting is free."""
+        return True
