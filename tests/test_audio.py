@@ -1,0 +1,346 @@
+import io
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import wave
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from homescribe import audio, demo
+from homescribe.errors import HomescribeError, PermanentError, RetryableError, UserError
+
+SAMPLES = sorted(p for p in demo.samples().iterdir() if p.suffix not in (".txt", ".json"))
+RATE = audio.SAMPLE_RATE
+
+
+def tone(seconds, rate=RATE, hertz=440.0, loudness=0.5):
+    time = np.arange(round(seconds * rate)) / rate
+    return (loudness * np.sin(2 * math.pi * hertz * time) * 32767).astype(np.int16)
+
+
+def wav(samples, rate=RATE, channels=1):
+    file = io.BytesIO()
+    with wave.open(file, "wb") as out:
+        out.setnchannels(channels)
+        out.setsampwidth(2)
+        out.setframerate(rate)
+        out.writeframes(np.ascontiguousarray(samples).tobytes())
+    return file.getvalue()
+
+
+def encoded(samples, codec, container, rate=48_000, **options):
+    """int16 mono `samples` through an encoder, as the bytes of a file."""
+    with tempfile.TemporaryDirectory() as folder:  # "faststart" reads again what it wrote
+        path = Path(folder) / "encoded"
+        _encode(path, samples, codec, container, rate, options)
+        return path.read_bytes()
+
+
+def _encode(path, samples, codec, container, rate, options):
+    with av.open(str(path), "w", format=container, container_options=options) as out:
+        stream = out.add_stream(codec, rate=rate, layout="mono")
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout="mono")
+        frame.sample_rate = rate
+        fit = av.AudioResampler(format=stream.codec_context.format, layout="mono", rate=rate)
+        fifo = av.AudioFifo()
+        for piece in fit.resample(frame):
+            fifo.write(piece)
+        size = stream.codec_context.frame_size or 1024
+        while piece := fifo.read(size, partial=True):
+            out.mux(stream.encode(piece))
+        out.mux(stream.encode(None))
+
+
+def video_only(path):
+    with av.open(str(path), "w", format="matroska") as out:
+        stream = out.add_stream("mpeg4", rate=10)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        for _ in range(10):
+            frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda p: p.name)
+def test_samples_are_whole_from_a_path_and_from_bytes(path):
+    truth = json.loads(path.with_suffix(".json").read_text())
+    waveform = audio.decode(path)
+    assert waveform.dtype == np.float32
+    assert waveform.ndim == 1
+    assert truth[-1]["end"] < len(waveform) / RATE < truth[-1]["end"] + 3
+    assert 0.3 < np.abs(waveform).max() <= 1
+    np.testing.assert_array_equal(waveform, audio.decode(path.read_bytes()))
+    assert audio.probe(path) == pytest.approx(len(waveform) / RATE, abs=0.1)
+    sentence = truth[0]
+    loud = waveform[round(sentence["start"] * RATE) : round(sentence["end"] * RATE)]
+    quiet = waveform[: round((sentence["start"] - 0.1) * RATE)]
+    assert np.abs(loud).mean() > 20 * np.abs(quiet).mean()
+
+
+def test_blocks_are_even_and_join_to_the_whole():
+    path = SAMPLES[0]
+    pieces = list(audio.blocks(path, seconds=7.5))
+    assert {len(p) for p in pieces[:-1]} == {round(7.5 * RATE)}
+    assert 0 < len(pieces[-1]) <= round(7.5 * RATE)
+    np.testing.assert_array_equal(np.concatenate(pieces), audio.decode(path))
+
+
+@pytest.mark.parametrize(
+    ("codec", "container"),
+    [
+        ("libopus", "webm"),
+        ("libopus", "ogg"),
+        ("aac", "mp4"),
+        ("aac", "adts"),
+        ("aac", "mpegts"),
+        ("libmp3lame", "mp3"),
+        ("flac", "flac"),
+        ("pcm_s16le", "wav"),
+        ("alac", "ipod"),
+        ("pcm_s24be", "aiff"),
+        ("pcm_s16le", "matroska"),
+    ],
+)
+def test_every_usual_container(codec, container):
+    waveform = audio.decode(encoded(tone(3, 48_000), codec, container))
+    assert len(waveform) / RATE == pytest.approx(3, abs=0.1)
+    middle = waveform[RATE : 2 * RATE]
+    assert np.argmax(np.abs(np.fft.rfft(middle))) == pytest.approx(440, abs=2)
+    assert np.sqrt(np.mean(middle**2)) == pytest.approx(0.5 / math.sqrt(2), rel=0.05)
+
+
+def test_stereo_is_neither_louder_nor_clipped():
+    both = np.repeat(tone(1, loudness=0.95)[:, None], 2, axis=1)
+    assert np.abs(audio.decode(wav(both, channels=2))).max() == pytest.approx(0.95, abs=0.01)
+
+
+def test_a_late_start_and_a_pause_keep_their_place_in_time(tmp_path):
+    """Audio of a video that begins at 1 s and misses 4..7 s: silence stands there."""
+    path = tmp_path / "gaps.mkv"
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("mpeg4", rate=10)
+        video.width = video.height = 64
+        video.pix_fmt = "yuv420p"
+        sound = out.add_stream("pcm_s16le", rate=RATE, layout="mono")
+        for number in range(100):
+            image = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
+            out.mux(video.encode(image))
+            second, tenth = divmod(number, 10)
+            if tenth == 0 and second not in (0, 4, 5, 6):
+                frame = av.AudioFrame.from_ndarray(tone(1)[None], format="s16", layout="mono")
+                frame.sample_rate, frame.pts = RATE, second * RATE
+                out.mux(sound.encode(frame))
+        out.mux(video.encode(None))
+    waveform = audio.decode(path)
+    seconds = waveform[: 10 * RATE].reshape(10, RATE)
+    assert [bool(np.abs(s[200:-200]).max() > 0.1) for s in seconds] == [
+        *(False, True, True, True, False, False, False, True, True, True)
+    ]
+
+
+def test_the_sample_rate_may_change_in_mid_stream():
+    both = encoded(tone(2, 44_100), "aac", "adts", 44_100)
+    both += encoded(tone(2, 24_000), "aac", "adts", 24_000)
+    waveform = audio.decode(both)
+    assert len(waveform) / RATE == pytest.approx(4, abs=0.3)
+    for second in (1, 3):
+        heard = np.abs(np.fft.rfft(waveform[second * RATE : second * RATE + RATE // 2]))
+        assert np.argmax(heard) * 2 == pytest.approx(440, abs=4)
+
+
+# --- What is not there -----------------------------------------------------------------------------
+
+
+def test_a_file_that_breaks_off_is_not_a_short_recording():
+    for path in SAMPLES:
+        whole = path.read_bytes()
+        duration = audio.probe(path)
+        assert len(audio.decode(whole, duration=round(duration))) > 0
+        if path.suffix == ".m4a":  # its index stands at the end
+            whole = encoded(tone(60), "aac", "mp4", RATE, movflags="faststart")
+            duration = 60
+        with pytest.raises(RetryableError, match="breaks off"):
+            audio.decode(whole[: len(whole) * 2 // 3], duration=duration)
+
+
+@pytest.mark.parametrize(
+    ("decoded", "expected", "short"),
+    [
+        (598.5, 600, False),  # a site's rounding
+        (1.2, 3.0, False),
+        (0.5, 3.0, True),
+        (590, 600, False),
+        (585, 600, True),
+        (3575, 3600, False),
+        (3565, 3600, True),
+        (35_960, 36_000, True),  # never more than half a minute, however long
+        (700, 600, False),
+    ],
+)
+def test_how_much_may_be_missing(decoded, expected, short):
+    if short:
+        with pytest.raises(RetryableError):
+            audio.check_duration(decoded, expected)
+    else:
+        audio.check_duration(decoded, expected)
+
+
+def test_damage_in_the_middle_is_passed_over_but_not_taken_for_silence():
+    whole = bytearray(encoded(tone(60), "aac", "mp4", RATE, movflags="faststart"))
+    body = whole.index(b"mdat") + 4
+    third = (len(whole) - body) // 3
+    whole[body + third : body + third + 800] = bytes(800)  # a few packets
+    waveform = audio.decode(bytes(whole), duration=60)
+    assert len(waveform) / RATE == pytest.approx(60, abs=1)
+    whole[body + third : body + 2 * third] = b"\xff" * third
+    with pytest.raises(RetryableError, match="breaks off"):
+        audio.decode(bytes(whole), duration=60)
+
+
+def test_what_is_no_recording_says_so_in_one_line(tmp_path):
+    video_only(tmp_path / "video.mkv")
+    (tmp_path / "empty.mp3").touch()
+    (tmp_path / "text.mp3").write_text("This is a letter, not a song.\n" * 1000)
+    (tmp_path / "noise.webm").write_bytes(np.random.default_rng(0).bytes(200_000))
+    (tmp_path / "zeros.m4a").write_bytes(bytes(200_000))
+    (tmp_path / "nothing.wav").write_bytes(wav(tone(0)))
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    (tmp_path / "folder.mp3").mkdir()
+    (tmp_path / "head.m4a").write_bytes(SAMPLES[2].read_bytes()[:2000])
+    said = set()
+    for path in sorted(tmp_path.iterdir()):
+        with pytest.raises(PermanentError) as caught:
+            audio.decode(path)
+        assert "\n" not in caught.value.message
+        said.add(caught.value.message)
+    assert "empty.mp3 is empty." in said
+    assert "The file has no audio stream." in said
+    assert "text.mp3 is not audio or video that can be decoded." in said
+    with pytest.raises(PermanentError, match="is empty"):
+        audio.decode(b"")
+    with pytest.raises(RetryableError, match="no longer there"):
+        audio.decode(tmp_path / "gone.mp3")
+    for name in ("video.mkv", "text.mp3", "empty.mp3"):
+        with pytest.raises(PermanentError):
+            audio.probe(tmp_path / name)
+
+
+def test_a_guessed_length_is_no_length(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(encoded(tone(3), "aac", "adts", RATE))
+    assert audio.probe(path) is None
+    path.write_bytes(encoded(tone(3), "libmp3lame", "mp3", RATE, write_xing="0"))
+    assert audio.probe(path) is None
+    path.write_bytes(encoded(tone(3), "libmp3lame", "mp3", RATE))
+    assert audio.probe(path) == pytest.approx(3, abs=0.2)
+
+
+# --- Hostile media ---------------------------------------------------------------------------------
+
+OPENERS = {  # text that makes ffmpeg open other files
+    "hls": "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:40\n#EXTINF:37,\n{0}\n#EXT-X-ENDLIST\n",
+    "concat": "ffconcat version 1.0\nfile {0}\n",
+    "concat-protocol": "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nconcat:{0}|{0}\n#EXT-X-ENDLIST\n",
+    "dash": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"'
+    ' mediaPresentationDuration="PT37S"><Period><AdaptationSet mimeType="audio/webm">'
+    '<Representation id="1" bandwidth="9"><BaseURL>{0}</BaseURL><SegmentBase/></Representation>'
+    "</AdaptationSet></Period></MPD>",
+    "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 9 RTP/AVP 0\n",
+}
+
+
+@pytest.mark.parametrize("kind", OPENERS)
+@pytest.mark.parametrize("suffix", ["mp3", "m3u8", "ffconcat", "mpd", "sdp"])
+def test_a_file_never_makes_us_open_another(tmp_path, kind, suffix):
+    target = tmp_path / "secret.webm"
+    target.write_bytes(SAMPLES[0].read_bytes())
+    path = tmp_path / f"song.{suffix}"
+    path.write_text(OPENERS[kind].format(target))
+    with pytest.raises(PermanentError, match="not audio or video"):
+        audio.decode(path)
+    with pytest.raises(PermanentError):
+        audio.decode(path.read_bytes())
+
+
+def test_absurd_shapes_are_refused():
+    for rate, channels in ((1, 1), (8, 1), (4_000_000, 1), (16_000, 200), (16_000, 2_000)):
+        head = bytearray(wav(np.zeros(channels * 1000, np.int16)))
+        head[22:24] = channels.to_bytes(2, "little")
+        head[24:28] = rate.to_bytes(4, "little")
+        head[32:34] = min(65_535, channels * 2).to_bytes(2, "little")
+        with pytest.raises(PermanentError):
+            audio.decode(bytes(head))
+
+
+def test_timestamps_that_claim_years_do_not_become_years_of_silence(tmp_path):
+    path = tmp_path / "years.mkv"
+    with av.open(str(path), "w") as out:
+        sound = out.add_stream("pcm_s16le", rate=RATE, layout="mono")
+        for pts in (0, 10**9 * RATE):
+            frame = av.AudioFrame.from_ndarray(tone(1)[None], format="s16", layout="mono")
+            frame.sample_rate, frame.pts = RATE, pts
+            out.mux(sound.encode(frame))
+    total = 0
+    with pytest.raises(PermanentError, match="longer than a week"):  # noqa: PT012
+        for block in audio.blocks(path):
+            total += len(block)
+    assert total <= audio.LONGEST * RATE
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+from homescribe import audio
+total = sum(len(b) for b in audio.blocks(Path(sys.argv[1])))
+print(total / 16000, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def peak(path):
+    """Seconds decoded and peak memory in bytes of a process that streams `path`."""
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, str(path)], capture_output=True, text=True, check=True
+    )
+    seconds, unit = done.stdout.split()
+    return float(seconds), int(unit) * (1 if sys.platform == "darwin" else 1024)
+
+
+def test_memory_does_not_grow_with_length(tmp_path):
+    for minutes in (5, 120):
+        with wave.open(str(tmp_path / f"{minutes}.wav"), "wb") as out:
+            out.setparams((1, 2, RATE, 0, "NONE", ""))
+            for _ in range(minutes):
+                out.writeframes(tone(60).tobytes())
+    short, long = peak(tmp_path / "5.wav"), peak(tmp_path / "120.wav")
+    assert (short[0], long[0]) == (300, 120 * 60)
+    assert long[1] < short[1] + 20e6  # the whole would be 460 MB
+
+
+# --- Errors ----------------------------------------------------------------------------------------
+
+
+def error_classes():
+    found = {av.error.FFmpegError}
+    while more := {c for parent in found for c in parent.__subclasses__()} - found:
+        found |= more
+    return sorted(found, key=lambda c: c.__name__)
+
+
+@pytest.mark.parametrize("kind", error_classes(), ids=lambda c: c.__name__)
+def test_every_error_of_pyav_has_a_reaction(kind):
+    with pytest.raises(HomescribeError) as caught, audio.translated("talk.mp3"):
+        raise kind(1, "made for this test")
+    assert "talk.mp3" in caught.value.message
+    assert isinstance(caught.value.__cause__, kind)
+    expected = PermanentError
+    if issubclass(kind, MemoryError):
+        expected = UserError
+    elif issubclass(kind, OSError) and not issubclass(kind, PermissionError):
+        expected = RetryableError
+    assert type(caught.value) is expected
