@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import Literal, Protocol
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from homescribe.errors import HomescribeError
 
@@ -65,7 +65,13 @@ def link(item: Item, seconds: float) -> str:
     start = int(max(0.0, seconds))
     if item.source == "file":
         return f"{Path(item.url).absolute().as_uri()}#t={start}"
-    url = urlsplit(item.url)
+    try:
+        return _timed(urlsplit(item.url), start)
+    except ValueError:  # a feed's mistake in its address must not stop an export or a search
+        return item.url
+
+
+def _timed(url: SplitResult, start: int) -> str:
     host = (url.hostname or "").removeprefix("www.").removeprefix("m.").removeprefix("music.")
     if host in ("youtube.com", "youtu.be", "youtube-nocookie.com"):
         query = [
@@ -251,7 +257,9 @@ class Source(Protocol):
         """
 
     def fetch(self, item: Item, directory: Path, stop: Event) -> Audio:
-        """Download the audio of `item` below `directory` (resuming what is there) or find it on disk."""
+        """The audio of `item`: downloaded into `directory`, which is its own, resuming what is there; or
+        found on disk.
+        """
 
     def close(self) -> None:
         """End child processes and connections."""
