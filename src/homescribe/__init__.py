@@ -1,3 +1,79 @@
-"""Whole channels, playlists, podcasts and folders as text to search, read along and export."""
+"""Whole channels, playlists, podcasts and folders as text to search, read along and export.
+
+    import homescribe
+
+    for outcome in homescribe.transcribe("talks/", library="~/homescribe", model="small"):
+        print(outcome.item.title, outcome.transcript.text if outcome.transcript else outcome.error)
+
+    with homescribe.Library(Path("~/homescribe").expanduser()) as library:
+        for hit in library.search("a phrase somebody said"):
+            print(hit.title, hit.start, hit.url)
+
+`transcribe` does the whole job; `add`, `sync` and `Run` are its parts. Every failure is a HomescribeError.
+"""
+
+from homescribe.core import (
+    Audio,
+    Call,
+    Chapter,
+    Item,
+    Listing,
+    Outcome,
+    Segment,
+    SourceOptions,
+    Transcript,
+    TranscriptionOptions,
+    Word,
+    link,
+)
+from homescribe.errors import (
+    BudgetReached,
+    Cancelled,
+    HomescribeError,
+    ItemError,
+    PermanentError,
+    RetryableError,
+    SetupError,
+    SourceBlocked,
+    UserError,
+)
+from homescribe.library import Hit, ItemRecord, Library, SourceRecord, Status
+from homescribe.pipeline import Listed, Progress, Run, Sources, add, sync, transcribe
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Audio",
+    "BudgetReached",
+    "Call",
+    "Cancelled",
+    "Chapter",
+    "Hit",
+    "HomescribeError",
+    "Item",
+    "ItemError",
+    "ItemRecord",
+    "Library",
+    "Listed",
+    "Listing",
+    "Outcome",
+    "PermanentError",
+    "Progress",
+    "RetryableError",
+    "Run",
+    "Segment",
+    "SetupError",
+    "SourceBlocked",
+    "SourceOptions",
+    "SourceRecord",
+    "Sources",
+    "Status",
+    "Transcript",
+    "TranscriptionOptions",
+    "UserError",
+    "Word",
+    "add",
+    "link",
+    "sync",
+    "transcribe",
+]

@@ -4,7 +4,71 @@ The calling thread alone touches the library. Long work is an iterator: `sync` o
 Outcomes; whoever iterates shows them.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+
+from homescribe import plugins
+from homescribe.core import Backend, Outcome, SourceOptions, TranscriptionOptions
+from homescribe.library import Library
 from homescribe.pipeline.listing import Listed, Sources, add, sync
 from homescribe.pipeline.run import Progress, Run
 
-__all__ = ["Listed", "Progress", "Run", "Sources", "add", "sync"]
+__all__ = ["Listed", "Progress", "Run", "Sources", "add", "sync", "transcribe"]
+
+
+def transcribe(
+    *urls: str,
+    library: Path | str,
+    backend: str = "local",
+    engine: str | None = None,
+    model: str | None = None,
+    options: TranscriptionOptions | None = None,
+    sleep_interval: float | None = None,
+    stop: Event | None = None,
+) -> Iterator[Outcome]:
+    """Transcribe everything at `urls` (channels, playlists, feeds, folders, files) into a library.
+
+        for outcome in homescribe.transcribe("talks/", library="~/homescribe"):
+            print(outcome.item.title, outcome.transcript.text if outcome.transcript else outcome.error)
+
+    What the library holds already is not done again: its Outcome comes first, with the stored transcript.
+
+    Args:
+        library: directory of the library, made when it is missing.
+        engine: "faster-whisper" or "openai-whisper"; None for the backend's own choice.
+        model: a published name, a path, or "demo"; None for the backend's own choice.
+        sleep_interval: seconds between downloads from one site; None for the source's own pause.
+        stop: set it, from any thread, to end soon; the next call goes on from there.
+
+    Yields:
+        One Outcome for each item, in the order in which they end.
+
+    Raises:
+        UserError: an address that cannot be read, a model that cannot be loaded, a full disk.
+    """
+    stop = stop or Event()
+    with Library(Path(library).expanduser()) as opened:
+        options_for_sources = SourceOptions(cache=opened.directory / "cache")
+        with Sources(options_for_sources) as sources:
+            keys: dict[str, None] = {}
+            for url in urls:
+                for listed in add(opened, sources, url, stop, everything=True):
+                    keys.update((item.key, None) for item in listed.items)
+            for key in keys:
+                if stored := opened.transcript(key):
+                    yield Outcome(opened.item(key).item, transcript=stored)
+            chosen: Backend = plugins.load("backends", backend)()
+            yield from Run(
+                opened,
+                sources,
+                chosen,
+                engine=engine,
+                model=model,
+                options=options,
+                keys=keys.keys(),
+                sleep_interval=sleep_interval,
+                stop=stop,
+            )

@@ -25,12 +25,15 @@ STOP_AFTER_KNOWN = 30
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What one source offered: `new` items were not in the library before. Or the `error` it gave."""
+    """What one listing offered: its `items`, the `new` ones among them. Or the `error` it gave.
+
+    `items` ends where an update may stop, at items that are known.
+    """
 
     url: str
     title: str
+    items: tuple[Item, ...] = ()
     new: tuple[Item, ...] = ()
-    seen: int = 0
     error: UserError | None = None
 
 
@@ -97,7 +100,7 @@ def add(
             known = frozenset() if everything else library.known_keys(listing.url)
             items = _take(listing, known)
             new = library.record(name, listing, items)
-            yield Listed(listing.url, listing.title, tuple(new), len(items))
+            yield Listed(listing.url, listing.title, tuple(items), tuple(new))
     except ItemError as error:
         raise UserError(error.message, error.hint) from error
 

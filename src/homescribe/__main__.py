@@ -1,0 +1,5 @@
+"""`python -m homescribe`."""
+
+from homescribe.cli import main
+
+main()
