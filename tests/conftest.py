@@ -1,0 +1,30 @@
+"""Fixtures that several test modules share."""
+
+import pytest
+
+from fakes import FakeTube, make_clips
+from loopback import LoopbackServer
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory):
+    """A folder with ep1 and ep2 as .webm, .m4a and .mp3: seven seconds of speech each (fakes.CLIPS)."""
+    return make_clips(tmp_path_factory.mktemp("clips"))
+
+
+@pytest.fixture
+def server(clips):
+    """A web server that serves `clips` under /media/."""
+    with LoopbackServer(clips) as running:
+        yield running
+
+
+@pytest.fixture
+def faketube(server, tmp_path, monkeypatch):
+    """A YouTube with one channel of 430 videos, for every yt-dlp started from here."""
+    folder = tmp_path / "faketube"
+    folder.mkdir()
+    fake = FakeTube(folder, server.base).save()
+    for name, value in fake.environment.items():
+        monkeypatch.setenv(name, value)
+    return fake
