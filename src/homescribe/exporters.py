@@ -198,14 +198,13 @@ def _wrapped(words: Iterable[Word]) -> str:
 
 
 def _cue(text: str) -> str:
-    """`text` that cannot end its cue (an empty line) nor begin another (an arrow).
+    """`text` that neither ends its cue nor begins another: no empty line, no arrow, no number on its own.
 
     Whisper too writes "->" for "-->", but not among words and not for longer arrows.
     """
-    arrows = re.sub("--+>", "->", _plain(text))
-    if "\n" not in arrows:
-        return arrows
-    return "\n".join(line for line in arrows.split("\n") if line.strip())
+    lines = [line for line in re.sub("--+>", "->", _plain(text)).split("\n") if line.strip()]
+    # Readers of SubRip take a line that begins with a number for the next cue's.
+    return re.sub(r"\n(?=\s*-?\d)", " ", "\n".join(lines))
 
 
 def _cell(text: str) -> str:
