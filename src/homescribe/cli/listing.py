@@ -33,7 +33,7 @@ def open_sources(config: Config, library: Library) -> Sources:
 
 
 def expand(urls: Iterable[str]) -> Iterator[str]:
-    """The addresses, with those on standard input in the place of `-`: one a line, # begins a comment."""
+    """The addresses; in the place of `-` those on standard input, one a line, # begins a comment."""
     for url in urls:
         if url == "-":
             lines = (line.strip() for line in sys.stdin)
@@ -73,8 +73,9 @@ def say(listed: Listed) -> None:
 )
 @configured(*SOURCE_SETTINGS)
 def add(config: Config, sources: tuple[str, ...], everything: bool) -> None:
-    """Put recordings on the list: channels, playlists, videos, feeds, folders, files, patterns.
+    """Put recordings on the list.
 
+    Channels, playlists, videos, podcast feeds, folders, files, patterns such as 'talks/*.mp3'.
     Nothing is downloaded yet. `-` reads a list of addresses from standard input.
     """
     with interruptible() as stop, Library(config.library) as library:
@@ -88,7 +89,7 @@ def add(config: Config, sources: tuple[str, ...], everything: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @configured()
 def sources_(config: Config, as_json: bool) -> None:
-    """The channels, feeds and folders that `sync` looks at."""
+    """Where `sync` looks for new recordings."""
     with Library(config.library) as library:
         records = library.sources()
     if as_json:
@@ -134,9 +135,10 @@ def _as_json(record: SourceRecord) -> dict[str, object]:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @configured()
 def remove(config: Config, names: tuple[str, ...], with_items: bool, yes: bool) -> None:
-    """Take items, with their transcripts, or sources out of the library.
+    """Take items or sources out of the library.
 
-    A source is named by its URL as `homescribe sources` shows it. Its items stay unless --items is given.
+    Items go with their transcripts. A source is named by its URL as `homescribe sources` shows
+    it. Its items stay unless --items is given.
     """
     with Library(config.library) as library:
         known = {record.url for record in library.sources()}

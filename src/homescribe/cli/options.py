@@ -29,7 +29,7 @@ def configured(*names: str) -> Callable[[Function], Function]:
             before = click.get_current_context().ensure_object(dict)
             if flags["library"] is None:
                 flags["library"] = before.get("library")
-            settings, _ = config.load(flags)
+            settings, before["origins"] = config.load(flags)
             return function(settings, *args, **kwargs)
 
         decorated: Any = command

@@ -38,7 +38,7 @@ def list_(
     until: str | None,
     as_json: bool,
 ) -> None:
-    """What is in the library, and how each item stands."""
+    """Every item, and how it stands."""
     with Library(config.library) as library:
         records = list(library.items(state=state, channel=channel, since=since, until=until))
     if as_json:
@@ -64,7 +64,7 @@ def list_(
 @as_json_option
 @configured()
 def status(config: Config, as_json: bool) -> None:
-    """How many items are in each state, hours of audio, and where the library is."""
+    """The library in figures: items in each state, hours."""
     with Library(config.library) as library:
         figures = library.status()
         waits = library.blocked_sites()
@@ -87,7 +87,14 @@ def status(config: Config, as_json: bool) -> None:
 @channel_option
 @since_option
 @until_option
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="At most so many hits.",
+)
 @as_json_option
 @configured()
 def search(
@@ -100,9 +107,10 @@ def search(
     limit: int,
     as_json: bool,
 ) -> int:
-    """Find where something was said. Each hit links into the recording at that second.
+    """Find where something was said.
 
-    All words must be near each other; words in "quotes" must follow each other.
+    Each hit links into the recording at that second. All words must be near each other; words
+    in "quotes" must follow each other.
     """
     with Library(config.library) as library:
         hits = library.search(
@@ -130,7 +138,10 @@ def search(
 @click.argument("key")
 @configured()
 def show(config: Config, key: str) -> None:
-    """One item: what is known of it, and its transcript with times. `?` marks doubtful lines."""
+    """One item and its transcript.
+
+    With the time of each line; `?` marks what is doubtful, and why.
+    """
     with Library(config.library) as library:
         record = library.item(key)
         transcript = library.transcript(record.item.key)
@@ -149,7 +160,7 @@ def show(config: Config, key: str) -> None:
 @output(required=True, directory="LIBRARY/exports")
 @configured()
 def export(config: Config, keys: tuple[str, ...], formats: list[str], output: Path | None) -> int:
-    """Write transcripts as files: all of them, or the items named."""
+    """Write transcripts as files: all, or those named."""
     with Library(config.library) as library:
         chosen = [library.item(key).item.key for key in keys]
         chosen = chosen or [record.item.key for record in library.items(state="done")]

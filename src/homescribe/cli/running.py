@@ -32,9 +32,10 @@ SOME_FAILED = 1
 def transcribe(
     config: Config, sources: tuple[str, ...], formats: list[str], output: Path | None
 ) -> int:
-    """Add, run and export in one: text for a video, a channel, a feed, a folder or a file.
+    """Add, run and export in one.
 
-    What the library holds already is not done again, only written. Default format: txt.
+    Text for a video, a channel, a playlist, a podcast feed, a folder or a file. What the
+    library holds already is not done again, only written. Default format: txt.
     """
     with interruptible() as stop, Library(config.library) as library:
         with open_sources(config, library) as opened:
@@ -63,9 +64,10 @@ def run(
     formats: list[str],
     output: Path | None,
 ) -> int:
-    """Download and transcribe what is pending. Goes on where an earlier run ended.
+    """Download and transcribe what is pending.
 
-    With -f or -o, each transcript is also written to a file as it comes.
+    Goes on where an earlier run ended. With -f or -o, each transcript is also written to a file
+    as it comes.
     """
     with interruptible() as stop, Library(config.library) as library:
         chosen = [library.item(key).item.key for key in keys] or None
@@ -84,7 +86,10 @@ def run(
 def sync(
     config: Config, everything: bool, limit: int | None, formats: list[str], output: Path | None
 ) -> int:
-    """List all sources again, then run. Fit for cron."""
+    """List all sources again, then run. Fit for cron.
+
+    Reading a channel stops at what is known already; --all reads it to its end.
+    """
     with (
         interruptible() as stop,
         Library(config.library) as library,
@@ -110,7 +115,10 @@ def sync(
 )
 @configured()
 def retry(config: Config, keys: tuple[str, ...], permanent: bool) -> None:
-    """Forget failures, so that the next run tries again: those that wait, or the items named."""
+    """Forget failures, so that the next run tries again.
+
+    Those that wait for their time, or the items named, also such as failed for good.
+    """
     with Library(config.library) as library:
         chosen = [library.item(key).item.key for key in keys] or None
         forgotten = library.retry(chosen, permanent=permanent)

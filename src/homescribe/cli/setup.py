@@ -30,7 +30,10 @@ DEMO_FORMATS = ("txt", "srt", "vtt", "json", "md")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @configured()
 def doctor(config: Config, as_json: bool) -> int:
-    """Check what a run needs: yt-dlp and its age, engines, models, disk, library."""
+    """Is this machine ready? What to do if not.
+
+    Looks at yt-dlp and its age, JavaScript, engines, models, disk and library.
+    """
     checks = list(machine.check(config))
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(check) for check in checks], indent=2))
@@ -48,12 +51,11 @@ def doctor(config: Config, as_json: bool) -> int:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @configured()
 def config_(config: Config, as_json: bool) -> None:
-    """Every setting, its value, and where that comes from.
+    """Every setting and where its value comes from.
 
     The file is TOML, a setting a line: model = "small"
     """
-    given = click.get_current_context().ensure_object(dict).get("library")
-    _, origins = settings.load({"library": given})
+    origins = click.get_current_context().ensure_object(dict)["origins"]
     values = {setting.name: getattr(config, setting.name) for setting in settings.settings()}
     if as_json:
         found = {name: {"value": value, "from": origins[name]} for name, value in values.items()}
@@ -81,7 +83,10 @@ def config_(config: Config, as_json: bool) -> None:
     help="Where the demo's library and files go.",
 )
 def demo(output: Path) -> int:
-    """Do the main job once, with bundled speech and a bundled model: nothing is downloaded."""
+    """Do the main job on bundled speech.
+
+    With a bundled model: nothing is downloaded.
+    """
     config = Config(library=output, model="demo", engine="faster-whisper")
     with interruptible() as stop, Library(output) as library:
         click.echo("Transcribing three bundled recordings with the bundled model.", err=True)

@@ -1,0 +1,43 @@
+# `make demo` and `make test` work in a fresh clone; both make an environment of their own in .venv.
+# On Linux, PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu makes torch a small download.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/pip --quiet --disable-pip-version-check
+
+.PHONY: demo test lint docs docs-check bench clean
+
+demo: .venv/.installed  ## Do the main job for real on bundled speech, then search what was heard.
+	$(BIN)/homescribe demo
+
+test: .venv/.tested  ## Install what the tests need, and run them all.
+	$(BIN)/pytest
+
+lint: .venv/.tested  ## Style and types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: .venv/.tested  ## Write the command reference from --help.
+	$(BIN)/python docs/generate.py
+
+docs-check: .venv/.tested  ## Fail when the command reference or a link in the docs is stale.
+	$(BIN)/python docs/generate.py --check
+
+clean:  ## Remove the environment and what the demo made.
+	rm -rf .venv homescribe-demo
+
+.venv/.created:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "homescribe needs Python 3.11 or newer: make demo PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(PIP) install --upgrade 'pip>=25.1'
+	touch $@
+
+.venv/.installed: .venv/.created pyproject.toml
+	$(PIP) install --editable .
+	touch $@
+
+.venv/.tested: .venv/.installed
+	$(PIP) install torch==2.13.0
+	$(PIP) install --editable '.[whisper]' --group test --group lint
+	touch $@

@@ -1,0 +1,393 @@
+"""The command line as a person and a script meet it."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from doubles import item, listing, transcript
+from homescribe import demo
+from homescribe.cli import _run, homescribe
+from homescribe.cli.text import clean, clock, count, highlighted, size, span
+from homescribe.core import Segment
+from homescribe.errors import PermanentError, RetryableError
+from homescribe.library import Library
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path, monkeypatch):
+    """No settings of the machine's own reach a test."""
+    for name in list(os.environ):
+        if name.startswith("HOMESCRIBE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOMESCRIBE_CONFIG", str(tmp_path / "config.toml"))
+    monkeypatch.setenv("HOMESCRIBE_LIBRARY", str(tmp_path / "library"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """A library with an item in each state that a person meets."""
+    with Library(tmp_path / "library") as library:
+        items = [item(n, upload_date=f"2026-03-0{n}") for n in range(1, 5)]
+        library.record("ytdlp", listing("https://site.example/", ()), items)
+        segments = (
+            Segment(0.0, 4.0, " The quick brown fox jumps."),
+            Segment(63.5, 66.0, " Thanks for watching.", flags=("low_probability",)),
+        )
+        library.save(items[0], transcript(segments=segments, duration=70.0), 7.0)
+        library.fail(items[1], PermanentError("Private video.", "Ask its owner."))
+        library.fail(items[2], RetryableError("Server answers 503.", "", 3600))
+        yield library
+
+
+def run(capsys, *arguments):
+    code = _run(list(arguments))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+# --- Reading -------------------------------------------------------------------------------------
+
+
+def test_list_as_json_keeps_its_promise(stored, capsys):
+    code, out, err = run(capsys, "list", "--json")
+    records = json.loads(out)
+    assert (code, err) == (0, "")
+    promised = {"key", "title", "channel", "duration", "state", "attempts", "error", "retry_at"}
+    assert all(promised <= set(record) for record in records)
+    assert [record["state"] for record in records] == ["done", "failed", "failed", "pending"]
+    assert records[1]["error"] == "Private video."
+    assert records[1]["retry_at"] is None
+    assert records[2]["retry_at"] > time.time()
+
+
+def test_list_in_a_pipe_is_a_line_for_each_item(stored, capsys):
+    _, out, _ = run(capsys, "list", "--state", "failed")
+    first, second = out.splitlines()
+    assert first.split("\t")[0] == "failed"
+    assert "Private video." in first
+    assert "503" in second
+    assert "again after" in second
+
+
+def test_list_by_channel_and_date(stored, capsys):
+    _, out, _ = run(capsys, "list", "--since", "2026-03-02", "--until", "2026-03-03")
+    assert len(out.splitlines()) == 2
+    _, out, err = run(capsys, "list", "--channel", "Nobody")
+    assert (out, "Nothing here" in err) == ("", True)
+
+
+def test_status_as_json_keeps_its_promise(stored, capsys):
+    _, out, _ = run(capsys, "status", "--json")
+    figures = json.loads(out)
+    assert figures["items"] == {"done": 1, "failed": 2, "in flight": 0, "pending": 1}
+    assert figures["audio_hours_done"] == pytest.approx(70 / 3600)
+    assert figures["library"] == str(stored.path)
+
+
+def test_status_in_words(stored, capsys):
+    stored.block_site("youtube", time.time() + 3600, "Too many requests")
+    _, out, _ = run(capsys, "status")
+    assert "done             1" in out
+    assert "youtube asks to wait until" in out
+
+
+def test_search_as_json_keeps_its_promise(stored, capsys):
+    _, out, _ = run(capsys, "search", "--json", "thanks watching")
+    [hit] = json.loads(out)
+    assert {"key", "title", "start", "end", "text", "url"} <= set(hit)
+    assert (hit["key"], hit["start"]) == ("fake:site-1", 63.5)
+    assert hit["url"].endswith("#t=63")
+
+
+def test_search_for_people_links_to_the_second(stored, capsys):
+    _, out, _ = run(capsys, "search", '"brown fox"')
+    assert out.splitlines() == [
+        "Talk 1 · A channel · 2026-03-01",
+        "     0:00  The quick brown fox jumps.",
+        "           https://site.example/1#t=0",
+    ]
+
+
+def test_search_takes_no_text_for_syntax(stored, capsys):
+    for query in ("c++", "it's", "a:b", "AND", '"', "fox*", "(", "-", "NEAR(a"):
+        assert run(capsys, "search", "--", query)[0] == 0
+    code, _, err = run(capsys, "search", "--raw", '"')
+    assert (code, err.count("\n") <= 2) == (2, True)
+
+
+def test_show_gives_the_words_with_times_and_marks_doubt(stored, capsys):
+    _, out, _ = run(capsys, "show", "fake:site-1")
+    assert "    0:00   The quick brown fox jumps." in out
+    assert "    1:03 ? Thanks for watching.  (low probability)" in out
+
+
+def test_show_tells_why_an_item_failed(stored, capsys):
+    _, out, _ = run(capsys, "show", "fake:site-2")
+    assert "Private video." in out
+    assert "Ask its owner." in out
+
+
+def test_a_key_that_is_none_is_one_line_with_what_to_do(stored, capsys):
+    code, out, err = run(capsys, "show", "fake:site-11")
+    assert (code, out) == (2, "")
+    assert "fake:site-1" in err
+
+
+def test_export_writes_whole_files(stored, capsys, tmp_path):
+    code, out, err = run(capsys, "export", "-f", "srt,txt", "-o", "out")
+    assert (code, out) == (0, "")
+    assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".srt", ".txt"]
+    assert "2 files written to" in err
+
+
+def test_export_of_what_has_no_transcript_says_so(stored, capsys):
+    code, _, err = run(capsys, "export", "fake:site-4", "-f", "txt", "-o", "out")
+    assert code == 2
+    assert "no transcript yet" in err
+
+
+def test_an_unknown_format_is_named_before_anything_is_done(stored, capsys):
+    code, _, err = run(capsys, "export", "-f", "srt,docx")
+    assert code == 2
+    assert "docx" in err
+    assert "srt" in err
+
+
+def test_retry_and_remove(stored, capsys):
+    run(capsys, "retry")
+    assert stored.item("fake:site-3").state == "pending"
+    assert stored.item("fake:site-2").state == "failed"
+    run(capsys, "retry", "fake:site-2")
+    assert stored.item("fake:site-2").state == "pending"
+    code, _, err = run(capsys, "remove", "fake:site-1")
+    assert (code, "--yes" in err, stored.item("fake:site-1").state) == (2, True, "done")
+    run(capsys, "remove", "--yes", "fake:site-1", "https://site.example/")
+    assert len(list(stored.items())) == 3
+    assert stored.sources() == []
+
+
+def test_sources_as_json(stored, capsys):
+    _, out, _ = run(capsys, "sources", "--json")
+    [source] = json.loads(out)
+    assert (source["url"], source["items"]) == ("https://site.example/", 4)
+
+
+# --- Titles are hostile --------------------------------------------------------------------------
+
+
+def test_no_title_reaches_the_terminal_as_a_command(capsys, tmp_path):
+    hostile = item(
+        1, title="\x1b]0;owned\x07\x1b[2J\u202egnp.exe\nfake:x\tdone", channel="\x1b[31m"
+    )
+    with Library(tmp_path / "library") as library:
+        library.record("ytdlp", listing("https://site.example/", ()), [hostile])
+        library.save(hostile, transcript(text="spoken \x1b[2J words"))
+    for command in (["list"], ["show", hostile.key], ["search", "spoken"]):
+        _, out, _ = run(capsys, *command)
+        assert not set(out) & set("\x1b\x07\u202e")
+    assert len(run(capsys, "list")[1].splitlines()) == 1
+
+
+# --- Settings ------------------------------------------------------------------------------------
+
+
+def test_flags_win_over_environment_over_file(capsys, tmp_path, monkeypatch):
+    (tmp_path / "config.toml").write_text('model = "tiny"\nlanguage = "de"\nbeam_size = 3\n')
+    monkeypatch.setenv("HOMESCRIBE_LANGUAGE", "fr")
+    _, out, _ = run(capsys, "config", "--json", "--library", str(tmp_path / "elsewhere"))
+    found = json.loads(out)
+    assert found["library"] == {"value": str(tmp_path / "elsewhere"), "from": "flag"}
+    assert found["language"] == {"value": "fr", "from": "HOMESCRIBE_LANGUAGE"}
+    assert found["model"] == {"value": "tiny", "from": str(tmp_path / "config.toml")}
+    assert found["task"]["from"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("modell = 'tiny'", "modell"),
+        ("beam_size = 'many'", "beam_size"),
+        ("task = 'summarise'", "translate"),
+        ("model = ", "config.toml"),
+        ("word_timestamps = 1", "word_timestamps"),
+    ],
+)
+def test_a_bad_setting_is_one_line(written, told, capsys, tmp_path):
+    (tmp_path / "config.toml").write_text(written)
+    code, out, err = run(capsys, "list")
+    assert (code, out) == (2, "")
+    assert told in err
+    assert "Traceback" not in err
+
+
+def test_a_bad_value_in_the_environment_is_one_line(capsys, monkeypatch):
+    monkeypatch.setenv("HOMESCRIBE_SLEEP_INTERVAL", "soon")
+    code, _, err = run(capsys, "list")
+    assert code == 2
+    assert "HOMESCRIBE_SLEEP_INTERVAL" in err
+
+
+def test_library_can_stand_before_the_command(capsys, tmp_path):
+    run(capsys, "--library", str(tmp_path / "other"), "list")
+    assert (tmp_path / "other" / "library.db").exists()
+
+
+# --- The machine ---------------------------------------------------------------------------------
+
+
+def test_doctor_as_json(capsys):
+    code, out, _ = run(capsys, "doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(out)}
+    assert code == 0
+    assert {"python", "yt-dlp", "javascript", "faster-whisper", "models", "disk", "library"} <= set(
+        checks
+    )
+    assert checks["yt-dlp"]["finding"].endswith("days old")
+
+
+def test_doctor_finds_a_damaged_library(capsys, tmp_path):
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "library.db").write_bytes(b"not a database at all" * 100)
+    code, out, _ = run(capsys, "doctor")
+    assert code == 3
+    assert "broken   library" in out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_name_the_program(shell, capsys):
+    code, out, _ = run(capsys, "completion", shell)
+    assert code == 0
+    assert "_HOMESCRIBE_COMPLETE" in out
+
+
+def test_completion_completes(monkeypatch):
+    done = subprocess.run(
+        [sys.executable, "-m", "homescribe"],
+        env={
+            **os.environ,
+            "_HOMESCRIBE_COMPLETE": "bash_complete",
+            "COMP_WORDS": "homescribe tr",
+            "COMP_CWORD": "1",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "plain,transcribe" in done.stdout
+
+
+def test_every_command_answers_help(capsys):
+    for name in homescribe.commands:
+        code, out, _ = run(capsys, name, "--help")
+        assert (code, out.startswith(f"Usage: homescribe {name}")) == (0, True)
+
+
+def test_a_wrong_flag_is_the_users_to_mend(capsys):
+    assert run(capsys, "run", "--limit", "none")[0] == 2
+    assert run(capsys, "nonsense")[0] == 2
+
+
+def test_a_closed_pipe_is_no_error(stored):
+    done = subprocess.run(
+        f"{sys.executable} -m homescribe list --json | head -c 1",
+        shell=True,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == (b"[", b"")
+
+
+# --- Running, with a real engine -----------------------------------------------------------------
+
+
+def test_transcribe_does_the_whole_job(capsys, tmp_path):
+    sample = demo.samples() / "fox-20s.mp3"
+    words = (demo.samples() / "fox-20s.txt").read_text().split()
+    arguments = ["transcribe", str(sample), "--model", "demo", "-f", "txt,srt", "-o", "out"]
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (0, "")
+    [text] = (tmp_path / "out").glob("*.txt")
+    assert text.read_text().split() == words
+    assert "1 item transcribed" in err
+
+    text.unlink()
+    code, _, err = run(capsys, *arguments)
+    assert "transcribed before" in err
+    assert text.read_text().split() == words
+    _, out, _ = run(capsys, "search", "--json", '"lazy dog"')
+    assert json.loads(out)[0]["start"] < 5
+
+
+def test_one_bad_file_does_not_stop_the_good_one(capsys, tmp_path):
+    folder = tmp_path / "talks"
+    folder.mkdir()
+    (folder / "bad.mp3").write_bytes(b"this is no sound" * 100)
+    (folder / "fox.mp3").write_bytes((demo.samples() / "fox-20s.mp3").read_bytes())
+    code, _, err = run(capsys, "transcribe", str(folder), "--model", "demo", "-o", "out")
+    assert code == 1
+    assert "bad: " in err
+    assert "Why: homescribe list --state failed" in err
+    assert len(list((tmp_path / "out").iterdir())) == 1
+
+
+def test_addresses_come_from_standard_input_too(capsys, tmp_path, monkeypatch):
+    import io
+
+    sample = demo.samples() / "fox-20s.mp3"
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"# my files\n\n{sample}\n"))
+    code, _, err = run(capsys, "add", "-")
+    assert (code, "1 item to transcribe: homescribe run" in err) == (0, True)
+
+
+@pytest.mark.parametrize("address", ["nothing-here.mp3", "no-such-folder/", "*.nothing"])
+def test_an_address_that_leads_nowhere_is_one_line(address, capsys):
+    code, out, err = run(capsys, "transcribe", address)
+    assert (code, out) == (2, "")
+    assert "Traceback" not in err
+    assert 1 <= len(err.splitlines()) <= 2
+
+
+def test_an_unknown_model_is_one_line(capsys):
+    sample = demo.samples() / "fox-20s.mp3"
+    code, _, err = run(capsys, "transcribe", str(sample), "--model", "enormous")
+    assert code in (2, 3)
+    assert "enormous" in err
+    assert "Traceback" not in err
+
+
+def test_the_demo_finds_what_it_heard(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "homescribe", "demo"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "quick brown fox" in done.stdout
+    assert str(tmp_path / "homescribe-demo" / "exports") in done.stderr
+    assert len(list(Path(tmp_path, "homescribe-demo", "exports").iterdir())) == 15
+
+
+# --- Words on a terminal -------------------------------------------------------------------------
+
+
+def test_words_for_lengths_and_sizes():
+    assert [clock(0), clock(63), clock(3723), clock(None)] == ["0:00", "1:03", "1:02:03", "?"]
+    assert [span(8), span(720), span(166320)] == ["8 s", "12 min", "46.2 h"]
+    assert [size(999), size(22_000_000), size(3e12)] == ["999 B", "22.0 MB", "3.0 TB"]
+    assert [count(1, "item"), count(1430, "item")] == ["1 item", "1,430 items"]
+
+
+def test_clean_keeps_every_script_and_no_control():
+    assert (
+        clean("日本語 \u0627\u0644\u0639 é 👩‍👩‍👧\x00\x9b\ud800")
+        == "日本語 \u0627\u0644\u0639 é 👩‍👩‍👧"
+    )
+    assert highlighted("a \x1b b", [(2, 3)]).replace("\x1b[33m\x1b[1m\x1b[0m", "") == "a  b"
