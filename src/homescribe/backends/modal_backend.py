@@ -1,0 +1,513 @@
+"""The Modal backend: submits from home what `modal_transcribe` transcribes, and collects it on any later day.
+
+A call's id is all it takes to collect it, for seven days, from any process. So submitting and collecting
+know nothing of each other: `submit` returns the id, whoever stores it calls `result`.
+
+Modal's errors become ours in `modal_errors` alone. They are of three kinds: this machine's or the account's
+(UserError: the run ends and the call lives on), a call's end (ItemError), and a service that does not
+answer now, which is asked again for as long as the options' `patience`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import dataclasses
+import json
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Event, Lock
+from typing import Any, Literal, TypeVar
+
+import modal
+import modal.exception
+
+from homescribe.backends import modal_transcribe
+from homescribe.backends.modal_wire import Reply, make_request, one_line
+from homescribe.core import HOUR, Audio, Call, Session, Transcript, TranscriptionOptions, Usage
+from homescribe.errors import (
+    Cancelled,
+    HomescribeError,
+    PermanentError,
+    RetryableError,
+    SetupError,
+    UserError,
+)
+from homescribe.money import (
+    CAUTION,
+    DEFAULT_GPU,
+    Budget,
+    Machine,
+    account_rate,
+    expected_speed,
+    machine,
+    published_rate,
+)
+
+Answer = TypeVar("Answer")
+
+# Calls in flight at once. Each is a thread that waits at home and, until its result is stored, a file.
+SLOTS = 64
+# A question for a result that has not come stays open so long, in seconds.
+POLL = 50.0
+TICK = 0.1  # seconds between looks at `stop`
+# After a question without answer: seconds to the next, doubling from and up to.
+PAUSES = (1.0, 30.0)
+# Boot, model load and the wait for the end are to cost less than this part of a burst's work.
+BURST_OVERHEAD = 0.1
+# Seconds from the order to a container that can begin, where no call has told yet: boot of a built image
+# and load of a large model, as Modal's examples report them.
+BOOT = 60.0
+OPUS_BYTES = 50_000 / 8  # a second of the audio that is downloaded, when nobody said how long it is
+
+
+@dataclass(frozen=True, slots=True)
+class ModalOptions:
+    """What to rent and how much of it. `machine` raises UserError for a GPU that does not exist."""
+
+    gpu: str = DEFAULT_GPU
+    max_containers: int = modal_transcribe.MAX_CONTAINERS
+    max_cost: float | None = None  # dollars that one run may commit
+    when: Literal["burst", "stream"] = "burst"
+    speed: float | None = None  # times realtime, of this library's own calls
+    suspects: frozenset[str] = frozenset()  # keys of items that a container died with
+    patience: float = 2 * HOUR  # seconds without an answer from Modal
+    timeout: float = modal_transcribe.TIMEOUT
+    scaledown_window: float = modal_transcribe.SCALEDOWN_WINDOW
+
+    @property
+    def machine(self) -> Machine:
+        return machine(self.gpu)
+
+
+class ModalBackend:
+    """Rents GPUs. `options` are checked here, before anything is sent."""
+
+    name = "modal"
+    default_engine = "faster-whisper"
+    default_model = "turbo"
+
+    def __init__(self, options: ModalOptions | None = None) -> None:
+        self.options = options or ModalOptions()
+        self.machine = self.options.machine
+
+    @contextmanager
+    def start(self, engine: str, model: str) -> Iterator[Session]:
+        """Deploy if this version is not deployed, see that the weights are there, lend a session."""
+        if engine not in modal_transcribe.CLASSES:
+            known = ", ".join(modal_transcribe.CLASSES)
+            raise UserError(f"Modal has no image for the engine {engine!r}.", f"Choose: {known}.")
+        if "/" in model and model.startswith((".", "/", "~")):
+            raise UserError(
+                f"{model} is on this machine, and Modal fetches models by name.",
+                "Give a published name such as turbo or large-v3.",
+            )
+        with account_errors():
+            if self.deployed() != modal_transcribe.fingerprint():
+                self.deploy()
+            self._fetch_weights(engine, model)
+            rate = self.rate()
+        session = ModalSession(self.options, engine, model, rate)
+        try:
+            yield session
+        finally:
+            session.close()
+
+    def rate(self) -> float:
+        """Dollars a second: by the account's own rates where Modal tells them, else the published ones."""
+        try:
+            rates = modal.Workspace.from_context().billing.rates()
+            own = {name: float(value) for name, value in rates.items()}
+        except (modal.exception.Error, ValueError):
+            own = {}  # not for every token and plan; the table is near enough to plan with
+        return account_rate(self.machine, own) or published_rate(self.machine)
+
+    # --- The app ---------------------------------------------------------------------------------
+
+    def deployed(self) -> str | None:
+        """The fingerprint of what is deployed, None when nothing is."""
+        with account_errors():
+            try:
+                tags: dict[str, str] = modal.App.lookup(modal_transcribe.APP).get_tags()
+            except modal.exception.NotFoundError:
+                return None
+        return tags.get("fingerprint", "")
+
+    def deploy(self) -> None:
+        """Put this version into the account; what runs goes on, what waits runs on it."""
+        with account_errors():
+            modal_transcribe.app.deploy(name=modal_transcribe.APP)
+
+    def stop(self) -> bool:
+        """End the app and every container of it, now. False when none is deployed."""
+        with account_errors():
+            try:
+                modal.App.lookup(modal_transcribe.APP).stop()
+            except modal.exception.NotFoundError:
+                return False
+        return True
+
+    def _fetch_weights(self, engine: str, model: str) -> None:
+        if model == "demo" or modal_transcribe.notes.get(f"weights {engine} {model}"):
+            return
+        fetch = modal_transcribe.FETCHERS[engine].info.function_name
+        modal.Function.from_name(modal_transcribe.APP, fetch).remote(engine, model)
+
+
+@dataclass(slots=True)
+class Uploads:
+    """What went up in this session, for a display."""
+
+    items: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    current: str = ""  # key of the item that is on its way
+
+    @property
+    def rate(self) -> float | None:
+        """Bytes a second, None before the first has arrived."""
+        return self.bytes / self.seconds if self.seconds else None
+
+
+class ModalSession:
+    """One engine and model at Modal. Threads of any number may wait for results; one uploads at a time."""
+
+    slots = SLOTS
+
+    def __init__(self, options: ModalOptions, engine: str, model: str, rate: float) -> None:
+        self.uploads = Uploads()
+        self._options = options
+        self._engine, self._model = engine, model
+        self._rate = rate
+        self._speed = options.speed or expected_speed(engine, model, options.machine)
+        self.budget = Budget(
+            options.max_cost,
+            rate,
+            self._speed if options.speed else self._speed / CAUTION,
+            BOOT + options.scaledown_window,
+            options.max_containers,
+        )
+        self._uploading = Lock()
+        self._suspects = set(options.suspects)
+        self._usages: dict[str, Usage] = {}
+        self._variants: dict[bool, Any] = {}
+        # Modal's client waits in coroutines: hundreds of open questions need one thread.
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="modal", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Leave the calls to Modal."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    # --- Submit ----------------------------------------------------------------------------------
+
+    def submit(self, audio: Audio, options: TranscriptionOptions, stop: Event) -> Call:
+        """Upload the audio and order its transcript; the call is Modal's from here on.
+
+        Raises BudgetReached when its expected price passes what is left of `max_cost`.
+        """
+        key = audio.item.key
+        with self._uploading:
+            if stop.is_set():
+                raise Cancelled
+            media = audio.path.read_bytes() if audio.data is None else audio.data
+            seconds = audio.duration or audio.item.duration or len(media) / OPUS_BYTES
+            machine_ = self._options.machine
+            request = make_request(
+                audio.item, media, audio.duration, options, machine_.gpu, self._engine, self._model
+            )
+            alone = key in self._suspects
+            with self.budget.reserved(key, seconds, stop), self._told(key, len(media)):
+                spawn = self._variant(alone).transcribe.spawn
+                try:
+                    call = self._ask(lambda: spawn.aio(media, request), stop)
+                except _Missing as error:
+                    raise SetupError(
+                        "The homescribe app is no longer deployed.", "Run again: that deploys it."
+                    ) from error
+        known = {
+            "gpu": machine_.gpu,
+            "token": request["token"],
+            "alone": alone,
+            "audio_seconds": seconds,
+            "rate": self._rate,
+        }
+        return Call(
+            item=audio.item,
+            backend=ModalBackend.name,
+            submitted_at=time.time(),
+            id=call.object_id,
+            metadata=json.dumps(known),
+        )
+
+    def worthwhile(self, audio_seconds: float) -> bool:
+        """Whether boot, load and the wait for the end are a small part of what so much audio costs."""
+        if self._options.when == "stream":
+            return True
+        overhead = (BOOT + self._options.scaledown_window) * self._options.max_containers
+        return overhead <= BURST_OVERHEAD * audio_seconds / self._speed
+
+    def _variant(self, alone: bool) -> Any:
+        """The deployed class on the machine that was asked for; `alone` gives a recording a whole one."""
+        if alone not in self._variants:
+            deployed = modal.Cls.from_name(
+                modal_transcribe.APP, modal_transcribe.CLASSES[self._engine]
+            )
+            rented = deployed.with_options(
+                **modal_transcribe.hardware(self._options.machine),
+                max_containers=self._options.max_containers,
+                scaledown_window=max(2, round(self._options.scaledown_window)),
+                timeout=max(1, round(self._options.timeout)),
+            )
+            if alone:
+                rented = rented.with_concurrency(max_inputs=1)
+            self._variants[alone] = rented(engine=self._engine, model=self._model)
+        return self._variants[alone]
+
+    @contextmanager
+    def _told(self, key: str, size: int) -> Iterator[None]:
+        self.uploads.current, began = key, time.monotonic()
+        try:
+            yield
+            self.uploads.items += 1
+            self.uploads.bytes += size
+            self.uploads.seconds += time.monotonic() - began
+        finally:
+            self.uploads.current = ""
+
+    # --- Collect ---------------------------------------------------------------------------------
+
+    def result(self, call: Call, stop: Event, progress: Callable[[float], None]) -> Transcript:
+        """The transcript of a call of this or an earlier process, whenever it is ready."""
+        known = json.loads(call.metadata or "{}")
+        assert call.id is not None
+        reply = self._collect(call.id, stop)
+        if reply.claimed_by:
+            mine = reply
+            reply = self._collect(reply.claimed_by, stop)
+            if reply.transcript is None:
+                reply = dataclasses.replace(mine, error=reply.error, died=reply.died, claimed_by="")
+        self._settle(call, known, reply)
+        if reply.transcript is not None:
+            return reply.transcript
+        if "token" in known:
+            # Nobody has this recording any more: the next call may begin on it.
+            self._ask(lambda: modal_transcribe.notes.pop.aio(known["token"], None), stop)
+        assert reply.error is not None
+        if not reply.died:
+            raise reply.error
+        if known.get("alone"):
+            raise PermanentError(
+                f"{reply.error.message} It was alone in its container.",
+                "Try another model or GPU: homescribe retry, then run.",
+            ) from reply.error
+        self._suspects.add(call.item.key)
+        raise reply.error
+
+    def usage(self, call: Call) -> Usage | None:
+        """What a call that has ended took; None for one that lives on or was never heard of."""
+        return self._usages.get(call.id or "")
+
+    def _collect(self, call_id: str, stop: Event) -> Reply:
+        """How the call ended, whatever the way. Raises only what says nothing about it."""
+        question = modal.FunctionCall.from_id(call_id).get
+        try:
+            plain = self._ask(lambda: question.aio(timeout=POLL), stop)
+        except _Remote as error:
+            return Reply(error=error.error)
+        except (_Died, _Missing, RetryableError) as error:
+            if isinstance(error, _Missing):
+                return Reply(
+                    error=RetryableError("Its result was kept for seven days and is gone.")
+                )
+            return Reply(error=error, died=isinstance(error, _Died))
+        if not isinstance(plain, dict):
+            return Reply(error=RetryableError("Its result came home unreadable."))
+        return Reply.parse(plain)
+
+    def _settle(self, call: Call, known: dict[str, Any], reply: Reply) -> None:
+        """Note what the call took. A container's end is charged to its first call."""
+        overhead = reply.overhead_seconds + (self._options.scaledown_window if reply.first else 0.0)
+        dollars = (reply.gpu_seconds + overhead) * known.get("rate", self._rate)
+        heard = reply.transcript.duration if reply.transcript else known.get("audio_seconds", 0.0)
+        ended: Literal["done", "failed", "died"] = "failed"
+        if reply.transcript is not None:
+            ended = "done"
+        elif reply.died:
+            ended = "died"
+        self.budget.settle(call.item.key, dollars)
+        self._usages[call.id or ""] = Usage(
+            call=call,
+            gpu=known.get("gpu", self._options.machine.gpu),
+            gpu_seconds=reply.gpu_seconds,
+            overhead_seconds=overhead,
+            audio_seconds=heard,
+            dollars=dollars,
+            finished_at=time.time(),
+            outcome=ended,
+        )
+
+    # --- Talk to Modal ---------------------------------------------------------------------------
+
+    def _ask(self, question: Callable[[], Coroutine[Any, Any, Answer]], stop: Event) -> Answer:
+        """The answer to `question`, asked again while Modal is away or not ready.
+
+        Raises Cancelled soon after `stop` is set, UserError when Modal stays away, and as `modal_errors`.
+        """
+        silent_since, pause = time.monotonic(), PAUSES[0]
+        while True:
+            try:
+                with modal_errors():
+                    return self._wait(question(), stop)
+            except builtins.TimeoutError:  # no result yet; Modal is there
+                silent_since, pause = time.monotonic(), PAUSES[0]
+            except _Away as error:
+                if time.monotonic() - silent_since > self._options.patience:
+                    raise UserError(
+                        f"Modal does not answer: {error.message}",
+                        "Run again when it does: what was submitted is collected first.",
+                    ) from error
+                if stop.wait(pause):
+                    raise Cancelled from error
+                pause = min(2 * pause, PAUSES[1])
+
+    def _wait(self, question: Coroutine[Any, Any, Answer], stop: Event) -> Answer:
+        future = asyncio.run_coroutine_threadsafe(question, self._loop)
+        while not wait([future], timeout=TICK).done:
+            if stop.is_set():
+                future.cancel()
+                raise Cancelled
+        return future.result()
+
+
+# --- Modal's errors, as ours -----------------------------------------------------------------------
+
+
+class _Away(RetryableError):
+    """Modal, or the way there, does not answer now: ask again."""
+
+
+class _Missing(RetryableError):
+    """Modal knows no such app or call."""
+
+
+class _Died(RetryableError):
+    """Modal ended the call: its container died, or took too long."""
+
+
+class _Remote(Exception):
+    """An error of ours that was raised in the container, outside any recording."""
+
+    def __init__(self, error: HomescribeError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+LOG_IN = "Run: modal setup (or: modal token set). Then run again."
+UPDATE = "Run: pip install -U modal"
+
+# From the particular to the general: the first class that fits gives the reaction, the words and the hint.
+# {} stands for Modal's own words.
+MAPPING: tuple[tuple[type[BaseException], type[HomescribeError], str, str], ...] = (
+    (modal.exception.AuthError, SetupError, "Modal does not let this machine in: {}", LOG_IN),
+    (
+        modal.exception.PermissionDeniedError,
+        SetupError,
+        "This Modal account may not do that: {}",
+        LOG_IN,
+    ),
+    (modal.exception.VersionError, SetupError, "Modal refuses this version: {}", UPDATE),
+    (modal.exception.ConflictError, SetupError, "Modal refuses: {}", UPDATE),
+    (modal.exception.UnimplementedError, SetupError, "Modal no longer knows a request: {}", UPDATE),
+    (modal.exception.NotFoundError, _Missing, "Modal does not know it: {}", ""),
+    (modal.exception.OutputExpiredError, _Missing, "The result has expired.", ""),
+    (modal.exception.FunctionTimeoutError, _Died, "It took longer than a call may take: {}", ""),
+    (modal.exception.InternalFailure, _Died, "Its container ended: {}", ""),
+    (
+        modal.exception.ImageBuildError,
+        SetupError,
+        "Modal cannot build the image: {}",
+        "Run homescribe modal deploy to see why.",
+    ),
+    (modal.exception.RemoteError, _Died, "Modal ended the call: {}", ""),
+    (modal.exception.ExecutionError, RetryableError, "Modal's answer cannot be used: {}", UPDATE),
+    (modal.exception.DeserializationError, RetryableError, "The result cannot be read: {}", UPDATE),
+    (
+        modal.exception.RequestSizeError,
+        PermanentError,
+        "The recording is too large for Modal: {}",
+        "",
+    ),
+    (modal.exception.ResourceExhaustedError, _Away, "Modal has no room for more now: {}", ""),
+    (modal.exception.ServiceError, _Away, "{}", ""),
+    (modal.exception.InternalError, _Away, "{}", ""),
+    (modal.exception.ConnectionError, _Away, "{}", ""),
+    (modal.exception.DataLossError, _Away, "{}", ""),
+    (modal.exception.ClientClosed, _Away, "{}", ""),
+    (modal.exception.TimeoutError, _Away, "{}", ""),
+    (modal.exception.Error, SetupError, "Modal: {}", "See https://modal.com/docs"),
+    (modal.exception.ModuleNotMountable, SetupError, "Modal cannot send the package: {}", ""),
+)
+
+
+def translate(error: BaseException) -> HomescribeError | None:
+    """Our error for one of Modal's or of the connection to it; None for anything else."""
+    for kind, reaction, words, hint in MAPPING:
+        if isinstance(error, kind):
+            said = one_line(str(error)) or type(error).__name__
+            return reaction(words.format(said), hint)
+    if _is_connection_trouble(error):
+        return _Away(one_line(str(error)) or type(error).__name__)
+    return None
+
+
+def _is_connection_trouble(error: BaseException) -> bool:
+    """Errors of the libraries that Modal's client is made of, where it lets them through."""
+    import aiohttp
+    import grpclib.exceptions
+    import h2.exceptions
+
+    if isinstance(error, builtins.TimeoutError):
+        return False  # FunctionCall.get: no result yet
+    return isinstance(
+        error,
+        aiohttp.ClientError
+        | grpclib.exceptions.GRPCError
+        | grpclib.exceptions.StreamTerminatedError
+        | h2.exceptions.ProtocolError
+        | OSError,
+    )
+
+
+@contextmanager
+def modal_errors() -> Iterator[None]:
+    """The one place where Modal's errors become ours."""
+    try:
+        yield
+    except (_Away, _Missing, _Died, _Remote, Cancelled):
+        raise
+    except HomescribeError as error:  # Modal raises here what was raised in a container
+        raise _Remote(error) from None
+    except Exception as error:
+        translated = translate(error)
+        if translated is None:
+            raise
+        raise translated from error
+
+
+@contextmanager
+def account_errors() -> Iterator[None]:
+    """`modal_errors` where no recording is at stake: everything is for the user to act on."""
+    try:
+        with modal_errors():
+            yield
+    except _Remote as error:
+        raise error.error from error
+    except (RetryableError, PermanentError) as error:
+        words = f"Modal cannot be used now: {error.message}"
+        raise SetupError(words, error.hint or "Try again in a while.") from error

@@ -1,0 +1,179 @@
+"""A stand-in for Modal's cloud on 127.0.0.1: the real client and real containers, without the cloud.
+
+It speaks the gRPC protocol of the installed `modal` client (written against 1.6.4) and runs what the client
+uploads in real `python -m modal._container_entrypoint` processes, which fetch their inputs from it.
+
+    with Standin() as standin:
+        standin.use(monkeypatch)
+        ...                                 # anything that talks to Modal
+
+What it is not: Modal's scheduler, its prices, its GPUs, its image builder (images are recorded, containers
+run on `container_python`), its volumes (containers see this machine's disk), its limits. What passes here
+is proven against the client's code and the container's code, not against the service.
+
+Clients and containers come in through doors of their own, so that the home network can go away while the
+cloud works on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from aiohttp import web
+from grpclib.server import Server
+
+from modal_standin.control import Control
+from modal_standin.records import Container, FunctionCall
+from modal_standin.state import Settings
+
+__all__ = ["Settings", "Standin"]
+
+HOST = "127.0.0.1"
+
+
+class Standin:
+    """The stand-in on a thread and event loop of its own. `settings` may change while it runs."""
+
+    def __init__(self, **settings: Any) -> None:
+        self._directory = tempfile.mkdtemp(prefix="modal-standin-")
+        self.settings = Settings(directory=self._directory, **settings)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="standin")
+
+    def __enter__(self) -> Standin:
+        self._thread.start()
+        self._do(self._open())
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._do(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def environment(self) -> dict[str, str]:
+        """Variables that point the `modal` client here, and away from anybody's real account."""
+        return {
+            "MODAL_SERVER_URL": self.settings.client_url,
+            "MODAL_TOKEN_ID": self.settings.token_id,
+            "MODAL_TOKEN_SECRET": "as-standin",
+            "MODAL_CONFIG_PATH": os.path.join(self._directory, "no-such.toml"),  # noqa: PTH118
+        }
+
+    # --- What a test asks ------------------------------------------------------------------------
+
+    @property
+    def control(self) -> Control:
+        return self._control
+
+    def calls(self) -> list[FunctionCall]:
+        return list(self._control.calls.values())
+
+    def deliveries(self) -> dict[str, int]:
+        """How often each call's input was handed to a container: what can be billed."""
+        return {
+            call.id: sum(given.deliveries for given in call.inputs.values())
+            for call in self.calls()
+        }
+
+    def containers(self) -> list[Container]:
+        return list(self._control.containers.values())
+
+    def moments(self, what: str) -> list[float]:
+        """Unix times of all notes of one kind: boot, call, upload, uploaded, input, output, collected."""
+        return [when for when, noted, _ in self._control.journal if noted == what]
+
+    # --- What a test does to it ------------------------------------------------------------------
+
+    def leave(self) -> None:
+        """No client reaches us any more. Containers work on."""
+        self._do(self._shut_door())
+
+    def come_back(self) -> None:
+        """The same address answers again, with everything that was here."""
+        self._do(self._open_door())
+
+    def crash_container(self) -> bool:
+        """Kill a container that is at work, as a preemption or a segmentation fault would."""
+        for container in self.containers():
+            if container.held and container.process and container.process.returncode is None:
+                container.process.send_signal(signal.SIGKILL)
+                return True
+        return False
+
+    def expire(self, call_id: str) -> None:
+        """Seven days have passed."""
+        self._control.calls[call_id].expired = True
+        for given in self._control.calls[call_id].inputs.values():
+            given.done = True
+
+    def garble(self, call_id: str) -> None:
+        """The stored result of a finished call is no longer what the client can read."""
+
+        def spoil() -> None:
+            for output in self._control.calls[call_id].outputs:
+                output.result.data = b"\x80\x05cno_such_module\nThing\n."
+
+        self._soon(spoil)
+
+    # --- Doors -----------------------------------------------------------------------------------
+
+    async def _open(self) -> None:
+        self._control = Control(self.settings)
+        self._inner, self.settings.container_url = await _serve(self._control)
+        self._inner_blobs, self.settings.container_blobs = await self._serve_blobs()
+        await self._open_door()
+
+    async def _open_door(self) -> None:
+        port, blob_port = _port(self.settings.client_url), _port(self.settings.client_blobs)
+        self._outer, self.settings.client_url = await _serve(self._control, port)
+        self._outer_blobs, self.settings.client_blobs = await self._serve_blobs(blob_port)
+
+    async def _shut_door(self) -> None:
+        self._outer.close()
+        await self._outer.wait_closed()
+        await self._outer_blobs.cleanup()
+
+    async def _close(self) -> None:
+        await self._control.shutdown()
+        for server in (self._outer, self._inner):
+            server.close()
+        for blobs in (self._outer_blobs, self._inner_blobs):
+            await blobs.cleanup()
+
+    async def _serve_blobs(self, port: int = 0) -> tuple[web.AppRunner, str]:
+        application = web.Application(client_max_size=1 << 40)
+        application.router.add_put("/{id}", self._control.put_blob)
+        application.router.add_get("/{id}", self._control.get_blob)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, HOST, port, reuse_address=True)
+        await site.start()
+        return runner, f"http://{HOST}:{runner.addresses[0][1]}"
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(120)
+
+    def _soon(self, work: Callable[[], None]) -> None:
+        async def run() -> None:
+            work()
+
+        self._do(run())
+
+
+async def _serve(control: Control, port: int = 0) -> tuple[Server, str]:
+    server = Server([control])
+    await server.start(HOST, port, reuse_address=True)
+    return server, f"http://{HOST}:{server._server.sockets[0].getsockname()[1]}"
+
+
+def _port(url: str) -> int:
+    return int(url.rpartition(":")[2]) if url else 0

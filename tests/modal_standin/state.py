@@ -1,0 +1,130 @@
+"""Everything the stand-in holds, and the few things both halves of it do."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpclib
+from modal_proto import api_pb2 as pb
+
+from modal_standin.records import Container, Function, FunctionCall, Input
+
+
+@dataclass
+class Settings:
+    """What a test may change, before the start or while it runs."""
+
+    directory: str = ""
+    token_id: str = "ak-standin"
+    builder_version: str = "2025.06"
+    max_object_size: int = 2 * 1024 * 1024  # bytes; above it a result travels as a blob
+    max_containers: int = 4
+    max_scaledown: float = 60
+    max_lost: int = 2  # containers an input may take with it before it is given up
+    max_failed_boots: int = 2
+    grace: float = 5  # seconds a container has to end by itself
+    container_python: str = sys.executable
+    container_path: list[Path] = field(default_factory=list)
+    container_env: dict[str, str] = field(default_factory=dict)
+    rates: dict[str, str] = field(default_factory=dict)  # of the account; none: not reachable
+    faults: dict[str, list[grpclib.Status | None]] = field(default_factory=dict)  # by RPC, in turn
+    client_too_old: bool = False
+    cut_uploads: int = 0  # so many uploads from clients break off
+    upload_rate: float = 0  # bytes a second that clients can upload; 0 for no limit
+    # Filled in by the stand-in: clients and containers have doors of their own.
+    client_url: str = ""
+    container_url: str = ""
+    client_blobs: str = ""
+    container_blobs: str = ""
+
+
+class State:
+    """Apps, functions, calls, blobs: all in memory, all kept while the door to clients is shut."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.apps: dict[str, dict[str, Any]] = {}
+        self.deployed: dict[str, str] = {}
+        self.layouts: dict[str, tuple[dict[str, str], dict[str, str]]] = {}
+        self.functions: dict[str, Function] = {}
+        self.classes: dict[str, str] = {}
+        self.images: dict[str, Any] = {}
+        self.mounts: dict[str, Any] = {}
+        self.secrets: dict[str, dict[str, str]] = {}
+        self.volumes: dict[str, str] = {}
+        self.dicts: dict[str, dict[bytes, bytes]] = {}
+        self.files: dict[str, bytes] = {}
+        self.blobs: dict[str, bytes] = {}
+        self.calls: dict[str, FunctionCall] = {}
+        self.inputs: dict[str, Input] = {}
+        self.containers: dict[str, Container] = {}
+        self.logs: list[str] = []
+        self.journal: list[tuple[float, str, str]] = []  # (Unix time, what, id)
+        self.requests: Counter[tuple[str, str]] = Counter()  # by (client | container, RPC)
+        self.unimplemented: Counter[str] = Counter()
+        self.closing = False
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self._numbers: Counter[str] = Counter()
+
+    def new_id(self, prefix: str) -> str:
+        self._numbers[prefix] += 1
+        return f"{prefix}-standin{self._numbers[prefix]:06d}"
+
+    def note(self, what: str, which: str) -> None:
+        self.journal.append((time.time(), what, which))
+
+    def background(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.ensure_future(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    def layout(self, app_id: str, function: Function | None = None) -> pb.AppLayout:
+        """What is in an app, as containers and `from_name` want to know it."""
+        function_ids, class_ids = self.layouts.get(app_id, ({}, {}))
+        layout = pb.AppLayout(function_ids=function_ids, class_ids=class_ids)
+        if function is not None:
+            layout.function_ids[function.name] = function.id
+        for found in layout.function_ids.values():
+            layout.objects.add(
+                object_id=found, function_handle_metadata=self.functions[found].handle
+            )
+        for found in layout.class_ids.values():
+            layout.objects.add(object_id=found, class_handle_metadata=pb.ClassHandleMetadata())
+        if function is not None:
+            have = {item.object_id for item in layout.objects}
+            for needed in function.definition.object_dependencies:
+                if needed.object_id not in have:
+                    layout.objects.add(object_id=needed.object_id)
+        return layout
+
+    def image_environment(self, image_id: str) -> dict[str, str]:
+        """What the ENV lines of an image and of those below it set."""
+        if image_id not in self.images:
+            return {}
+        image = self.images[image_id]
+        found: dict[str, str] = {}
+        for base in image.base_images:
+            found.update(self.image_environment(base.image_id))
+        for line in image.dockerfile_commands:
+            if line.startswith("ENV "):
+                name, _, value = line[4:].partition("=")
+                found[name.strip()] = value.strip().strip("'\"")
+        return found
+
+
+def token(**payload: Any) -> str:
+    """A JSON web token that nobody signed: the client reads its payload only."""
+
+    def encode(part: dict[str, Any]) -> str:
+        return base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
+
+    return f"{encode({'alg': 'none', 'typ': 'JWT'})}.{encode(payload)}.x"
