@@ -139,6 +139,11 @@ def reaction(failed: Failure) -> HomescribeError:
             f"The audio cannot be written to disk: {failed.text}.",
             "Make room, or choose another place with --library, and run again: nothing is lost.",
         )
+    if "UnsupportedError" in failed.kinds:
+        return PermanentError(
+            "yt-dlp finds no recording there.",
+            "Give the address of a video, channel, playlist, feed or media file.",
+        )
     if says(BOT):
         return SourceBlocked(
             f"The site takes this machine for a bot: {failed.text}.",
@@ -339,30 +344,29 @@ class YtdlpSource:
             )
         with self._child() as child, _for_a_listing(found):
             reply = child.ask({"do": "list", "url": found}, stop)
-            part = 0
             while reply["part"]:
-                part += 1
                 head = reply["part"]
-                current = [part]
-                yield Listing(
+                over = threading.Event()
+                listing = Listing(
                     url=head["url"],
                     title=text.one_line(head["title"] or head["url"]),
-                    items=self._items(child, found, current, stop),
+                    items=self._items(child, found, over, stop),
                     newest_first=head["newest_first"],
                 )
-                current.clear()
+                try:
+                    yield listing
+                finally:  # from here on the child may serve somebody else
+                    over.set()
                 reply = child.ask({"do": "part"}, stop)
 
     def _items(
-        self, child: Child, url: str, current: list[int], stop: threading.Event
+        self, child: Child, url: str, over: threading.Event, stop: threading.Event
     ) -> Iterator[Item]:
-        """The items of the child's current part, for as long as it is `current`."""
+        """The items of the child's current part, until it is `over`."""
         with _for_a_listing(url):
-            while current:
+            while not over.is_set():
                 reply = child.ask({"do": "more", "count": BATCH}, stop)
                 for one in reply["items"]:
-                    if not current:
-                        return
                     yield item_from(one)
                 if reply["end"]:
                     return

@@ -43,6 +43,8 @@ Info = dict[str, Any]  # yt-dlp's info dict, as documented in yt_dlp/extractor/c
 # or a sort by size would take an automatic dub.
 FORMAT = "ba[abr<=64]/ba/b[height<=360]/w/b"
 HOPS = 3  # links followed from a list: a channel's page of playlists, a playlist, a redirect
+# Extractors that make ids up from file names and positions ("audio-1"): known by the page's address instead.
+NAMELESS = ("generic", "html5mediaembed")
 TABS = ("videos", "streams", "shorts")  # of a channel: where new uploads appear at the top
 MOMENT = 1.0  # seconds after which a slow page's entries are passed on
 
@@ -119,16 +121,13 @@ class Lister:
         return self.ydl.get_info_extractor(entry["ie_key"]).is_single_video(entry["url"]) is False
 
     def identity(self, info: Info) -> tuple[str, str]:
-        """(source, id), the same for an entry of a list and for its own page.
-
-        The generic extractor makes ids up from file names ("audio-1"), so that its items are named by
-        their address.
-        """
+        """(source, id), the same for an entry of a list and for its own page."""
         link = info.get("url") if info.get("_type", "video") != "video" else None
         key = info.get("ie_key") or (info.get("extractor_key") if not link else None)
         if not key:
             key = next((k for k, ie in self.ydl._ies.items() if ie.suitable(link)), "Generic")
         source = "youtube" if key.startswith("Youtube") else key.lower()
+        source = "generic" if source in NAMELESS else source
         name = info.get("id")
         if link and not name and source != "generic":
             name = self.ydl.get_info_extractor(key).get_temp_id(link)
@@ -211,7 +210,8 @@ def address_of(result: Info) -> str:
 
 def canonical(url: str) -> str:
     """`url` without what does not change the page: case of the host, its port, a point in time."""
-    parts = urlsplit(unsmuggle_url(url)[0])
+    plain: str = unsmuggle_url(url)[0]
+    parts = urlsplit(plain)
     host = (parts.hostname or "") + (f":{parts.port}" if parts.port not in (None, 80, 443) else "")
     fragment = "" if re.fullmatch(r"t=[\w.:]*", parts.fragment) else parts.fragment
     return urlunsplit((parts.scheme.lower(), host, parts.path or "/", parts.query, fragment))
