@@ -211,11 +211,14 @@ class Usage:
     """What one finished call took of a rented machine, and its price."""
 
     call: Call
+    engine: str
+    model: str
     gpu: str
     gpu_seconds: float  # its share of the seconds in which the machine worked
     overhead_seconds: float  # boot, model load and waiting that were paid for on its account
     audio_seconds: float
     dollars: float
+    expected_dollars: float  # by what was known when it was submitted
     finished_at: float  # Unix time
     outcome: Literal["done", "failed", "died"]  # died: the machine did, not the call
 

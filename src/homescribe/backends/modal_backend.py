@@ -74,6 +74,7 @@ class ModalOptions:
     max_cost: float | None = None  # dollars that one run may commit
     when: Literal["burst", "stream"] = "burst"
     speed: float | None = None  # times realtime, of this library's own calls
+    overhead: float = BURST_OVERHEAD  # seconds paid beside the work, for each second of work
     suspects: frozenset[str] = frozenset()  # keys of items that a container died with
     patience: float = 2 * HOUR  # seconds without an answer from Modal
     timeout: float = modal_transcribe.TIMEOUT
@@ -236,6 +237,7 @@ class ModalSession:
             "alone": alone,
             "audio_seconds": seconds,
             "rate": self._rate,
+            "expected": seconds / self._speed * self._rate * (1 + self._options.overhead),
         }
         return Call(
             item=audio.item,
@@ -343,11 +345,14 @@ class ModalSession:
         self.budget.settle(call.item.key, dollars)
         self._usages[call.id or ""] = Usage(
             call=call,
+            engine=self._engine,
+            model=self._model,
             gpu=known.get("gpu", self._options.machine.gpu),
             gpu_seconds=reply.gpu_seconds,
             overhead_seconds=overhead,
             audio_seconds=heard,
             dollars=dollars,
+            expected_dollars=known.get("expected", 0.0),
             finished_at=time.time(),
             outcome=ended,
         )

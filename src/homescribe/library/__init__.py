@@ -19,9 +19,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from homescribe.core import HOUR, MINUTE, Call, Item, Listing, Transcript
+from homescribe.core import HOUR, MINUTE, Call, Item, Listing, Transcript, Usage
 from homescribe.errors import ItemError, PermanentError, RetryableError, UserError
-from homescribe.library import lock, schema, search
+from homescribe.library import lock, schema, search, spending
 from homescribe.library.rows import (
     ITEM_COLUMNS,
     SEGMENT_COLUMNS,
@@ -40,8 +40,19 @@ from homescribe.library.rows import (
     to_transcript,
 )
 from homescribe.library.search import Hit
+from homescribe.library.spending import Rental, Spending
 
-__all__ = ["BACKOFF", "Hit", "ItemRecord", "Library", "SourceRecord", "State", "Status"]
+__all__ = [
+    "BACKOFF",
+    "Hit",
+    "ItemRecord",
+    "Library",
+    "Rental",
+    "SourceRecord",
+    "Spending",
+    "State",
+    "Status",
+]
 
 # Seconds before the second, third, ... try; the last one goes for all that follow.
 BACKOFF = (1 * MINUTE, 10 * MINUTE, 1 * HOUR, 6 * HOUR, 24 * HOUR)
@@ -334,6 +345,26 @@ class Library:
                 "DELETE FROM calls WHERE item_id = (SELECT item_id FROM items WHERE key = ?)",
                 (clean(key),),
             )
+
+    def add_usage(self, usage: Usage) -> None:
+        """Store what a rented call took, once, however often it is told."""
+        with self._writing():
+            spending.add(self._db, usage)
+
+    def rental(self, engine: str, model: str, gpu: str) -> Rental | None:
+        """How this library's own calls of one kind went; None when they are too few to judge by."""
+        with self._reading():
+            return spending.rental(self._db, engine, model, gpu)
+
+    def spending(self) -> Spending:
+        """What rented calls have cost so far."""
+        with self._reading():
+            return spending.spending(self._db)
+
+    def suspects(self) -> frozenset[str]:
+        """Keys of items whose last rented call ended with its container."""
+        with self._reading():
+            return spending.suspects(self._db)
 
     def retry(self, keys: Collection[str] | None = None, *, permanent: bool = False) -> int:
         """Forget failures, so that their items are tried again in the next run; returns how many.

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from homescribe.core import SECOND
 from homescribe.errors import SetupError, UserError
+from homescribe.library import spending
 
 APPLICATION_ID = 0x686F7363  # "hosc", in the header of every library of ours
 BUSY_TIMEOUT = 30 * SECOND  # another process may be saving a long transcript
@@ -199,7 +200,7 @@ def version_1(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (version_1,)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (version_1, spending.create)
 
 
 def connect(path: Path) -> sqlite3.Connection:
