@@ -26,6 +26,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "backends": {
         "local": "homescribe.backends.local:LocalBackend",
+        "modal": "homescribe.backends.modal_backend:ModalBackend",
     },
     "exporters": {
         name: f"homescribe.exporters:to_{name}"
@@ -34,7 +35,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
 }
 
 # What to install when importing a plug-in finds a package missing.
-EXTRAS = {"whisper": "whisper", "torch": "whisper"}
+EXTRAS = {"whisper": "whisper", "torch": "whisper", "modal": "modal"}
 
 
 def names(group: str) -> list[str]:
