@@ -306,7 +306,7 @@ def _paragraphs(segments: Iterable[Segment]) -> Iterator[list[Segment]]:
     for segment in segments:
         if not segment.text.strip():
             continue
-        if paragraph and _breaks(paragraph[-1], segment, characters):
+        if paragraph and begins_paragraph(paragraph[-1], segment, characters):
             yield paragraph
             paragraph, characters = [], 0
         paragraph.append(segment)
@@ -315,7 +315,7 @@ def _paragraphs(segments: Iterable[Segment]) -> Iterator[list[Segment]]:
         yield paragraph
 
 
-def _breaks(last: Segment, following: Segment, characters: int) -> bool:
+def begins_paragraph(last: Segment, following: Segment, characters: int) -> bool:
     """Whether a paragraph of so many characters ends between `last` and `following`."""
     if following.start - last.end >= PAUSE or characters >= LONGEST_PARAGRAPH_CHARACTERS:
         return True
@@ -358,7 +358,7 @@ def _markdown(text: str) -> str:
     """`text` on one line that a Markdown reader shows as it is: no markup, no HTML, no template."""
     escaped = re.sub(r"[\\`*_{}\[\]#~|$^]", r"\\\g<0>", _line(text))
     escaped = re.sub(r"&(?=#?\w+;)", "&amp;", escaped)
-    return escaped.replace("<", "&lt;").replace(">", "&gt;")
+    return escaped.replace("<", "&lt;")
 
 
 # --- Names of files ------------------------------------------------------------------------------
