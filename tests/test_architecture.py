@@ -53,6 +53,8 @@ HEAVY = [
     "rich",
     "feedparser",
 ]
+# What is imported from these are modules.
+PACKAGES = ("homescribe", "homescribe.backends", "homescribe.engines", "homescribe.sources")
 
 
 def modules():
@@ -69,7 +71,7 @@ def imports(path):
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             names = [node.module]
-            if node.module in ("homescribe", "homescribe.engines", "homescribe.sources"):
+            if node.module in PACKAGES:
                 names = [f"{node.module}.{alias.name}" for alias in node.names]
         for name in names:
             if name.startswith("homescribe."):
