@@ -11,7 +11,8 @@ import random
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event as Flag
@@ -59,6 +60,7 @@ class Downloads:
         self._watch = watch
         self._places = Semaphore(window)
         self._threads: list[Thread] = []
+        self._stalled: set[str] = set()  # sites whose thread waits for room or for the site
 
     def start(self, items: Iterable[Item]) -> None:
         """Begin to fetch `items`, in their order within each site."""
@@ -94,6 +96,13 @@ class Downloads:
     def alive(self) -> bool:
         return any(thread.is_alive() for thread in self._threads)
 
+    def coming(self) -> bool:
+        """Whether more audio comes soon: a polite pause is soon, a full window or a blocked site is not."""
+        return any(
+            thread.is_alive() and thread.name.removeprefix("download ") not in self._stalled
+            for thread in self._threads
+        )
+
     def _folder(self, item: Item) -> Path:
         """The item's own folder, named by its key: no title, no path of a stranger's making."""
         readable = re.sub(r"[^A-Za-z0-9_-]", "-", item.key)[:60]
@@ -103,10 +112,11 @@ class Downloads:
         left = list(items)
         try:
             until, _ = self._waits.get(site, (0.0, ""))
-            self._sleep(until - time.time())
+            with self._stall(site):
+                self._sleep(until - time.time())
             waits = 0
             while left:
-                self._take_place()
+                self._take_place(site)
                 item = left[0]
                 try:
                     self._inbox.put(self._fetch(item))
@@ -121,7 +131,8 @@ class Downloads:
                     self._inbox.put(Blocked(site, item, error, until_time))
                     if wait is None:
                         return
-                    self._sleep(wait)
+                    with self._stall(site):
+                        self._sleep(wait)
                 except ItemError as error:
                     self._places.release()
                     self._inbox.put(Failed(left.pop(0), error, fetched=False))
@@ -157,12 +168,22 @@ class Downloads:
             return self._sleep_interval
         return random.uniform(*self._sources.of(item).pause)
 
-    def _take_place(self) -> None:
-        while not self._places.acquire(timeout=TICK):
-            if self._stop.is_set():
-                raise Cancelled
+    def _take_place(self, site: str) -> None:
+        if not self._places.acquire(blocking=False):
+            with self._stall(site):
+                while not self._places.acquire(timeout=TICK):
+                    if self._stop.is_set():
+                        raise Cancelled
         if self._stop.is_set():
             raise Cancelled
+
+    @contextmanager
+    def _stall(self, site: str) -> Iterator[None]:
+        self._stalled.add(site)
+        try:
+            yield
+        finally:
+            self._stalled.discard(site)
 
     def _sleep(self, seconds: float) -> None:
         if seconds > 0 and self._stop.wait(seconds):

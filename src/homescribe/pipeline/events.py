@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from threading import Event as Flag
 
-from homescribe.core import Audio, Call, Item, Transcript
+from homescribe.core import Audio, Call, Item, Transcript, Usage
 from homescribe.errors import ItemError, SourceBlocked, UserError
 
 
@@ -22,6 +22,13 @@ class Submitted:
 
     call: Call
     stored: Flag = field(default_factory=Flag)
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """A rented call has ended, whether it gave a transcript or not, and this is what it took."""
+
+    usage: Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,4 +80,4 @@ class Crashed:
     error: BaseException
 
 
-Event = Fetched | Submitted | Heard | Failed | Blocked | Left | Halted | Crashed
+Event = Fetched | Submitted | Used | Heard | Failed | Blocked | Left | Halted | Crashed

@@ -16,7 +16,16 @@ from queue import Empty, Queue, SimpleQueue
 from threading import Event as Flag
 from threading import Thread
 
-from homescribe.core import Audio, Backend, Call, Item, Outcome, Session, TranscriptionOptions
+from homescribe.core import (
+    Audio,
+    Backend,
+    Call,
+    Item,
+    Outcome,
+    Session,
+    TranscriptionOptions,
+    Usage,
+)
 from homescribe.errors import (
     Cancelled,
     ItemError,
@@ -36,12 +45,15 @@ from homescribe.pipeline.events import (
     Heard,
     Left,
     Submitted,
+    Used,
 )
 from homescribe.pipeline.listing import Sources
 
 # Audios on disk ahead of the engine, for each slot, and at least.
 AHEAD_PER_SLOT = 2
 AHEAD = 4
+# Audio that waits at home for the backend to be worth starting, in bytes. See `Session.worthwhile`.
+GATHER = 2_000_000_000
 # After a stop, how long threads may finish what they do before they are left behind, in seconds.
 GRACE = 1.5
 
@@ -77,6 +89,7 @@ class Run:
         keys: only these items; None for all.
         limit: at most so many items.
         sleep_interval: seconds between downloads from one site; None for the source's own pause.
+        disk: bytes of audio that may wait here for a backend that is rented in bursts.
         stop: set it to end the run soon, from any thread or a signal handler; nothing is lost.
 
     Raises:
@@ -96,6 +109,7 @@ class Run:
         keys: Collection[str] | None = None,
         limit: int | None = None,
         sleep_interval: float | None = None,
+        disk: int = GATHER,
         stop: Flag | None = None,
     ) -> None:
         self.progress = Progress()
@@ -109,7 +123,10 @@ class Run:
         self._keys = keys
         self._limit = limit
         self._sleep_interval = sleep_interval
+        self._disk = disk
         self._inbox: SimpleQueue[Event] = SimpleQueue()
+        self._gathered: list[Audio] = []  # on disk, until it is worth starting the backend for it
+        self._in_flight: set[str] = set()  # keys that a slot has or will have
         self._ready: Queue[Audio | Call] = Queue()
         self._workers: list[Thread] = []
         self._open: set[str] = set()  # keys of this pass that have not ended yet
@@ -147,7 +164,7 @@ class Run:
             thread.start()
         try:
             while (todo or calls) and not self.stop.is_set():
-                yield from self._pass(downloads, todo, calls)
+                yield from self._pass(session, downloads, todo, calls)
                 calls = []
                 todo = [item for item in self._due() if item.key in self._retryable]
                 downloads = self._downloads(session)
@@ -159,10 +176,12 @@ class Run:
         if self._blocked:
             raise next(iter(self._blocked.values()))
 
-    def _pass(self, downloads: Downloads, todo: list[Item], calls: list[Call]) -> Iterator[Outcome]:
+    def _pass(
+        self, session: Session, downloads: Downloads, todo: list[Item], calls: list[Call]
+    ) -> Iterator[Outcome]:
         self._open = {item.key for item in todo} | {call.item.key for call in calls}
         for call in calls:
-            self._ready.put(call)
+            self._hand_over(call)
         downloads.start(todo)
         deadline = None
         while self._open:
@@ -172,6 +191,9 @@ class Run:
                     time.monotonic() > deadline and not self._submitting
                 ):
                     break
+            if self._gathered and self._is_time(session, downloads):
+                while self._gathered:
+                    self._hand_over(self._gathered.pop(0))
             try:
                 event = self._inbox.get(timeout=TICK)
             except Empty:
@@ -179,6 +201,22 @@ class Run:
             yield from self._handle(event, downloads)
         while not self._inbox.empty():
             yield from self._handle(self._inbox.get(), downloads)
+
+    def _hand_over(self, work: Audio | Call) -> None:
+        self._in_flight.add(work.item.key)
+        self._ready.put(work)
+
+    def _is_time(self, session: Session, downloads: Downloads) -> bool:
+        """Whether what is gathered goes to the slots now.
+
+        A backend that is running takes all that comes. One that is not is started when that is worth it,
+        or when nothing more comes soon: all is here, the disk is full, every site makes us wait.
+        """
+        if self._in_flight or not downloads.coming():
+            return True
+        gathered = sum(audio.path.stat().st_size for audio in self._gathered)
+        seconds = sum(audio.duration or audio.item.duration or 0.0 for audio in self._gathered)
+        return gathered >= self._disk or session.worthwhile(seconds)
 
     def _store_calls(self) -> None:
         """However the run ends: no call that was paid for is lost between two threads."""
@@ -190,15 +228,19 @@ class Run:
             if isinstance(event, Submitted):
                 self._library.add_call(event.call)
                 event.stored.set()
+            elif isinstance(event, Used):
+                self._account_for(event.usage)
 
     def _handle(self, event: Event, downloads: Downloads) -> Iterator[Outcome]:
         match event:
             case Fetched(audio):
                 self._fetched.add(audio.item.key)
-                self._ready.put(audio)
+                self._gathered.append(audio)
             case Submitted(call, stored):
                 self._library.add_call(call)
                 stored.set()
+            case Used(usage):
+                self._account_for(usage)
             case Heard(item, transcript, seconds):
                 self._library.save(item, transcript, seconds)
                 self._end(item, downloads)
@@ -231,9 +273,17 @@ class Run:
                 self.stop.set()
                 raise crash
 
+    def _account_for(self, usage: Usage) -> None:
+        """Before the outcome is stored: a call that is collected twice is accounted for once."""
+        self._library.add_usage(usage)
+        if usage.outcome != "done":
+            # There is nothing left to collect, also when its failure ends the run instead of the item.
+            self._library.drop_call(usage.call.item.key)
+
     def _end(self, item: Item, downloads: Downloads, *, keep: bool = False) -> None:
         """`item` is finished in this pass: its audio goes, its place in the window is free."""
         self._open.discard(item.key)
+        self._in_flight.discard(item.key)
         self.progress.transcribing.pop(item.key, None)
         if item.key in self._fetched:
             self._fetched.discard(item.key)
@@ -309,7 +359,11 @@ class Run:
             self.progress.transcribing[item.key] = item, seconds
 
         call = self._submit(session, work) if isinstance(work, Audio) else work
-        transcript = session.result(call, self.stop, tell)
+        try:
+            transcript = session.result(call, self.stop, tell)
+        finally:
+            if (usage := session.usage(call)) is not None:
+                self._inbox.put(Used(usage))
         return Heard(item, transcript, time.time() - began)
 
     def _submit(self, session: Session, audio: Audio) -> Call:
