@@ -41,6 +41,11 @@ ALLOWED = {
     "library": {"core", "errors", "library"},
     "pipeline": {"core", "errors", "library", "plugins", "exporters"},
     "config": {"core", "errors"},
+    "text": {"core"},
+    "web": {
+        *("core", "errors", "audio", "config", "exporters", "library", "money", "pipeline"),
+        *("plan", "plugins", "records", "text", "web"),
+    },
 }
 HEAVY = [
     "torch",

@@ -1,0 +1,116 @@
+"""Looking through the library a page at a time: sorted, narrowed down, and by channel.
+
+Rows are chosen by their ids first, with nothing else of them in memory: descriptions are long, and a sort
+carries along whatever it selects.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from homescribe.library.rows import ItemRecord, to_record
+
+Sort = Literal["listed", "newest", "oldest", "longest", "shortest", "title", "done"]
+
+# What comes without the value that is sorted by comes last.
+ORDERS: dict[Sort, str] = {
+    "listed": "listed_in IS NULL, listed_in, listed_at, item_id",
+    "newest": "upload_date IS NULL, upload_date DESC, item_id",
+    "oldest": "upload_date IS NULL, upload_date, item_id",
+    "longest": "length IS NULL, length DESC, item_id",
+    "shortest": "length IS NULL, length, item_id",
+    "title": "title COLLATE NOCASE, item_id",
+    "done": "done_at IS NULL, done_at DESC, item_id",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of the records that were asked for, and how many there are in all."""
+
+    records: tuple[ItemRecord, ...]
+    total: int
+    audio_seconds: float  # of all of them, where their length is known
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRecord:
+    """A channel, podcast or folder as the items name it."""
+
+    name: str
+    items: int
+    done: int
+    audio_seconds: float  # of its items whose length is known
+    words: int  # in its transcripts
+    newest: str | None  # ISO 8601 date of its latest upload
+
+
+def create(db: sqlite3.Connection) -> None:
+    """Version 3: how many words a transcript has, since counting them takes seconds for a large library."""
+    db.execute("ALTER TABLE transcripts ADD COLUMN words INTEGER NOT NULL DEFAULT 0")
+    ids = [row[0] for row in db.execute("SELECT item_id FROM transcripts")]
+    for item_id in ids:
+        texts = (
+            row[0] for row in db.execute("SELECT text FROM segments WHERE item_id = ?", (item_id,))
+        )
+        db.execute("UPDATE transcripts SET words = ? WHERE item_id = ?", (words(texts), item_id))
+
+
+def words(texts: Iterable[str]) -> int:
+    """How many words are said; where a script has none between blanks, how many characters."""
+    from homescribe.library.search import spaced  # which needs schema.py, which needs us
+
+    return sum(len(spaced(text)[0].split()) for text in texts)
+
+
+def page(
+    db: sqlite3.Connection,
+    records: str,
+    conditions: Sequence[str],
+    parameters: Mapping[str, object],
+    *,
+    sort: Sort,
+    limit: int,
+    offset: int,
+) -> Page:
+    """`limit` records after the first `offset`. `records` is the SELECT of every item with how it stands."""
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    chosen = (
+        "SELECT item_id, state, title, upload_date, done_at, listed_in, listed_at, "
+        f"coalesce(heard, duration) AS length FROM ({records} {where}) "
+        "WHERE :state IS NULL OR state = :state"
+    )
+    total, seconds = db.execute(
+        f"SELECT count(*), total(length) FROM ({chosen})", parameters
+    ).fetchone()
+    ids = [
+        row["item_id"]
+        for row in db.execute(
+            f"SELECT item_id FROM ({chosen}) ORDER BY {ORDERS[sort]} LIMIT :limit OFFSET :offset",
+            {**parameters, "limit": limit, "offset": offset},
+        )
+    ]
+    rows = db.execute(
+        f"{records} WHERE items.item_id IN (SELECT value FROM json_each(:ids))",
+        {**parameters, "ids": json.dumps(ids)},
+    )
+    found = {row["item_id"]: to_record(row) for row in rows}
+    return Page(tuple(found[item_id] for item_id in ids), total, seconds)
+
+
+def channels(db: sqlite3.Connection) -> list[ChannelRecord]:
+    """Every channel, the one with the most items first."""
+    rows = db.execute(
+        """
+        SELECT channel AS name, count(*) AS items, count(transcripts.item_id) AS done,
+            total(coalesce(transcripts.duration, items.duration)) AS audio_seconds,
+            coalesce(sum(transcripts.words), 0) AS words, max(upload_date) AS newest
+        FROM items LEFT JOIN transcripts USING (item_id)
+        WHERE channel IS NOT NULL GROUP BY channel ORDER BY items DESC, channel
+        """
+    )
+    return [ChannelRecord(**dict(row)) for row in rows]
