@@ -563,6 +563,62 @@ def seen(text):
     return " ".join(text.split())
 
 
+# --- The guide -----------------------------------------------------------------------------------
+
+GUIDE = Path(__file__).parent.parent / "docs" / "guides" / "exports.md"
+
+
+def excerpts(language):
+    """What the guide shows in `language`."""
+    return re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def fox(heard):
+    """The item and transcript that the guide shows."""
+    item = Item(
+        "file",
+        "3b544691d80a34fd",
+        "/home/me/talks/fox-20s.mp3",
+        "fox-20s",
+        channel="talks",
+        upload_date="2026-03-01",
+    )
+    (said, _) = (ours(result) for result in heard if "quick" in result["segments"][0]["text"])
+    length = len(decode(demo.samples() / "fox-20s.mp3")) / 16_000
+    return item, replace(said, model="demo", duration=length)
+
+
+@pytest.mark.parametrize("extension", ["txt", "srt", "vtt", "tsv", "lrc"])
+def test_the_guide_shows_what_is_written(extension, fox):
+    (shown,) = excerpts(extension)
+    assert len(shown) > 80
+    assert plugins.load("exporters", extension)(*fox).startswith(shown)
+
+
+def test_the_guide_shows_the_markdown_that_is_written(fox):
+    page, passage = excerpts("markdown")
+    assert to_md(*fox).startswith(page.rstrip("\n"))
+    said = Segment(62, 64, " They have really long trunks.", flags=("low_probability",))
+    item = replace(ITEM, chapters=(Chapter(60, 90, "The elephants"),))
+    assert to_md(item, transcript(said)).endswith(passage)
+
+
+def test_the_guide_shows_the_json_that_is_written(fox):
+    def rounded(value):
+        if isinstance(value, dict):
+            return {key: rounded(inside) for key, inside in value.items()}
+        return round(value, 2) if isinstance(value, float) else value
+
+    (shown,) = (json.loads(text) for text in excerpts("json"))
+    found = json.loads(to_json(*fox))
+    assert found["text"].startswith(shown["text"].removesuffix(" ..."))
+    assert list(found) == list(shown)
+    (segment,) = shown["segments"]
+    assert list(rounded(found["segments"][0]).items()) == list(segment.items())
+    assert list(rounded(found["homescribe"]).items()) == list(shown["homescribe"].items())
+
+
 # --- Names ---------------------------------------------------------------------------------------
 
 
@@ -570,6 +626,8 @@ def test_a_name_is_date_title_and_id():
     assert file_name(ITEM, "srt") == "2005-04-24 Me at the zoo [jNQXAC9IVRw].srt"
     assert file_name(replace(ITEM, upload_date=None), "md") == "Me at the zoo [jNQXAC9IVRw].md"
     assert file_name(replace(ITEM, title="", upload_date=None), "md") == "[jNQXAC9IVRw].md"
+    local = replace(ITEM, source="file", id="3b544691d80a34fd")
+    assert file_name(local, "txt") == "Me at the zoo [file 3b544691d80a34fd].txt"
     vimeo = replace(ITEM, source="vimeo", id="76979871")
     assert file_name(vimeo, "txt") == "2005-04-24 Me at the zoo [vimeo 76979871].txt"
     episode = replace(ITEM, source="podcast", id="https://Example.org/Episode?id=7")

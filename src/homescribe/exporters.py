@@ -387,7 +387,8 @@ def file_name(item: Item, extension: str) -> str:
     """
     if not re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{EXTENSION_CHARACTERS - 1}}}", extension):
         raise ValueError(f"not an extension: {extension!r}")
-    date = item.upload_date or ""
+    # A local file's date is when it was last touched: a copy of it would get another name.
+    date = "" if item.source == "file" else item.upload_date or ""
     date = f"{date} " if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", date) else ""
     title = _name(item.title)
     if not date:
