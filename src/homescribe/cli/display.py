@@ -13,7 +13,7 @@ import click
 from homescribe.cli.text import clean, clock, moment, span
 from homescribe.core import Outcome
 from homescribe.errors import SourceBlocked
-from homescribe.pipeline import Progress
+from homescribe.pipeline import Progress, Run
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 class Display:
     """Prints outcomes as they come, and keeps a view of what is being done below them on a terminal."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._progress = run.progress
         self._console: Console | None = None
 
     @contextmanager
@@ -36,9 +37,7 @@ class Display:
         from rich.live import Live
 
         self._console = Console(stderr=True)
-        with Live(
-            _View(self._progress), console=self._console, transient=True, refresh_per_second=4
-        ):
+        with Live(_View(self._run), console=self._console, transient=True, refresh_per_second=4):
             yield
         self._console = None
 
@@ -70,14 +69,15 @@ class Display:
 class _View:
     """The live lines: how far, how fast, how long, and what is being done now."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self, run: Run) -> None:
+        self._run = run
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         from rich.progress_bar import ProgressBar
+        from rich.segment import Segment
         from rich.text import Text
 
-        progress = self._progress
+        progress = self._run.progress
         heard, total = progress.heard_seconds(), progress.audio_seconds
         ended = progress.done + progress.failed
         yield ProgressBar(
@@ -85,6 +85,7 @@ class _View:
             completed=heard if total else ended,
             width=options.max_width,
         )
+        yield Segment.line()
         yield Text(_summary(progress, heard, total, ended), no_wrap=True, overflow="ellipsis")
         if progress.loading:
             yield Text(f"loading the model {progress.loading}", no_wrap=True, overflow="ellipsis")
@@ -99,6 +100,8 @@ class _View:
             )
         for item in _few(progress.downloading):
             yield Text(f"fetching        {clean(item.title)}", no_wrap=True, overflow="ellipsis")
+        if self._run.stop.is_set():
+            yield Text("Stopping. Press Ctrl-C again to stop at once.", style="bold")
         for site, (until, why) in list(progress.waiting.items()):
             if until > time.time():
                 yield Text(

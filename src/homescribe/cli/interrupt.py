@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from threading import Event
 from types import FrameType
 
 _INTERRUPTED = 130
+STDERR = 2  # file descriptor
 
 
 @contextmanager
@@ -27,8 +27,9 @@ def interruptible() -> Iterator[Event]:
         if stop.is_set():
             os._exit(_INTERRUPTED)
         stop.set()
-        # Not print(): a signal may arrive while that stream is being written to.
-        os.write(sys.__stderr__.fileno(), b"\nStopping. Press Ctrl-C again to stop at once.\n")  # type: ignore[union-attr]
+        if not os.isatty(STDERR):  # on a terminal the view of the run says it
+            # Not print(): a signal may arrive while that stream is being written to.
+            os.write(STDERR, b"Stopping. A second signal stops at once.\n")
 
     if threading.current_thread() is not threading.main_thread():
         yield stop

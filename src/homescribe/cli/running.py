@@ -180,7 +180,7 @@ def execute(
     )
     began = time.time()
     failed: set[str] = set()
-    display = Display(running.progress)
+    display = Display(running)
     try:
         with display.shown():
             for outcome in running:
@@ -193,6 +193,8 @@ def execute(
                     failed.add(outcome.item.key)
     finally:
         summarise(running, library, time.time() - began)
+    if stop.is_set():
+        raise Cancelled
     return SOME_FAILED if failed else 0
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from queue import Empty, Queue, SimpleQueue
 from threading import Event as Flag
@@ -114,6 +115,7 @@ class Run:
     ) -> None:
         self.progress = Progress()
         self.stop = stop or Flag()
+        self._ending = Flag()  # what our threads look at: the caller asked to stop, or the run ends
         self._library = library
         self._sources = sources
         self._backend = backend
@@ -132,9 +134,7 @@ class Run:
         self._open: set[str] = set()  # keys of this pass that have not ended yet
         self._fetched: set[str] = set()  # keys whose audio holds a place in the window
         self._submitting: set[str] = set()  # keys whose calls are being made
-        self._retryable: set[str] = (
-            set()
-        )  # keys that failed in this run and may be due again before it ends
+        self._retryable: set[str] = set()  # keys that may be due again before the run ends
         self._halted: UserError | None = None
         self._blocked: dict[str, SourceBlocked] = {}
 
@@ -145,12 +145,44 @@ class Run:
             if not calls and not todo:
                 return
             self._count(todo, calls)
-            self.progress.loading = self._model
-            with self._backend.start(self._engine, self._model) as session:
-                self.progress.loading = ""
-                yield from self._passes(session, todo, calls)
+            with self._session() as session:
+                if session is not None:
+                    yield from self._passes(session, todo, calls)
 
     # --- The thread that iterates ----------------------------------------------------------------
+
+    @contextmanager
+    def _session(self) -> Iterator[Session | None]:
+        """The backend's session; None when the run is stopped before there is one.
+
+        Loading or fetching a model takes long and cannot be cut short: a thread does it.
+        """
+        lent = self._backend.start(self._engine, self._model)
+        entered: SimpleQueue[Session | BaseException] = SimpleQueue()
+
+        def enter() -> None:
+            try:
+                entered.put(lent.__enter__())
+            except BaseException as error:  # noqa: BLE001 - raised below
+                entered.put(error)
+
+        self.progress.loading = self._model
+        Thread(target=enter, name="load", daemon=True).start()
+        while True:
+            try:
+                session = entered.get(timeout=TICK)
+                break
+            except Empty:
+                if self.stop.is_set():
+                    yield None
+                    return
+        self.progress.loading = ""
+        if isinstance(session, BaseException):
+            raise session
+        try:
+            yield session
+        finally:
+            lent.__exit__(None, None, None)
 
     def _passes(self, session: Session, todo: list[Item], calls: list[Call]) -> Iterator[Outcome]:
         """All that is pending, then what failed on the way and is due again by now."""
@@ -163,13 +195,13 @@ class Run:
         for thread in self._workers:
             thread.start()
         try:
-            while (todo or calls) and not self.stop.is_set():
+            while (todo or calls) and not self._ending.is_set():
                 yield from self._pass(session, downloads, todo, calls)
                 calls = []
                 todo = [item for item in self._due() if item.key in self._retryable]
                 downloads = self._downloads(session)
         finally:
-            self.stop.set()
+            self._ending.set()
             self._store_calls()
         if self._halted:
             raise self._halted
@@ -186,6 +218,8 @@ class Run:
         deadline = None
         while self._open:
             if self.stop.is_set():
+                self._ending.set()
+            if self._ending.is_set():
                 deadline = deadline or time.monotonic() + GRACE
                 if not self._busy(downloads) or (
                     time.monotonic() > deadline and not self._submitting
@@ -268,9 +302,9 @@ class Run:
                 self._open -= {item.key for item in items}
             case Halted(halted):
                 self._halted = self._halted or halted
-                self.stop.set()
+                self._ending.set()
             case Crashed(crash):
-                self.stop.set()
+                self._ending.set()
                 raise crash
 
     def _account_for(self, usage: Usage) -> None:
@@ -320,7 +354,7 @@ class Run:
             self._sources,
             self._library.directory / "downloads",
             self._inbox,
-            self.stop,
+            self._ending,
             window=max(AHEAD, AHEAD_PER_SLOT * session.slots),
             sleep_interval=self._sleep_interval,
             waits=waits,
@@ -330,7 +364,7 @@ class Run:
     # --- The threads of the backend's slots ------------------------------------------------------
 
     def _work(self, session: Session) -> None:
-        while not self.stop.is_set():
+        while not self._ending.is_set():
             try:
                 work = self._ready.get(timeout=TICK)
             except Empty:
@@ -360,7 +394,7 @@ class Run:
 
         call = self._submit(session, work) if isinstance(work, Audio) else work
         try:
-            transcript = session.result(call, self.stop, tell)
+            transcript = session.result(call, self._ending, tell)
         finally:
             if (usage := session.usage(call)) is not None:
                 self._inbox.put(Used(usage))
@@ -370,7 +404,7 @@ class Run:
         """The call, stored by now if it outlives us."""
         self._submitting.add(audio.item.key)
         try:
-            call = session.submit(audio, self._options, self.stop)
+            call = session.submit(audio, self._options, self._ending)
             submitted = Submitted(call)
             if call.id is not None:
                 self._inbox.put(submitted)
