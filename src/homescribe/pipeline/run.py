@@ -277,9 +277,9 @@ class Run:
                 self._account_for(usage)
             case Heard(item, transcript, seconds):
                 self._library.save(item, transcript, seconds)
-                self._end(item, downloads)
                 self.progress.done += 1
                 self.progress.audio_seconds_done += transcript.duration
+                self._end(item, downloads)
                 yield Outcome(item, transcript=transcript, seconds=seconds)
             case Failed(item, error, fetched):
                 self._library.fail(item, error)

@@ -1,0 +1,62 @@
+"""What a person sees on a terminal of 80 columns."""
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import sys
+import termios
+
+import pytest
+
+from doubles import item, listing
+from homescribe.library import Library
+
+COLUMNS = 80
+ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07)")
+
+
+@pytest.fixture
+def shown(tmp_path):
+    """Runs homescribe on a terminal; gives its exit code and all that was written there."""
+
+    def run(*arguments):
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.chdir(tmp_path)
+            environment = {**os.environ, "TERM": "xterm-256color", "HOMESCRIBE_LIBRARY": "library"}
+            environment.pop("COLUMNS", None)
+            os.execve(sys.executable, [sys.executable, "-m", "homescribe", *arguments], environment)
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
+        output = b""
+        try:
+            while data := os.read(terminal, 65536):
+                output += data
+        except OSError:  # Linux: the other end has hung up
+            pass
+        os.close(terminal)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), output.decode()
+
+    return run
+
+
+def test_the_live_view_fits_and_leaves_the_terminal_as_it_was(shown):
+    code, output = shown("demo")
+    assert code == 0
+    assert "realtime" in output
+    view = [line for line in ESCAPE.sub("\n", output).splitlines() if "items ·" in line]
+    assert view
+    assert max(len(line.rstrip()) for line in view) <= COLUMNS
+    assert output.count("\x1b[?25h") == output.count("\x1b[?25l")  # the cursor is back
+
+
+def test_a_table_fits(shown, tmp_path):
+    with Library(tmp_path / "library") as library:
+        items = [item(n, title="A very long title " * 9, duration=36000.0) for n in range(3)]
+        library.record("ytdlp", listing("https://site.example/a/rather/long/address", ()), items)
+    for command in ("list", "sources", "status", "config"):
+        code, output = shown(command)
+        assert code == 0
+        lines = ESCAPE.sub("", output).splitlines()
+        assert max(len(line.rstrip()) for line in lines) <= COLUMNS, command
