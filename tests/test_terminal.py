@@ -5,8 +5,10 @@ import os
 import pty
 import re
 import struct
+import subprocess
 import sys
 import termios
+from contextlib import suppress
 
 import pytest
 
@@ -22,21 +24,23 @@ def shown(tmp_path):
     """Runs homescribe on a terminal; gives its exit code and all that was written there."""
 
     def run(*arguments):
-        pid, terminal = pty.fork()
-        if pid == 0:
-            os.chdir(tmp_path)
-            environment = {**os.environ, "TERM": "xterm-256color", "HOMESCRIBE_LIBRARY": "library"}
-            environment.pop("COLUMNS", None)
-            os.execve(sys.executable, [sys.executable, "-m", "homescribe", *arguments], environment)
+        terminal, other_end = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
+        environment = {**os.environ, "TERM": "xterm-256color", "HOMESCRIBE_LIBRARY": "library"}
+        environment.pop("COLUMNS", None)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "homescribe", *arguments],
+            **dict.fromkeys(("stdin", "stdout", "stderr"), other_end),
+            cwd=tmp_path,
+            env=environment,
+        )
+        os.close(other_end)
         output = b""
-        try:
+        with suppress(OSError):  # Linux: the other end has hung up
             while data := os.read(terminal, 65536):
                 output += data
-        except OSError:  # Linux: the other end has hung up
-            pass
         os.close(terminal)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), output.decode()
+        return process.wait(30), output.decode()
 
     return run
 
