@@ -1,9 +1,14 @@
 """Fixtures that several test modules share."""
 
 import pytest
+from hypothesis import settings
 
 from fakes import FakeTube, make_clips
 from loopback import LoopbackServer
+
+# Tests are not timed: a machine may be busy with something else.
+settings.register_profile("homescribe", deadline=None)
+settings.load_profile("homescribe")
 
 
 @pytest.fixture(scope="session")
