@@ -5,6 +5,7 @@ python docs/picture.py
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import sys
@@ -52,9 +53,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         shown = settled(recorded([sys.executable, "-m", "homescribe", "demo"], directory))
         shown = shown.replace(directory, "/home/me")
-    console = Console(
-        record=True, width=COLUMNS, file=Path(os.devnull).open("w"), force_terminal=True
-    )
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(Text.from_ansi("$ homescribe demo\n" + shown), soft_wrap=False)
     IMAGE.parent.mkdir(exist_ok=True)
     console.save_svg(str(IMAGE), title="homescribe")

@@ -4,8 +4,8 @@ import threading
 from threading import Event
 
 import pytest
-from doubles import FakeBackend, FakeSource, FakeSources, item, listing, transcript, until_stopped
 
+from doubles import FakeBackend, FakeSource, FakeSources, item, listing, transcript, until_stopped
 from homescribe.errors import (
     PermanentError,
     RetryableError,
@@ -14,7 +14,7 @@ from homescribe.errors import (
 )
 from homescribe.library import Library
 from homescribe.pipeline import Run, add, sync
-from homescribe.pipeline.downloads import MAX_WAITS
+from homescribe.pipeline.downloads import MAX_WAITS, OUTAGE
 from homescribe.pipeline.listing import STOP_AFTER_KNOWN
 
 
@@ -209,6 +209,47 @@ def test_a_site_that_only_ever_asks_to_wait_is_given_up(library):
         list(run(library, source, FakeBackend()))
     assert len(source.fetched) == MAX_WAITS + 1
     assert set(states(library).values()) == {"pending"}
+
+
+def test_an_outage_does_not_use_up_every_item(library, monkeypatch):
+    monkeypatch.setattr("homescribe.pipeline.downloads.OUTAGE_PAUSES", (0.05, 0.05))
+
+    def fetching(wanted):
+        raise RetryableError("The connection failed.")
+
+    fill(library, [item(n) for n in range(30)])
+    with pytest.raises(SourceBlocked, match="in a row failed from site"):
+        list(run(library, FakeSource(fetching=fetching), FakeBackend()))
+    assert list(states(library).values()).count("failed") == OUTAGE + 2
+    assert list(states(library).values()).count("pending") == 30 - OUTAGE - 2
+    assert library.blocked_sites() == {}  # the next run may ask at once
+
+
+def test_an_outage_that_ends_costs_a_few_items_one_attempt(library, monkeypatch):
+    monkeypatch.setattr("homescribe.pipeline.downloads.OUTAGE_PAUSES", (0.05, 0.05))
+    monkeypatch.setattr("homescribe.library.BACKOFF", (0.0,) * 5)
+    tries = []
+
+    def fetching(wanted):
+        tries.append(wanted.id)
+        if 3 <= len(tries) < 3 + OUTAGE + 1:
+            raise RetryableError("The connection failed.")
+        return b"audio"
+
+    fill(library, [item(n) for n in range(12)])
+    list(run(library, FakeSource(fetching=fetching), FakeBackend()))
+    assert set(states(library).values()) == {"done"}
+
+
+def test_late_videos_in_a_row_are_no_outage(library):
+    def fetching(wanted):
+        if wanted.id != "site-7":
+            raise RetryableError("Not there yet.", retry_after=3600)
+        return b"audio"
+
+    fill(library, [item(n) for n in range(8)])
+    list(run(library, FakeSource(fetching=fetching), FakeBackend()))
+    assert states(library)["site-7"] == "done"
 
 
 def test_a_site_that_asked_to_wait_is_left_alone_by_the_next_run_too(library):

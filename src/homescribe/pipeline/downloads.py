@@ -18,13 +18,17 @@ from queue import SimpleQueue
 from threading import Event as Flag
 from threading import Semaphore, Thread
 
-from homescribe.core import Item
-from homescribe.errors import Cancelled, ItemError, SourceBlocked, UserError
+from homescribe.core import HOUR, MINUTE, Item
+from homescribe.errors import Cancelled, ItemError, RetryableError, SourceBlocked, UserError
 from homescribe.pipeline.events import Blocked, Crashed, Event, Failed, Fetched, Halted, Left
 from homescribe.pipeline.listing import Sources
 
 # Times in a row that a site may ask us to wait before it counts as blocked.
 MAX_WAITS = 3
+# Downloads in a row that fail for want of an answer before a site counts as down, and how long it is then
+# left alone before each further try, in seconds. A night's outage costs a few items one attempt each.
+OUTAGE = 3
+OUTAGE_PAUSES = (1 * MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, 1 * HOUR, 1 * HOUR, 2 * HOUR)
 # How often a thread that waits looks whether it should end, in seconds.
 TICK = 0.1
 
@@ -114,29 +118,27 @@ class Downloads:
             until, _ = self._waits.get(site, (0.0, ""))
             with self._stall(site):
                 self._sleep(until - time.time())
-            waits = 0
+            waits = outages = 0  # in a row
             while left:
                 self._take_place(site)
                 item = left[0]
                 try:
                     self._inbox.put(self._fetch(item))
                     left.pop(0)
-                    waits = 0
+                    waits = outages = 0
                 except SourceBlocked as error:
                     self._places.release()
                     waits += 1
-                    again = error.retry_after is not None and waits <= MAX_WAITS
-                    wait = error.retry_after if again and error.retry_after is not None else None
-                    until_time = None if wait is None else time.time() + wait
-                    self._inbox.put(Blocked(site, item, error, until_time))
-                    if wait is None:
+                    wait = error.retry_after if waits <= MAX_WAITS else None
+                    if not self._wait_for(site, item, error, wait, asked=True):
                         return
-                    with self._stall(site):
-                        self._sleep(wait)
                 except ItemError as error:
                     self._places.release()
                     self._inbox.put(Failed(left.pop(0), error, fetched=False))
                     waits = 0
+                    outages = outages + 1 if site and _is_outage(error) else 0
+                    if outages >= OUTAGE and not self._wait_out(site, item, error, outages):
+                        return
                 if left:
                     self._sleep(self._pause(left[0]))
         except Cancelled:
@@ -147,6 +149,27 @@ class Downloads:
             self._inbox.put(Crashed(error))
         finally:
             self._inbox.put(Left(tuple(left)))
+
+    def _wait_out(self, site: str, item: Item, error: ItemError, outages: int) -> bool:
+        """Nothing works there any more: wait ever longer, so that an outage does not use up every item."""
+        blocked = SourceBlocked(
+            f"{outages} downloads in a row failed from {site}: {error.message}",
+            error.hint or "Check the network, then: homescribe run",
+        )
+        pauses = dict(enumerate(OUTAGE_PAUSES, OUTAGE))
+        return self._wait_for(site, item, blocked, pauses.get(outages), asked=False)
+
+    def _wait_for(
+        self, site: str, item: Item, error: SourceBlocked, seconds: float | None, *, asked: bool
+    ) -> bool:
+        """Leave `site` alone for so long; False when it is given up (None)."""
+        until = None if seconds is None else time.time() + seconds
+        self._inbox.put(Blocked(site, item, error, until, asked))
+        if seconds is None:
+            return False
+        with self._stall(site):
+            self._sleep(seconds)
+        return True
 
     def _fetch(self, item: Item) -> Fetched:
         folder = self._folder(item)
@@ -188,3 +211,8 @@ class Downloads:
     def _sleep(self, seconds: float) -> None:
         if seconds > 0 and self._stop.wait(seconds):
             raise Cancelled
+
+
+def _is_outage(error: ItemError) -> bool:
+    """Whether the site or the network may be down, not only this item late (which says until when)."""
+    return isinstance(error, RetryableError) and error.retry_after is None

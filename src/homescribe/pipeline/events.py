@@ -51,12 +51,16 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """A site turns us away. `until` (Unix time) when it will be asked again, None when it will not."""
+    """A site turns us away. `until` (Unix time) when it will be asked again, None when it will not.
+
+    `asked`: the site itself asked for the pause, so the next run owes it too.
+    """
 
     site: str
     item: Item
     error: SourceBlocked
     until: float | None
+    asked: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -291,12 +291,13 @@ class Run:
                 if not isinstance(error, PermanentError):
                     self._retryable.add(item.key)
                 yield Outcome(item, error=error)
-            case Blocked(site, item, error, until):
+            case Blocked(site, item, error, until, asked):
                 if until is None:
                     self._blocked[site] = error
                 else:
-                    self._library.block_site(site, until, error.message)
                     self.progress.waiting[site] = until, error.message
+                    if asked:
+                        self._library.block_site(site, until, error.message)
                 yield Outcome(item, error=error)
             case Left(items):
                 self._open -= {item.key for item in items}
