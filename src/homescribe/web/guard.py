@@ -165,7 +165,9 @@ def _is_same_origin(request: Request, *, absent: bool) -> bool:
         return absent
     followed = request.headers.get("sec-fetch-mode") == "navigate" and request.method in READS
     own = ("same-origin", "none") if absent else ("same-origin",)
-    return site in own or (absent and followed and request.headers.get("sec-fetch-dest") != "iframe")
+    return site in own or (
+        absent and followed and request.headers.get("sec-fetch-dest") != "iframe"
+    )
 
 
 def _limit(request: Request) -> int:
@@ -200,5 +202,3 @@ def _bounded(receive: Receive, most: int) -> Receive:
         return message if left >= 0 else {"type": "http.disconnect"}
 
     return receiving
-
-

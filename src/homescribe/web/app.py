@@ -1,0 +1,92 @@
+"""The web application: what answers at which address, and how errors look there."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Scope
+
+from homescribe.config import Config
+from homescribe.errors import HomescribeError
+from homescribe.web import media, pages
+from homescribe.web.guard import Guard
+from homescribe.web.rendering import page
+
+STATIC = Path(__file__).parent / "static"
+YEAR = 365 * 24 * 3600  # seconds
+
+
+def build(config: Config, *, token: str, host: str = "127.0.0.1", private: bool = False) -> ASGIApp:
+    """The application over the library in `config`, guarded.
+
+    Args:
+        token: lets programs write, and everybody in where `private`.
+        host: the address that it will be bound to.
+        private: it can be reached from other machines.
+    """
+    app = Starlette(
+        routes=[
+            Route("/", pages.home),
+            Route("/results", pages.results),
+            Route("/library", pages.library),
+            Route("/items/{key:path}", pages.item),
+            Route("/media/{key:path}", media.media),
+            Mount("/static", _Static(directory=STATIC)),
+        ],
+        exception_handlers={
+            HomescribeError: _sorry,
+            HTTPException: _not_here,
+            Exception: _bug,
+        },
+    )
+    app.state.config = config
+    return Guard(app, token=token, private=private, host=host)
+
+
+class _Static(StaticFiles):
+    """Files of ours, kept by the browser: their addresses change with their content."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = f"public, max-age={YEAR}, immutable"
+        return response
+
+
+def _is_api(request: Request) -> bool:
+    return request.scope["path"].startswith(("/api", "/v1"))
+
+
+def _sorry(request: Request, error: Exception) -> Response:
+    """A mistake of the user's or of the world: one line and what to do."""
+    assert isinstance(error, HomescribeError)
+    return _answer(request, 400, error.message, error.hint)
+
+
+def _not_here(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    message = error.detail if error.status_code != 404 or " " in error.detail else ""
+    return _answer(request, error.status_code, message or "There is nothing here.")
+
+
+def _bug(request: Request, error: Exception) -> Response:
+    traceback.print_exception(error, file=sys.stderr)
+    return _answer(
+        request,
+        500,
+        "homescribe made a mistake.",
+        "The terminal it was started in says which. Please report it.",
+    )
+
+
+def _answer(request: Request, status: int, message: str, hint: str = "") -> Response:
+    if _is_api(request):
+        return JSONResponse({"error": {"message": message, "hint": hint}}, status_code=status)
+    return page(request, "error.html", status=status, message=message, hint=hint)

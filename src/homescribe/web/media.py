@@ -1,0 +1,36 @@
+"""The recordings on this disk, by library key alone: no request names a path."""
+
+from __future__ import annotations
+
+import mimetypes
+from pathlib import Path
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+
+from homescribe.core import Item
+from homescribe.library import Library
+
+# What browsers play under a name that Python's table does not have.
+TYPES = {".m4a": "audio/mp4", ".opus": "audio/ogg", ".mka": "audio/x-matroska", ".m4b": "audio/mp4"}
+
+
+def media_type(item: Item) -> str | None:
+    """The MIME type of a recording on this disk that a browser may play; None for anything else."""
+    if item.source != "file":
+        return None
+    suffix = Path(item.url).suffix.lower()
+    found = TYPES.get(suffix) or mimetypes.types_map.get(suffix, "")
+    return found if found.startswith(("audio/", "video/")) else None
+
+
+def media(request: Request) -> Response:
+    """A recording's file; parts of it where a Range is asked for."""
+    with Library(request.app.state.config.library) as library:
+        item = library.item(request.path_params["key"]).item
+    kind = media_type(item)
+    path = Path(item.url)
+    if kind is None or item.key != request.path_params["key"] or not path.is_file():
+        raise HTTPException(404)
+    return FileResponse(path, media_type=kind, content_disposition_type="inline")

@@ -1,0 +1,185 @@
+"""The pages to read: search, library, one item."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from homescribe import plugins
+from homescribe.core import Chapter, Item, link
+from homescribe.library import Hit, Library
+from homescribe.web import asking, reading
+from homescribe.web.media import media_type
+from homescribe.web.rendering import page
+
+HITS = 40  # on a page of results
+SHOWN_OF_ITEM = 4  # hits of one item before the rest is folded away
+ITEMS = 50  # on a page of the library
+RECENT = 8
+CHANNELS = 60  # on the first page
+
+SORTS = {
+    "listed": "as listed",
+    "newest": "newest first",
+    "oldest": "oldest first",
+    "longest": "longest first",
+    "shortest": "shortest first",
+    "title": "by title",
+    "done": "last transcribed first",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The hits in one item, in order of time."""
+
+    key: str
+    title: str
+    channel: str | None
+    upload_date: str | None
+    hits: tuple[Hit, ...]
+
+
+def home(request: Request) -> HTMLResponse:
+    """Search, and without a query what there is to search."""
+    query = request.query_params.get("q", "").strip()
+    chosen = asking.filters(request)
+    with Library(request.app.state.config.library) as library:
+        results = _results(request, library, query, chosen)
+        overview = None
+        if not query:
+            overview = {
+                "status": library.status(),
+                "channels": library.channels(),
+                "recent": library.page(state="done", sort="done", limit=RECENT).records,
+            }
+        choices = _choices(library)
+    return page(
+        request,
+        "home.html",
+        query=query,
+        chosen=asdict(chosen),
+        narrowed=chosen.any(),
+        choices=choices,
+        overview=overview,
+        most_channels=CHANNELS,
+        **results,
+    )
+
+
+def results(request: Request) -> HTMLResponse:
+    """Only the results of a search, for the page that is being typed in."""
+    query = request.query_params.get("q", "").strip()
+    with Library(request.app.state.config.library) as library:
+        found = _results(request, library, query, asking.filters(request))
+    return page(request, "results.html", query=query, **found)
+
+
+def _results(
+    request: Request, library: Library, query: str, chosen: asking.Filters
+) -> dict[str, object]:
+    offset = asking.number(request, "offset", 0, 10_000)
+    hits: list[Hit] = []
+    if query:
+        hits = library.search(
+            query, as_typed=True, **chosen.arguments(), limit=HITS + 1, offset=offset
+        )
+    return {
+        "groups": _grouped(hits[:HITS]),
+        "shown_of_item": SHOWN_OF_ITEM,
+        "more": _next(request, offset + HITS) if len(hits) > HITS else None,
+        "offset": offset,
+    }
+
+
+def _next(request: Request, offset: int) -> dict[str, object]:
+    return {**request.query_params, "offset": offset}
+
+
+def _grouped(hits: Sequence[Hit]) -> list[Group]:
+    """Items in the order of their best hit."""
+    groups: dict[str, list[Hit]] = {}
+    for hit in hits:
+        groups.setdefault(hit.key, []).append(hit)
+    return [
+        Group(
+            key,
+            found[0].title,
+            found[0].channel,
+            found[0].upload_date,
+            tuple(sorted(found, key=lambda hit: (hit.end > 0, hit.start))),
+        )
+        for key, found in groups.items()
+    ]
+
+
+def _choices(library: Library) -> dict[str, list[str]]:
+    """What can be chosen in each filter."""
+    return {
+        "channel": [channel.name for channel in library.channels()],
+        "language": library.languages(),
+        "source": library.item_sources(),
+    }
+
+
+def library(request: Request) -> HTMLResponse:
+    """Items, sorted and narrowed down."""
+    chosen = asking.filters(request)
+    state, sort = asking.state(request), asking.sort(request)
+    offset = asking.number(request, "offset", 0, 10_000_000)
+    with Library(request.app.state.config.library) as opened:
+        found = opened.page(
+            **chosen.arguments(), state=state, sort=sort, limit=ITEMS, offset=offset
+        )
+        choices = _choices(opened)
+    later, earlier = offset + ITEMS, max(0, offset - ITEMS)
+    return page(
+        request,
+        "library.html",
+        found=found,
+        chosen=asdict(chosen),
+        state=state,
+        sort=sort,
+        sorts=SORTS,
+        choices=choices,
+        offset=offset,
+        previous=_next(request, earlier) if offset else None,
+        following=_next(request, later) if later < found.total else None,
+        formats=plugins.names("exporters"),
+    )
+
+
+def item(request: Request) -> HTMLResponse:
+    """One item: its transcript to read along, what is known of it, or why there is no transcript."""
+    with Library(request.app.state.config.library) as library:
+        record = asking.item(request, library)
+        transcript = library.transcript(record.item.key)
+    found = record.item
+    return page(
+        request,
+        "item.html",
+        record=record,
+        item=found,
+        transcript=transcript,
+        parts=reading.parts(transcript, found.chapters, {}) if transcript else [],
+        direction=reading.direction(transcript.language) if transcript else "auto",
+        chapters=_chapters(found.chapters),
+        media_type=media_type(found),
+        player=_player(found),
+        original=link(found, 0) if found.source != "file" else "",
+        query=request.query_params.get("q", ""),
+        formats=plugins.names("exporters"),
+    )
+
+
+def _chapters(chapters: Sequence[Chapter]) -> list[Chapter]:
+    return sorted(chapters, key=lambda chapter: chapter.start)
+
+
+def _player(item: Item) -> str:
+    """The id of the video that YouTube's player can play; "" for anything else."""
+    known = item.source == "youtube" and len(item.id) == 11
+    return item.id if known and item.id.replace("-", "").replace("_", "").isalnum() else ""
