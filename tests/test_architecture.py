@@ -39,7 +39,8 @@ ALLOWED = {
     },
     "exporters": {"core", "errors"},
     "library": {"core", "errors", "library"},
-    "pipeline": {"core", "errors", "library", "plugins", "exporters"},
+    "pipeline": {"core", "errors", "library", "plugins", "pipeline"},
+    "doctor": {"core", "errors", "config", "library", "plugins"},
     "config": {"core", "errors"},
     "text": {"core"},
     "web": {
