@@ -23,6 +23,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "engines": {
         "faster-whisper": "homescribe.engines.faster_whisper:FasterWhisper",
         "openai-whisper": "homescribe.engines.whisper:OpenAIWhisper",
+        "whisper-reference": "homescribe.engines.reference:WhisperReference",
     },
     "backends": {
         "local": "homescribe.backends.local:LocalBackend",
@@ -36,6 +37,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
 
 # What to install when importing a plug-in finds a package missing.
 EXTRAS = {"whisper": "whisper", "torch": "whisper", "modal": "modal"}
+EXTRAS |= dict.fromkeys(("starlette", "uvicorn", "jinja2", "python_multipart"), "web")
 
 
 def names(group: str) -> list[str]:
