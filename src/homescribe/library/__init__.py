@@ -1,7 +1,7 @@
 """The library: one SQLite file that holds all state. No other module writes SQL.
 
 How an item stands is never written down, it follows from what is there: with a transcript it is done, with
-a call in flight, with a failure failed or waiting for its next try, else pending. Every public write is one
+a call in flight, with a failure failed (until its next try is due), else pending. Every public write is one
 transaction, so that a process may be killed at any point and the next one goes on.
 
 A Library belongs to the thread that made it. Any number of processes may read while one writes.
@@ -20,8 +20,9 @@ from types import TracebackType
 from typing import Self
 
 from homescribe.core import HOUR, MINUTE, Call, Item, Listing, Transcript, Usage
-from homescribe.errors import ItemError, PermanentError, RetryableError, UserError
-from homescribe.library import lock, schema, search, spending
+from homescribe.errors import ItemError, PermanentError, RetryableError, SetupError, UserError
+from homescribe.library import browse, lock, schema, search, spending
+from homescribe.library.browse import ChannelRecord, Page, Sort
 from homescribe.library.rows import (
     ITEM_COLUMNS,
     SEGMENT_COLUMNS,
@@ -44,10 +45,13 @@ from homescribe.library.spending import Rental, Spending
 
 __all__ = [
     "BACKOFF",
+    "ChannelRecord",
     "Hit",
     "ItemRecord",
     "Library",
+    "Page",
     "Rental",
+    "Sort",
     "SourceRecord",
     "Spending",
     "State",
@@ -60,13 +64,12 @@ BACKOFF = (1 * MINUTE, 10 * MINUTE, 1 * HOUR, 6 * HOUR, 24 * HOUR)
 # Every item with how it stands at :now. Listing order: the source that was added first, then its own order;
 # items that no source lists any more come last.
 RECORDS = """
-    SELECT items.*, transcripts.done_at, transcripts.seconds,
+    SELECT items.*, transcripts.done_at, transcripts.seconds, transcripts.duration AS heard,
         failures.attempts, failures.error, failures.hint, failures.permanent, failures.retry_at,
         CASE
             WHEN transcripts.item_id IS NOT NULL THEN 'done'
             WHEN calls.item_id IS NOT NULL THEN 'in flight'
-            WHEN failures.permanent THEN 'failed'
-            WHEN failures.retry_at > :now THEN 'waiting'
+            WHEN failures.permanent OR failures.retry_at > :now THEN 'failed'
             ELSE 'pending'
         END AS state,
         listed.source_id AS listed_in, listed.position AS listed_at
@@ -114,8 +117,7 @@ class Library:
     # --- Sources -----------------------------------------------------------------------------------
 
     def record(self, source: str, listing: Listing, items: Sequence[Item]) -> list[Item]:
-        """Store what the plug-in `source` listed: the source, its items and their order. Once per listing,
-        since what comes later is taken for newer and put before what was known.
+        """Store what the plug-in `source` listed: the source, its items and their order.
 
         Known items are refreshed. Returns the items that the library had never seen, as it keeps them.
         """
@@ -125,15 +127,7 @@ class Library:
             source_id = self._put_source(source, listing, now)
             known = set(self._known(unique))
             ids = self._put(unique.values(), now, by_listing=True)
-            top = self._db.execute(
-                "SELECT min(position) FROM source_items WHERE source_id = ?", (source_id,)
-            ).fetchone()[0]
-            first = 0 if top is None else top - len(ids)
-            self._db.executemany(
-                "INSERT INTO source_items (source_id, item_id, position) VALUES (?, ?, ?) "
-                "ON CONFLICT DO UPDATE SET position = excluded.position",
-                ((source_id, item_id, first + n) for n, item_id in enumerate(ids.values())),
-            )
+            self._link(source_id, list(ids.values()))
         return [item for key, item in unique.items() if key not in known]
 
     def known_keys(self, url: str) -> frozenset[str]:
@@ -264,11 +258,13 @@ class Library:
                 positive = " AND passage_id > 0" if table == "passages" else ""
                 self._db.execute(f"DELETE FROM {table} WHERE item_id = ?{positive}", (item_id,))
             self._db.execute(
-                "INSERT INTO transcripts (item_id, engine, model, language, duration, seconds, done_at) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO transcripts "
+                "(item_id, engine, model, language, duration, seconds, done_at, words) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(item_id, clean(transcript.engine), clean(transcript.model)),
                     *(clean(transcript.language), transcript.duration, seconds, now),
+                    browse.words(segment.text for segment in transcript.segments),
                 ),
             )
             self._db.executemany(
@@ -411,7 +407,10 @@ class Library:
         query: str,
         *,
         raw: bool = False,
+        as_typed: bool = False,
         channel: str | None = None,
+        source: str | None = None,
+        language: str | None = None,
         since: str | None = None,
         until: str | None = None,
         limit: int = 20,
@@ -421,9 +420,10 @@ class Library:
         in that order. Case and accents do not matter.
 
         `raw` takes the query for FTS5's own syntax (AND, OR, NOT, NEAR, prefix*) and raises UserError when
-        it is none. `channel`, `since` and `until` as for `items`.
+        it is none. `as_typed`: the last word may still be growing. `channel`, `since` and `until` as for `items`, `source` and
+        `language` as for `page`.
         """
-        conditions, parameters = _filters(channel, since, until)
+        conditions, parameters = _filters(channel, since, until, source, language)
         chosen = (
             f"SELECT item_id FROM items WHERE {' AND '.join(conditions)}" if conditions else None
         )
@@ -432,6 +432,7 @@ class Library:
                 self._db,
                 query,
                 raw=raw,
+                as_typed=as_typed,
                 chosen=chosen,
                 parameters=parameters,
                 limit=limit,
@@ -450,7 +451,7 @@ class Library:
         files = (self.path, self.path.with_name(f"{self.path.name}-wal"))
         return Status(
             states={state: found[state]["items"] if state in found else 0 for state in STATES},
-            audio_seconds=sum(row["seconds"] for row in rows),
+            audio_seconds=sum((row["seconds"] for row in rows), 0.0),
             audio_seconds_done=found["done"]["seconds"] if "done" in found else 0.0,
             path=self.path,
             bytes=sum(file.stat().st_size for file in files if file.exists()),
@@ -458,11 +459,11 @@ class Library:
 
     def check(self) -> list[str]:
         """What is wrong with the file, in words; empty when nothing is."""
-        problems = [
-            f"The file is damaged: {row[0]}."
-            for row in self._read("PRAGMA integrity_check")
-            if row[0] != "ok"
-        ]
+        try:
+            rows = self._read("PRAGMA integrity_check")
+        except SetupError as error:
+            return [error.message]
+        problems = [f"The file is damaged: {row[0]}." for row in rows if row[0] != "ok"]
         orphans = self._read("PRAGMA foreign_key_check")
         if orphans:
             tables = ", ".join(sorted({row["table"] for row in orphans}))
@@ -472,9 +473,51 @@ class Library:
                 self._db.execute(
                     "INSERT INTO passages_fts (passages_fts, rank) VALUES ('integrity-check', 1)"
                 )
-        except UserError:
+        except SetupError:
             problems.append("The search index does not agree with the passages.")
         return problems
+
+    # --- Looking through -----------------------------------------------------------------------------
+
+    def page(
+        self,
+        *,
+        state: State | None = None,
+        channel: str | None = None,
+        source: str | None = None,
+        language: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        sort: Sort = "listed",
+        limit: int = 50,
+        offset: int = 0,
+    ) -> Page:
+        """Some records in the order of `sort`, and how many there are. `source` is an Item's ("youtube"),
+        `language` that of the transcript; the rest as for `items`.
+        """
+        conditions, parameters = _filters(channel, since, until, source, language)
+        parameters |= {"now": time.time(), "state": state}
+        with self._reading():
+            return browse.page(
+                self._db, RECORDS, conditions, parameters, sort=sort, limit=limit, offset=offset
+            )
+
+    def channels(self) -> list[ChannelRecord]:
+        """Every channel that items name, the one with the most items first."""
+        with self._reading():
+            return browse.channels(self._db)
+
+    def languages(self) -> list[str]:
+        """The languages of the transcripts, the most frequent first."""
+        rows = self._read(
+            "SELECT language FROM transcripts GROUP BY language ORDER BY count(*) DESC, language"
+        )
+        return [row["language"] for row in rows]
+
+    def item_sources(self) -> list[str]:
+        """Where items come from ("youtube", "file"), the most frequent first."""
+        rows = self._read("SELECT source FROM items GROUP BY source ORDER BY count(*) DESC, source")
+        return [row["source"] for row in rows]
 
     # --- Inside ------------------------------------------------------------------------------------
 
@@ -509,6 +552,24 @@ class Library:
         )
         row = self._db.execute("SELECT source_id FROM sources WHERE url = ?", (url,)).fetchone()
         return int(row["source_id"])
+
+    def _link(self, source_id: int, listed: Sequence[int]) -> None:
+        """Link items to a source, each at its place among those that are known."""
+        rows = self._db.execute(
+            "SELECT item_id, position FROM source_items WHERE source_id = ? ORDER BY position",
+            (source_id,),
+        )
+        positions = {row["item_id"]: row["position"] for row in rows}
+        order = enumerate(_inserted(list(positions), listed))
+        self._db.executemany(
+            "INSERT INTO source_items (source_id, item_id, position) VALUES (?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET position = excluded.position",
+            (
+                (source_id, item_id, position)
+                for position, item_id in order
+                if positions.get(item_id) != position
+            ),
+        )
 
     def _known(self, keys: Collection[str]) -> dict[str, sqlite3.Row]:
         rows = self._db.execute(
@@ -581,6 +642,29 @@ class Library:
         return list(known.values())
 
 
+def _inserted(known: Sequence[int], listed: Sequence[int]) -> list[int]:
+    """`known` in its order, with what is new in `listed` put where it stands there: before the first that
+    is known, or after the one before it; at the end when none is known.
+    """
+    old = set(known)
+    leading = listed[: next((n for n, item in enumerate(listed) if item in old), 0)]
+    following: dict[int, list[int]] = {}
+    last: int | None = None
+    for item in listed[len(leading) :]:
+        if item in old:
+            last = item
+        elif last is not None:
+            following.setdefault(last, []).append(item)
+    if last is None:
+        return [*known, *listed]
+    order: list[int] = []
+    for item in known:
+        if item == listed[len(leading)]:
+            order += leading
+        order += [item, *following.get(item, ())]
+    return order
+
+
 def _at(now: float | None) -> float:
     return time.time() if now is None else now
 
@@ -600,7 +684,11 @@ def _in_keys(keys: Collection[str] | None) -> tuple[str, str | None]:
 
 
 def _filters(
-    channel: str | None, since: str | None, until: str | None
+    channel: str | None,
+    since: str | None,
+    until: str | None,
+    source: str | None = None,
+    language: str | None = None,
 ) -> tuple[list[str], dict[str, object]]:
     """Conditions on `items` and their parameters."""
     conditions: list[str] = []
@@ -614,6 +702,12 @@ def _filters(
     if until is not None:
         conditions.append("upload_date <= :until")
         parameters["until"] = until
+    if source is not None:
+        conditions.append("items.source = :source")
+        parameters["source"] = clean(source)
+    if language is not None:
+        conditions.append("item_id IN (SELECT item_id FROM transcripts WHERE language = :language)")
+        parameters["language"] = clean(language)
     return conditions, parameters
 
 

@@ -21,7 +21,14 @@ LOCKED_BYTE = (
 def run_lock(path: Path) -> Iterator[None]:
     """Hold `path` as this process. Raises UserError naming the process that holds it already."""
     # Never removed: a second process could lock the removed file while a third one locks a new one.
-    with path.open("a+b") as file:
+    try:
+        opened = path.open("a+b")
+    except OSError as error:
+        raise UserError(
+            f"Cannot write {path}: {error.strerror}.",
+            "Give yourself the right to write it, or choose another folder with --library DIR.",
+        ) from error
+    with opened as file:
         if not _taken(file, path):
             file.seek(0)
             holder = file.read(32).decode("ascii", "replace").strip()

@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 from homescribe.core import Chapter, Item, Segment, Transcript, Word
 
-State = Literal["done", "in flight", "failed", "waiting", "pending"]
-STATES: tuple[State, ...] = ("done", "in flight", "failed", "waiting", "pending")
+State = Literal["done", "in flight", "failed", "pending"]
+STATES: tuple[State, ...] = ("done", "in flight", "failed", "pending")
 
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 ITEM_COLUMNS = (

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from homescribe.core import SECOND
 from homescribe.errors import SetupError, UserError
-from homescribe.library import spending
+from homescribe.library import browse, spending
 
 APPLICATION_ID = 0x686F7363  # "hosc", in the header of every library of ours
 BUSY_TIMEOUT = 30 * SECOND  # another process may be saving a long transcript
@@ -165,8 +165,8 @@ VERSION_1 = (
         CASE
             WHEN transcripts.item_id IS NOT NULL THEN 'done'
             WHEN calls.item_id IS NOT NULL THEN 'in flight'
-            WHEN failures.permanent THEN 'failed'
-            WHEN failures.retry_at > (julianday('now') - 2440587.5) * 86400 THEN 'waiting'
+            WHEN failures.permanent OR failures.retry_at > (julianday('now') - 2440587.5) * 86400
+                THEN 'failed'
             ELSE 'pending'
         END AS state,
         failures.attempts, failures.error,
@@ -200,7 +200,11 @@ def version_1(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (version_1, spending.create)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    version_1,
+    spending.create,
+    browse.create,
+)
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -241,7 +245,13 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
     if version == len(MIGRATIONS):
         return
     if version:
-        _back_up(db, path, version)
+        try:
+            _back_up(db, path, version)
+        except OSError as error:
+            raise UserError(
+                f"Cannot copy {path} before it is brought up to date: {error.strerror}.",
+                "Make room in its folder and the right to write there.",
+            ) from error
     db.execute("PRAGMA foreign_keys = OFF")  # a migration may rebuild a table that others refer to
     while version < len(MIGRATIONS):
         with transaction(db):

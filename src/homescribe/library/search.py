@@ -19,8 +19,10 @@ from __future__ import annotations
 import re
 import sqlite3
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 
 from homescribe.core import SECOND, Item, Segment, link
 from homescribe.errors import UserError
@@ -29,6 +31,8 @@ from homescribe.library.schema import PASSAGE_BITS
 
 STRETCH = 25 * SECOND
 CANDIDATES = 1000  # ranked of each kind; 10 ms for a word that is in every passage
+RAW_HINT = "See https://www.sqlite.org/fts5.html, section 3."
+PREFIX = 3  # letters of a word that is still being typed
 CONTEXT = 160  # characters of a hit's text at least, where the passage has them
 
 Span = tuple[int, int]  # from, to: offsets of characters
@@ -41,7 +45,8 @@ UNSPACED = re.compile(
     "\uac00-\ud7a3]"  # Hangul
 )
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
-JAMO = re.compile("[\u1100-\u11ff]")  # parts of a Hangul syllable, as macOS spells file names
+QUOTES = str.maketrans(dict.fromkeys("“”„«»＂", '"'))
+PHRASE_OR_WORD = re.compile('"([^"]*)"|([^"\\s]+)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,39 +82,51 @@ def spaced(text: str) -> tuple[str, Sequence[int]]:
         return text, range(len(text))
     pieces: list[str] = []
     origins: list[int] = []
-    start = 0
-    while start < len(text):
-        end = start + 1
-        while end < len(text) and _belongs(text[start], text[end]):
-            end += 1
-        piece = unicodedata.normalize("NFKC", text[start:end])
-        piece = UNSPACED.sub(r" \g<0>", piece)
-        if UNSPACED.match(piece[-1:]) or UNSPACED.match(piece[1:2]):
-            piece += " "
+    place = 0
+    for letter in _letters().findall(text):
+        piece = _indexed(letter)
         pieces.append(piece)
-        origins += [start] * len(piece)
-        start = end
+        origins += [place] * len(piece)
+        place += len(letter)
     return "".join(pieces), origins
 
 
-def _belongs(base: str, following: str) -> bool:
-    """Whether two characters are one to a reader: a letter and its accent or vowel sign."""
-    return unicodedata.category(following)[0] == "M" or bool(
-        JAMO.match(base) and JAMO.match(following)
+@cache
+def _letters() -> re.Pattern[str]:
+    """What a reader takes for one letter: a character with its accents and vowel signs, or a Hangul
+    syllable in parts, as macOS spells it in file names.
+    """
+    marks = (
+        chr(code) for code in range(0x300, 0x20000) if unicodedata.category(chr(code))[0] == "M"
     )
+    return re.compile(f"[\u1100-\u11ff]+|.[{''.join(marks)}]*", re.DOTALL)
+
+
+@lru_cache(maxsize=20_000)
+def _indexed(letter: str) -> str:
+    """One letter as it is indexed, between blanks when its script has none between words."""
+    folded = unicodedata.normalize("NFKC", letter)
+    if not UNSPACED.search(folded):
+        return folded
+    apart = (
+        f" {character}" if unicodedata.category(character)[0] != "M" else character
+        for character in folded
+    )
+    return "".join(apart) + " "
 
 
 def passages(segments: Sequence[Segment]) -> Iterator[tuple[int, int, str]]:
     """First and last position and indexed text of each passage over `segments`."""
     stretches = list(_stretches(segments))
-    for number, (first, last) in enumerate(stretches):
-        if number + 1 < len(stretches):
-            last = stretches[number + 1][1]
-        elif number:
-            break  # the last stretch stands in the passage before; there is none to share it with
-        text = " ".join(spaced(clean(segment.text))[0] for segment in segments[first : last + 1])
+    texts = [
+        " ".join(spaced(clean(segment.text).strip())[0] for segment in segments[first : last + 1])
+        for first, last in stretches
+    ]
+    for number in range(max(1, len(stretches) - 1)):
+        pair = stretches[number : number + 2]
+        text = " ".join(texts[number : number + 2])
         if text.strip():
-            yield first, last, text
+            yield pair[0][0], pair[-1][1], text
 
 
 def _stretches(segments: Sequence[Segment]) -> Iterator[Span]:
@@ -127,21 +144,26 @@ def _stretches(segments: Sequence[Segment]) -> Iterator[Span]:
 
 def terms(query: str) -> list[str]:
     """What a person typed, as phrases that must all be there: "quoted ones" whole, else word by word."""
-    query = re.sub("[“”„«»＂]", '"', clean(query))
-    parts = query.split('"')
-    if len(parts) % 2 == 0:  # a quotation mark that is never closed
-        parts[-2:] = [f"{parts[-2]} {parts[-1]}"] if len(parts) == 2 else parts[-2:]
-    phrases: list[str] = []
-    for number, part in enumerate(parts):
-        quoted = number % 2 == 1 and number < len(parts) - 1
-        phrases += [part] if quoted else part.split()
-    indexed = (spaced(phrase)[0].replace('"', " ").strip() for phrase in phrases)
-    return list(dict.fromkeys(phrase for phrase in indexed if _words(phrase)))
+    found = PHRASE_OR_WORD.findall(clean(query).translate(QUOTES))
+    phrases = (spaced(phrase or word)[0].replace('"', " ").strip() for phrase, word in found)
+    return list(dict.fromkeys(phrase for phrase in phrases if _words(phrase)))
 
 
-def match_expression(phrases: Sequence[str]) -> str:
-    """FTS5's own syntax for passages that hold every phrase: nothing of a phrase is read as syntax."""
-    return " AND ".join(f'"{phrase}"' for phrase in phrases)
+def match_expression(phrases: Sequence[str], *, unfinished: bool = False) -> str:
+    """FTS5's own syntax for passages that hold every phrase: nothing of a phrase is read as syntax.
+
+    `unfinished`: the last phrase also stands for longer words that begin with it.
+    """
+    expression = " AND ".join(f'"{phrase}"' for phrase in phrases)
+    return f"{expression}*" if unfinished else expression
+
+
+def is_unfinished(query: str) -> bool:
+    """Whether the last word of what a person is typing may go on. Two letters begin too many words to be
+    looked through while somebody types, and one character of a script without spaces is a word.
+    """
+    last = query[-PREFIX:]
+    return len(last) == PREFIX and last.isalnum() and not UNSPACED.search(last)
 
 
 def _words(text: str) -> list[str]:
@@ -167,6 +189,7 @@ def find(
     query: str,
     *,
     raw: bool,
+    as_typed: bool,
     chosen: str | None,
     parameters: Mapping[str, object],
     limit: int,
@@ -174,81 +197,84 @@ def find(
 ) -> list[Hit]:
     """Hits of `query`, best first. `chosen` is a SELECT of the item_ids to look in, None for all."""
     phrases = [] if raw else terms(query)
-    expression = spaced(clean(query))[0].strip() if raw else match_expression(phrases)
+    unfinished = as_typed and not raw and is_unfinished(query)
+    expression = match_expression(phrases, unfinished=bool(phrases) and unfinished)
+    if raw and query.strip():
+        # In brackets, since FTS5 takes an asterisk at the start for a command.
+        expression = f"({spaced(clean(query))[0]})"
     if not expression:
         return []
     hits: list[Hit] = []
     seen: set[tuple[object, ...]] = set()
-    for passage_id in _ranked(
-        db, expression, chosen, parameters, max(CANDIDATES, 4 * (offset + limit))
-    ):
-        if len(hits) == offset + limit:
-            break
-        hit = _hit(db, expression, phrases, passage_id)
-        place = (hit.key, hit.start, passage_id if passage_id < 0 else None)
-        if place not in seen:
-            seen.add(place)
-            hits.append(hit)
+    try:
+        for passage_id in _matching(db, expression, chosen, parameters):
+            if len(hits) >= offset + limit:
+                break
+            hit = _hit(db, expression, phrases, passage_id, unfinished)
+            place = (hit.key, hit.start, min(0, passage_id))
+            if place not in seen:
+                seen.add(place)
+                hits.append(hit)
+    except sqlite3.OperationalError as error:
+        if not raw or getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR:
+            raise
+        raise UserError(f"The query is not valid: {error}.", RAW_HINT) from error
     return hits[offset:]
 
 
-def _ranked(
+def _matching(
+    db: sqlite3.Connection, expression: str, chosen: str | None, parameters: Mapping[str, object]
+) -> Iterator[int]:
+    """Ids of passages that match: the best of the CANDIDATES of either kind, then the rest, newest first."""
+    best: list[tuple[float, int, int]] = []
+    rests = []
+    for kind, item_id, order, older in (
+        ("rowid > 0", f"rowid >> {PASSAGE_BITS}", "DESC", "rowid < :last"),  # spoken
+        ("rowid < 0", "(-rowid) >> 1", "ASC", "rowid > :last"),  # titles and descriptions
+    ):
+        scope = f"{kind} AND {item_id} IN ({chosen})" if chosen else kind
+        matching = f"FROM passages_fts WHERE passages_fts MATCH :expression AND {scope}"
+        values = {**parameters, "expression": expression}
+        found = db.execute(
+            f"SELECT bm25(passages_fts), rowid {matching} ORDER BY rowid {order} LIMIT {CANDIDATES}",
+            values,
+        ).fetchall()
+        best += [(score, place, passage_id) for place, (score, passage_id) in enumerate(found)]
+        if len(found) == CANDIDATES:
+            rest = f"SELECT rowid {matching} AND {older} ORDER BY rowid {order}"
+            rests.append((rest, {**values, "last": found[-1][1]}))
+    for _, _, passage_id in sorted(best):
+        yield passage_id
+    for rest, values in rests:
+        for row in db.execute(rest, values):
+            yield row[0]
+
+
+def _hit(
     db: sqlite3.Connection,
     expression: str,
-    chosen: str | None,
-    parameters: Mapping[str, object],
-    candidates: int,
-) -> list[int]:
-    """Ids of passages that match, best first, the newer first among equals."""
-    found: list[tuple[float, int]] = []
-    for kind, item_id in (
-        ("rowid > 0", f"rowid >> {PASSAGE_BITS}"),
-        ("rowid < 0", "(-rowid) >> 1"),
-    ):
-        condition = f"{kind} AND {item_id} IN ({chosen})" if chosen else kind
-        statement = (
-            "SELECT bm25(passages_fts), rowid FROM passages_fts "
-            f"WHERE passages_fts MATCH :expression AND {condition} ORDER BY rowid DESC LIMIT {candidates}"
-        )
-        try:
-            found += db.execute(statement, {"expression": expression, **parameters}).fetchall()
-        except sqlite3.OperationalError as error:
-            if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR:
-                raise
-            raise UserError(
-                f"The query is not valid: {error}.",
-                "See https://www.sqlite.org/fts5.html, section 3.",
-            ) from error
-    found.sort(key=lambda row: (row[0], -abs(row[1])))
-    return [passage_id for _, passage_id in found]
-
-
-def _hit(db: sqlite3.Connection, expression: str, phrases: Sequence[str], passage_id: int) -> Hit:
+    phrases: Sequence[str],
+    passage_id: int,
+    unfinished: bool,
+) -> Hit:
     row = db.execute(
-        "SELECT highlight(passages_fts, 0, ?, ?) FROM passages_fts "
-        "WHERE passages_fts MATCH ? AND rowid = ?",
-        (OPEN, CLOSE, expression, passage_id),
+        "SELECT highlight(passages_fts, 0, :open, :close) AS marked, first_segment, last_segment, items.* "
+        "FROM passages_fts JOIN passages ON passage_id = passages_fts.rowid JOIN items USING (item_id) "
+        "WHERE passages_fts MATCH :expression AND passages_fts.rowid = :passage_id",
+        {"open": OPEN, "close": CLOSE, "expression": expression, "passage_id": passage_id},
     ).fetchone()
-    text, found = _marked(row[0])
-    begin, end = _tightest(text, found, phrases)
-    item_row = db.execute(
-        "SELECT * FROM items WHERE item_id = ?",
-        (passage_id >> PASSAGE_BITS if passage_id > 0 else -passage_id >> 1,),
-    ).fetchone()
-    item = to_item(item_row)
+    item = to_item(row)
+    text, found = _unmarked(row["marked"])
+    match = _tightest(text, found, phrases, unfinished)
     if passage_id < 0:
         written = item.title if passage_id % 2 == 0 else item.description or ""
-        shown, highlights = _cut(written, found, begin)
-        return _as_hit(item, 0.0, 0.0, shown, highlights)
-    passage = db.execute(
-        "SELECT first_segment, last_segment FROM passages WHERE passage_id = ?", (passage_id,)
-    ).fetchone()
+        return _as_hit(item, 0.0, 0.0, *_line(written, found, match))
     segments = db.execute(
         'SELECT start, "end", text FROM segments '
         "WHERE item_id = ? AND position BETWEEN ? AND ? ORDER BY position",
-        (item_row["item_id"], passage["first_segment"], passage["last_segment"]),
+        (row["item_id"], row["first_segment"], row["last_segment"]),
     ).fetchall()
-    return _as_hit(item, *_spoken(segments, found, begin, end))
+    return _as_hit(item, *_spoken(segments, found, match))
 
 
 def _as_hit(item: Item, start: float, end: float, text: str, highlights: tuple[Span, ...]) -> Hit:
@@ -265,95 +291,98 @@ def _as_hit(item: Item, start: float, end: float, text: str, highlights: tuple[S
     )
 
 
-def _marked(highlighted: str) -> tuple[str, list[Span]]:
+def _unmarked(marked: str) -> tuple[str, list[Span]]:
     """The indexed text without FTS5's marks, and the ranges that they stood around."""
     pieces: list[str] = []
-    spans: list[Span] = []
+    found: list[Span] = []
     length = begin = 0
-    for piece in re.split(f"([{OPEN}{CLOSE}])", highlighted):
+    for piece in re.split(f"([{OPEN}{CLOSE}])", marked):
         if piece == OPEN:
             begin = length
         elif piece == CLOSE:
-            spans.append((begin, length))
+            found.append((begin, length))
         else:
             pieces.append(piece)
             length += len(piece)
-    return "".join(pieces), spans
+    return "".join(pieces), found
 
 
-def _tightest(text: str, found: Sequence[Span], phrases: Sequence[str]) -> Span:
-    """The shortest stretch of `text` that holds every phrase; the first range found where that is unknown."""
-    wanted = [" ".join(_words(phrase)) for phrase in phrases]
-    holds = []
+def _tightest(
+    text: str, found: Sequence[Span], phrases: Sequence[str], unfinished: bool
+) -> Span:
+    """The shortest stretch of `text` with every phrase in it; where that is unknown, what was found first."""
+    wanted = [f" {' '.join(_words(phrase))} " for phrase in phrases]
+    if unfinished:
+        wanted[-1] = wanted[-1].rstrip()
+    best: Span | None = None
+    latest: dict[int, int] = {}  # number of a phrase: where it was last found
     for begin, end in found:
         words = f" {' '.join(_words(text[begin:end]))} "
-        holds.append({number for number, phrase in enumerate(wanted) if f" {phrase} " in words})
-    best: Span | None = None
-    latest: dict[int, int] = {}  # phrase: where it was last found
-    for (begin, end), numbers in zip(found, holds, strict=True):
-        latest.update(dict.fromkeys(numbers, begin))
+        latest |= {number: begin for number, phrase in enumerate(wanted) if phrase in words}
         if latest and len(latest) == len(wanted):
             first = min(latest.values())
             if best is None or end - first < best[1] - best[0]:
                 best = (first, end)
-    return best or found[0]
+    return best or next(iter(found), (0, 0))
 
 
 def _spoken(
-    segments: Sequence[sqlite3.Row], found: Sequence[Span], begin: int, end: int
+    segments: Sequence[sqlite3.Row], found: Sequence[Span], match: Span
 ) -> tuple[float, float, str, tuple[Span, ...]]:
-    """Times, text and highlights of the segments from the one with `begin` on, in the passage's offsets."""
-    shown = ""
-    highlights: list[Span] = []
-    offset = 0
-    started: sqlite3.Row | None = None
-    last = segments[-1]
+    """From the segment in which the match begins to the one in which it ends, and on to a line's length:
+    start, end, text and highlights.
+    """
+    shown: list[sqlite3.Row] = []
+    text = ""
+    places: list[int] = []  # in `text`, of each character of the passage from `origin` on
+    origin = offset = 0
     for segment in segments:
-        indexed, origins = spaced(segment["text"])
-        stop = offset + len(indexed)
-        if stop > begin:
-            if started is None:
-                started = segment
-            elif offset >= end and len(shown) >= CONTEXT:
-                break
-            text = CONTROL.sub(" ", segment["text"])
-            base = len(shown) + (1 if shown else 0) - (len(text) - len(text.lstrip()))
-            here = _within(found, offset, stop, origins, len(text))
-            highlights += [(base + a, base + b) for a, b in here]
-            shown = f"{shown} {text.strip()}" if shown else text.strip()
-            last = segment
-        offset = stop + 1
-    first = started or segments[0]
-    return first["start"], last["end"], shown, _joined(highlights)
+        said = CONTROL.sub(" ", segment["text"].strip())
+        indexed, own_places = spaced(said)
+        if shown and offset >= match[1] and len(text) >= CONTEXT:
+            break
+        if offset + len(indexed) > match[0]:
+            if shown:
+                places.append(len(text))
+                text += _between(text, said)
+            else:
+                origin = offset
+            places += [len(text) + place for place in own_places]
+            text += said
+            shown.append(segment)
+        offset += len(indexed) + 1
+    inside = [(begin - origin, end - origin) for begin, end in found]
+    return shown[0]["start"], shown[-1]["end"], text, _highlights(inside, places, len(text))
 
 
-def _within(
-    found: Sequence[Span], offset: int, stop: int, origins: Sequence[int], length: int
-) -> Iterator[Span]:
-    """The part of each range that lies in the segment at `offset`, in characters of its own text."""
-    for begin, end in found:
-        a, b = max(begin, offset) - offset, min(end, stop) - offset
-        if a < b:
-            yield origins[a], _end(origins, b, length)
+def _between(text: str, following: str) -> str:
+    """A blank, or nothing between two characters of a script that needs none."""
+    neighbours = text[-1:] + following[:1]
+    wide = all(unicodedata.east_asian_width(character) in "WF" for character in neighbours)
+    return "" if wide and not re.search("[\uac00-\ud7a3]", neighbours) else " "
 
 
-def _end(origins: Sequence[int], index: int, length: int) -> int:
-    """Where in the original the character before `index` ends."""
-    last = origins[index - 1]
-    return next((origins[i] for i in range(index, len(origins)) if origins[i] > last), length)
-
-
-def _joined(spans: Sequence[Span]) -> tuple[Span, ...]:
-    return tuple((a, b) for a, b in spans if b > a)
-
-
-def _cut(written: str, found: Sequence[Span], begin: int) -> tuple[str, tuple[Span, ...]]:
-    """The line of a title or description that the match begins in, and the highlights in it."""
-    _, origins = spaced(written)
-    place = origins[begin]
-    first = written.rfind("\n", 0, place) + 1
-    last = written.find("\n", place)
+def _line(written: str, found: Sequence[Span], match: Span) -> tuple[str, tuple[Span, ...]]:
+    """The line of a title or description in which the match begins, and the highlights in it."""
+    _, places = spaced(written)
+    here = places[match[0]] if places else 0
+    first = written.rfind("\n", 0, here) + 1
+    last = written.find("\n", here)
     last = len(written) if last < 0 else last
-    spans = ((origins[a], _end(origins, b, len(written))) for a, b in found)
-    line = CONTROL.sub(" ", written[first:last])
-    return line, tuple((a - first, b - first) for a, b in spans if first <= a and b <= last)
+    highlights = (
+        (max(begin, first) - first, min(end, last) - first)
+        for begin, end in _highlights(found, places, len(written))
+        if begin < last and end > first
+    )
+    return CONTROL.sub(" ", written[first:last]), tuple(highlights)
+
+
+def _highlights(found: Sequence[Span], places: Sequence[int], length: int) -> tuple[Span, ...]:
+    """What was found in indexed text as ranges of the text it was made from. `places` rise."""
+    ranges: list[Span] = []
+    for begin, end in found:
+        begin, end = max(0, begin), min(end, len(places))
+        if begin < end:
+            after = bisect_right(places, places[end - 1])
+            ranges.append((places[begin], places[after] if after < len(places) else length))
+    return tuple(ranges)
