@@ -61,7 +61,8 @@ class _Static(StaticFiles):
 
 
 def _is_api(request: Request) -> bool:
-    return request.scope["path"].startswith(("/api", "/v1"))
+    path: str = request.scope["path"]
+    return path.startswith(("/api", "/v1"))
 
 
 def _sorry(request: Request, error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""What a request asks for, parsed at the edge: filters, sort and page from the address, the item by its key."""
+"""What a request asks for, parsed at the edge: filters, sort and page from its address, an item by its key."""
 
 from __future__ import annotations
 

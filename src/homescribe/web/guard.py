@@ -107,10 +107,9 @@ class Guard:
             if request.method == "GET" and self._matches(given):
                 return self._welcome(request)
             return _refusal(request, 401, "Open the address that `homescribe serve` printed.")
-        free = request.scope["path"].startswith(FREE_PREFIX)
-        if request.method not in READS and not free and not known:
-            if not _is_same_origin(request, absent=False):
-                return _refusal(request, 403, "Send the token that `homescribe serve` printed.")
+        free = request.method in READS or request.scope["path"].startswith(FREE_PREFIX)
+        if not (free or known or _is_same_origin(request, absent=False)):
+            return _refusal(request, 403, "Send the token that `homescribe serve` printed.")
         return None
 
     def _is_ours(self, host: str | None) -> bool:

@@ -11,6 +11,7 @@ from starlette.responses import FileResponse, Response
 
 from homescribe.core import Item
 from homescribe.library import Library
+from homescribe.web import asking
 
 # What browsers play under a name that Python's table does not have.
 TYPES = {".m4a": "audio/mp4", ".opus": "audio/ogg", ".mka": "audio/x-matroska", ".m4b": "audio/mp4"}
@@ -28,9 +29,9 @@ def media_type(item: Item) -> str | None:
 def media(request: Request) -> Response:
     """A recording's file; parts of it where a Range is asked for."""
     with Library(request.app.state.config.library) as library:
-        item = library.item(request.path_params["key"]).item
+        item = asking.item(request, library).item
     kind = media_type(item)
     path = Path(item.url)
-    if kind is None or item.key != request.path_params["key"] or not path.is_file():
+    if kind is None or not path.is_file():
         raise HTTPException(404)
     return FileResponse(path, media_type=kind, content_disposition_type="inline")

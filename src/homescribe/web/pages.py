@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
@@ -80,7 +81,7 @@ def results(request: Request) -> HTMLResponse:
 
 def _results(
     request: Request, library: Library, query: str, chosen: asking.Filters
-) -> dict[str, object]:
+) -> dict[str, Any]:
     offset = asking.number(request, "offset", 0, 10_000)
     hits: list[Hit] = []
     if query:

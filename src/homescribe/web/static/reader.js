@@ -112,7 +112,6 @@ async function start() {
 function toggle() {
   if (!player) return playFrom(0);
   if (!player.paused) return player.pause();
-  until = Infinity;
   keepInView(true);
   start();
 }

@@ -1,0 +1,299 @@
+"""The page's server, asked without a browser: what it lets in, what it says, and what it never does."""
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import httpx
+import pytest
+
+from homescribe import Library
+from homescribe.cli import homescribe
+from homescribe.web.guard import is_loopback
+from webbing import FOX, HOSTILE, RIDGE, STRANGE, TOKEN, make_library, serving
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    return make_library(tmp_path_factory.mktemp("web"))
+
+
+@pytest.fixture(scope="module")
+def base(library):
+    with serving(library) as address:
+        yield address
+
+
+@pytest.fixture
+def client(base):
+    with httpx.Client(base_url=base) as client:
+        yield client
+
+
+def text_of(html):
+    """What a reader of a page sees, as one line."""
+
+    class Text(HTMLParser):
+        def __init__(self):
+            super().__init__()
+            self.found = []
+
+        def handle_data(self, data):
+            self.found.append(data)
+
+    parser = Text()
+    parser.feed(html)
+    return " ".join(" ".join(parser.found).split())
+
+
+def tags_of(html):
+    """Every tag with its attributes."""
+
+    class Tags(HTMLParser):
+        def __init__(self):
+            super().__init__()
+            self.found = []
+
+        def handle_starttag(self, tag, attrs):
+            self.found.append((tag, dict(attrs)))
+
+    parser = Tags()
+    parser.feed(html)
+    return parser.found
+
+
+# --- Who may ask -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "10.0.0.1", "", "["])
+def test_a_foreign_host_is_refused(client, host):
+    assert client.get("/", headers={"Host": host}).status_code in (400, 421)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:1", "[::1]:8765"])
+def test_the_names_of_this_machine_are_let_in(client, host):
+    assert client.get("/", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://127.0.0.1", "https://{host}"]
+)
+@pytest.mark.parametrize("path", ["/", "/api/items", "/v1/models"])
+def test_a_foreign_origin_may_not_even_read(client, origin, path):
+    origin = origin.format(host=client.base_url.netloc.decode())
+    answer = client.get(path, headers={"Origin": origin})
+    assert answer.status_code == 403
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_a_link_on_another_site_opens_a_page_but_nothing_is_embedded_there(client):
+    site = {"Sec-Fetch-Site": "cross-site"}
+    followed = site | {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert client.get("/", headers=followed).status_code == 200
+    assert client.get("/", headers=followed | {"Sec-Fetch-Dest": "iframe"}).status_code == 403
+    assert (
+        client.get(f"/media/{FOX}", headers=site | {"Sec-Fetch-Mode": "no-cors"}).status_code == 403
+    )
+
+
+def test_other_machines_need_the_token_for_everything(library):
+    with serving(library, private=True) as address, httpx.Client(base_url=address) as client:
+        for path in ("/", "/static/app.js", f"/media/{FOX}", "/?token=wrong"):
+            assert client.get(path).status_code == 401
+        assert client.get("/", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+        opened = client.get(f"/library?token={TOKEN}&sort=title")
+        assert opened.status_code == 303
+        assert opened.headers["location"] == "/library?sort=title"
+        assert "httponly" in opened.headers["set-cookie"].lower()
+        assert client.get("/library").status_code == 200  # the client keeps the cookie
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("nas", False)],
+)
+def test_only_this_machine_is_loopback(host, own):
+    assert is_loopback(host) == own
+
+
+def test_no_page_may_run_a_script_of_its_text(client):
+    policy = dict(
+        part.split(" ", 1)
+        for part in client.get("/").headers["content-security-policy"].split("; ")
+    )
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["media-src"] == "'self'"
+    assert policy["frame-src"] == "https://www.youtube-nocookie.com"
+    for path in ("/", "/library", f"/items/{RIDGE}", f"/items/{STRANGE}"):
+        for tag, attributes in tags_of(client.get(path).text):
+            assert not [name for name in attributes if name.startswith("on") or name == "style"]
+            if tag == "script":
+                assert attributes["src"].startswith("/static/")
+
+
+def test_a_body_that_is_too_large_is_not_read(client):
+    answer = client.post("/api/work", content=b" " * 1_100_000)
+    assert answer.status_code == 413
+
+
+# --- What it shows ---------------------------------------------------------------------------------
+
+
+def test_strange_titles_and_texts_are_shown_as_they_are(client):
+    page = client.get(f"/items/{STRANGE}")
+    assert "<script>document" not in page.text
+    assert "<img" not in page.text
+    seen = text_of(page.text)
+    assert " ".join(HOSTILE.split()) in seen
+    assert "<img src=x onerror=\"document.title='owned'\">" in seen
+    assert "{{ 7 * 7 }}" in seen
+
+
+def test_a_search_finds_a_phrase_and_links_to_its_second(client):
+    results = client.get("/results", params={"q": '"quick brown fox"'}).text
+    assert "<mark>quick</mark> <mark>brown</mark> <mark>fox</mark>" in results or (
+        "<mark>quick brown fox</mark>" in results
+    )
+    assert re.search(rf'href="/items/{FOX}\?q=[^"]*&amp;t=0\.40"', results)
+
+
+def test_a_word_that_is_being_typed_is_found(client):
+    assert "<mark>wooden</mark>" in client.get("/results", params={"q": "wood"}).text
+    assert "Nothing found" in client.get("/results", params={"q": '"wood"'}).text
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        ({"channel": "samples"}, True),
+        ({"channel": "Ridge"}, False),
+        ({"language": "en", "source": "file"}, True),
+        ({"language": "zh"}, False),
+        ({"since": "2026-01-06", "until": "2026-01-06"}, True),
+        ({"since": "2026-01-07"}, False),
+    ],
+)
+def test_filters_narrow_a_search(client, filters, found):
+    results = client.get("/results", params={"q": "quick", **filters}).text
+    assert ("<mark>quick</mark>" in results) == found
+
+
+def test_a_date_that_is_none_is_told(client):
+    answer = client.get("/results", params={"q": "fox", "since": "yesterday"})
+    assert answer.status_code == 400
+    assert "not a date" in answer.text
+
+
+def test_the_library_is_sorted_narrowed_and_turned_by_pages(client):
+    def titles(**query):
+        return re.findall(
+            r'class="name"><a[^>]*><bdi>([^<]*)', client.get("/library", params=query).text
+        )
+
+    assert titles(sort="title", source="youtube") == ["A private one", "A wooden spoon"]
+    assert titles(sort="longest", source="youtube") == ["A private one", "A wooden spoon"]
+    assert titles(sort="newest", channel="samples") == ["channel", "fox"]
+    assert titles(state="failed") == ["A private one", "Comes later"]
+    assert titles(state="pending") == ["Brand new"]
+    assert titles(offset=1000) == []
+
+
+def test_ten_thousand_items_come_in_pages(tmp_path):
+    from homescribe import Item, Listing
+
+    items = [Item("web", f"{n}", f"https://x.example/{n}", f"Talk {n:05}") for n in range(10_000)]
+    with Library(tmp_path) as library:
+        library.record("ytdlp", Listing("https://x.example", "Talks", iter(())), items)
+    with serving(tmp_path) as address:
+        page = httpx.get(f"{address}/library", params={"sort": "title", "offset": 9950}).text
+    assert "Talk 09999" in page
+    assert "Talk 09949" not in page
+    assert "9,951 to 10,000 of 10,000" in page
+    assert len(page) < 100_000
+
+
+def test_an_item_without_a_transcript_says_why(client):
+    seen = text_of(client.get("/items/youtube:ridge000001").text)
+    assert "This video is private. Ask its owner." in seen
+    assert "tried again by a run after" in text_of(client.get("/items/podcast:late").text)
+
+
+@pytest.mark.parametrize(
+    "path", ["/items/youtube:none", "/items/ridge000000", "/nothing", "/media/nothing", "/items/"]
+)
+def test_what_is_not_there_is_not_found(client, path):
+    answer = client.get(path)
+    assert answer.status_code == 404
+    assert "<h1>" in answer.text
+
+
+# --- Recordings ------------------------------------------------------------------------------------
+
+
+def test_a_recording_plays_by_its_key_and_in_parts(client, library):
+    whole = client.get(f"/media/{FOX}")
+    assert whole.headers["content-type"] == "audio/mpeg"
+    assert whole.headers["accept-ranges"] == "bytes"
+    part = client.get(f"/media/{FOX}", headers={"Range": "bytes=100-199"})
+    assert part.status_code == 206
+    assert part.headers["content-range"] == f"bytes 100-199/{len(whole.content)}"
+    assert part.content == whole.content[100:200]
+    beyond = client.get(f"/media/{FOX}", headers={"Range": "bytes=99999999-"})
+    assert beyond.status_code == 416
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "../library.db", "%2e%2e%2flibrary.db", "fox", RIDGE, "file:../fox"]
+)
+def test_no_request_names_a_path(client, name):
+    assert client.get(f"/media/{name}").status_code == 404
+
+
+def test_only_recordings_are_served(tmp_path):
+    from homescribe import Item, Listing
+
+    secret = tmp_path / "secret.txt"
+    secret.write_text("secret")
+    items = [
+        Item("file", "s", str(secret), "s"),
+        Item("file", "g", str(tmp_path / "gone.mp3"), "g"),
+    ]
+    with Library(tmp_path / "library") as library:
+        library.record("file", Listing(str(tmp_path), "x", iter(())), items)
+    with serving(tmp_path / "library") as address:
+        assert httpx.get(f"{address}/media/file:s").status_code == 404
+        assert httpx.get(f"{address}/media/file:g").status_code == 404
+
+
+# --- The command -----------------------------------------------------------------------------------
+
+
+def test_serve_says_where_it_is_and_ends_with_ctrl_c(tmp_path):
+    import signal
+
+    command = [sys.executable, "-m", "homescribe", "--library", str(tmp_path), "serve", "--no-open"]
+    with subprocess.Popen([*command, "--port", "0"], stderr=subprocess.PIPE, text=True) as process:
+        line = process.stderr.readline()
+        address = re.search(r"http://127\.0\.0\.1:\d+/", line)[0]
+        assert "Nothing here yet" in httpx.get(address).text
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+        assert process.wait(20) == 0
+    assert "Traceback" not in rest
+
+
+def test_a_port_that_is_taken_is_one_clear_line(base, library):
+    port = base.rpartition(":")[2]
+    command = [sys.executable, "-m", "homescribe", "--library", str(library), "serve", "--no-open"]
+    done = subprocess.run([*command, "--port", port], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "--port 0" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_command_line_does_not_load_the_server():
+    assert "serve" in homescribe.commands
+    code = "import homescribe.cli, sys; print('uvicorn' in sys.modules, 'jinja2' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]

@@ -1,0 +1,239 @@
+"""The pages in a real browser, as a person uses them."""
+
+import re
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from webbing import CHANNEL, FOX, RIDGE, STRANGE, make_library, serving
+
+CHROMIUM = "/usr/bin/chromium"
+DESKTOP = {"width": 1280, "height": 800}
+PHONE = {"width": 360, "height": 740}
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    return make_library(tmp_path_factory.mktemp("pages"))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--mute-audio"]
+        )
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="module")
+def base(
+    library, browser
+):  # Playwright's loop is begun before the server's thread, and ends after it
+    with serving(library) as address:
+        yield address
+
+
+@pytest.fixture
+def page(browser, base):
+    """A page that may ask nobody but our server, and at whose end nothing may have gone wrong."""
+    context = browser.new_context(
+        viewport=DESKTOP, base_url=base, permissions=["clipboard-read", "clipboard-write"]
+    )
+    page = context.new_page()
+    wrong = []
+    page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
+    page.on("console", lambda said: said.type == "error" and wrong.append(f"console: {said.text}"))
+    page.on("dialog", lambda dialog: wrong.append(f"dialog: {dialog.message}"))
+    page.on(
+        "request",
+        lambda request: (
+            urlsplit(request.url).netloc != urlsplit(base).netloc
+            and wrong.append(f"asked: {request.url}")
+        ),
+    )
+    page.wrong = wrong
+    yield page
+    context.close()
+    assert wrong == []
+
+
+def time_of(page):
+    return page.evaluate("document.getElementById('media').currentTime")
+
+
+def is_playing(page):
+    return page.evaluate("!document.getElementById('media').paused")
+
+
+def until(page, expression):
+    """Wait until the expression is true. Not wait_for_function: the pages forbid it to evaluate text."""
+    for _ in range(300):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(40)
+    raise AssertionError(f"never true: {expression}")
+
+
+# --- Search ----------------------------------------------------------------------------------------
+
+
+def test_results_come_while_typing_and_the_address_holds_them(page):
+    page.goto("/")
+    expect(page.locator("#q")).to_be_focused()
+    page.keyboard.type("quick bro")
+    expect(page.locator(".hit mark").first).to_have_text("quick")
+    until(page, "location.search === '?q=quick+bro'")
+    expect(page.locator("#overview")).to_be_hidden()
+    page.keyboard.type("wn fox jumps")
+    until(page, "location.search === '?q=quick+brown+fox+jumps'")
+    page.locator(".filters summary").click()
+    page.locator("select[name=channel]").select_option("Ridge")
+    expect(page.locator(".nothing")).to_contain_text("Nothing found")
+    until(page, "new URLSearchParams(location.search).get('channel') === 'Ridge'")
+    page.reload()
+    expect(page.locator("#q")).to_have_value("quick brown fox jumps")
+    expect(page.locator("select[name=channel]")).to_have_value("Ridge")
+    page.go_back()
+    expect(page.locator("#overview")).to_be_visible()
+    page.go_forward()
+    expect(page.locator("#q")).to_have_value("quick brown fox jumps")
+
+
+def test_a_hit_opens_its_passage_and_plays_from_it(page):
+    page.goto("/")
+    page.keyboard.type('"brown fox"')
+    page.locator(f"a.hit[href*='{CHANNEL}']").first.click()
+    expect(page.locator("h1")).to_have_text("channel")
+    until(page, "document.getElementById('media').currentTime > 10.5")
+    assert is_playing(page)
+    assert time_of(page) < 25
+    expect(page.locator(".line.now")).to_contain_text("brown fox")
+    assert page.evaluate("CSS.highlights.get('current-hit').size") == 1
+    page.go_back()
+    expect(page.locator("#q")).to_have_value('"brown fox"')
+
+
+def test_hits_are_walked_by_keys(page):
+    page.goto("/?q=wooden+spoon")
+    page.locator("#main").focus()
+    page.keyboard.press("n")
+    expect(page.locator("a.hit").first).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#hits-of span")).to_have_text("1 of 2")
+    page.keyboard.press("n")
+    expect(page.locator("#hits-of span")).to_have_text("2 of 2")
+    page.keyboard.press("p")
+    page.keyboard.press("p")
+    expect(page.locator("#hits-of span")).to_have_text("2 of 2")
+    page.keyboard.press("/")
+    expect(page.locator("input[type=search]")).to_be_focused()
+    page.keyboard.type("n/?")  # in a field, keys are letters
+    expect(page.locator("input[type=search]")).to_have_value("n/?")
+
+
+# --- Reading along ---------------------------------------------------------------------------------
+
+
+def test_a_click_on_a_word_plays_from_that_word(page):
+    page.goto(f"/items/{FOX}")
+    line = page.locator(".line").nth(2)  # "Please speak and write the word in October."
+    spot = line.evaluate(
+        """line => {
+            const range = document.createRange();
+            const at = line.textContent.indexOf("October");
+            range.setStart(line.firstChild, at + 1);
+            range.setEnd(line.firstChild, at + 3);
+            const box = range.getBoundingClientRect();
+            return [box.x + box.width / 2, box.y + box.height / 2];
+        }"""
+    )
+    page.mouse.click(*spot)
+    until(page, "!document.getElementById('media').paused")
+    start, end = (float(line.get_attribute(f"data-{side}")) for side in "se")
+    assert start + (end - start) * 6 / 8 < time_of(page) < end + 1
+    expect(line).to_have_class(re.compile("now"))
+
+
+def test_what_is_spoken_is_marked_and_kept_in_view_until_the_reader_scrolls(page):
+    page.set_viewport_size({"width": 360, "height": 420})
+    page.goto(f"/items/{CHANNEL}")
+    page.locator("#play").click()
+    until(page, "!document.getElementById('media').paused")
+    page.evaluate("document.getElementById('media').currentTime = 30")
+    until(page, "Number(document.querySelector('.line.now')?.dataset.s) > 25")
+    expect(page.locator(".line.now")).to_be_in_viewport()
+    expect(page.locator(".chapters a[aria-current]")).to_contain_text("The fox")
+    assert page.evaluate("CSS.highlights.get('word').size") == 1
+    expect(page.locator("#follow")).to_have_attribute("aria-pressed", "true")
+    page.mouse.move(150, 150)
+    page.mouse.wheel(0, -2000)
+    expect(page.locator("#follow")).to_have_attribute("aria-pressed", "false")
+    page.evaluate("document.getElementById('media').currentTime = 20")
+    until(page, "Number(document.querySelector('.line.now').dataset.s) < 22")
+    page.locator("#follow").click()
+    expect(page.locator(".line.now")).to_be_in_viewport()
+
+
+def test_the_player_obeys_keys(page):
+    page.goto(f"/items/{CHANNEL}")
+    page.locator("#main").focus()
+    page.keyboard.press("Space")
+    until(page, "!document.getElementById('media').paused")
+    expect(page.locator("#play")).to_have_attribute("aria-label", "Pause")
+    page.keyboard.press("Space")
+    until(page, "document.getElementById('media').paused")
+    before = time_of(page)
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
+    assert time_of(page) == pytest.approx(before + 5, abs=0.2)
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    line = page.locator(".line:focus")
+    page.keyboard.press("Enter")
+    until(page, "!document.getElementById('media').paused")
+    assert (
+        float(line.get_attribute("data-s")) <= time_of(page) < float(line.get_attribute("data-e"))
+    )
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    page.locator("#keys-on").uncheck()
+    page.keyboard.press("Escape")
+    page.locator("#main").focus()
+    page.keyboard.press("/")
+    expect(page.locator("input[type=search]")).not_to_be_focused()
+
+
+def test_a_passage_plays_to_its_end(page):
+    page.goto("/")  # a click first: browsers play nothing for a page that was never touched
+    page.locator(".brand").click()
+    page.evaluate(f"location.href = '/items/{FOX}?t=6.25,7.2'")
+    page.wait_for_url("**/items/**")
+    assert page.evaluate("CSS.highlights.get('passage').size") == 1
+    if not is_playing(page):
+        page.keyboard.press("Space")
+    until(page, "document.getElementById('media').currentTime >= 7.2")
+    until(page, "document.getElementById('media').paused")
+    assert time_of(page) < 8.2
+
+
+# --- Strangers' text -------------------------------------------------------------------------------
+
+
+def test_hostile_text_does_not_run_anywhere(page):
+    for path in (
+        "/",
+        "/library",
+        "/?q=owned",
+        f"/items/{STRANGE}",
+        "/?q=%3Cscript%3E",
+        f"/items/{RIDGE}",
+    ):
+        page.goto(path)
+        assert "homescribe" in page.title()
+        assert page.title() != "owned"
+        assert page.evaluate("document.querySelectorAll('main img, main script').length") == 0

@@ -1,0 +1,155 @@
+"""A library with things worth looking at, and the page over it on a port of its own."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from contextlib import contextmanager
+
+import uvicorn
+
+from homescribe import (
+    Chapter,
+    Item,
+    Library,
+    Listing,
+    PermanentError,
+    RetryableError,
+    Segment,
+    Transcript,
+    Word,
+    demo,
+)
+from homescribe.config import Config
+from homescribe.web.app import build
+
+TOKEN = "token-of-this-start"
+HOSTILE = "</title><script>document.title = 'owned'</script> & \"it\" \u202eevil"
+FOX, CHANNEL = "file:fox", "file:channel"
+RIDGE, PRIVATE, LATER, PENDING = (
+    "youtube:ridge000000",
+    "youtube:ridge000001",
+    "podcast:late",
+    "podcast:new",
+)
+STRANGE, CHINESE, ARABIC = "podcast:strange", "podcast:zh", "podcast:ar"
+
+
+def words_of(text, start, end):
+    """Words with evenly spread times."""
+    parts = text.split()
+    step = (end - start) / len(parts)
+    return tuple(
+        Word(start + n * step, start + (n + 1) * step, f" {part}", 0.9)
+        for n, part in enumerate(parts)
+    )
+
+
+def sample(name):
+    """Segments of a bundled recording, at the times at which they are really said."""
+    sentences = json.loads((demo.samples() / f"{name}.json").read_text())
+    return tuple(
+        Segment(
+            s["start"], s["end"], f" {s['text']}", words=words_of(s["text"], s["start"], s["end"])
+        )
+        for s in sentences
+    )
+
+
+def lines(*texts, seconds=4.0, flags=()):
+    return tuple(
+        Segment(n * seconds, n * seconds + seconds - 0.5, text, flags=flags if n == 1 else ())
+        for n, text in enumerate(texts)
+    )
+
+
+def heard(segments, language="en", model="large-v3"):
+    return Transcript("faster-whisper", model, language, segments[-1].end + 1.0, tuple(segments))
+
+
+def make_library(directory):
+    """Two recordings on disk, and a channel and a podcast with all that can become of their items."""
+    samples = demo.samples()
+    files = [
+        Item(
+            "file", "fox", str(samples / "fox-20s.mp3"), "fox", "samples", None, 18.0, "2026-01-05"
+        ),
+        Item(
+            *(
+                "file",
+                "channel",
+                str(samples / "channel-40s.webm"),
+                "channel",
+                "samples",
+                None,
+                37.0,
+            ),
+            *(
+                "2026-01-06",
+                "en",
+                "About it",
+                (Chapter(0, 11, "Hello"), Chapter(11, 37, "The fox")),
+            ),
+        ),
+    ]
+    tube = [
+        Item(
+            *("youtube", f"ridge00000{n}", f"https://www.youtube.com/watch?v=ridge00000{n}", title),
+            *("Ridge", "UCridge", 100.0 + n, f"2026-0{n + 2}-01", "en"),
+        )
+        for n, title in enumerate(("A wooden spoon", "A private one"))
+    ]
+    pod = [
+        Item(
+            "podcast", name, f"https://pod.example/{name}", title, channel, None, 60.0, "2026-05-01"
+        )
+        for name, title, channel in (
+            ("strange", HOSTILE, HOSTILE),
+            ("zh", "河边的声音", "城市电台"),
+            ("ar", "حديث عن الذاكرة", "城市电台"),
+            ("late", "Comes later", "Ridge"),
+            ("new", "Brand new", "Ridge"),
+        )
+    ]
+    with Library(directory) as library:
+        library.record("file", Listing(str(samples), "samples", iter(())), files)
+        library.record("ytdlp", Listing("https://www.youtube.com/@ridge", "Ridge", iter(())), tube)
+        library.record("podcast", Listing("https://pod.example/feed", "Pod", iter(())), pod)
+        library.save(files[0], heard(sample("fox-20s")), 4.0)
+        library.save(files[1], heard(sample("channel-40s")), 8.0)
+        spoken = (
+            " Every morning the wooden spoon.",
+            " Nobody knows why.",
+            " It was a long winter.",
+        )
+        library.save(tube[0], heard(lines(*spoken, flags=("low_probability",))), 5.0)
+        library.fail(tube[1], PermanentError("This video is private.", "Ask its owner."))
+        strange = ("<img src=x onerror=\"document.title='owned'\">", f" {HOSTILE}", " {{ 7 * 7 }}")
+        library.save(pod[0], heard(lines(*strange)), 1.0)
+        chinese = ("今天我们沿着河边走。", "很多年以前，这里是码头。")
+        library.save(pod[1], heard(lines(*chinese), "zh"), 1.0)
+        library.save(pod[2], heard(lines("نتحدث اليوم عن الذاكرة.", " أهلا بكم."), "ar"), 1.0)
+        library.fail(pod[3], RetryableError("The server is busy.", retry_after=3600))
+    return directory
+
+
+@contextmanager
+def serving(directory, *, port=0, private=False, host="127.0.0.1", **settings):
+    """Serve the library in `directory` from a thread; gives the page's address, without a slash."""
+    config = Config(**{"library": directory, "model": "demo", "sleep_interval": 0.0, **settings})
+    app = build(config, token=TOKEN, host=host, private=private)
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(("127.0.0.1", port))
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1, access_log=False)
+        )
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(20)
+            assert not thread.is_alive()
