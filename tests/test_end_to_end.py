@@ -44,7 +44,11 @@ class Person:
     def __init__(self, library, faketube):
         self.library = library
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("HOMESCRIBE_")},
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith("HOMESCRIBE_")
+            },
             **faketube.environment,
             "HOMESCRIBE_LIBRARY": str(library),
             "HOMESCRIBE_CONFIG": str(library.parent / "none.toml"),
@@ -105,7 +109,10 @@ def test_a_channel_of_430_videos_on_a_machine_that_is_killed_five_times(person, 
         for number in range(1, 431):
             record = library.item(f"youtube:{faketube.id(number)}")
             if number in BROKEN:
-                assert (record.state in ("failed", "pending"), bool(record.error)) == (True, True), record
+                assert (record.state in ("failed", "pending"), bool(record.error)) == (
+                    True,
+                    True,
+                ), record
                 assert library.transcript(record.item.key) is None
                 assert "\n" not in record.error
                 assert "report this issue" not in record.error

@@ -12,7 +12,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event as Flag
@@ -185,6 +185,8 @@ class Downloads:
             return Fetched(self._sources.of(item).fetch(item, folder, self._stop))
         finally:
             self._watch(item, False)
+            with suppress(OSError):  # unless there is something to resume from
+                folder.rmdir()
 
     def _pause(self, item: Item) -> float:
         if self._sleep_interval is not None:
