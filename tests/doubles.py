@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from homescribe.core import Audio, Call, Item, Listing, Segment, Transcript
-from homescribe.errors import Cancelled
+from homescribe.errors import Cancelled, RetryableError
 from homescribe.pipeline import Sources
 
 
@@ -75,7 +75,11 @@ class FakeSource:
             self.now[site] = self.now.get(site, 0) + 1
             self.most[site] = max(self.most.get(site, 0), self.now[site])
         try:
-            data = self.fetching(item)
+            try:
+                data = self.fetching(item)
+            except RetryableError:
+                Path(directory, "audio.webm.part").write_bytes(b"half")
+                raise
             path = Path(directory) / "audio.webm"
             path.write_bytes(data)
             return Audio(item, path, duration=item.duration)

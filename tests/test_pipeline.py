@@ -385,8 +385,6 @@ def test_leftovers_of_a_killed_run_are_swept_but_what_can_be_resumed_stays(libra
         raise RetryableError("cut off", retry_after=3600)
 
     list(run(library, FakeSource(fetching=fetching), FakeBackend()))
-    folder = next((library.directory / "downloads").iterdir())
-    (folder / "audio.webm.part").write_bytes(b"half")
     (library.directory / "downloads" / "fake-gone-12345678").mkdir()
     library.retry()
 
