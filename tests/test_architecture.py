@@ -42,6 +42,7 @@ ALLOWED = {
     "pipeline": {"core", "errors", "library", "plugins", "pipeline"},
     "doctor": {"core", "errors", "config", "library", "plugins"},
     "config": {"core", "errors"},
+    "records": {"library"},
     "text": {"core"},
     "web": {
         *("core", "errors", "audio", "config", "exporters", "library", "money", "pipeline"),

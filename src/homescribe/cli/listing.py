@@ -16,9 +16,10 @@ from homescribe.cli.text import clean, count, moment, span
 from homescribe.config import Config
 from homescribe.core import SourceOptions
 from homescribe.errors import Cancelled, UserError
-from homescribe.library import Library, SourceRecord
+from homescribe.library import Library
 from homescribe.pipeline import Listed, Sources
 from homescribe.pipeline import add as list_source
+from homescribe.records import source_as_json
 
 
 def open_sources(config: Config, library: Library) -> Sources:
@@ -94,7 +95,7 @@ def sources_(config: Config, as_json: bool) -> None:
         records = library.sources()
     if as_json:
         click.echo(
-            json.dumps([_as_json(record) for record in records], ensure_ascii=False, indent=2)
+            json.dumps([source_as_json(record) for record in records], ensure_ascii=False, indent=2)
         )
         return
     print_table(
@@ -112,19 +113,6 @@ def sources_(config: Config, as_json: bool) -> None:
         ],
         empty="No sources yet. Add one: homescribe add URL",
     )
-
-
-def _as_json(record: SourceRecord) -> dict[str, object]:
-    return {
-        "url": record.url,
-        "source": record.source,
-        "title": record.title,
-        "items": record.items,
-        "done": record.done,
-        "failed": record.failed,
-        "added_at": record.added_at,
-        "listed_at": record.listed_at,
-    }
 
 
 @click.command()

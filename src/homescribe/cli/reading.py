@@ -15,7 +15,8 @@ from homescribe.cli.text import clean, clock, count, highlighted, moment, size, 
 from homescribe.config import Config
 from homescribe.core import Item, Transcript, link
 from homescribe.errors import UserError
-from homescribe.library import Hit, ItemRecord, Library, State, Status
+from homescribe.library import ItemRecord, Library, State
+from homescribe.records import hit_as_json, item_as_json, status_as_json
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 channel_option = click.option("--channel", metavar="NAME", help="Only from this channel.")
@@ -173,58 +174,6 @@ def export(config: Config, keys: tuple[str, ...], formats: list[str], output: Pa
             "Transcribe them first: homescribe run",
         )
     return 0
-
-
-# --- JSON: a documented promise ------------------------------------------------------------------
-
-
-def item_as_json(record: ItemRecord) -> dict[str, object]:
-    """An item as `list --json` gives it: documented in docs/reference/json.md."""
-    item = record.item
-    return {
-        "key": item.key,
-        "title": item.title,
-        "channel": item.channel,
-        "url": item.url,
-        "duration": item.duration,
-        "upload_date": item.upload_date,
-        "language": item.language,
-        "state": record.state,
-        "attempts": record.attempts,
-        "error": record.error,
-        "hint": record.hint,
-        "retry_at": record.retry_at,
-        "done_at": record.done_at,
-    }
-
-
-def status_as_json(figures: Status, waits: dict[str, tuple[float, str]]) -> dict[str, object]:
-    """The figures as `status --json` gives them."""
-    return {
-        "items": dict(figures.states),
-        "audio_hours": figures.audio_seconds / 3600,
-        "audio_hours_done": figures.audio_seconds_done / 3600,
-        "library": str(figures.path),
-        "bytes": figures.bytes,
-        "waiting_for": {
-            site: {"until": until, "reason": why} for site, (until, why) in waits.items()
-        },
-    }
-
-
-def hit_as_json(hit: Hit) -> dict[str, object]:
-    """A hit as `search --json` gives it."""
-    return {
-        "key": hit.key,
-        "title": hit.title,
-        "channel": hit.channel,
-        "upload_date": hit.upload_date,
-        "start": hit.start,
-        "end": hit.end,
-        "text": hit.text,
-        "highlights": [list(span) for span in hit.highlights],
-        "url": hit.url,
-    }
 
 
 def _print_json(value: object) -> None:
