@@ -114,6 +114,10 @@ class Library:
         """Held by a run for as long as it works; UserError naming the process when another holds it."""
         return lock.run_lock(self.directory / "run.lock")
 
+    def running(self) -> str | None:
+        """The number of the process whose run is at work here, "" if unknown; None when there is none."""
+        return lock.holder(self.directory / "run.lock")
+
     # --- Sources -----------------------------------------------------------------------------------
 
     def record(self, source: str, listing: Listing, items: Sequence[Item]) -> list[Item]:
@@ -506,6 +510,11 @@ class Library:
         """Every channel that items name, the one with the most items first."""
         with self._reading():
             return browse.channels(self._db)
+
+    def pace(self) -> float | None:
+        """Seconds of audio in a second of work, of the latest transcripts; None before there are any."""
+        with self._reading():
+            return browse.pace(self._db)
 
     def languages(self) -> list[str]:
         """The languages of the transcripts, the most frequent first."""

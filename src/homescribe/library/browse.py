@@ -27,6 +27,8 @@ ORDERS: dict[Sort, str] = {
     "done": "done_at IS NULL, done_at DESC, item_id",
 }
 
+LATEST = 50  # transcripts that a pace is taken from
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -114,3 +116,13 @@ def channels(db: sqlite3.Connection) -> list[ChannelRecord]:
         """
     )
     return [ChannelRecord(**dict(row)) for row in rows]
+
+
+def pace(db: sqlite3.Connection) -> float | None:
+    """Times realtime of the latest transcripts."""
+    row = db.execute(
+        "SELECT total(duration), total(seconds) FROM "
+        "(SELECT duration, seconds FROM transcripts ORDER BY done_at DESC LIMIT ?)",
+        (LATEST,),
+    ).fetchone()
+    return row[0] / row[1] if row[0] and row[1] else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from homescribe.errors import SetupError, UserError
 LOCKED_BYTE = (
     1 << 20
 )  # Windows forbids reading what is locked, and the process's number is to be read
+
+LOOKS, LOOK = 5, 0.02  # tries, and seconds between them
 
 
 @contextmanager
@@ -29,17 +32,35 @@ def run_lock(path: Path) -> Iterator[None]:
             "Give yourself the right to write it, or choose another folder with --library DIR.",
         ) from error
     with opened as file:
-        if not _taken(file, path):
-            file.seek(0)
-            holder = file.read(32).decode("ascii", "replace").strip()
+        # Who only looks (`holder`) has it for a moment.
+        for _ in range(LOOKS):
+            if taken := _taken(file, path):
+                break
+            time.sleep(LOOK)
+        if not taken:
             raise UserError(
-                f"Another run is at work in {path.parent} (process {holder or 'unknown'}).",
+                f"Another run is at work in {path.parent} (process {_number(file) or 'unknown'}).",
                 "Wait until it has finished or stop it first; reading and searching work meanwhile.",
             )
         file.truncate(0)
         file.write(f"{os.getpid()}\n".encode())
         file.flush()
         yield
+
+
+def holder(path: Path) -> str | None:
+    """The number of the process that holds `path`, "" when it is unknown; None when nobody does."""
+    try:
+        opened = path.open("rb")
+    except OSError:
+        return None
+    with opened as file:
+        return None if _is_free(file) else _number(file)
+
+
+def _number(file: BinaryIO) -> str:
+    file.seek(0)
+    return file.read(32).decode("ascii", "replace").strip()
 
 
 if sys.platform == "win32":
@@ -53,6 +74,18 @@ if sys.platform == "win32":
         except OSError:
             return False
         file.seek(0)
+        return True
+
+    def _is_free(file: BinaryIO) -> bool:
+        import msvcrt
+
+        file.seek(LOCKED_BYTE)
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        file.seek(LOCKED_BYTE)
+        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
         return True
 
 else:
@@ -70,4 +103,13 @@ else:
                 f"{path} cannot be locked: {error.strerror}.",
                 "Keep the library on a disk of this machine: choose another folder with --library DIR.",
             ) from error
+        return True
+
+    def _is_free(file: BinaryIO) -> bool:
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return False
         return True
