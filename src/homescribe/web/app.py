@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from threading import Event
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,29 +17,44 @@ from starlette.types import ASGIApp, Scope
 
 from homescribe.config import Config
 from homescribe.errors import HomescribeError
-from homescribe.web import media, pages
+from homescribe.library import Library
+from homescribe.web import api, files, media, pages
 from homescribe.web.guard import Guard
 from homescribe.web.rendering import page
+from homescribe.web.work import Work
 
 STATIC = Path(__file__).parent / "static"
 YEAR = 365 * 24 * 3600  # seconds
 
 
-def build(config: Config, *, token: str, host: str = "127.0.0.1", private: bool = False) -> ASGIApp:
+def build(
+    config: Config,
+    *,
+    token: str,
+    host: str = "127.0.0.1",
+    private: bool = False,
+    closing: Event | None = None,
+) -> ASGIApp:
     """The application over the library in `config`, guarded.
 
     Args:
         token: lets programs write, and everybody in where `private`.
         host: the address that it will be bound to.
         private: it can be reached from other machines.
+        closing: set it when the server ends, so that answers without an end do so too.
     """
     app = Starlette(
         routes=[
             Route("/", pages.home),
             Route("/results", pages.results),
             Route("/library", pages.library),
+            Route("/work", pages.work),
+            Route("/work/lists", pages.lists),
+            Route("/export/{format}.zip", files.many),
+            Route("/export/{format}/{key:path}", files.one),
             Route("/items/{key:path}", pages.item),
             Route("/media/{key:path}", media.media),
+            *api.ROUTES,
             Mount("/static", _Static(directory=STATIC)),
         ],
         exception_handlers={
@@ -46,9 +62,20 @@ def build(config: Config, *, token: str, host: str = "127.0.0.1", private: bool 
             HTTPException: _not_here,
             Exception: _bug,
         },
+        lifespan=_lifespan,
     )
     app.state.config = config
+    app.state.work = Work(config)
+    app.state.closing = closing or Event()
     return Guard(app, token=token, private=private, host=host)
+
+
+@asynccontextmanager
+async def _lifespan(app: Starlette) -> AsyncIterator[None]:
+    # Open all the time, so that no request is the last to close the database and has to clear its log.
+    with Library(app.state.config.library):
+        yield
+    app.state.work.close()
 
 
 class _Static(StaticFiles):
@@ -78,7 +105,6 @@ def _not_here(request: Request, error: Exception) -> Response:
 
 
 def _bug(request: Request, error: Exception) -> Response:
-    traceback.print_exception(error, file=sys.stderr)
     return _answer(
         request,
         500,

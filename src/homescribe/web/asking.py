@@ -1,4 +1,4 @@
-"""What a request asks for, parsed at the edge: filters, sort and page from its address, an item by its key."""
+"""What a request asks for, parsed at the edge: filters, order, page, and an item by its key."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def filters(request: Request) -> Filters:
 
 
 def state(request: Request) -> State | None:
-    return _one_of(request, "state", get_args(State))
+    chosen: State | None = _one_of(request, "state", get_args(State))
+    return chosen
 
 
 def sort(request: Request) -> Sort:

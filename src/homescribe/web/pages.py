@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,6 +21,7 @@ HITS = 40  # on a page of results
 SHOWN_OF_ITEM = 4  # hits of one item before the rest is folded away
 ITEMS = 50  # on a page of the library
 RECENT = 8
+FAILURES = 100  # on the page of the work
 CHANNELS = 60  # on the first page
 
 SORTS = {
@@ -184,3 +186,20 @@ def _player(item: Item) -> str:
     """The id of the video that YouTube's player can play; "" for anything else."""
     known = item.source == "youtube" and len(item.id) == 11
     return item.id if known and item.id.replace("-", "").replace("_", "").isalnum() else ""
+
+
+def work(request: Request) -> HTMLResponse:
+    """Add, run, pause, and what went wrong."""
+    snapshot = json.dumps(request.app.state.work.snapshot())
+    return page(request, "work.html", snapshot=snapshot, **_lists(request))
+
+
+def lists(request: Request) -> HTMLResponse:
+    """Only the lists on that page, for when they have changed."""
+    return page(request, "lists.html", **_lists(request))
+
+
+def _lists(request: Request) -> dict[str, Any]:
+    with Library(request.app.state.config.library) as library:
+        failed = library.page(state="failed", sort="listed", limit=FAILURES)
+        return {"failures": failed, "sources": library.sources()}

@@ -7,7 +7,7 @@ import secrets
 import socket
 import sys
 import webbrowser
-from threading import Timer
+from threading import Event, Timer
 from types import FrameType
 
 import uvicorn
@@ -35,7 +35,8 @@ def serve(config: Config, *, host: str, port: int, token: str | None, open_page:
     with _listening(host, port) as listening:
         address = _address(host, listening.getsockname()[1])
         _say(address, token, private)
-        app = build(config, token=token, host=host, private=private)
+        closing = Event()
+        app = build(config, token=token, host=host, private=private, closing=closing)
         settings = uvicorn.Config(
             app,
             log_level="warning",
@@ -48,13 +49,18 @@ def serve(config: Config, *, host: str, port: int, token: str | None, open_page:
             Timer(
                 0.5, webbrowser.open, [f"{address}?token={token}" if private else address]
             ).start()
-        _Server(settings).run(sockets=[listening])
+        _Server(settings, closing).run(sockets=[listening])
 
 
 class _Server(uvicorn.Server):
     """Ctrl-C is how it ends: nothing is wrong then, and no signal is raised again."""
 
+    def __init__(self, settings: uvicorn.Config, closing: Event) -> None:
+        super().__init__(settings)
+        self._closing = closing
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._closing.set()
         super().handle_exit(sig, frame)
         self._captured_signals.clear()
 
