@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +18,9 @@ from homescribe.pipeline import Progress, Run
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.live import Live
+
+LOOK = 0.1  # seconds between two looks at whether the model is loaded
 
 
 class Display:
@@ -37,9 +41,28 @@ class Display:
         from rich.live import Live
 
         self._console = Console(stderr=True)
-        with Live(_View(self._run), console=self._console, transient=True, refresh_per_second=4):
+        live = Live(_View(self._run), console=self._console, transient=True, refresh_per_second=4)
+        ended = Event()
+        starter = Thread(target=self._start_when_loaded, args=(live, ended), daemon=True)
+        starter.start()
+        try:
             yield
-        self._console = None
+        finally:
+            ended.set()
+            starter.join()
+            live.stop()
+            self._console = None
+
+    def _start_when_loaded(self, live: Live, ended: Event) -> None:
+        """Leave the terminal to the library that downloads a model, which shows progress of its own."""
+        loading = ""
+        while not ended.wait(LOOK):
+            if self._progress.loading and not loading:
+                loading = self._progress.loading
+                self._print(f"Loading the model {loading}", "")
+            if self._progress.items and not self._progress.loading:
+                live.start()
+                return
 
     def outcome(self, outcome: Outcome) -> None:
         """One line for an item that ended."""
@@ -87,8 +110,6 @@ class _View:
         )
         yield Segment.line()
         yield Text(_summary(progress, heard, total, ended), no_wrap=True, overflow="ellipsis")
-        if progress.loading:
-            yield Text(f"loading the model {progress.loading}", no_wrap=True, overflow="ellipsis")
         for item, seconds in _few(progress.transcribing):
             share = (
                 f"{min(100, 100 * seconds / item.duration):.0f} %"

@@ -144,6 +144,7 @@ class Run:
             todo = self._due()
             if not calls and not todo:
                 return
+            self.progress.loading = self._model
             self._count(todo, calls)
             with self._session() as session:
                 if session is not None:
@@ -166,7 +167,6 @@ class Run:
             except BaseException as error:  # noqa: BLE001 - raised below
                 entered.put(error)
 
-        self.progress.loading = self._model
         Thread(target=enter, name="load", daemon=True).start()
         while True:
             try:
