@@ -138,16 +138,20 @@ class Standin:
         self._outer_blobs, self.settings.client_blobs = await self._serve_blobs(blob_port)
 
     async def _shut_door(self) -> None:
-        self._outer.close()
-        await self._outer.wait_closed()
+        self._outer.cut()
         await self._outer_blobs.cleanup()
 
     async def _close(self) -> None:
         await self._control.shutdown()
         for server in (self._outer, self._inner):
-            server.close()
+            server.cut()
         for blobs in (self._outer_blobs, self._inner_blobs):
             await blobs.cleanup()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0.1)  # transports close in the next turns of the loop
 
     async def _serve_blobs(self, port: int = 0) -> tuple[web.AppRunner, str]:
         application = web.Application(client_max_size=1 << 40)
@@ -169,8 +173,33 @@ class Standin:
         self._do(run())
 
 
-async def _serve(control: Control, port: int = 0) -> tuple[Server, str]:
-    server = Server([control])
+class Door(Server):
+    """A gRPC server that can be shut in the face of those inside."""
+
+    def __init__(self, control: Control) -> None:
+        super().__init__([control])
+        self._visitors: list[asyncio.Transport] = []
+
+    def _protocol_factory(self) -> Any:
+        protocol = super()._protocol_factory()
+        let_in = protocol.connection_made
+
+        def made(transport: asyncio.Transport) -> None:
+            self._visitors.append(transport)
+            let_in(transport)
+
+        protocol.connection_made = made
+        return protocol
+
+    def cut(self) -> None:
+        """Listen no more, and break every connection off."""
+        self.close()
+        for visitor in self._visitors:
+            visitor.abort()
+
+
+async def _serve(control: Control, port: int = 0) -> tuple[Door, str]:
+    server = Door(control)
     await server.start(HOST, port, reuse_address=True)
     return server, f"http://{HOST}:{server._server.sockets[0].getsockname()[1]}"
 

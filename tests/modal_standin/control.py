@@ -481,6 +481,8 @@ class Control(Containers, ModalClientBase):
             async with call.changed:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(call.changed.wait_for(ready), request.timeout)
+        if call.expired:
+            await asyncio.sleep(min(request.timeout, 0.2))
         found = [] if call.expired else ready()
         if found:
             self.note("collected", call.id)

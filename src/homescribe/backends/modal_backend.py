@@ -13,7 +13,9 @@ from __future__ import annotations
 import asyncio
 import builtins
 import dataclasses
+import itertools
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -57,6 +59,12 @@ POLL = 50.0
 TICK = 0.1  # seconds between looks at `stop`
 # After a question without answer: seconds to the next, doubling from and up to.
 PAUSES = (1.0, 30.0)
+# An upload that was cut off can leave Modal's client waiting for ever (its HTTP library sends the request
+# again without the body that is used up, and it sets no time limit). So an upload may take four times what
+# the ones before took, at first as if the line carried only this many bytes a second, and never less than
+# these seconds.
+SLOW_LINE = 16_000
+UPLOAD_GRACE = 30.0
 # Boot, model load and the wait for the end are to cost less than this part of a burst's work.
 BURST_OVERHEAD = 0.1
 # Seconds from the order to a container that can begin, where no call has told yet: boot of a built image
@@ -155,7 +163,7 @@ class ModalBackend:
     def _fetch_weights(self, engine: str, model: str) -> None:
         if model == "demo" or modal_transcribe.notes.get(f"weights {engine} {model}"):
             return
-        fetch = modal_transcribe.FETCHERS[engine].info.function_name
+        fetch = modal_transcribe.FETCHERS[modal_transcribe.CLASSES[engine]]
         modal.Function.from_name(modal_transcribe.APP, fetch).remote(engine, model)
 
 
@@ -172,6 +180,11 @@ class Uploads:
     def rate(self) -> float | None:
         """Bytes a second, None before the first has arrived."""
         return self.bytes / self.seconds if self.seconds else None
+
+    def limit(self, size: int) -> float:
+        """Seconds after which an upload of `size` bytes counts as cut off."""
+        slow = max(SLOW_LINE, self.rate / 4) if self.rate else SLOW_LINE
+        return UPLOAD_GRACE + size / slow
 
 
 class ModalSession:
@@ -203,7 +216,10 @@ class ModalSession:
 
     def close(self) -> None:
         """Leave the calls to Modal."""
+        asyncio.run_coroutine_threadsafe(_end_tasks(), self._loop).result(timeout=10)
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     # --- Submit ----------------------------------------------------------------------------------
 
@@ -226,7 +242,8 @@ class ModalSession:
             with self.budget.reserved(key, seconds, stop), self._told(key, len(media)):
                 spawn = self._variant(alone).transcribe.spawn
                 try:
-                    call = self._ask(lambda: spawn.aio(media, request), stop)
+                    limit = self.uploads.limit(len(media))
+                    call = self._ask(lambda: spawn.aio(media, request), stop, limit)
                 except _Missing as error:
                     raise SetupError(
                         "The homescribe app is no longer deployed.", "Run again: that deploys it."
@@ -318,8 +335,10 @@ class ModalSession:
     def _collect(self, call_id: str, stop: Event) -> Reply:
         """How the call ended, whatever the way. Raises only what says nothing about it."""
         question = modal.FunctionCall.from_id(call_id).get
+        # What is ready, or lost, is told at once; only then is waiting worth an open question.
+        patience = itertools.chain([0.0], itertools.repeat(POLL))
         try:
-            plain = self._ask(lambda: question.aio(timeout=POLL), stop)
+            plain = self._ask(lambda: question.aio(timeout=next(patience)), stop)
         except _Remote as error:
             return Reply(error=error.error)
         except (_Died, _Missing, RetryableError) as error:
@@ -359,7 +378,12 @@ class ModalSession:
 
     # --- Talk to Modal ---------------------------------------------------------------------------
 
-    def _ask(self, question: Callable[[], Coroutine[Any, Any, Answer]], stop: Event) -> Answer:
+    def _ask(
+        self,
+        question: Callable[[], Coroutine[Any, Any, Answer]],
+        stop: Event,
+        limit: float = math.inf,
+    ) -> Answer:
         """The answer to `question`, asked again while Modal is away or not ready.
 
         Raises Cancelled soon after `stop` is set, UserError when Modal stays away, and as `modal_errors`.
@@ -368,7 +392,7 @@ class ModalSession:
         while True:
             try:
                 with modal_errors():
-                    return self._wait(question(), stop)
+                    return self._wait(question(), stop, limit)
             except builtins.TimeoutError:  # no result yet; Modal is there
                 silent_since, pause = time.monotonic(), PAUSES[0]
             except _Away as error:
@@ -381,13 +405,25 @@ class ModalSession:
                     raise Cancelled from error
                 pause = min(2 * pause, PAUSES[1])
 
-    def _wait(self, question: Coroutine[Any, Any, Answer], stop: Event) -> Answer:
+    def _wait(self, question: Coroutine[Any, Any, Answer], stop: Event, limit: float) -> Answer:
+        began = time.monotonic()
         future = asyncio.run_coroutine_threadsafe(question, self._loop)
         while not wait([future], timeout=TICK).done:
             if stop.is_set():
                 future.cancel()
                 raise Cancelled
+            if time.monotonic() - began > limit:
+                future.cancel()
+                raise _Away(f"nothing for {limit:.0f} seconds")
         return future.result()
+
+
+async def _end_tasks() -> None:
+    """Let go of every question that is still open in this event loop."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 # --- Modal's errors, as ours -----------------------------------------------------------------------

@@ -96,6 +96,7 @@ FETCHING: dict[str, Any] = {
     "cpu": 1.0,
     "memory": 1024,  # MiB
     "timeout": int(HOUR),
+    "scaledown_window": 2,  # seconds, the least there is
     "include_source": False,
 }
 CHUNK = 1 << 20  # bytes
@@ -283,7 +284,9 @@ def hardware(rented: Machine) -> dict[str, Any]:
     return options if rented.gpu == "CPU" else {**options, "gpu": rented.gpu}
 
 
+# The names under which a deployed app is looked up, by engine.
 CLASSES = {"faster-whisper": "Light", "openai-whisper": "Torch"}
+FETCHERS = {"Light": "fetch_light", "Torch": "fetch_torch"}
 
 
 class Worker:
@@ -431,7 +434,7 @@ def main(
     item = Item("file", hashlib.sha256(media).hexdigest()[:16], url=path, title=Path(path).name)
     rented = machine(gpu)
     if model != "demo":
-        FETCHERS[engine].remote(engine, model)
+        {"Light": fetch_light, "Torch": fetch_torch}[CLASSES[engine]].remote(engine, model)
     service: Any = {"Light": Light, "Torch": Torch}[CLASSES[engine]]
     remote = service.with_options(**hardware(rented))
     request = make_request(item, media, None, TranscriptionOptions(), rented.gpu, engine, model)
@@ -440,6 +443,3 @@ def main(
         raise reply.error
     assert reply.transcript is not None
     print(reply.transcript.text)  # noqa: T201 - `modal run` shows what it prints
-
-
-FETCHERS = {"faster-whisper": fetch_light, "openai-whisper": fetch_torch}

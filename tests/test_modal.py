@@ -1,0 +1,726 @@
+"""The Modal backend against the stand-in: the real client, real containers, no cloud."""
+
+import contextlib
+import dataclasses
+import hashlib
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import grpclib
+import modal
+import pytest
+
+from homescribe import demo
+from homescribe.backends import modal_backend, modal_transcribe, modal_wire
+from homescribe.backends.modal_backend import ModalBackend, ModalOptions, ModalSession
+from homescribe.backends.modal_wire import Reply
+from homescribe.core import Audio, Call, Item, Segment, Transcript, TranscriptionOptions, Word
+from homescribe.errors import (
+    BudgetReached,
+    Cancelled,
+    HomescribeError,
+    PermanentError,
+    RetryableError,
+    SetupError,
+    UserError,
+)
+from modal_standin import Standin
+
+GO = threading.Event()  # never set: nobody stops these runs
+
+# An engine that does what the media tells it to, put into containers as any plug-in would be.
+STUMBLING = """
+import os, pathlib, time
+from homescribe.core import Segment, Transcript
+from homescribe.errors import UserError
+
+class Stumbling:
+    name, slots = "stumbling", 1
+    def __init__(self, model):
+        self.model = model
+    def transcribe(self, audio, options, stop, progress):
+        what = audio.media.decode()
+        if what.startswith("die"):
+            os.kill(os.getpid(), 9)
+        if what.startswith("once"):
+            mark = pathlib.Path(os.environ["HOMESCRIBE_WEIGHTS"], what)
+            if not mark.exists():
+                mark.touch()
+                os.kill(os.getpid(), 9)
+        if what.startswith("memory"):
+            raise UserError("The GPU is out of memory.", "Take a larger one.")
+        if what.startswith("break"):
+            raise RuntimeError("CUDA error: an illegal memory access")
+        if what.startswith("sleep"):
+            time.sleep(60)
+        segment = Segment(0.0, 1.0, f" {os.getpid()}")
+        return Transcript(self.name, self.model, "en", 60.0, (segment,))
+    def close(self):
+        pass
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Where containers find the stumbling engine, and what they take for the volume of weights."""
+    folder = tmp_path_factory.mktemp("containers")
+    (folder / "stumbling.py").write_text(STUMBLING)
+    info = folder / "stumbling-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stumbling\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[homescribe.engines]\nstumbling = stumbling:Stumbling\n"
+    )
+    (folder / "weights").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hub():
+    """A hub that publishes the bundled model as `acme/tiny`, hashes and all."""
+    folder, asked = demo.model("faster-whisper"), []
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def described(name, content):
+        if name == "model.bin":
+            return {"rfilename": name, "lfs": {"sha256": hashlib.sha256(content).hexdigest()}}
+        header = f"blob {len(content)}\0".encode()
+        return {"rfilename": name, "blobId": hashlib.sha1(header + content).hexdigest()}
+
+    class Hub(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            if self.path.startswith("/api/models/acme/"):
+                entries = [described(name, content) for name, content in files.items()]
+                if "damaged" in self.path:
+                    entries = [described(e["rfilename"], b"something else") for e in entries]
+                body = json.dumps({"sha": "c0ffee", "siblings": entries}).encode()
+            elif self.path.split("/")[3:5] == ["resolve", "c0ffee"]:
+                body = files[self.path.rpartition("/")[2]]
+            else:
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def one_standin(place, hub):
+    """One for the module: the client keeps its connection for the life of the process."""
+    with (
+        Standin(
+            max_containers=2,
+            container_path=[place],
+            container_env={
+                "HOMESCRIBE_WEIGHTS": str(place / "weights"),
+                "HF_ENDPOINT": hub[0],
+                "OMP_NUM_THREADS": "1",
+            },
+        ) as standin,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in standin.environment().items():
+            patch.setenv(name, value)
+        patch.setattr(modal_backend, "PAUSES", (0.05, 0.2))
+        yield standin
+
+
+@pytest.fixture
+def standin(one_standin):
+    """As it was, whatever the test before did to it."""
+    before = dataclasses.replace(one_standin.settings)
+    yield one_standin
+    for name in ("token_id", "client_too_old", "cut_uploads", "upload_rate", "faults", "rates"):
+        setattr(one_standin.settings, name, getattr(before, name))
+
+
+@pytest.fixture
+def stumbling(monkeypatch):
+    monkeypatch.setitem(modal_transcribe.CLASSES, "stumbling", "Light")
+
+
+@contextlib.contextmanager
+def working(engine="faster-whisper", model="demo", **options):
+    with ModalBackend(ModalOptions(gpu="CPU", **options)).start(engine, model) as session:
+        yield session
+
+
+def sample(name="fox-20s.mp3", key=""):
+    """A bundled recording; under a key of its own it is work that nobody has done yet."""
+    path = demo.samples() / name
+    return Audio(Item("file", key or name, url=str(path), title=name, duration=20.0), path)
+
+
+def told(what, key="", seconds=60.0):
+    """Media that tells the stumbling engine what to do; `what` alone makes two of them equal."""
+    item = Item("file", key or what, url="", title="")
+    return Audio(item, Path("-"), duration=seconds, data=what.encode())
+
+
+def words(transcript):
+    return transcript.text.lower().replace(",", "").replace(".", "").split()
+
+
+def truth(name):
+    return (demo.samples() / name).read_text().lower().replace(",", "").replace(".", "").split()
+
+
+def run_to_end(session, audio, options=None):
+    call = session.submit(audio, options or TranscriptionOptions(), GO)
+    return call, session.result(call, GO, lambda seconds: None)
+
+
+# --- The way there and back ------------------------------------------------------------------------
+
+
+def test_every_sample_comes_home_with_its_words_and_its_price(standin):
+    names = {"fox-20s": ".mp3", "channel-40s": ".webm", "numbers-60s": ".m4a"}
+    with working() as session:
+        calls = {
+            name: session.submit(sample(name + suffix), TranscriptionOptions(), GO)
+            for name, suffix in names.items()
+        }
+        for name, call in calls.items():
+            transcript = session.result(call, GO, lambda seconds: None)
+            assert words(transcript) == truth(name + ".txt")
+            assert transcript.model == "demo"
+            used = session.usage(call)
+            assert used.outcome == "done"
+            assert used.audio_seconds == transcript.duration
+            assert used.dollars > 0
+        firsts = [c for c in calls.values() if session.usage(c).overhead_seconds > 10.0]
+        assert firsts, "boot and the wait for the end belong to a container's first call"
+    assert not standin.control.unimplemented
+
+
+def test_a_call_is_collected_by_another_process_that_knows_only_its_id(standin):
+    with working() as session:
+        call = session.submit(sample(), TranscriptionOptions(), GO)
+    bare = Call(call.item, "modal", call.submitted_at, call.id, call.metadata)
+    with working() as session:
+        assert words(session.result(bare, GO, lambda seconds: None)) == truth("fox-20s.txt")
+
+
+def test_options_reach_the_engine(standin):
+    with working() as session:
+        _, plain = run_to_end(session, sample())
+        _, timed = run_to_end(session, sample(), TranscriptionOptions(word_timestamps=True))
+    assert not any(segment.words for segment in plain.segments)
+    assert all(segment.words for segment in timed.segments)
+
+
+def test_the_same_recording_submitted_twice_is_transcribed_once(standin):
+    """Killed after Modal had the call and before the library had its id: the next run submits again."""
+    audio = sample("channel-40s.webm", "twice")
+    with working() as session:
+        first = session.submit(audio, TranscriptionOptions(), GO)
+        again = session.submit(audio, TranscriptionOptions(), GO)
+        both = {session.result(call, GO, lambda seconds: None) for call in (first, again)}
+        assert len(both) == 1
+        claims = [session._collect(call.id, GO).claimed_by for call in (first, again)]
+        assert sorted(bool(claim) for claim in claims) == [False, True]
+
+
+def test_nothing_of_the_users_goes_along(standin):
+    audio = sample()
+    item = dataclasses.replace(
+        audio.item, title="A SECRET TITLE", url="https://user:SECRET@example.org/", channel="SECRET"
+    )
+    with working() as session:
+        call, _ = run_to_end(session, dataclasses.replace(audio, item=item))
+    sent = [
+        given.message.SerializeToString()
+        for given in standin.control.calls[call.id].inputs.values()
+    ]
+    assert not any(b"SECRET" in part for part in [*sent, *standin.control.blobs.values()])
+    assert "SECRET" not in call.metadata
+    assert not any("SECRET" in line for line in standin.control.logs)
+
+
+def test_a_version_that_is_deployed_is_not_deployed_again(standin):
+    with working():
+        pass
+    before = len(standin.moments("deploy"))
+    with working():
+        pass
+    assert len(standin.moments("deploy")) == before
+    app = standin.control.deployed["homescribe"]
+    standin.control.apps[app]["tags"] = {"fingerprint": "0.0.9-older"}
+    with working():
+        pass
+    assert len(standin.moments("deploy")) == before + 1
+    assert ModalBackend().deployed() == modal_transcribe.fingerprint()
+
+
+def test_results_are_taken_as_they_finish(standin, stumbling):
+    with working("stumbling", max_containers=2) as session:
+        slow = session.submit(told("sleep", "order"), TranscriptionOptions(), GO)
+        _, quick = run_to_end(session, told("quick"))
+        assert quick.text.isdigit()
+        assert not session.usage(slow)
+        modal.FunctionCall.from_id(slow.id).cancel(terminate_containers=True)
+
+
+# --- Refused before anything is sent ---------------------------------------------------------------
+
+
+def test_a_gpu_that_does_not_exist_is_refused_here(standin):
+    before = sum(standin.control.requests.values())
+    with pytest.raises(UserError, match="no GPU named 'RTX 4090'"):
+        ModalBackend(ModalOptions(gpu="RTX 4090"))
+    assert sum(standin.control.requests.values()) == before
+
+
+@pytest.mark.parametrize(
+    ("engine", "model", "said"),
+    [
+        ("whisper.cpp", "tiny", "no image for the engine"),
+        ("faster-whisper", "./my-model", "is on this machine"),
+        ("faster-whisper", "/models/my-model", "is on this machine"),
+    ],
+)
+def test_what_modal_cannot_have_is_refused_here(standin, engine, model, said):
+    with pytest.raises(UserError, match=said), working(engine, model):
+        pass
+
+
+def test_past_the_cap_nothing_is_uploaded(standin):
+    with working(max_cost=0.0001) as session:
+        calls, blobs = len(standin.calls()), len(standin.control.blobs)
+        with pytest.raises(BudgetReached, match=r"the limit is \$0.00"):
+            session.submit(sample(), TranscriptionOptions(), GO)
+        assert (len(standin.calls()), len(standin.control.blobs)) == (calls, blobs)
+
+
+# --- The account and the service -------------------------------------------------------------------
+
+
+def test_no_token(one_standin, tmp_path):
+    code = (
+        "from homescribe.backends.modal_backend import ModalBackend\n"
+        "with ModalBackend().start('faster-whisper', 'demo'): pass"
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MODAL_TOKEN")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert "SetupError: Modal does not let this machine in: Token missing" in done.stderr
+
+
+def test_a_wrong_token_is_never_told(standin):
+    standin.settings.token_id = "ak-somebody-else"
+    with pytest.raises(SetupError, match="does not let this machine in") as caught, working():
+        pass
+    assert "as-standin" not in str(caught.value)
+    assert "modal setup" in caught.value.hint
+
+
+def test_a_client_that_is_too_old(standin):
+    standin.settings.client_too_old = True
+    with pytest.raises(SetupError, match="too old") as caught, working():
+        pass
+    assert caught.value.hint == "Run: pip install -U modal"
+
+
+def test_a_full_account_is_asked_again(standin):
+    exhausted = grpclib.Status.RESOURCE_EXHAUSTED
+    with working() as session:
+        standin.settings.faults = {"FunctionMap": [exhausted, exhausted, exhausted]}
+        _, transcript = run_to_end(session, sample())
+    assert words(transcript) == truth("fox-20s.txt")
+    assert not standin.settings.faults["FunctionMap"]
+
+
+def test_an_upload_that_breaks_off_is_begun_again(standin):
+    with working() as session:
+        standin.settings.cut_uploads = 4  # the client itself tries three times
+        before = len(standin.calls())
+        _, transcript = run_to_end(session, sample(key="broken upload"))
+    assert words(transcript) == truth("fox-20s.txt")
+    assert standin.settings.cut_uploads == 0
+    assert len(standin.calls()) == before + 1
+
+
+def test_an_upload_can_be_stopped(standin):
+    stop = threading.Event()
+    with working() as session:
+        standin.settings.upload_rate = 1000.0  # bytes a second: two minutes for this file
+        threading.Timer(0.5, stop.set).start()
+        with pytest.raises(Cancelled):
+            session.submit(sample(), TranscriptionOptions(), stop)
+
+
+def test_a_wait_can_be_stopped_and_the_call_lives_on(standin, stumbling):
+    stop = threading.Event()
+    with working("stumbling") as session:
+        call = session.submit(told("sleep", "stopped"), TranscriptionOptions(), GO)
+        threading.Timer(0.3, stop.set).start()
+        with pytest.raises(Cancelled):
+            session.result(call, stop, lambda seconds: None)
+        assert session.usage(call) is None
+        modal.FunctionCall.from_id(call.id).cancel(terminate_containers=True)
+
+
+def test_the_cloud_works_on_while_the_network_is_away(standin):
+    audio = sample("numbers-60s.m4a", "while nobody is there")
+    with working() as session:
+        call = session.submit(audio, TranscriptionOptions(), GO)
+        standin.leave()
+        deadline = time.monotonic() + 60
+        while not standin.control.calls[call.id].outputs and time.monotonic() < deadline:
+            time.sleep(0.1)
+        threading.Timer(1.0, standin.come_back).start()
+        transcript = session.result(call, GO, lambda seconds: None)
+    assert words(transcript) == truth("numbers-60s.txt")
+    assert standin.deliveries()[call.id] == 1
+
+
+def test_a_service_that_stays_away_ends_the_run_and_keeps_the_call(standin):
+    with working(patience=0.0) as session:
+        call = session.submit(sample(), TranscriptionOptions(), GO)
+        standin.settings.faults = {"FunctionGetOutputs": [grpclib.Status.UNAVAILABLE] * 50}
+        with pytest.raises(UserError, match="does not answer"):
+            session.result(call, GO, lambda seconds: None)
+        assert session.usage(call) is None  # it may still be collected
+        standin.settings.faults = {}
+        assert session.result(call, GO, lambda seconds: None).segments
+
+
+# --- Containers that fail --------------------------------------------------------------------------
+
+
+def test_a_container_that_dies_in_mid_call_is_the_servers_to_replace(standin, stumbling):
+    with working("stumbling") as session:
+        call, transcript = run_to_end(session, told("once"))
+    assert transcript.text.isdigit()
+    assert standin.deliveries()[call.id] == 2
+
+
+def test_a_recording_that_kills_containers_fails_alone_and_is_not_paid_for_again_and_again(
+    standin, stumbling
+):
+    with working("stumbling") as session:
+        poison = session.submit(told("die"), TranscriptionOptions(), GO)
+        with pytest.raises(RetryableError, match="containers ended") as first:
+            session.result(poison, GO, lambda seconds: None)
+        assert session.usage(poison).outcome == "died"
+        assert first.value.args[0] == "2 containers ended while they worked on it."
+        again = session.submit(told("die"), TranscriptionOptions(), GO)
+        with pytest.raises(PermanentError, match="alone in its container"):
+            session.result(again, GO, lambda seconds: None)
+        _, other = run_to_end(session, told("healthy"))
+        assert other.text.isdigit()
+    assert standin.deliveries()[poison.id] == 3  # twice at work, once only to be told no
+
+
+def test_the_next_run_keeps_a_suspect_apart(standin, stumbling):
+    suspects = frozenset({"file:die"})
+    with working("stumbling", suspects=suspects) as session:
+        call = session.submit(told("die"), TranscriptionOptions(), GO)
+        with pytest.raises(PermanentError):
+            session.result(call, GO, lambda seconds: None)
+
+
+def test_out_of_memory_on_the_gpu_is_the_users_to_solve(standin, stumbling):
+    with working("stumbling") as session:
+        call = session.submit(told("memory"), TranscriptionOptions(), GO)
+        with pytest.raises(UserError, match="out of memory"):
+            session.result(call, GO, lambda seconds: None)
+        assert session.usage(call).outcome == "failed"  # so that it is not collected for ever
+
+
+def test_an_engine_that_breaks_takes_its_container_along_but_not_the_next_recording(
+    standin, stumbling
+):
+    with working("stumbling", max_containers=1) as session:
+        _, before = run_to_end(session, told("before"))
+        call = session.submit(told("break"), TranscriptionOptions(), GO)
+        with pytest.raises(RetryableError, match="RuntimeError: CUDA error"):
+            session.result(call, GO, lambda seconds: None)
+        _, after = run_to_end(session, told("after"))
+        assert after.text != before.text  # another process
+
+
+def test_a_call_that_takes_too_long(standin, stumbling):
+    with working("stumbling", timeout=1.0) as session:
+        call = session.submit(told("sleep", "too long"), TranscriptionOptions(), GO)
+        with pytest.raises(RetryableError, match="longer than a call may take"):
+            session.result(call, GO, lambda seconds: None)
+        assert session.usage(call).outcome == "died"
+
+
+def test_a_model_nobody_publishes_is_refused_before_a_gpu_is_rented(standin):
+    before = len(standin.containers())
+    with (
+        pytest.raises(UserError, match="no model named 'no-such-model'"),
+        working(model="no-such-model"),
+    ):
+        pass
+    assert len(standin.containers()) == before + 1  # the one without a GPU that fetches
+
+
+def test_a_container_that_cannot_load_its_model(standin):
+    modal_transcribe.notes.put("weights faster-whisper gone", True)
+    with working(model="gone") as session:
+        call = session.submit(sample(), TranscriptionOptions(), GO)
+        with pytest.raises(SetupError, match="weights of gone are not in the volume"):
+            session.result(call, GO, lambda seconds: None)
+        assert session.usage(call) is not None
+
+
+def test_a_gpu_that_is_not_there_is_not_paid_for_in_silence(standin):
+    with ModalBackend(ModalOptions(gpu="a10g")).start("faster-whisper", "demo") as session:
+        call = session.submit(sample(key="on a GPU"), TranscriptionOptions(), GO)
+        with pytest.raises(SetupError, match="no A10 that faster-whisper can use"):
+            session.result(call, GO, lambda seconds: None)
+
+
+# --- Recordings and results that fail --------------------------------------------------------------
+
+
+def test_a_file_that_is_no_recording_fails_for_good_and_once(standin):
+    with working() as session:
+        call = session.submit(told("no recording at all"), TranscriptionOptions(), GO)
+        with pytest.raises(PermanentError):
+            session.result(call, GO, lambda seconds: None)
+        assert session.usage(call).outcome == "failed"
+    assert standin.deliveries()[call.id] == 1
+
+
+def test_a_recording_that_breaks_off_is_fetched_again(standin):
+    with working() as session:
+        audio = dataclasses.replace(sample(key="breaks off"), duration=300.0)
+        call = session.submit(audio, TranscriptionOptions(), GO)
+        with pytest.raises(RetryableError, match="of 300 seconds"):
+            session.result(call, GO, lambda seconds: None)
+
+
+def test_a_result_of_last_week_is_gone(standin, stumbling):
+    with working("stumbling") as session:
+        call, _ = run_to_end(session, told("last week"))
+        standin.expire(call.id)
+        with pytest.raises(RetryableError, match="seven days"):
+            session.result(call, GO, lambda seconds: None)
+        # and the recording may be transcribed again
+        _, again = run_to_end(session, told("last week"))
+        assert again.text.isdigit()
+
+
+def test_a_call_modal_does_not_know(standin):
+    with working() as session:
+        call = Call(sample().item, "modal", 0.0, "fc-nobodysentit", "{}")
+        with pytest.raises(RetryableError, match="gone"):
+            session.result(call, GO, lambda seconds: None)
+
+
+def test_a_result_that_cannot_be_read(standin, stumbling):
+    with working("stumbling") as session:
+        call, _ = run_to_end(session, told("unreadable"))
+        standin.garble(call.id)
+        with pytest.raises(RetryableError):
+            session.result(call, GO, lambda seconds: None)
+        _, again = run_to_end(session, told("unreadable"))
+        assert again.text.isdigit()
+
+
+# --- Weights ---------------------------------------------------------------------------------------
+
+
+def test_weights_are_fetched_once_and_used(standin, hub):
+    for _ in range(2):
+        with working(model="acme/tiny") as session:
+            _, transcript = run_to_end(session, sample())
+        assert words(transcript) == truth("fox-20s.txt")
+        assert transcript.model == "acme/tiny"
+    assert len([path for path in hub[1] if path.endswith("model.bin")]) == 1
+
+
+def test_weights_that_are_not_what_was_published_are_refused(standin, hub, place):
+    said = "not what their publisher describes"
+    with pytest.raises(SetupError, match=said), working(model="acme/damaged"):
+        pass
+    assert not (place / "weights/faster-whisper/acme--damaged").exists()
+
+
+def test_weights_that_cannot_be_found(standin, hub):
+    with pytest.raises(SetupError, match="cannot be found"), working(model="other/none"):
+        pass
+
+
+# --- The script by itself --------------------------------------------------------------------------
+
+
+def test_modal_run_of_the_file_works(one_standin):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "modal", "run", modal_transcribe.__file__),
+            *("--path", str(demo.samples() / "fox-20s.mp3"), "--model", "demo", "--gpu", "cpu"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "quick brown fox" in done.stdout
+
+
+def test_modal_deploy_of_the_file_works(one_standin):
+    before = len(one_standin.moments("deploy"))
+    done = subprocess.run(
+        [sys.executable, "-m", "modal", "deploy", modal_transcribe.__file__],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(one_standin.moments("deploy")) == before + 1
+    with working() as session:  # whoever deployed it
+        _, transcript = run_to_end(session, sample())
+    assert words(transcript) == truth("fox-20s.txt")
+
+
+def test_stop_ends_the_app(standin):
+    with working():
+        pass
+    assert ModalBackend().stop()
+    assert ModalBackend().deployed() is None
+    assert not ModalBackend().stop()
+
+
+# --- Errors, wire and meter ------------------------------------------------------------------------
+
+
+def modal_errors():
+    found, left = set(), [modal.exception.Error, modal.exception.ModuleNotMountable]
+    while left:
+        kind = left.pop()
+        found.add(kind)
+        left += kind.__subclasses__()
+    return sorted(found, key=lambda kind: kind.__name__)
+
+
+@pytest.mark.parametrize("kind", modal_errors(), ids=lambda kind: kind.__name__)
+def test_every_error_of_modal_becomes_ours(kind):
+    ours = modal_backend.translate(kind.__new__(kind, "it said\nso"))
+    assert isinstance(ours, HomescribeError)
+    assert "\n" not in ours.message
+
+
+def test_a_bug_of_ours_is_not_dressed_up():
+    assert modal_backend.translate(ZeroDivisionError()) is None
+    with pytest.raises(ZeroDivisionError), modal_backend.modal_errors():
+        raise ZeroDivisionError
+
+
+def test_replies_survive_the_wire():
+    transcript = Transcript(
+        "faster-whisper",
+        "turbo",
+        "de",
+        12.5,
+        (
+            Segment(
+                0.1,
+                2.3,
+                " Grüß",
+                -0.3,
+                0.01,
+                1.2,
+                0.0,
+                (Word(0.1, 2.3, " Grüß", 0.9),),
+                ("retried",),
+            ),
+        ),
+    )
+    for reply in (
+        Reply(transcript=transcript, gpu_seconds=1.5, first=True, container="ta-1"),
+        Reply(error=RetryableError("later", "wait", 60.0)),
+        Reply(claimed_by="fc-1"),
+    ):
+        plain = json.loads(json.dumps(reply.plain()))
+        back = Reply.parse(plain)
+        if reply.error is None:
+            assert back == reply
+        else:
+            assert (type(back.error), back.error.args) == (type(reply.error), reply.error.args)
+
+
+def test_a_reply_of_a_later_version_is_read_for_what_is_known():
+    plain = {**Reply(claimed_by="fc-1").plain(), "wire": 2, "mood": "good"}
+    assert Reply.parse(plain) == Reply(claimed_by="fc-1")
+
+
+def test_an_error_this_end_alone_knows_travels_as_the_nearest_both_know():
+    plain = Reply(error=BudgetReached("no more")).plain()
+    assert plain["error"][0] == "UserError"
+
+
+def test_the_meter_gives_every_second_to_somebody(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(modal_transcribe.time, "monotonic", lambda: now)
+    meter = modal_transcribe.Meter(0.0)
+    now = 30.0
+    assert meter.begin("a") == (30.0, True)
+    now = 40.0
+    assert meter.begin("b") == (0.0, False)
+    now = 60.0
+    assert meter.end("a") == 10.0 + 20.0 / 2
+    now = 65.0
+    assert meter.end("b") == 20.0 / 2 + 5.0
+    now = 72.0
+    assert meter.begin("c") == (7.0, False)
+    now = 73.0
+    assert 30.0 + 7.0 + 20.0 + 15.0 + meter.end("c") == now
+
+
+def test_one_token_names_one_piece_of_work():
+    item = sample().item
+
+    def token(media=b"x", key=item, options=None, model="turbo"):
+        request = modal_wire.make_request(
+            key, media, 1.0, options or TranscriptionOptions(), "A10", "faster-whisper", model
+        )
+        return request["token"]
+
+    other = dataclasses.replace(item, id="other")
+    assert token() == token()
+    different = [
+        token(b"y"),
+        token(key=other),
+        token(options=TranscriptionOptions(language="de")),
+        token(model="base"),
+    ]
+    assert len({token(), *different}) == 5
+
+
+def test_bursts_wait_until_boots_are_a_tenth_of_the_work():
+    burst = ModalSession(
+        ModalOptions(speed=100.0, max_containers=1), "faster-whisper", "turbo", 1e-3
+    )
+    stream = ModalSession(ModalOptions(when="stream"), "faster-whisper", "turbo", 1e-3)
+    try:
+        boots = modal_backend.BOOT + modal_transcribe.SCALEDOWN_WINDOW
+        assert not burst.worthwhile(9.9 * boots * 100)
+        assert burst.worthwhile(10.1 * boots * 100)
+        assert stream.worthwhile(1.0)
+    finally:
+        burst.close()
+        stream.close()
