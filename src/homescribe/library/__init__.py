@@ -227,7 +227,7 @@ class Library:
             f"{RECORDS} WHERE key = :name OR id = :name OR url = :name",
             {"now": time.time(), "name": clean(key)},
         )
-        exact = [row for row in rows if row["key"] == key]
+        exact = [row for row in rows if row["key"] == clean(key)]
         if len(exact or rows) == 1:
             return to_record((exact or rows)[0])
         if rows:
@@ -424,8 +424,8 @@ class Library:
         in that order. Case and accents do not matter.
 
         `raw` takes the query for FTS5's own syntax (AND, OR, NOT, NEAR, prefix*) and raises UserError when
-        it is none. `as_typed`: the last word may still be growing. `channel`, `since` and `until` as for `items`, `source` and
-        `language` as for `page`.
+        it is none. `as_typed`: the last word may still be growing. `channel`, `since` and `until` as for
+        `items`, `source` and `language` as for `page`.
         """
         conditions, parameters = _filters(channel, since, until, source, language)
         chosen = (

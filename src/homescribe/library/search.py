@@ -16,6 +16,7 @@ match are ranked by BM25; titles and descriptions have their own share.
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 import unicodedata
@@ -23,6 +24,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import islice
 
 from homescribe.core import SECOND, Item, Segment, link
 from homescribe.errors import UserError
@@ -32,7 +34,10 @@ from homescribe.library.schema import PASSAGE_BITS
 STRETCH = 25 * SECOND
 CANDIDATES = 1000  # ranked of each kind; 10 ms for a word that is in every passage
 RAW_HINT = "See https://www.sqlite.org/fts5.html, section 3."
-PREFIX = 3  # letters of a word that is still being typed
+PREFIX = (
+    3  # letters that a word must have to be looked for while it is typed; the index is made for it
+)
+SPARE = 10  # passages looked at beyond what is wanted, for those that show what another one shows
 CONTEXT = 160  # characters of a hit's text at least, where the passage has them
 
 Span = tuple[int, int]  # from, to: offsets of characters
@@ -146,7 +151,8 @@ def terms(query: str) -> list[str]:
     """What a person typed, as phrases that must all be there: "quoted ones" whole, else word by word."""
     found = PHRASE_OR_WORD.findall(clean(query).translate(QUOTES))
     phrases = (spaced(phrase or word)[0].replace('"', " ").strip() for phrase, word in found)
-    return list(dict.fromkeys(phrase for phrase in phrases if _words(phrase)))
+    # The last of equal ones stays, since the last word of all may still be growing.
+    return list(dict.fromkeys(phrase for phrase in reversed(list(phrases)) if _words(phrase)))[::-1]
 
 
 def match_expression(phrases: Sequence[str], *, unfinished: bool = False) -> str:
@@ -197,29 +203,30 @@ def find(
 ) -> list[Hit]:
     """Hits of `query`, best first. `chosen` is a SELECT of the item_ids to look in, None for all."""
     phrases = [] if raw else terms(query)
-    unfinished = as_typed and not raw and is_unfinished(query)
-    expression = match_expression(phrases, unfinished=bool(phrases) and unfinished)
+    unfinished = bool(phrases) and as_typed and is_unfinished(query)
+    expression = match_expression(phrases, unfinished=unfinished)
     if raw and query.strip():
         # In brackets, since FTS5 takes an asterisk at the start for a command.
         expression = f"({spaced(clean(query))[0]})"
     if not expression:
         return []
-    hits: list[Hit] = []
-    seen: set[tuple[object, ...]] = set()
+    hits: dict[tuple[object, ...], Hit] = {}
+    wanted = offset + limit
     try:
-        for passage_id in _matching(db, expression, chosen, parameters):
-            if len(hits) >= offset + limit:
+        matching = _matching(db, expression, chosen, parameters)
+        while len(hits) < wanted:
+            ids = list(islice(matching, wanted - len(hits) + SPARE))
+            if not ids:
                 break
-            hit = _hit(db, expression, phrases, passage_id, unfinished)
-            place = (hit.key, hit.start, min(0, passage_id))
-            if place not in seen:
-                seen.add(place)
-                hits.append(hit)
+            found = _marked(db, expression, ids, prefixes=unfinished or raw)
+            for passage_id in ids:
+                hit = _hit(db, found[passage_id], phrases, unfinished)
+                hits.setdefault((hit.key, hit.start, min(0, passage_id)), hit)
     except sqlite3.OperationalError as error:
         if not raw or getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR:
             raise
         raise UserError(f"The query is not valid: {error}.", RAW_HINT) from error
-    return hits[offset:]
+    return list(hits.values())[offset:wanted]
 
 
 def _matching(
@@ -250,19 +257,32 @@ def _matching(
             yield row[0]
 
 
-def _hit(
-    db: sqlite3.Connection,
-    expression: str,
-    phrases: Sequence[str],
-    passage_id: int,
-    unfinished: bool,
-) -> Hit:
-    row = db.execute(
-        "SELECT highlight(passages_fts, 0, :open, :close) AS marked, first_segment, last_segment, items.* "
-        "FROM passages_fts JOIN passages ON passage_id = passages_fts.rowid JOIN items USING (item_id) "
-        "WHERE passages_fts MATCH :expression AND passages_fts.rowid = :passage_id",
-        {"open": OPEN, "close": CLOSE, "expression": expression, "passage_id": passage_id},
-    ).fetchone()
+def _marked(
+    db: sqlite3.Connection, expression: str, ids: Sequence[int], *, prefixes: bool
+) -> dict[int, sqlite3.Row]:
+    """Passages with marks around what was found, and their items, by id.
+
+    FTS5 seeks each id by itself, which for `prefixes` gathers all words that begin so each time: they are
+    looked through once, between the lowest and the highest id of either kind.
+    """
+    statement = (
+        "SELECT passage_id, highlight(passages_fts, 0, :open, :close) AS marked, "
+        "first_segment, last_segment, items.* FROM passages_fts "
+        "CROSS JOIN passages ON passage_id = passages_fts.rowid CROSS JOIN items USING (item_id) "
+        f"WHERE passages_fts MATCH :expression AND {'+' * prefixes}passages_fts.rowid IN "
+        "(SELECT value FROM json_each(:ids)) AND passages_fts.rowid BETWEEN :lowest AND :highest"
+    )
+    found: dict[int, sqlite3.Row] = {}
+    for kind in ([i for i in ids if i > 0], [i for i in ids if i < 0]):
+        if kind:
+            values = {"lowest": min(kind), "highest": max(kind), "ids": json.dumps(kind)}
+            values |= {"expression": expression, "open": OPEN, "close": CLOSE}
+            found |= {row["passage_id"]: row for row in db.execute(statement, values)}
+    return found
+
+
+def _hit(db: sqlite3.Connection, row: sqlite3.Row, phrases: Sequence[str], unfinished: bool) -> Hit:
+    passage_id = row["passage_id"]
     item = to_item(row)
     text, found = _unmarked(row["marked"])
     match = _tightest(text, found, phrases, unfinished)
@@ -307,9 +327,7 @@ def _unmarked(marked: str) -> tuple[str, list[Span]]:
     return "".join(pieces), found
 
 
-def _tightest(
-    text: str, found: Sequence[Span], phrases: Sequence[str], unfinished: bool
-) -> Span:
+def _tightest(text: str, found: Sequence[Span], phrases: Sequence[str], unfinished: bool) -> Span:
     """The shortest stretch of `text` with every phrase in it; where that is unknown, what was found first."""
     wanted = [f" {' '.join(_words(phrase))} " for phrase in phrases]
     if unfinished:

@@ -1,0 +1,1431 @@
+"""The library: nothing is lost, nothing is half there, and what was said is found."""
+
+import json
+import math
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing, suppress
+from dataclasses import replace
+
+import pytest
+import sqlite_utils
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from homescribe.core import (
+    Call,
+    Chapter,
+    Item,
+    Listing,
+    Segment,
+    Transcript,
+    Usage,
+    Word,
+)
+from homescribe.errors import PermanentError, RetryableError, SetupError, UserError
+from homescribe.library import BACKOFF, Library, schema, search
+
+CHANNEL = "https://www.youtube.com/channel/UCtest"
+
+
+@pytest.fixture
+def library(tmp_path):
+    with Library(tmp_path / "library") as opened:
+        yield opened
+
+
+def item(number, **known):
+    known.setdefault("title", f"Recording {number}")
+    return Item("youtube", f"id{number}", f"https://www.youtube.com/watch?v=id{number}", **known)
+
+
+def listing(url=CHANNEL, title="A channel"):
+    return Listing(url, title, iter(()), newest_first=True)
+
+
+def spoken(*texts, seconds=5.0):
+    """A transcript of one segment for each text, `seconds` long each."""
+    segments = tuple(
+        Segment(n * seconds, (n + 1) * seconds, f" {text}") for n, text in enumerate(texts)
+    )
+    return Transcript("faster-whisper", "tiny", "en", len(texts) * seconds, segments)
+
+
+def marked(hit):
+    return [hit.text[begin:end] for begin, end in hit.highlights]
+
+
+def rows(library, statement, *parameters):
+    with closing(sqlite3.connect(library.path)) as db:
+        return db.execute(statement, parameters).fetchall()
+
+
+def tables(library):
+    """Number of rows in every table, those of the search index included."""
+    names = rows(library, "SELECT name FROM sqlite_master WHERE type = 'table'")
+    return {name: rows(library, f'SELECT count(*) FROM "{name}"')[0][0] for (name,) in names}
+
+
+def python(script, *arguments):
+    """A child process that runs `script`, with ours as its sys.path."""
+    return [sys.executable, "-c", script, *map(str, arguments)]
+
+
+# --- Opening -------------------------------------------------------------------------------------
+
+
+def test_a_new_library_is_made_where_none_was(tmp_path):
+    with Library(tmp_path / "deep" / "down") as library:
+        assert library.path.is_file()
+        assert library.path == tmp_path / "deep" / "down" / "library.db"
+        assert rows(library, "PRAGMA journal_mode") == [("wal",)]
+        assert library.check() == []
+        assert library.items().__next__  # an iterator, of nothing
+        assert list(library.items()) == []
+    assert not list(library.directory.glob("library-v*.db"))  # nothing was there to be copied
+
+
+def test_what_is_stored_is_there_again(tmp_path):
+    with Library(tmp_path) as library:
+        library.record("ytdlp", listing(), [item(1)])
+        library.save(item(1), spoken("hello"))
+    with Library(tmp_path) as library:
+        assert library.transcript("youtube:id1") == spoken("hello")
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        pytest.param(
+            lambda path: path.write_text("My notes." * 200), "is not a library", id="text"
+        ),
+        pytest.param(
+            lambda path: sqlite_utils.Database(path)["notes"].insert({"a": 1}).db.close(),
+            "another program's database",
+            id="another database",
+        ),
+        pytest.param(
+            lambda path: newer(path),
+            "made by a newer homescribe",
+            id="newer",
+        ),
+    ],
+)
+def test_a_file_that_is_not_ours_is_refused_and_left_as_it_is(tmp_path, make, says):
+    path = tmp_path / "library.db"
+    make(path)
+    before = path.read_bytes()
+    with pytest.raises(UserError, match=says) as caught:
+        Library(tmp_path)
+    assert caught.value.hint
+    assert "\n" not in caught.value.message
+    assert path.read_bytes() == before
+    assert sorted(tmp_path.iterdir()) == [path]
+
+
+def newer(path):
+    Library(path.parent).close()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode = DELETE")
+        db.execute(f"PRAGMA user_version = {len(schema.MIGRATIONS) + 1}")
+
+
+def test_an_empty_file_becomes_a_library(tmp_path):
+    (tmp_path / "library.db").touch()
+    with Library(tmp_path) as library:
+        assert library.status().states["pending"] == 0
+
+
+def test_a_folder_in_place_of_the_file_is_refused(tmp_path):
+    (tmp_path / "library.db").mkdir()
+    with pytest.raises(UserError, match="cannot be opened"):
+        Library(tmp_path)
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(UserError, match="Cannot make the folder"):
+        Library(tmp_path / "notes.txt")
+    with pytest.raises(UserError, match="Cannot make the folder"):
+        Library(tmp_path / "notes.txt" / "below")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders have no write permission there")
+def test_a_folder_that_may_not_be_written_is_refused(tmp_path):
+    script = """
+import os, sys
+from pathlib import Path
+from homescribe.errors import UserError
+from homescribe.library import Library
+if os.geteuid() == 0:
+    os.setuid(65534)  # root may write everywhere
+for name in sys.argv[1:]:
+    try:
+        Library(Path(name)).block_site("a", 1.0, "b")
+    except UserError as error:
+        print(error.message)
+"""
+    closed, used = tmp_path / "closed", tmp_path / "used"
+    closed.mkdir()
+    with Library(used) as library:
+        library.record("ytdlp", listing(), [item(1)])
+    for folder in tmp_path, *tmp_path.parents[:2]:
+        folder.chmod(0o755)
+    for path in used.iterdir():
+        path.chmod(0o444)
+    closed.chmod(0o555)
+    used.chmod(0o555)
+    done = subprocess.run(
+        python(script, closed / "new", closed, used), capture_output=True, text=True, check=True
+    )
+    made, opened, written = done.stdout.splitlines()
+    assert made == f"Cannot make the folder {closed / 'new'}: Permission denied."
+    assert opened == f"{closed / 'library.db'} cannot be opened."
+    assert written.startswith(str(used / "library.db"))
+    assert done.stderr == ""
+
+
+def test_damage_is_told_and_not_made_worse(tmp_path):
+    with Library(tmp_path) as library:
+        library.record("ytdlp", listing(), [item(n, description="word " * 99) for n in range(99)])
+    path = tmp_path / "library.db"
+    content = bytearray(path.read_bytes())
+    assert len(content) > 20 * 4096
+    for page in range(3, len(content) // 4096):
+        content[page * 4096 : page * 4096 + 200] = b"\xa5" * 200
+    path.write_bytes(content)
+    with pytest.raises(SetupError, match="is damaged") as caught:
+        Library(tmp_path)
+    assert "recover" in caught.value.hint
+
+
+def test_damage_to_what_is_stored_is_found_by_a_check(tmp_path):
+    with Library(tmp_path) as library:
+        library.save(item(1), spoken(*("a long sentence " * 20 for _ in range(200))))
+        (page,) = rows(library, "SELECT rootpage FROM sqlite_master WHERE name = 'segments'")[0]
+    path = tmp_path / "library.db"
+    content = bytearray(path.read_bytes())
+    content[(page - 1) * 4096 : page * 4096] = b"\xa5" * 4096
+    path.write_bytes(content)
+    with Library(tmp_path) as library:
+        assert library.check()[0].startswith(("The file is damaged", f"{path} is damaged"))
+        with pytest.raises(SetupError, match="is damaged"):
+            library.transcript(item(1).key)
+
+
+def test_an_index_that_disagrees_is_told(library):
+    library.save(item(1), spoken("hello"))
+    with closing(sqlite3.connect(library.path)) as db:
+        db.execute("DROP TRIGGER passages_updated")
+        db.execute("UPDATE passages SET text = 'goodbye'")
+        db.commit()
+    assert library.check() == ["The search index does not agree with the passages."]
+
+
+def test_rows_that_belong_to_nothing_are_told(library):
+    library.save(item(1), spoken("hello"))
+    with closing(sqlite3.connect(library.path)) as db:  # other programs may not enforce references
+        db.execute("DELETE FROM items")
+        db.commit()
+    (problem,) = library.check()
+    assert "belong to nothing" in problem
+    assert "transcripts" in problem
+
+
+def test_a_full_disk_is_told_and_nothing_is_half_there(library):
+    library.record("ytdlp", listing(), [item(1), item(2)])
+    library.save(item(1), spoken("short"))
+    before = tables(library)
+    pages = library._db.execute("PRAGMA page_count").fetchone()[0]
+    library._db.execute(f"PRAGMA max_page_count = {pages + 5}")
+    with pytest.raises(UserError, match="disk is full"):
+        library.save(item(2), spoken(*(f"word{n}" for n in range(5000))))
+    assert tables(library) == before
+    assert library.item("youtube:id2").state == "pending"
+    library._db.execute("PRAGMA max_page_count = 1000000")
+    library.save(item(2), spoken("now there is room"))
+    assert library.check() == []
+
+
+def test_a_file_that_another_program_holds(library, tmp_path, monkeypatch):
+    library.save(item(1), spoken("hello"))
+    monkeypatch.setattr(schema, "BUSY_TIMEOUT", 0.1)
+    with Library(library.directory) as impatient, closing(sqlite3.connect(library.path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(UserError, match="Another program is writing"):
+            impatient.save(item(2), spoken("world"))
+        assert [hit.key for hit in impatient.search("hello")] == ["youtube:id1"]
+        other.rollback()
+        impatient.save(item(2), spoken("world"))
+    assert library.transcript("youtube:id2") == spoken("world")
+
+
+# --- Versions ------------------------------------------------------------------------------------
+
+# As the first release wrote it. Never edited: people have such files.
+FIRST_RELEASE = """
+INSERT INTO sources VALUES (1, 'https://feed', 'podcast', 'A feed', 1.5, 2.5);
+INSERT INTO items VALUES (1, 'podcast:a', 'podcast', 'a', 'https://feed/a', 'The first', 'A feed', NULL,
+    60.0, '2026-01-02', 'en', NULL, NULL, 'https://feed/a.mp3', 1.5);
+INSERT INTO items VALUES (2, 'podcast:b', 'podcast', 'b', 'https://feed/b', 'The second', 'A feed', NULL,
+    NULL, NULL, NULL, NULL, NULL, NULL, 1.5);
+INSERT INTO source_items VALUES (1, 1, 0), (1, 2, 1);
+INSERT INTO transcripts VALUES (1, 'faster-whisper', 'small', 'en', 60.0, 3.5, 9.5);
+INSERT INTO segments VALUES (1, 1, 0, 0.0, 2.5, ' Good morning', -0.1, 0.2, 1.1, 0.0, NULL, NULL);
+INSERT INTO segments VALUES (2, 1, 1, 2.5, 4.0, ' everyone.', NULL, NULL, NULL, NULL, NULL, NULL);
+INSERT INTO passages VALUES (-4, 2, NULL, NULL, 'The second');
+INSERT INTO passages VALUES (-2, 1, NULL, NULL, 'The first');
+INSERT INTO passages VALUES (1048576, 1, 0, 1, 'Good morning everyone.');
+INSERT INTO failures VALUES (2, 3, 'No network.', 'Wait.', 0, 10.5, 9.0);
+INSERT INTO calls VALUES (2, 'modal', 'fc-1', 8.0, '{}');
+"""
+
+
+@pytest.fixture
+def old(tmp_path):
+    """A folder with a library of the first version."""
+    with closing(sqlite3.connect(tmp_path / "library.db", isolation_level=None)) as db:
+        schema.MIGRATIONS[0](db)
+        db.execute("PRAGMA user_version = 1")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.executescript(FIRST_RELEASE)
+    return tmp_path
+
+
+def dump(path):
+    with closing(sqlite3.connect(path)) as db:
+        return db.execute("PRAGMA user_version").fetchone()[0], list(db.iterdump())
+
+
+def test_an_old_library_is_brought_up_to_date(old):
+    before = dump(old / "library.db")
+    with Library(old) as library:
+        assert rows(library, "PRAGMA user_version") == [(len(schema.MIGRATIONS),)]
+        assert library.check() == []
+        transcript = library.transcript("podcast:a")
+        assert transcript.text == "Good morning everyone."
+        assert transcript.segments[0].avg_logprob == -0.1
+        assert library.item("podcast:a").item.media_url == "https://feed/a.mp3"
+        assert library.item("podcast:b").attempts == 3
+        assert [call.id for call in library.calls("modal")] == ["fc-1"]
+        assert [hit.start for hit in library.search('"morning everyone"')] == [0.0]
+        assert [(s.url, s.items, s.done) for s in library.sources()] == [("https://feed", 2, 1)]
+        (channel,) = library.channels()
+        assert channel.words == 3
+        library.save(library.item("podcast:b").item, spoken("new"))
+    assert dump(old / "library-v1.db") == before
+
+
+def test_a_library_is_copied_once_for_each_version(old):
+    Library(old).close()
+    copy = (old / "library-v1.db").stat().st_mtime_ns
+    Library(old).close()
+    assert sorted(path.name for path in old.iterdir()) == ["library-v1.db", "library.db"]
+    assert (old / "library-v1.db").stat().st_mtime_ns == copy
+
+
+def test_a_migration_that_fails_leaves_the_library_as_it_was(old, monkeypatch):
+    before = dump(old / "library.db")
+
+    def broken(db):
+        db.execute("CREATE TABLE half (a)")
+        db.execute("DELETE FROM items")
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(schema, "MIGRATIONS", (schema.MIGRATIONS[0], broken))
+    with pytest.raises(ZeroDivisionError):
+        Library(old)
+    assert dump(old / "library.db") == before
+    assert dump(old / "library-v1.db") == before
+
+
+def test_a_migration_that_loses_rows_others_refer_to_is_undone(old, monkeypatch):
+    before = dump(old / "library.db")
+    careless = (schema.MIGRATIONS[0], lambda db: db.execute("DELETE FROM items WHERE item_id = 1"))
+    monkeypatch.setattr(schema, "MIGRATIONS", careless)
+    with pytest.raises(SetupError, match="could not be brought"):
+        Library(old)
+    assert dump(old / "library.db") == before
+
+
+def test_a_migration_may_rebuild_a_table_that_others_refer_to(old, monkeypatch):
+    def rebuild(db):
+        db.execute("CREATE TABLE copy AS SELECT * FROM sources")
+        db.execute("DROP TABLE sources")
+        db.execute("CREATE TABLE sources (source_id INTEGER PRIMARY KEY, url, source, title, a, l)")
+        db.execute("INSERT INTO sources SELECT * FROM copy")
+        db.execute("DROP TABLE copy")
+
+    monkeypatch.setattr(schema, "MIGRATIONS", (schema.MIGRATIONS[0], rebuild))
+    with Library(old) as library:
+        assert rows(library, "SELECT count(*) FROM source_items") == [(2,)]
+        assert rows(library, "PRAGMA user_version") == [(2,)]
+
+
+def test_each_migration_that_succeeded_stays(old, monkeypatch):
+    def broken(db):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS[:2], broken))
+    with pytest.raises(ZeroDivisionError):
+        Library(old)
+    assert dump(old / "library.db")[0] == 2
+    monkeypatch.undo()
+    with Library(old) as library:
+        assert library.check() == []
+    assert dump(old / "library-v2.db")[0] == 2
+
+
+def test_many_processes_open_a_new_library_at_once(tmp_path):
+    script = (
+        "import sys; from pathlib import Path; from homescribe.library import Library\n"
+        "sys.stdin.readline()\n"
+        "with Library(Path(sys.argv[1])) as library: print(library.check())"
+    )
+    children = [
+        subprocess.Popen(
+            python(script, tmp_path / "new"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for child in children:
+        child.stdin.write("\n")
+        child.stdin.flush()
+    assert [child.communicate()[0].strip() for child in children] == ["[]"] * 4
+
+
+# --- Killed --------------------------------------------------------------------------------------
+
+# Forks a process for each of some moments in a save, which kills itself there. The moments are counted in
+# steps of SQLite's virtual machine, so that they fall in the middle of statements too.
+KILLED_WHILE_SAVING = """
+import os, signal, sys
+from pathlib import Path
+from homescribe.core import Item, Segment, Transcript
+from homescribe.library import Library
+item = Item("youtube", "id1", "https://www.youtube.com/watch?v=id1", "Recording 1")
+new = Transcript("e", "m", "en", 900.0, tuple(
+    Segment(n * 3.0, n * 3.0 + 3, f" new word{n}") for n in range(300)))
+steps = 0
+kill_at = None
+def count():
+    global steps
+    steps += 1
+    if steps == kill_at:
+        os.kill(os.getpid(), signal.SIGKILL)
+def save(directory, at):
+    global kill_at
+    library = Library(Path(directory))
+    library._db.set_progress_handler(count, 10)
+    kill_at = at
+    library.save(item, new)
+    library._db.set_progress_handler(None, 0)
+    library.close()
+save(sys.argv[2], None)
+for n in range(1, 13):
+    child = os.fork()
+    if not child:
+        steps_all, steps = steps, 0
+        save(sys.argv[1], max(1, steps_all * n // 13))
+        os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status), f"not killed at {n}"
+    with Library(Path(sys.argv[1])) as library:
+        transcript = library.transcript(item.key)
+        print(transcript.text if transcript else None, library.check(),
+              len(library.search("word7")), library.item(item.key).state, sep="|")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+@pytest.mark.parametrize("earlier", [None, "old text"], ids=["first", "again"])
+def test_killed_in_the_middle_of_a_save(tmp_path, earlier):
+    with Library(tmp_path / "library") as library:
+        library.record("ytdlp", listing(), [item(1)])
+        if earlier:
+            library.save(item(1), spoken(earlier))
+    done = subprocess.run(
+        python(KILLED_WHILE_SAVING, tmp_path / "library", tmp_path / "other"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    state = "done" if earlier else "pending"
+    assert done.stdout.splitlines() == [f"{earlier}|[]|0|{state}"] * 12
+
+
+def test_what_was_reported_as_saved_survives_a_kill(tmp_path):
+    script = """
+import sys
+from pathlib import Path
+from homescribe.core import Item, Segment, Transcript
+from homescribe.library import Library
+library = Library(Path(sys.argv[1]))
+for n in range(int(sys.argv[2]), 100_000):
+    segments = tuple(Segment(i * 2.0, i * 2.0 + 2, f" number{n} word{i}") for i in range(50))
+    library.save(Item("a", str(n), "u", "t"), Transcript("e", "m", "en", 100.0, segments))
+    print(n, flush=True)
+"""
+    told = -1
+    for _ in range(3):
+        with subprocess.Popen(
+            python(script, tmp_path, told + 1), stdout=subprocess.PIPE, text=True
+        ) as child:
+            for _, line in zip(range(20), child.stdout, strict=False):
+                told = int(line)
+            child.send_signal(signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
+            told = max([told, *map(int, child.stdout.read().split())])
+    with Library(tmp_path) as library:
+        assert library.check() == []
+        found = {record.item.id: record.state for record in library.items()}
+        assert set(map(str, range(told + 1))) <= set(found)
+        assert set(found.values()) == {"done"}
+        for number in range(0, told, 7):
+            assert len(library.transcript(f"a:{number}").segments) == 50
+            assert len(library.search(f"number{number} word25")) == 1
+
+
+def test_two_processes_write_at_once(tmp_path):
+    script = """
+import sys
+from pathlib import Path
+from homescribe.core import Item, Segment, Transcript
+from homescribe.errors import RetryableError
+from homescribe.library import Library
+with Library(Path(sys.argv[1])) as library:
+    for n in range(25):
+        item = Item(sys.argv[2], str(n), "u", "t")
+        library.fail(item, RetryableError("later"))
+        library.save(item, Transcript("e", "m", "en", 2.0, (Segment(0.0, 2.0, " hello"),)))
+"""
+    with Library(tmp_path) as library:
+        children = [subprocess.Popen(python(script, tmp_path, name)) for name in "abc"]
+        while any(child.poll() is None for child in children):
+            assert all(hit.text == "hello" for hit in library.search("hello"))
+            time.sleep(0.01)
+        assert [child.returncode for child in children] == [0, 0, 0]
+        assert library.status().states["done"] == 75
+        assert len(library.search("hello", limit=100)) == 75
+        assert library.check() == []
+
+
+# --- One run at a time ---------------------------------------------------------------------------
+
+
+def test_one_run_at_a_time(library):
+    with library.run_lock(), Library(library.directory) as second:
+        with pytest.raises(UserError, match=f"process {os.getpid()}") as caught, second.run_lock():
+            pass
+        assert caught.value.hint
+        second.save(item(1), spoken("other programs may write"))
+        assert second.search("programs")
+    with library.run_lock():
+        pass
+
+
+def test_a_killed_run_holds_no_lock(library):
+    script = (
+        "import sys; from pathlib import Path; from homescribe.library import Library\n"
+        "with Library(Path(sys.argv[1])).run_lock(): print('locked', flush=True); input()"
+    )
+    with subprocess.Popen(
+        python(script, library.directory),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        child.stdout.readline()
+        with pytest.raises(UserError, match=f"process {child.pid}"), library.run_lock():
+            pass
+        child.kill()
+        child.wait()
+        with library.run_lock():
+            pass
+
+
+# --- Sources -------------------------------------------------------------------------------------
+
+
+def test_record_returns_what_is_new(library):
+    assert library.record("ytdlp", listing(), [item(1), item(2)]) == [item(1), item(2)]
+    assert library.record("ytdlp", listing(), [item(3), item(1)]) == [item(3)]
+    assert library.record("podcast", listing("https://other"), [item(2), item(4)]) == [item(4)]
+    assert library.known_keys(CHANNEL) == {"youtube:id1", "youtube:id2", "youtube:id3"}
+    assert library.known_keys("https://other") == {"youtube:id2", "youtube:id4"}
+    assert library.known_keys("https://never") == frozenset()
+
+
+def test_an_item_listed_twice_is_one(library):
+    assert library.record("ytdlp", listing(), [item(1), item(2), item(1)]) == [item(1), item(2)]
+    assert [record.item for record in library.items()] == [item(1), item(2)]
+
+
+def test_a_listing_of_five_thousand(library):
+    items = [item(n) for n in range(5000)]
+    assert library.record("ytdlp", listing(), items) == items
+    assert library.record("ytdlp", listing(), items) == []
+    assert library.pending() == items
+
+
+def test_listing_order_is_kept_when_new_items_come(library):
+    def order():
+        return [int(record.item.id[2:]) for record in library.items(source_url=CHANNEL)]
+
+    library.record("ytdlp", listing(), [item(n) for n in (13, 12, 11)])
+    library.record("ytdlp", listing(), [item(n) for n in (22, 21)])  # another tab of the channel
+    assert order() == [13, 12, 11, 22, 21]
+    library.record("ytdlp", listing(), [item(n) for n in (15, 14, 13, 12)])  # news of the first tab
+    assert order() == [15, 14, 13, 12, 11, 22, 21]
+    library.record("ytdlp", listing(), [item(n) for n in (23, 22)])
+    assert order() == [15, 14, 13, 12, 11, 23, 22, 21]
+    library.record("ytdlp", listing(), [item(n) for n in (15, 30, 14)])  # one that became public
+    assert order() == [15, 30, 14, 13, 12, 11, 23, 22, 21]
+
+
+def test_pending_begins_with_the_source_that_was_added_first(library):
+    library.record("ytdlp", listing("https://a"), [item(3), item(1)])
+    library.record("ytdlp", listing("https://b"), [item(9), item(3), item(2)])
+    library.save(item(7), spoken("from nowhere"))
+    assert library.pending() == [item(3), item(1), item(9), item(2)]
+    assert [r.item.id for r in library.items()] == ["id3", "id1", "id9", "id2", "id7"]
+
+
+def test_sources_count_their_items(library):
+    began = time.time()
+    library.record("ytdlp", listing("https://a", "A"), [item(1), item(2), item(3), item(4)])
+    library.record("podcast", listing("https://b", "B"), [])
+    library.save(item(1), spoken("hello"))
+    library.fail(item(2), PermanentError("Private."))
+    library.fail(item(3), RetryableError("No network."))
+    first, second = library.sources()
+    assert (first.url, first.source, first.title) == ("https://a", "ytdlp", "A")
+    assert (first.items, first.done, first.failed) == (4, 1, 1)
+    assert (second.url, second.source, second.items) == ("https://b", "podcast", 0)
+    assert began <= first.added_at <= first.listed_at <= second.added_at <= time.time()
+    library.record("ytdlp", listing("https://a", "A renamed"), [])
+    again = library.sources()[0]
+    assert again.title == "A renamed"
+    assert again.added_at == first.added_at
+    assert again.listed_at > first.listed_at
+    library.record("ytdlp", listing("https://a", ""), [])
+    assert library.sources()[0].title == "A renamed"
+
+
+def test_removing_a_source(library):
+    library.record("ytdlp", listing("https://a"), [item(1), item(2)])
+    library.record("ytdlp", listing("https://b"), [item(2), item(3)])
+    library.save(item(1), spoken("hello"))
+    assert library.remove_source("https://a") == 0
+    assert [source.url for source in library.sources()] == ["https://b"]
+    assert {record.item.id for record in library.items()} == {"id1", "id2", "id3"}
+    library.record("ytdlp", listing("https://a"), [item(1), item(2)])
+    assert library.remove_source("https://a", with_items=True) == 1
+    assert {record.item.id for record in library.items()} == {"id2", "id3"}
+    with pytest.raises(UserError, match="no source https://aa") as caught:
+        library.remove_source("https://aa")
+    assert caught.value.hint == "Did you mean https://b?"
+
+
+# --- What is known of an item --------------------------------------------------------------------
+
+RICH = item(
+    1,
+    channel="A channel",
+    channel_id="UCtest",
+    duration=12.25,
+    upload_date="2026-03-04",
+    language="en-GB",
+    description="Two\nlines",
+    chapters=(Chapter(0.0, 5.5, "Hello"), Chapter(5.5, 12.25, "Good \N{WAVING HAND SIGN} bye")),
+    media_url="https://cdn/1.mp3",
+)
+
+
+def test_an_item_comes_back_as_it_was(library):
+    library.record("ytdlp", listing(), [RICH])
+    assert library.pending() == [RICH]
+    assert library.item(RICH.key).item == RICH
+
+
+def test_what_a_listing_does_not_know_erases_nothing(library):
+    library.record("ytdlp", listing(), [RICH])
+    library.record("ytdlp", listing(), [item(1, title="Renamed")])
+    assert library.item(RICH.key).item == replace(RICH, title="Renamed")
+    library.record("ytdlp", listing(), [item(1, title="", channel="Also renamed")])
+    assert library.item(RICH.key).item == replace(RICH, title="Renamed", channel="Also renamed")
+
+
+def test_what_a_page_knew_is_not_replaced_by_a_listing_s_guess(library):
+    guess = item(1, duration=12.0, upload_date="2026-03-01", description="Two...")
+    library.record("ytdlp", listing(), [guess])
+    library.save(RICH, spoken("hello"))
+    assert library.item(RICH.key).item == RICH
+    library.record("ytdlp", listing(), [replace(guess, title="Renamed", media_url="https://new")])
+    assert library.item(RICH.key).item == replace(RICH, title="Renamed", media_url="https://new")
+
+
+def test_a_better_guess_replaces_an_older_one(library):
+    library.record("ytdlp", listing(), [item(1, upload_date="2026-03-01")])
+    library.record("ytdlp", listing(), [item(1, upload_date="2026-03-02", duration=5.0)])
+    assert library.item("id1").item == item(1, upload_date="2026-03-02", duration=5.0)
+
+
+HOSTILE = "\ud800 lone \x00 NUL \x1b[31m <script>alert(1)</script> '; DROP TABLE items; -- \u202e"
+STORED = HOSTILE.replace("\ud800", "\ufffd").replace("\x00", "\ufffd")
+
+
+def test_hostile_text_is_stored(library):
+    hostile = Item(
+        source="youtube",
+        id=HOSTILE,
+        url=HOSTILE,
+        title=HOSTILE,
+        channel=HOSTILE,
+        description=HOSTILE * 1000,
+        chapters=(Chapter(0.0, 1.0, HOSTILE),),
+    )
+    (new,) = library.record(HOSTILE, listing(HOSTILE, HOSTILE), [hostile])
+    assert new.title == STORED
+    assert new == library.pending()[0]
+    assert library.record("x", listing(HOSTILE, "x"), [hostile]) == []
+    assert library.known_keys(HOSTILE) == {new.key}
+    library.fail(hostile, RetryableError(HOSTILE, HOSTILE))
+    library.add_call(Call(hostile, "modal", 1.0, "fc-1", HOSTILE))
+    library.block_site(HOSTILE, time.time() + 60, HOSTILE)
+    words = (Word(0.0, 1.0, HOSTILE, 0.5),)
+    segment = Segment(0.0, 1.0, HOSTILE, words=words, flags=(HOSTILE,))
+    library.save(hostile, Transcript(HOSTILE, HOSTILE, HOSTILE, 1.0, (segment,)))
+    (stored,) = library.transcript(hostile.key).segments
+    assert stored.text == stored.words[0].word == stored.flags[0] == STORED
+    assert {hit.start for hit in library.search("lone script")} == {0.0}
+    assert all("\x1b" not in hit.text for hit in library.search("lone"))
+    assert library.item(HOSTILE).state == "done"
+    assert library.retry([HOSTILE]) == 0
+    assert library.check() == []
+    assert library.remove([hostile.key]) == 1
+
+
+def test_a_path_that_is_not_utf8_stays_usable(library):
+    path = "/music/Caf\udce9 \udcff.mp3"  # Latin-1 bytes, as os.fsdecode gives them
+    recording = Item("file", "abc", path, "Caf\udce9")
+    library.record("file", listing("/music"), [recording])
+    (stored,) = library.pending()
+    assert stored.url == path
+    assert os.fsencode(stored.url) == b"/music/Caf\xe9 \xff.mp3"
+    assert stored.title == "Caf\ufffd"
+    library.save(recording, spoken("hello"))
+    assert library.search("hello")[0].url == "file:///music/Caf%E9%20%FF.mp3#t=0"
+
+
+def test_a_description_as_long_as_a_book(library):
+    book = "\n".join(f"line{n} of the book" for n in range(50_000)) + "\nthe very end"
+    library.record("podcast", listing(), [item(1, description=book)])
+    (hit,) = library.search('"very end"')
+    assert (hit.text, marked(hit)) == ("the very end", ["very end"])
+    (hit,) = library.search("line31415")
+    assert hit.text == "line31415 of the book"
+
+
+# --- How an item stands --------------------------------------------------------------------------
+
+
+def test_states_follow_from_what_is_there(library):
+    now = time.time()
+    library.record("ytdlp", listing(), [item(n) for n in range(6)])
+    library.save(item(1), spoken("hello"), seconds=7.5)
+    library.fail(item(2), PermanentError("Private.", "Ask the owner."))
+    library.fail(item(3), RetryableError("No network.", retry_after=5000.0))
+    library.add_call(Call(item(4), "modal", now, "fc-4"))
+    library.fail(item(5), RetryableError("No network."), now - BACKOFF[0])
+    states = ["pending", "done", "failed", "failed", "in flight", "pending"]
+    assert [record.state for record in library.items()] == states
+    assert library.pending() == [item(0), item(5)]
+    done, private, later = (library.item(f"id{n}") for n in (1, 2, 3))
+    assert done.seconds == 7.5
+    assert now <= done.done_at <= time.time()
+    assert (private.error, private.hint, private.permanent, private.retry_at, private.attempts) == (
+        *("Private.", "Ask the owner.", True, None),
+        1,
+    )
+    assert later.retry_at >= now + 5000
+    assert not later.permanent
+    for state in ("done", "failed", "in flight", "pending"):
+        assert {r.state for r in library.items(state=state)} == {state}
+        assert len(list(library.items(state=state))) == states.count(state)
+    found = library.status()
+    assert found.states == {s: states.count(s) for s in ("done", "in flight", "failed", "pending")}
+    view = dict(rows(library, "SELECT key, state FROM item_states"))
+    assert view == {record.item.key: record.state for record in library.items()}
+
+
+def test_retries_wait_longer_each_time(library):
+    library.record("ytdlp", listing(), [item(1)])
+    now = 1_000_000.0
+    for attempt, wait in enumerate([*BACKOFF, BACKOFF[-1]], start=1):
+        assert library.pending(now=now) == [item(1)]
+        library.fail(item(1), RetryableError("No network."), now)
+        record = library.item("id1")
+        assert (record.attempts, record.retry_at) == (attempt, now + wait)
+        assert library.pending(now=now + wait - 0.001) == []
+        now += wait
+    assert BACKOFF == (60, 600, 3600, 6 * 3600, 24 * 3600)
+
+
+def test_the_longer_of_two_waits_counts(library):
+    library.fail(item(1), RetryableError("429", retry_after=5.0), 100.0)
+    assert library.item("id1").retry_at == 160.0
+    library.fail(item(1), RetryableError("429", retry_after=1e6), 100.0)
+    assert library.item("id1").retry_at == 100.0 + 1e6
+
+
+def test_retries_survive_a_restart(tmp_path):
+    with Library(tmp_path) as library:
+        library.fail(item(1), RetryableError("No network."), 100.0)
+    with Library(tmp_path) as library:
+        library.fail(item(1), RetryableError("No network."), 200.0)
+        assert library.item("id1").attempts == 2
+
+
+def test_a_permanent_failure_is_never_tried_again(library):
+    library.fail(item(1), PermanentError("Removed."), 0.0)
+    assert library.pending(now=1e12) == []
+
+
+def test_success_ends_failures_and_calls(library):
+    library.fail(item(1), RetryableError("No network."))
+    library.add_call(Call(item(1), "modal", 1.0, "fc-1"))
+    library.save(item(1), spoken("hello"))
+    record = library.item("id1")
+    assert (record.state, record.attempts, record.error) == ("done", 0, None)
+    assert library.calls("modal") == []
+
+
+def test_failing_again_does_not_undo_a_transcript(library):
+    library.save(item(1), spoken("hello"))
+    library.fail(item(1), PermanentError("Removed."))
+    assert library.item("id1").state == "done"
+    assert library.transcript(item(1).key) == spoken("hello")
+    assert library.pending() == []
+
+
+def test_pending_of_some_keys(library):
+    library.record("ytdlp", listing(), [item(1), item(2), item(3)])
+    library.save(item(2), spoken("hello"))
+    assert library.pending(keys=["youtube:id3", "youtube:id2", "youtube:id9"]) == [item(3)]
+    assert library.pending(keys=[]) == []
+
+
+def test_retry_forgets_failures(library):
+    def fail():
+        for n in (1, 2):
+            library.fail(item(n), RetryableError("No network."))
+        library.fail(item(3), PermanentError("Private."))
+        library.fail(item(4), PermanentError("Removed."))
+
+    library.record("ytdlp", listing(), [item(n) for n in (1, 2, 3, 4)])
+    fail()
+    assert library.retry() == 2
+    assert library.pending() == [item(1), item(2)]
+    assert library.item("id1").attempts == 0
+    fail()
+    assert library.retry(["youtube:id3", "id1"]) == 2
+    assert library.pending() == [item(1), item(3)]
+    fail()
+    assert library.retry(permanent=True) == 4
+    assert library.pending() == [item(n) for n in (1, 2, 3, 4)]
+    with pytest.raises(UserError, match="no item youtube:id77"):
+        library.retry(["youtube:id77"])
+
+
+def test_a_call_outlives_the_process_that_made_it(tmp_path):
+    call = Call(RICH, "modal", 12.5, "fc-01ABC", '{"gpu": "A10"}')
+    with Library(tmp_path) as library:
+        library.record("ytdlp", listing(), [RICH, item(2)])
+        library.add_call(call)
+        library.add_call(Call(item(2), "other", 1.5, "x-1"))
+    with Library(tmp_path) as library:
+        assert library.calls("modal") == [call]
+        assert library.pending() == []
+        library.drop_call(RICH.key)
+        library.drop_call(RICH.key)
+        assert library.calls("modal") == []
+        assert library.pending() == [RICH]
+        assert [other.id for other in library.calls("other")] == ["x-1"]
+
+
+def test_a_call_without_an_id_is_not_in_flight(library):
+    library.record("ytdlp", listing(), [item(1)])
+    library.add_call(Call(item(1), "local", 1.0))
+    assert library.pending() == [item(1)]
+
+
+def test_a_second_call_takes_the_place_of_the_first(library):
+    library.add_call(Call(item(1), "modal", 1.0, "fc-1"))
+    library.add_call(Call(item(1), "modal", 2.0, "fc-2"))
+    assert [call.id for call in library.calls("modal")] == ["fc-2"]
+
+
+def test_calls_come_oldest_first_and_a_failure_ends_them(library):
+    for n, at in ((1, 30.0), (2, 10.0), (3, 20.0)):
+        library.add_call(Call(item(n), "modal", at, f"fc-{n}"))
+    assert [call.id for call in library.calls("modal")] == ["fc-2", "fc-3", "fc-1"]
+    library.fail(item(3), RetryableError("Crashed."))
+    assert [call.id for call in library.calls("modal")] == ["fc-2", "fc-1"]
+
+
+def test_an_item_by_key_id_or_address(library):
+    library.record("ytdlp", listing(), [item(1), item(2)])
+    library.record("podcast", listing("https://b"), [Item("podcast", "id2", "https://b/2", "Two")])
+    assert library.item("youtube:id1").item == item(1)
+    assert library.item("id1").item == item(1)
+    assert library.item("https://www.youtube.com/watch?v=id1").item == item(1)
+    with pytest.raises(UserError, match=r"several items: youtube:id2, podcast:id2"):
+        library.item("id2")
+    assert library.item("youtube:id2").item == item(2)
+    with pytest.raises(UserError, match="no item youtube:id11 ") as caught:
+        library.item("youtube:id11")
+    assert "youtube:id1" in caught.value.hint
+
+
+def test_items_are_narrowed_down(library):
+    dated = [
+        item(1, upload_date="2026-01-31", channel="One", channel_id="UC1"),
+        item(2, upload_date="2026-02-01", channel="Two", channel_id="UC2"),
+        item(3, upload_date="2026-02-28", channel="One", channel_id="UC1"),
+        item(4, channel="One"),
+    ]
+    library.record("ytdlp", listing("https://a"), dated[:2])
+    library.record("ytdlp", listing("https://b"), dated[2:])
+
+    def ids(**chosen):
+        return [int(record.item.id[2:]) for record in library.items(**chosen)]
+
+    assert ids(since="2026-02-01") == [2, 3]
+    assert ids(until="2026-02-01") == [1, 2]
+    assert ids(since="2026-02-01", until="2026-02-01") == [2]
+    assert ids(channel="one") == [1, 3, 4]
+    assert ids(channel="UC1") == [1, 3]
+    assert ids(source_url="https://b") == [3, 4]
+    assert ids(source_url="https://b", channel="One", since="2026-01-01") == [3]
+    assert ids(channel="Three") == []
+
+
+def test_blocked_sites(library):
+    library.block_site("youtube", 200.0, "Not a bot?")
+    library.block_site("example.org", 150.0, "429")
+    assert library.blocked_sites(now=100.0) == {
+        "example.org": (150.0, "429"),
+        "youtube": (200.0, "Not a bot?"),
+    }
+    assert library.blocked_sites(now=150.0) == {"youtube": (200.0, "Not a bot?")}
+    library.block_site("youtube", 120.0, "Again")
+    assert library.blocked_sites(now=110.0)["youtube"] == (120.0, "Again")
+    assert library.blocked_sites() == {}
+
+
+def test_status_in_figures(library):
+    library.record("ytdlp", listing(), [item(1, duration=100.0), item(2, duration=50.5), item(3)])
+    assert library.status().audio_seconds == 150.5
+    library.save(item(1), spoken("a", "b"))  # 10 s were decoded, whatever the listing said
+    found = library.status()
+    assert (found.audio_seconds, found.audio_seconds_done) == (60.5, 10.0)
+    assert found.path == library.path
+    assert found.bytes >= library.path.stat().st_size
+
+
+# --- Transcripts ---------------------------------------------------------------------------------
+
+times = st.floats(min_value=0, max_value=1e6)
+figures = st.none() | st.floats(allow_nan=False)
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20)
+words = st.builds(Word, times, times, texts, st.floats(allow_infinity=False, allow_nan=False))
+segments = st.builds(
+    Segment,
+    *(times, times, texts),
+    *[figures] * 4,
+    words=st.lists(words, max_size=3).map(tuple),
+    flags=st.lists(texts, max_size=2).map(tuple),
+)
+transcripts = st.builds(
+    Transcript, texts, texts, texts, times, st.lists(segments, max_size=5).map(tuple)
+)
+
+
+def test_a_transcript_comes_back_exactly(tmp_path):
+    with Library(tmp_path) as library:
+
+        @settings(max_examples=60)
+        @given(transcripts)
+        def round_trip(transcript):
+            library.save(item(1), transcript)
+            assert library.transcript(item(1).key) == transcript
+            assert library.transcript(item(1).key).text == transcript.text
+
+        round_trip()
+        assert library.check() == []
+
+
+def test_what_is_not_a_number_is_still_json(library):
+    word = Word(0.0, 1.0, " hm", math.nan)
+    library.save(
+        item(1),
+        Transcript("e", "m", "en", 1.0, (Segment(0.0, 1.0, " hm", math.nan, words=(word,)),)),
+    )
+    (segment,) = library.transcript(item(1).key).segments
+    assert segment.avg_logprob is None
+    assert math.isnan(segment.words[0].probability)
+    ((word,),) = rows(library, "SELECT value FROM segments, json_each(words)")
+    assert json.loads(word) == {"start": 0.0, "end": 1.0, "word": " hm", "probability": None}
+
+
+def test_there_is_no_transcript_before_there_is_one(library):
+    library.record("ytdlp", listing(), [item(1)])
+    assert library.transcript(item(1).key) is None
+    assert library.transcript("youtube:unknown") is None
+
+
+def test_silence_is_a_transcript_too(library):
+    library.save(item(1), spoken())
+    assert library.transcript(item(1).key) == spoken()
+    assert library.item("id1").state == "done"
+
+
+def test_a_later_transcript_takes_the_place_of_an_earlier_one(library):
+    library.save(item(1), spoken(*(f"early{n}" for n in range(100))))
+    library.save(item(1), spoken("late", "words"))
+    assert library.transcript(item(1).key) == spoken("late", "words")
+    assert library.search("early50") == []
+    assert [hit.text for hit in library.search('"late words"')] == ["late words"]
+    assert library.check() == []
+
+
+def test_removing_an_item_removes_every_row_of_it(library):
+    empty = tables(library)
+    library.record("ytdlp", listing(), [item(1, description="About it"), item(2)])
+    before = tables(library)
+    library.save(RICH, spoken(*(f"word{n}" for n in range(50))))
+    library.fail(RICH, RetryableError("No network."))
+    library.add_call(Call(RICH, "modal", 1.0, "fc-1"))
+    library.record("ytdlp", listing(), [item(3)])
+    library.save(item(3), spoken("something else"))
+    assert library.remove(["id1", "youtube:id3"]) == 2
+    after = tables(library)
+    index = {name for name in after if name.startswith("passages_fts")}
+    assert after["items"] == 1
+    assert after["passages"] == 1  # the title of the second
+    for name in set(after) - {"items", "passages", "sources", "source_items"} - index:
+        assert after[name] == empty[name], name
+    for query in ("word7", "about", "something", "recording 1"):
+        assert library.search(query) == []
+    assert rows(library, "SELECT count(*) FROM passages_fts_docsize") == [(1,)]
+    assert library.check() == []
+    assert before["items"] == 2
+    with pytest.raises(UserError, match="no item id1 "):
+        library.remove(["id2", "id1"])
+    assert library.item("id2").item == item(2)  # all or nothing
+
+
+def test_what_was_paid_for_is_kept_when_the_item_goes(library):
+    call = Call(item(1), "modal", 1.0, "fc-1")
+    library.add_call(call)
+    library.add_usage(
+        Usage(
+            call=call,
+            engine="faster-whisper",
+            model="small",
+            gpu="A10",
+            gpu_seconds=2.0,
+            overhead_seconds=1.0,
+            audio_seconds=60.0,
+            dollars=0.01,
+            expected_dollars=0.01,
+            finished_at=2.0,
+            outcome="done",
+        )
+    )
+    library.remove(["id1"])
+    assert library.spending().dollars == 0.01
+
+
+# --- Search --------------------------------------------------------------------------------------
+
+
+def test_a_hit_leads_to_the_second_at_which_it_was_said(library):
+    library.record("ytdlp", listing(), [RICH])
+    library.save(
+        RICH,
+        Transcript(
+            *("e", "m", "en", 130.0),
+            (
+                Segment(0.0, 61.5, " A long silence, then"),
+                Segment(61.5, 64.25, " the lighthouse keeper's"),
+                Segment(64.25, 130.0, " daughter came home."),
+            ),
+        ),
+    )
+    (hit,) = library.search("lighthouse")
+    assert (hit.key, hit.title, hit.channel) == (RICH.key, RICH.title, RICH.channel)
+    assert hit.upload_date == "2026-03-04"
+    assert (hit.start, hit.end) == (61.5, 130.0)
+    assert hit.text == "the lighthouse keeper's daughter came home."
+    assert marked(hit) == ["lighthouse"]
+    assert hit.url == "https://www.youtube.com/watch?v=id1&t=61s"
+
+
+def test_a_phrase_across_the_border_of_two_segments(library):
+    library.save(item(1), spoken("one two three", "four five six", "seven"))
+    (hit,) = library.search('"three four"')
+    assert (hit.start, hit.end) == (0.0, 15.0)
+    assert marked(hit) == ["three four"]
+    (hit,) = library.search('"six seven"')
+    assert (hit.start, hit.text) == (5.0, "four five six seven")
+    assert library.search('"four three"') == []
+    assert len(library.search("four three")) == 1
+
+
+def uneven(durations):
+    """A transcript with segments of these lengths, three words of its own in each."""
+    ends = [sum(durations[: n + 1]) for n in range(len(durations))]
+    return Transcript(
+        *("e", "m", "en", ends[-1]),
+        tuple(
+            Segment(end - duration, end, f" first{n} second{n} third{n}")
+            for n, (end, duration) in enumerate(zip(ends, durations, strict=True))
+        ),
+    )
+
+
+def test_nothing_said_close_together_is_missed_or_found_twice(tmp_path):
+    with Library(tmp_path) as library:
+
+        @settings(max_examples=12)
+        @given(
+            st.lists(
+                st.sampled_from([0.0, 0.5, 3.0, 7.0, 12.0, 24.9, 60.0]), min_size=1, max_size=40
+            )
+        )
+        def found_once(durations):
+            transcript = uneven(durations)
+            library.save(item(1), transcript)
+            said = transcript.segments
+            for n, segment in enumerate(said):
+                (hit,) = library.search(f"second{n}")
+                assert hit.text.startswith(segment.text.strip())
+                assert hit.start == segment.start
+                if n:
+                    (hit,) = library.search(f'"third{n - 1} first{n}"')
+                    assert marked(hit) == [f"third{n - 1} first{n}"]
+                    assert hit.start == said[n - 1].start
+                for later in range(n + 1, len(said)):
+                    if said[later].end - segment.start > search.STRETCH:
+                        break
+                    (hit,) = library.search(f"second{later} second{n}")
+                    assert hit.start == segment.start
+                    assert hit.end >= said[later].end
+
+        found_once()
+
+
+def test_words_far_from_each_other_are_not_found_together(library):
+    library.save(item(1), spoken("alpha", *["something"] * 20, "omega"))
+    assert library.search("alpha omega") == []
+    assert len(library.search("alpha something")) == 1
+
+
+def test_every_place_is_a_hit(library):
+    library.save(item(1), spoken(*(["needle"] + ["hay"] * 19) * 3))
+    assert sorted(hit.start for hit in library.search("needle")) == [0.0, 100.0, 200.0]
+
+
+def test_of_several_places_in_a_passage_the_closest_words_count(library):
+    library.save(item(1), spoken("alpha", "x", "x", "x", "alpha", "beta", "x"))
+    starts = {hit.start for hit in library.search("alpha beta")}
+    assert starts == {20.0}
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("cafe", ["Café"]),
+        ("CAFÉ", ["Café"]),
+        ("cafe\u0301", ["Café"]),
+        ("ｃａｆé", ["Café"]),
+        ("it's", ["It's"]),
+        ("it’s", ["It's"]),
+        ("c++", ["C"]),
+        ("AND", ["and"]),
+        ("a:b", ["a: b"]),
+        ("text:and", None),
+        ("NEAR(and)", None),
+        ("st", None),
+        ("strasse", None),
+        ("straße", ["Straße"]),
+        ('"and it\'s"', ["and. It's"]),
+        ("“and it's”", ["and. It's"]),
+        ('"and', ["and"]),
+        ("it's -", ["It's"]),
+        ("", None),
+        ("- + *", None),
+        ('""', None),
+        ("\x00and\x00", ["and"]),
+        ("i̇zmir", ["İzmir"]),
+        ("ﬁn", ["ﬁn"]),
+    ],
+)
+def test_what_a_person_types(library, query, found):
+    library.save(item(1), spoken("Café a: b, C++ and. It's Straße İzmir ﬁn"))
+    hits = library.search(query)
+    assert [marked(hit) for hit in hits] == ([found] if found else [])
+
+
+@pytest.mark.parametrize(
+    ("said", "query", "found"),
+    [
+        ("我们今天讨论经济学和历史。", "经济", "经济"),
+        ("我们今天讨论经济学和历史。", "历", "历"),
+        ("我们今天讨论经济学和历史。", "讨论经济学", "讨论经济学"),
+        ("東京でラーメンを食べました", "ラーメン", "ラーメン"),
+        ("東京でラーメンを食べました", "ﾗｰﾒﾝ", "ラーメン"),
+        ("東京でガラスを見た", "か\u3099ラス".replace("か", "カ"), "ガラス"),
+        ("저는 한국어를 공부합니다", "한국어", "한국어"),
+        ("저는 한국어를 공부합니다", "\u1112\u1161\u11ab국어", "한국어"),
+        ("ฉันกินข้าวที่บ้าน", "ข้าว", "ข้าว"),
+        ("मुझे हिन्दी आती है", "हिन्दी", "हिन्दी"),
+        ("كتاب جديد عن التاريخ", "جديد", "جديد"),
+        ("Сегодня мы говорим о науке", "НАУКЕ", "науке"),
+        ("使用Python编程", "Python编", "Python编"),
+        ("使用Python编程", "python", "Python"),
+        ("Việt Nam", "viet", "Việt"),
+    ],
+)
+def test_every_script(library, said, query, found):
+    library.save(item(1), spoken("something", said))
+    (hit,) = library.search(query)
+    assert marked(hit) == [found]
+    assert hit.start == 5.0
+
+
+def test_scripts_without_spaces_across_segments(library):
+    library.save(item(1), spoken("我们讨论经", "济学和历史"))
+    (hit,) = library.search("经济")
+    assert hit.text == "我们讨论经济学和历史"
+    assert marked(hit) == ["经济"]
+    assert library.search("济经") == []
+
+
+def test_half_of_a_word_is_not_the_word(library):
+    library.save(item(1), spoken("the lighthouse", "मुझे हिन्दी आती है"))
+    assert library.search("light") == []
+    assert library.search("हिन") == []
+    assert len(library.search("light", as_typed=True)) == 1
+
+
+def test_titles_and_descriptions_are_found(library):
+    library.record(
+        "ytdlp",
+        listing(),
+        [item(1, title="The Lighthouse at Dawn", description="First line\nwith Ada Lovelace\nend")],
+    )
+    (hit,) = library.search("lighthouse dawn")
+    assert (hit.start, hit.end, hit.text) == (0.0, 0.0, "The Lighthouse at Dawn")
+    assert marked(hit) == ["Lighthouse", "Dawn"]
+    assert hit.url == "https://www.youtube.com/watch?v=id1&t=0s"
+    (hit,) = library.search('"ada lovelace"')
+    assert (hit.start, hit.text, marked(hit)) == (0.0, "with Ada Lovelace", ["Ada Lovelace"])
+
+
+def test_a_new_title_takes_the_place_of_the_old_one(library):
+    library.record("ytdlp", listing(), [item(1, title="Working title")])
+    library.record("ytdlp", listing(), [item(1, title="Final title")])
+    assert library.search("working") == []
+    assert [hit.text for hit in library.search("final")] == ["Final title"]
+    assert library.check() == []
+
+
+def test_a_title_counts_more_than_a_mention(library):
+    library.save(item(1), spoken("we mention lighthouses only once, among other things"))
+    library.save(item(2, title="Lighthouses"), spoken("hello"))
+    assert [hit.key for hit in library.search("lighthouses")] == ["youtube:id2", "youtube:id1"]
+
+
+def test_the_more_it_is_about_it_the_better(library):
+    library.save(item(1), spoken("whales were mentioned", *["and other animals"] * 4))
+    library.save(item(2), spoken(*["whales and whales"] * 5))
+    library.save(item(3), spoken("whales were mentioned", *["and other animals"] * 4))
+    assert library.search("whales")[0].key == "youtube:id2"
+
+
+def test_search_is_narrowed_down(library):
+    for n, channel in ((1, "One"), (2, "Two"), (3, "One")):
+        library.save(
+            item(n, title=f"Hello {n}", channel=channel, upload_date=f"2026-0{n}-01"),
+            replace(spoken("hello"), language="de" if n == 2 else "en"),
+        )
+
+    def ids(**chosen):
+        return sorted({int(hit.key[-1]) for hit in library.search("hello", **chosen)})
+
+    assert ids() == [1, 2, 3]
+    assert ids(channel="one") == [1, 3]
+    assert ids(since="2026-02-01") == [2, 3]
+    assert ids(until="2026-02-01") == [1, 2]
+    assert ids(since="2026-02-01", until="2026-02-28", channel="Two") == [2]
+    assert ids(channel="Nobody") == []
+    assert ids(language="de") == [2]
+    assert ids(source="youtube") == [1, 2, 3]
+    assert ids(source="podcast") == []
+
+
+def test_pages_of_hits(library, monkeypatch):
+    for n in range(30):
+        library.save(item(n, title=f"hello {n}"), spoken("hello " * (1 + n % 4), "x"))
+    for candidates in (search.CANDIDATES, 10):  # all of them ranked, or the newest ten of each kind
+        monkeypatch.setattr(search, "CANDIDATES", candidates)
+        whole = library.search("hello", limit=100)
+        assert len(whole) == len(set(whole)) == 60
+        pages = [library.search("hello", limit=7, offset=offset) for offset in range(0, 63, 7)]
+        assert [hit for page in pages for hit in page] == whole
+    assert {int(hit.key[10:]) for hit in whole[:10]} <= set(range(20, 30))
+    assert library.search("hello", limit=0) == []
+    assert library.search("hello", offset=1000) == []
+
+
+def test_raw_queries_are_in_fts5_s_own_syntax(library):
+    library.save(item(1), spoken("one two three"))
+    library.save(item(2), spoken("one four 经济学"))
+    ids = lambda query: {hit.key[-1] for hit in library.search(query, raw=True)}  # noqa: E731
+    assert ids("one NOT four") == {"1"}
+    assert ids("three OR four") == {"1", "2"}
+    assert ids("thr*") == {"1"}
+    assert ids("NEAR(one three, 1)") == {"1"}
+    assert ids('"经济"') == {"2"}
+    assert ids("") == set()
+    for wrong in ("AND", "one AND", '"one', "one)", "nothing : one", "*", "* one", "*reads"):
+        with pytest.raises(UserError, match="query is not valid") as caught:
+            library.search(wrong, raw=True)
+        assert "sqlite.org" in caught.value.hint
+
+
+def test_no_query_breaks_the_search(tmp_path):
+    with Library(tmp_path) as library:
+        library.save(item(1), spoken("one \" ' two", "经济学 three*", title_like()))
+        syntax = st.lists(
+            st.sampled_from(
+                [
+                    '"',
+                    "'",
+                    "*",
+                    "(",
+                    ")",
+                    "AND",
+                    "OR",
+                    "NOT",
+                    "NEAR",
+                    ":",
+                    "^",
+                    "-",
+                    "one",
+                    "经",
+                    " ",
+                    "{",
+                ]
+            )
+        ).map("".join)
+
+        @given(st.text() | syntax, st.booleans())
+        def answers(query, as_typed):
+            for hit in library.search(query, as_typed=as_typed):
+                for begin, end in hit.highlights:
+                    assert 0 <= begin < end <= len(hit.text)
+
+        @given(st.text() | syntax)
+        def answers_or_refuses(query):
+            with suppress(UserError):
+                library.search(query, raw=True)
+
+        answers()
+        answers_or_refuses()
+        assert library.search("word " * 10_000 + "x" * 100_000) == []
+
+
+def title_like():
+    return "Ünïcödé — title (2026) [4K] #1"
+
+
+def test_whatever_is_said_is_found_where_it_was_said(tmp_path):
+    letters = st.characters(categories=["Lu", "Ll", "Lo", "Nd"], max_codepoint=0x3FFF)
+    with Library(tmp_path) as library:
+
+        @settings(max_examples=60)
+        @given(st.lists(st.text(letters, min_size=1, max_size=8), min_size=1, max_size=6))
+        def found(texts):
+            library.save(item(1), spoken(*texts))
+            for n, text in enumerate(texts):
+                hits = library.search(text, limit=100)
+                assert n * 5.0 in [hit.start for hit in hits] or any(
+                    hit.start <= n * 5.0 < hit.end for hit in hits
+                )
+                for hit in hits:
+                    assert all(mark for mark in marked(hit))
+
+        found()
+
+
+@given(st.text())
+def test_indexed_text_knows_where_each_character_comes_from(text):
+    indexed, origins = search.spaced(text)
+    assert len(indexed) == len(origins)
+    assert list(origins) == sorted(origins)
+    assert all(0 <= origin < len(text) for origin in origins)
+    assert search.OPEN not in indexed
+    assert search.CLOSE not in indexed
+
+
+# --- For other programs --------------------------------------------------------------------------
+
+
+def test_sqlite_utils_opens_the_file_as_it_is(library):
+    library.record("ytdlp", listing(), [RICH, item(2)])
+    library.save(RICH, spoken("The lighthouse", "keeper"))
+    db = sqlite_utils.Database(library.path)
+    try:
+        assert {"sources", "items", "source_items", "transcripts", "segments"} <= set(
+            db.table_names()
+        )
+        assert db["items"].count == 2
+        assert db["segments"].pks == ["segment_id"]
+        references = {
+            (name, key.column, key.other_table)
+            for name in ("transcripts", "segments", "source_items", "failures", "calls", "passages")
+            for key in db[name].foreign_keys
+        }
+        assert references == {
+            ("transcripts", "item_id", "items"),
+            ("segments", "item_id", "transcripts"),
+            ("source_items", "source_id", "sources"),
+            ("source_items", "item_id", "items"),
+            ("failures", "item_id", "items"),
+            ("calls", "item_id", "items"),
+            ("passages", "item_id", "items"),
+        }
+        assert db["passages"].detect_fts() == "passages_fts"
+        (found,) = db["passages"].search('"lighthouse keeper"')
+        assert found["item_id"] == 1
+        (text,) = db["transcripts_text"].rows
+        assert (text["key"], text["channel"]) == (RICH.key, RICH.channel)
+        assert text["text"] == "The lighthouse keeper"
+        assert text["url"] == RICH.url
+        states = {row["key"]: row["state"] for row in db["item_states"].rows}
+        assert states == {"youtube:id1": "done", "youtube:id2": "pending"}
+        db["passages"].rebuild_fts()
+    finally:
+        db.close()
+    assert library.check() == []
