@@ -1,11 +1,14 @@
 """The pages in a real browser, as a person uses them."""
 
 import re
+import shutil
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from homescribe import Library
 from webbing import CHANNEL, FOX, RIDGE, STRANGE, make_library, serving
 
 CHROMIUM = "/usr/bin/chromium"
@@ -43,18 +46,17 @@ def page(browser, base):
         viewport=DESKTOP, base_url=base, permissions=["clipboard-read", "clipboard-write"]
     )
     page = context.new_page()
-    wrong = []
+    wrong, allowed = [], {urlsplit(base).netloc}
     page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
     page.on("console", lambda said: said.type == "error" and wrong.append(f"console: {said.text}"))
     page.on("dialog", lambda dialog: wrong.append(f"dialog: {dialog.message}"))
     page.on(
         "request",
         lambda request: (
-            urlsplit(request.url).netloc != urlsplit(base).netloc
-            and wrong.append(f"asked: {request.url}")
+            urlsplit(request.url).netloc not in allowed and wrong.append(f"asked: {request.url}")
         ),
     )
-    page.wrong = wrong
+    page.wrong, page.allowed = wrong, allowed
     yield page
     context.close()
     assert wrong == []
@@ -219,6 +221,64 @@ def test_a_passage_plays_to_its_end(page):
     until(page, "document.getElementById('media').currentTime >= 7.2")
     until(page, "document.getElementById('media').paused")
     assert time_of(page) < 8.2
+
+
+# --- Work ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def new_library(page, tmp_path):
+    """An empty library of its own, at an address of its own."""
+    with serving(tmp_path / "new") as address:
+        page.allowed.add(urlsplit(address).netloc)
+        yield address
+        page.goto("about:blank")  # nobody asks a server that has ended
+
+
+def test_a_first_visitor_adds_transcribes_and_finds(page, new_library, clips, tmp_path):
+    folder = tmp_path / "talks"
+    folder.mkdir()
+    shutil.copy(clips / "ep1.webm", folder)
+    shutil.copy(clips / "junk.mp3", folder)
+    page.goto(new_library)
+    page.get_by_role("link", name="Add something").click()
+    expect(page.get_by_role("button", name="Add", exact=True)).to_be_enabled()
+    page.get_by_label("Address of a channel").fill(str(folder))
+    page.keyboard.press("Enter")
+    expect(page.locator("#plan")).to_contain_text("New items")
+    expect(page.locator("#plan dd").nth(3)).to_have_text("nothing")
+    page.reload()  # the question waits
+    page.get_by_role("button", name="Transcribe now").click()
+    expect(page.locator("#plan")).to_be_hidden()
+    page.reload()  # and the run goes on
+    expect(page.locator("#state")).to_contain_text("The run has ended.", timeout=60_000)
+    expect(page.locator("#figures")).to_contain_text("2 of 2 items")
+    expect(page.locator("#progress")).to_have_js_property("value", 1)
+    expect(page.locator("#lists .failures")).to_contain_text("junk")
+    page.get_by_role("link", name="ep1").click()
+    expect(page.locator("#transcript")).to_contain_text("Hello and welcome to my new channel")
+    with page.expect_download() as download:
+        page.get_by_text("Export", exact=True).click()
+        page.get_by_role("link", name="txt", exact=True).click()
+    assert "welcome" in Path(download.value.path()).read_text()
+    assert download.value.suggested_filename.endswith(".txt")
+
+
+def test_live_progress_comes_back_when_the_server_does(page, tmp_path):
+    directory = make_library(tmp_path / "library")
+    with serving(directory) as address:
+        page.allowed.add(urlsplit(address).netloc)
+        page.goto(f"{address}/work")
+        expect(page.locator("#state")).to_have_text("Nothing is being done.")
+    expect(page.locator("#state")).to_contain_text("The connection is lost")
+    page.wrong.clear()  # the browser itself reports that nobody answered
+    with Library(directory) as library:
+        library.remove(["podcast:new"])
+    with serving(directory, port=urlsplit(address).port):
+        expect(page.locator("#state")).to_have_text("Nothing is being done.", timeout=20_000)
+        expect(page.locator("#figures")).to_contain_text("6 of 8 items")
+        expect(page.locator("#run")).to_be_hidden()
+        page.wrong.clear()
 
 
 # --- Strangers' text -------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def when(client, true):
 
 def add(client, folder):
     do(client, "add", url=str(folder))
-    return when(client, lambda now: now["state"] == "idle")
+    return when(client, lambda now: now["listing"]["over"])
 
 
 # --- Files to take along ---------------------------------------------------------------------------
@@ -160,23 +160,27 @@ def test_a_plan_comes_before_the_work_and_may_be_refused(library, client, talks)
 
 def test_a_run_from_the_page(library, client, talks):
     add(client, talks)
+    (talks / "ep1.webm").rename(talks / "away")
     assert do(client, "accept")["state"] == "running"
-    assert "Not now" in do(client, "add", status=400, url=str(talks))["error"]["message"]
+    assert "Not now" in do(client, "run", status=400)["error"]["message"]
+    now = when(client, lambda now: now["state"] == "idle")
+    assert (now["items"]["done"], now["items"]["failed"]) == (0, 2)
+    assert (now["progress"]["done"], now["progress"]["failed"]) == (0, 2)
+    assert all(each["error"] and not each["done"] for each in now["recent"])
+    failed = client.get("/api/items", params={"state": "failed"}).json()
+    assert failed["total"] == 2
+    assert client.get("/work/lists").text.count("Try again") == 2
+    # The file comes back, and is tried again by its button.
+    (talks / "away").rename(talks / "ep1.webm")
+    key = next(each["key"] for each in failed["items"] if each["title"] == "ep1")
+    told = do(client, "retry", keys=[key])
+    assert (told["retried"], told["began"]) == (1, True)
+    assert add(client, talks)["listing"]["listed"][0]["new"] == 0  # lists are read meanwhile
     now = when(client, lambda now: now["state"] == "idle")
     assert (now["items"]["done"], now["items"]["failed"]) == (1, 1)
-    assert (now["progress"]["done"], now["progress"]["failed"]) == (1, 1)
-    assert {each["done"] for each in now["recent"]} == {True, False}
+    assert now["recent"][0]["done"]
     hits = client.get("/api/search", params={"q": '"welcome to my new channel"'}).json()["hits"]
     assert hits[0]["title"] == "ep1"
-    failed = client.get("/api/items", params={"state": "failed"}).json()
-    assert failed["total"] == 1
-    assert "Try again" in client.get("/work/lists").text
-    # A file is mended, and tried again by its button.
-    shutil.copy(talks / "ep1.webm", talks / "junk.mp3")
-    told = do(client, "retry", keys=[failed["items"][0]["key"]])
-    assert (told["retried"], told["began"]) == (1, True)
-    now = when(client, lambda now: now["state"] == "idle")
-    assert now["items"]["done"] == 2
 
 
 def test_a_run_is_paused_and_goes_on(library, client, talks):
@@ -195,8 +199,8 @@ def test_a_run_is_paused_and_goes_on(library, client, talks):
 
 def test_a_listing_that_fails_says_what_to_do(client, tmp_path):
     now = add(client, tmp_path / "nowhere")
-    assert now["error"]["message"]
-    assert now["error"]["hint"]
+    assert now["listing"]["error"]["message"]
+    assert now["listing"]["error"]["hint"]
     assert now["plan"] is None
 
 

@@ -139,7 +139,8 @@ def make_library(directory):
 def serving(directory, *, port=0, private=False, host="127.0.0.1", **settings):
     """Serve the library in `directory` from a thread; gives the page's address, without a slash."""
     config = Config(**{"library": directory, "model": "demo", "sleep_interval": 0.0, **settings})
-    app = build(config, token=TOKEN, host=host, private=private)
+    closing = threading.Event()
+    app = build(config, token=TOKEN, host=host, private=private, closing=closing)
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", port))
@@ -153,6 +154,7 @@ def serving(directory, *, port=0, private=False, host="127.0.0.1", **settings):
         try:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
+            closing.set()
             server.should_exit = True
             thread.join(20)
             assert not thread.is_alive()

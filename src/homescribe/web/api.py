@@ -161,9 +161,10 @@ ACTIONS: dict[str, Callable[[Work, Mapping[str, Any]], dict[str, Any]]] = {
     "keep": _plainly(Work.keep),
     "drop": _plainly(Work.drop),
     "run": _run,
-    "pause": _plainly(lambda work: work.stop("paused")),
+    "cancel-listing": _plainly(lambda work: work.stop("list", "cancelled")),
+    "pause": _plainly(lambda work: work.stop("run", "paused")),
     "resume": _plainly(Work.resume),
-    "cancel": _plainly(lambda work: work.stop("cancelled")),
+    "cancel": _plainly(lambda work: work.stop("run", "cancelled")),
     "retry": _retry,
 }
 KNOWN = ", ".join(ACTIONS)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any, cast
 from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
@@ -68,7 +70,7 @@ def _exporter(name: str) -> Exporter:
 def _zipped(directory: Path, keys: list[str], name: str, exporter: Exporter) -> Iterator[bytes]:
     """The zip in pieces, an item at a time: it needs no more memory for a thousand than for one."""
     written = _Pieces()
-    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(cast(IO[bytes], written), "w", zipfile.ZIP_DEFLATED) as archive:
         for key in keys:
             # Opened for each: the server takes every piece from another thread.
             with Library(directory) as library:
@@ -83,18 +85,19 @@ def _zipped(directory: Path, keys: list[str], name: str, exporter: Exporter) -> 
     yield written.taken()
 
 
-class _Pieces:
+class _Pieces(io.RawIOBase):
     """A file that can only be written to, and what was written since it was last taken."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._parts: list[bytes] = []
 
-    def write(self, data: bytes) -> int:
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
         self._parts.append(bytes(data))
         return len(data)
-
-    def flush(self) -> None:
-        """Nothing is held back."""
 
     def taken(self) -> bytes:
         parts, self._parts = self._parts, []

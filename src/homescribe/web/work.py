@@ -1,8 +1,8 @@
-"""What the page has done for it: one listing or one run at a time, in a thread of its own.
+"""What the page has done for it: at most one listing and one run at a time, each in a thread of its own.
 
-The thread has its own Library and takes the run's lock, so that a run in a terminal and one from the page
-never meet. What a run is doing is told as a snapshot, made anew for whoever asks; when another process is
-at work, the snapshot is what the database shows.
+A thread has its own Library, and a run takes the library's lock, so that a run in a terminal and one from
+the page never meet. What is being done is told as a snapshot, made anew for whoever asks; when another
+process is at work, the snapshot is what the database shows.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ STALE = (
 )
 GRACE = 5.0  # seconds a job may take to end when the server does
 
+Kind = Literal["list", "run"]
 Snapshot = dict[str, Any]
 
 
@@ -40,7 +41,7 @@ Snapshot = dict[str, Any]
 class Job:
     """A listing or a run, and what came of it. Its thread writes, anyone may read."""
 
-    kind: Literal["list", "run"]
+    kind: Kind
     url: str = ""
     keys: frozenset[str] | None = None  # of a run: only these items
     stop: Event = field(default_factory=Event)
@@ -78,9 +79,9 @@ class Work:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._lock = Lock()
-        self._job: Job | None = None
+        self._jobs: dict[str, Job] = {}  # the latest of each kind
         self._plan: Job | None = None  # a listing whose new items nobody has decided about
-        self._thread: Thread | None = None
+        self._threads: dict[str, Thread] = {}
         self._seen: _Seen | None = None
 
     # --- What can be asked for ---------------------------------------------------------------------
@@ -100,7 +101,7 @@ class Work:
         """Transcribe what is pending, or only `keys` of it."""
         with Library(self._config.library) as library:
             process = library.running()
-        if process is not None:
+        if process is not None and process != str(os.getpid()):
             raise UserError(
                 f"Another run is at work in this library (process {process or 'unknown'}).",
                 "Its progress is shown here.",
@@ -130,15 +131,15 @@ class Work:
 
     def resume(self) -> None:
         """Go on with the run that was paused."""
-        job = self._job
+        job = self._jobs.get("run")
         if job is None or job.ending != "paused":
             raise UserError("No run is paused.", "Start one.")
         self.run(job.keys)
 
-    def stop(self, ending: Literal["paused", "cancelled"]) -> None:
-        """End what is being done, soon. Nothing that was finished is lost."""
+    def stop(self, kind: Kind, ending: Literal["paused", "cancelled"]) -> None:
+        """End a listing or a run, soon. Nothing that was finished is lost."""
         with self._lock:
-            job = self._job
+            job = self._jobs.get(kind)
             if job is not None and job.over and job.ending == "paused" and ending == "cancelled":
                 job.ending = "cancelled"
                 return
@@ -157,7 +158,8 @@ class Work:
             forgotten = library.retry(keys)
             free = library.running() is None
         self._seen = None
-        began = bool(keys) and free and (self._job is None or self._job.over)
+        run = self._jobs.get("run")
+        began = bool(keys) and free and (run is None or run.over)
         if began:
             self.run(keys)
         return forgotten, began
@@ -165,21 +167,24 @@ class Work:
     def close(self) -> None:
         """End what is being done, and wait a moment for it."""
         with self._lock:
-            job, thread = self._job, self._thread
-        if job is not None and thread is not None:
+            jobs, threads = list(self._jobs.values()), list(self._threads.values())
+        for job in jobs:
             job.stop.set()
+        for thread in threads:
             thread.join(GRACE)
 
     # --- The thread ----------------------------------------------------------------------------------
 
     def _begin(self, job: Job, work: Callable[[Job, Library, Sources], None]) -> None:
         with self._lock:
-            if self._job is not None and not self._job.over:
-                what = "a list is being read" if self._job.kind == "list" else "a run is at work"
+            last = self._jobs.get(job.kind)
+            if last is not None and not last.over:
+                what = "a list is being read" if job.kind == "list" else "a run is at work"
                 raise UserError(f"Not now: {what}.", "Wait until it has finished, or cancel it.")
-            self._job = job
-            self._thread = Thread(target=self._do, args=(job, work), name=job.kind, daemon=True)
-            self._thread.start()
+            self._jobs[job.kind] = job
+            thread = Thread(target=self._do, args=(job, work), name=job.kind, daemon=True)
+            self._threads[job.kind] = thread
+            thread.start()
 
     def _do(self, job: Job, work: Callable[[Job, Library, Sources], None]) -> None:
         config = self._config
@@ -250,31 +255,21 @@ class Work:
 
     def snapshot(self) -> Snapshot:
         """Everything that the page shows of the work, as JSON: documented in docs/reference/json.md."""
-        job, plan = self._job, self._plan
+        listing, run, plan = self._jobs.get("list"), self._jobs.get("run"), self._plan
         library = self._library()
-        found: Snapshot = {
-            "state": _state(job, library["process"]),
+        return {
+            "state": _state(run, library["process"]),
             "process": library["process"],
             "items": library["items"],
             "audio_seconds": library["audio_seconds"],
             "audio_seconds_done": library["audio_seconds_done"],
             "waiting_for": library["waiting_for"],
-            "listed": [_listed(listed) for listed in job.found]
-            if job and job.kind == "list"
-            else [],
-            "url": job.url if job else "",
+            "listing": _listing(listing) if listing else None,
             "plan": self._estimate(plan, library["pace"]) if plan else None,
-            "progress": None,
-            "recent": [],
-            "error": None,
+            "progress": _progress(run.progress) if run and run.progress else None,
+            "recent": [_outcome(outcome) for outcome in list(run.recent)] if run else [],
+            "error": _error(run),
         }
-        if job is not None:
-            found["recent"] = [_outcome(outcome) for outcome in list(job.recent)]
-            if job.progress is not None:
-                found["progress"] = _progress(job.progress)
-            if job.error is not None:
-                found["error"] = {"message": job.error.message, "hint": job.error.hint}
-        return found
 
     def _library(self) -> Snapshot:
         """What the database shows, looked at again only when it has changed."""
@@ -320,15 +315,28 @@ class Work:
         }
 
 
-def _state(job: Job | None, process: str | None) -> str:
-    """idle, listing, running, stopping, paused, or elsewhere: in another process."""
-    if job is not None and not job.over:
-        if job.ending:
-            return "stopping"
-        return "listing" if job.kind == "list" else "running"
+def _state(run: Job | None, process: str | None) -> str:
+    """idle, running, stopping, paused, or elsewhere: in another process."""
+    if run is not None and not run.over:
+        return "stopping" if run.ending else "running"
     if process is not None and process != str(os.getpid()):
         return "elsewhere"
-    return "paused" if job is not None and job.ending == "paused" else "idle"
+    return "paused" if run is not None and run.ending == "paused" else "idle"
+
+
+def _listing(job: Job) -> Snapshot:
+    return {
+        "over": job.over,
+        "url": job.url,
+        "listed": [_listed(listed) for listed in job.found],
+        "error": _error(job),
+    }
+
+
+def _error(job: Job | None) -> Snapshot | None:
+    if job is None or job.error is None:
+        return None
+    return {"message": job.error.message, "hint": job.error.hint}
 
 
 def _listed(listed: Listed) -> Snapshot:

@@ -20,7 +20,6 @@ const item = (key) => `/items/${encodeURIComponent(key).replaceAll("%3A", ":").r
 
 const STATES = {
   idle: "Nothing is being done.",
-  listing: "Reading the list…",
   running: "Transcribing.",
   stopping: "Stopping. What was finished is kept.",
   paused: "Paused. What was being transcribed begins anew, nothing else is lost.",
@@ -71,12 +70,18 @@ function plan(now) {
   at("plan-note").textContent = notes.join(" ");
 }
 
-function listing(now) {
+const line = (text, bad) => Object.assign(document.createElement("p"), { className: bad ? "note bad" : "note", textContent: text });
+
+function listing({ listing }) {
   const box = at("listing");
-  const failed = now.error && now.state === "idle" && !now.progress;
-  box.hidden = !(now.listed.length || now.state === "listing" || failed);
-  const lines = now.listed.map((each) => Object.assign(document.createElement("p"), { className: each.error ? "note bad" : "note", textContent: each.error ? `${each.title}: ${each.error}` : `${each.title}: ${count(each.new, "new item")}` }));
-  if (now.state === "listing") lines.push(Object.assign(document.createElement("p"), { className: "note", textContent: `Reading ${now.url || "every source"}…` }));
+  box.hidden = !listing;
+  const busy = Boolean(listing && !listing.over);
+  at("add").querySelector("[type=submit]").disabled = at("sync").disabled = busy;
+  show("cancel-listing", busy);
+  if (!listing) return;
+  const lines = listing.listed.map((each) => line(each.error ? `${each.title}: ${each.error}` : `${each.title}: ${count(each.new, "new item")}`, each.error));
+  if (busy) lines.push(line(`Reading ${listing.url || "every source"}…`));
+  if (listing.error) lines.push(line(`${listing.error.message} ${listing.error.hint}`, true));
   box.replaceChildren(...lines);
 }
 
@@ -98,7 +103,8 @@ function draw(now) {
   const bar = at("progress");
   const own = progress && progress.items && now.state !== "elsewhere";
   const all = Object.values(now.items).reduce((sum, number) => sum + number, 0);
-  bar.value = own ? (progress.audio_seconds ? progress.heard_seconds / progress.audio_seconds : (progress.done + progress.failed) / progress.items) : now.items.done / (all || 1);
+  const ended = own && progress.done + progress.failed === progress.items;
+  bar.value = ended ? 1 : own ? (progress.audio_seconds ? progress.heard_seconds / progress.audio_seconds : (progress.done + progress.failed) / progress.items) : now.items.done / (all || 1);
   const busy = own && now.state === "running";
   at("doing").replaceChildren(
     ...(busy ? progress.transcribing.map((each) => entry(each.share === null ? "hearing" : `hearing ${Math.round(each.share * 100)} %`, each.title, item(each.key))) : []),
@@ -110,11 +116,9 @@ function draw(now) {
   at("run").classList.toggle("quiet", now.state === "paused");
   show("resume", now.state === "paused");
   show("pause", now.state === "running");
-  show("cancel", ["running", "listing", "paused"].includes(now.state));
-  at("add").querySelector("[type=submit]").disabled = ["listing", "running", "stopping"].includes(now.state);
-  at("sync").disabled = at("add").querySelector("[type=submit]").disabled;
+  show("cancel", ["running", "paused"].includes(now.state));
 
-  const kept = JSON.stringify([now.items, now.listed]);
+  const kept = JSON.stringify([now.items, now.listing?.listed]);
   if (lists !== null && lists !== kept) renew();
   lists = kept;
 }
