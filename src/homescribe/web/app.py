@@ -16,9 +16,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
 from homescribe.config import Config
-from homescribe.errors import HomescribeError
+from homescribe.errors import HomescribeError, SetupError
 from homescribe.library import Library
-from homescribe.web import api, files, media, pages
+from homescribe.web import api, files, media, pages, speech
 from homescribe.web.guard import Guard
 from homescribe.web.rendering import page
 from homescribe.web.work import Work
@@ -55,6 +55,7 @@ def build(
             Route("/items/{key:path}", pages.item),
             Route("/media/{key:path}", media.media),
             *api.ROUTES,
+            *speech.ROUTES,
             Mount("/static", _Static(directory=STATIC)),
         ],
         exception_handlers={
@@ -66,6 +67,7 @@ def build(
     )
     app.state.config = config
     app.state.work = Work(config)
+    app.state.ears = speech.Ears(config)
     app.state.closing = closing or Event()
     return Guard(app, token=token, private=private, host=host)
 
@@ -76,6 +78,7 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     with Library(app.state.config.library):
         yield
     app.state.work.close()
+    app.state.ears.close()
 
 
 class _Static(StaticFiles):
@@ -87,15 +90,11 @@ class _Static(StaticFiles):
         return response
 
 
-def _is_api(request: Request) -> bool:
-    path: str = request.scope["path"]
-    return path.startswith(("/api", "/v1"))
-
-
 def _sorry(request: Request, error: Exception) -> Response:
     """A mistake of the user's or of the world: one line and what to do."""
     assert isinstance(error, HomescribeError)
-    return _answer(request, 400, error.message, error.hint)
+    status = 500 if isinstance(error, SetupError) else 400
+    return _answer(request, status, error.message, error.hint)
 
 
 def _not_here(request: Request, error: Exception) -> Response:
@@ -114,6 +113,11 @@ def _bug(request: Request, error: Exception) -> Response:
 
 
 def _answer(request: Request, status: int, message: str, hint: str = "") -> Response:
-    if _is_api(request):
+    path: str = request.scope["path"]
+    if path.startswith("/v1/"):  # as OpenAI words it
+        kind = "invalid_request_error" if status < 500 else "server_error"
+        told = {"message": f"{message} {hint}".strip(), "type": kind, "param": None, "code": None}
+        return JSONResponse({"error": told}, status_code=status)
+    if path.startswith("/api/"):
         return JSONResponse({"error": {"message": message, "hint": hint}}, status_code=status)
     return page(request, "error.html", status=status, message=message, hint=hint)
