@@ -109,7 +109,7 @@ def test_search_for_people_links_to_the_second(stored, capsys):
     _, out, _ = run(capsys, "search", '"brown fox"')
     assert out.splitlines() == [
         "Talk 1 · A channel · 2026-03-01",
-        "     0:00  The quick brown fox jumps.",
+        "     0:00  The quick brown fox jumps. Thanks for watching.",
         "           https://site.example/1#t=0",
     ]
 
