@@ -19,10 +19,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from homescribe.core import HOUR, MINUTE, Call, Item, Listing, Transcript, Usage
+from homescribe.core import HOUR, MINUTE, Call, Item, Listing, Segment, Transcript, Usage
 from homescribe.errors import ItemError, PermanentError, RetryableError, SetupError, UserError
-from homescribe.library import browse, lock, schema, search, spending
+from homescribe.library import browse, corrections, lock, schema, search, spending
 from homescribe.library.browse import ChannelRecord, Page, Sort
+from homescribe.library.corrections import Correction
 from homescribe.library.rows import (
     ITEM_COLUMNS,
     SEGMENT_COLUMNS,
@@ -38,6 +39,7 @@ from homescribe.library.rows import (
     segment_row,
     to_item,
     to_record,
+    to_segment,
     to_transcript,
 )
 from homescribe.library.search import Hit
@@ -46,6 +48,7 @@ from homescribe.library.spending import Rental, Spending
 __all__ = [
     "BACKOFF",
     "ChannelRecord",
+    "Correction",
     "Hit",
     "ItemRecord",
     "Library",
@@ -258,9 +261,8 @@ class Library:
         now = time.time()
         with self._writing():
             item_id = self._put_one(item, now)
-            for table in ("passages", "segments", "transcripts", "failures", "calls"):
-                positive = " AND passage_id > 0" if table == "passages" else ""
-                self._db.execute(f"DELETE FROM {table} WHERE item_id = ?{positive}", (item_id,))
+            for table in ("segments", "transcripts", "failures", "calls"):
+                self._db.execute(f"DELETE FROM {table} WHERE item_id = ?", (item_id,))
             self._db.execute(
                 "INSERT INTO transcripts "
                 "(item_id, engine, model, language, duration, seconds, done_at, words) "
@@ -279,14 +281,10 @@ class Library:
                     for position, segment in enumerate(transcript.segments)
                 ),
             )
-            self._db.executemany(
-                "INSERT INTO passages (passage_id, item_id, first_segment, last_segment, text) "
-                "VALUES (?, ?, ?, ?, ?)",
-                (
-                    (item_id << schema.PASSAGE_BITS | number, item_id, *passage)
-                    for number, passage in enumerate(search.passages(transcript.segments))
-                ),
-            )
+            if corrections.carry_over(self._db, item_id):
+                self._reindex(item_id)
+            else:
+                self._index(item_id, transcript.segments)
 
     def fail(self, item: Item, error: ItemError, now: float | None = None) -> None:
         """Record that `item` failed: for good, or until the backoff and the error's own wait are over."""
@@ -481,6 +479,33 @@ class Library:
             problems.append("The search index does not agree with the passages.")
         return problems
 
+    # --- Correcting ----------------------------------------------------------------------------------
+
+    def correct(self, key: str, position: int, text: str, *, was: str | None = None) -> Segment:
+        """Let `text` stand in the line at `position` of a transcript, and keep what the machine wrote.
+        Returns the line: its words keep their times as far as they are the same.
+
+        Raises UserError when there is no such line, `text` is empty, or the line does not say `was`.
+        """
+        with self._writing():
+            item_id = self._named([key])[0]
+            corrections.correct(self._db, item_id, key, position, text, was, time.time())
+            self._reindex(item_id)
+            return self._segment(item_id, position)
+
+    def undo_correction(self, key: str, position: int) -> Segment:
+        """Take back the latest correction of a line; returns the line as it was before."""
+        with self._writing():
+            item_id = self._named([key])[0]
+            corrections.undo(self._db, item_id, key, position)
+            self._reindex(item_id)
+            return self._segment(item_id, position)
+
+    def corrections(self, key: str) -> dict[int, Correction]:
+        """The lines of an item's transcript that were corrected, by position."""
+        with self._reading():
+            return corrections.corrected(self._db, self._named([key])[0])
+
     # --- Looking through -----------------------------------------------------------------------------
 
     def page(
@@ -621,6 +646,35 @@ class Library:
                 written[item_id] = new
         self._index_metadata(written)
         return ids
+
+    def _segment(self, item_id: int, position: int) -> Segment:
+        return to_segment(
+            self._db.execute(
+                "SELECT * FROM segments WHERE item_id = ? AND position = ?", (item_id, position)
+            ).fetchone()
+        )
+
+    def _reindex(self, item_id: int) -> None:
+        """Make findable, and count, what stands in the transcript now."""
+        rows = self._db.execute(
+            "SELECT * FROM segments WHERE item_id = ? ORDER BY position", (item_id,)
+        )
+        segments = [to_segment(row) for row in rows]
+        self._index(item_id, segments)
+        words = browse.words(segment.text for segment in segments)
+        self._db.execute("UPDATE transcripts SET words = ? WHERE item_id = ?", (words, item_id))
+
+    def _index(self, item_id: int, segments: Sequence[Segment]) -> None:
+        """Make what is said in an item findable."""
+        self._db.execute("DELETE FROM passages WHERE item_id = ? AND passage_id > 0", (item_id,))
+        self._db.executemany(
+            "INSERT INTO passages (passage_id, item_id, first_segment, last_segment, text) "
+            "VALUES (?, ?, ?, ?, ?)",
+            (
+                (item_id << schema.PASSAGE_BITS | number, item_id, *passage)
+                for number, passage in enumerate(search.passages(segments))
+            ),
+        )
 
     def _index_metadata(self, items: dict[int, Item]) -> None:
         """Make titles and descriptions findable. From the highest id down, which is the order of the

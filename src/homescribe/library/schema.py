@@ -14,7 +14,7 @@ from pathlib import Path
 
 from homescribe.core import SECOND
 from homescribe.errors import SetupError, UserError
-from homescribe.library import browse, spending
+from homescribe.library import browse, corrections, spending
 
 APPLICATION_ID = 0x686F7363  # "hosc", in the header of every library of ours
 BUSY_TIMEOUT = 30 * SECOND  # another process may be saving a long transcript
@@ -207,6 +207,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_1,
     spending.create,
     browse.create,
+    corrections.create,
 )
 
 
@@ -255,7 +256,8 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
                 f"Cannot copy {path} before it is brought up to date: {error.strerror}.",
                 "Make room in its folder and the right to write there.",
             ) from error
-    db.execute("PRAGMA foreign_keys = OFF")  # a migration may rebuild a table that others refer to
+    # A migration may rebuild a table that others refer to. OFF is the default, but not of every build.
+    db.execute("PRAGMA foreign_keys = OFF")
     while version < len(MIGRATIONS):
         with transaction(db):
             version = _version(db, path)  # another process may have been faster
