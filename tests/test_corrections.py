@@ -177,4 +177,4 @@ def test_corrected_words_are_the_text_and_in_order(heard, wanted):
     assert "".join(word.word for word in kept) == wanted
     assert all(word.start <= word.end for word in kept)
     assert all(first.end <= second.start + 1e-6 for first, second in pairwise(kept))
-    assert all(10.0 <= word.start and word.end <= 30.0 for word in kept)
+    assert all(word.start >= 10.0 and word.end <= 30.0 for word in kept)

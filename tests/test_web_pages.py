@@ -223,6 +223,107 @@ def test_a_passage_plays_to_its_end(page):
     assert time_of(page) < 8.2
 
 
+# --- Correcting and quoting ------------------------------------------------------------------------
+
+
+def select(page, words):
+    """Select these words of the transcript, as a mouse would."""
+    page.evaluate(
+        """words => {
+            for (const line of document.querySelectorAll(".line")) {
+                const at = line.textContent.indexOf(words);
+                if (at < 0) continue;
+                getSelection().setBaseAndExtent(line.firstChild, at, line.firstChild, at + words.length);
+            }
+        }""",
+        words,
+    )
+    expect(page.locator("#selected")).to_be_visible()
+
+
+def test_a_line_is_corrected_in_its_place_and_undone(page, library):
+    page.goto(f"/items/{RIDGE}")
+    line = page.locator(".line").nth(1)
+    heard = line.text_content()
+    page.get_by_role("button", name="Correct", exact=True).click()
+    line.click()
+    expect(line).to_be_focused()
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type("Everybody knows w")
+    page.keyboard.press("Escape")
+    expect(line).to_have_text(heard)
+    page.keyboard.press("e")
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type("Everybody knows why, n?/ <b>")
+    page.keyboard.press("Enter")
+    expect(line).to_have_class(re.compile("corrected"))
+    expect(page.locator("#toast")).to_contain_text("Corrected.")
+    with Library(library) as opened:
+        assert "Everybody knows why, n?/ <b>" in opened.transcript(RIDGE).text
+        assert opened.search("everybody")[0].key == RIDGE
+    page.reload()
+    expect(line).to_have_text("Everybody knows why, n?/ <b>")
+    expect(line).to_have_attribute("title", f"The machine heard: {heard}")
+    for key in "jjje":
+        page.keyboard.press(key)
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type("It was a short winter.")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".line").nth(2)).to_have_text("It was a long winter.")
+    with Library(library) as opened:
+        opened.undo_correction(RIDGE, 1)
+        assert opened.corrections(RIDGE) == {}
+
+
+def test_a_line_that_changed_meanwhile_is_not_overwritten(page, library):
+    page.goto(f"/items/{RIDGE}")
+    with Library(library) as opened:
+        opened.correct(RIDGE, 1, "Somebody else wrote this.")
+    line = page.locator(".line").nth(1)
+    for key in "jje":
+        page.keyboard.press(key)
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type("Mine")
+    page.keyboard.press("Enter")
+    expect(page.locator("#toast")).to_contain_text("changed meanwhile")
+    expect(line).to_have_text("Mine")  # what was typed is not thrown away
+    page.keyboard.press("Escape")
+    with Library(library) as opened:
+        assert opened.undo_correction(RIDGE, 1).text == " Nobody knows why."
+    page.wrong.clear()  # the browser reports the refusal
+
+
+def test_selected_words_become_a_link_that_opens_them(page):
+    page.goto(f"/items/{FOX}")
+    select(page, "write the word")
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.locator("#toast")).to_have_text("Link copied.")
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert re.search(rf"/items/{FOX}\?t=[0-9.]+,[0-9.]+$", link)
+    page.goto(link)
+    passage = page.evaluate("[...CSS.highlights.get('passage')].map(String).join('')")
+    assert passage.strip() == "write the word"
+
+
+def test_selected_words_become_a_quote_with_its_citation(page):
+    page.goto(f"/items/{RIDGE}")
+    select(page, "a long winter.")
+    page.get_by_role("button", name="Copy quote").click()
+    expect(page.locator("#toast")).to_have_text("Quote copied.")
+    assert page.evaluate("navigator.clipboard.readText()").splitlines() == [
+        "“a long winter.”",
+        "Ridge, A wooden spoon, 2026-02-01, 0:08",
+        "https://www.youtube.com/watch?v=ridge000000&t=8s",
+    ]
+
+
+def test_doubtful_passages_are_marked_and_say_why(page):
+    page.goto(f"/items/{RIDGE}")
+    expect(page.locator(".line.doubt")).to_have_count(1)
+    expect(page.locator(".line.doubt")).to_have_attribute("title", "Doubtful: the model was unsure")
+
+
 # --- Work ------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -17,11 +18,12 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from homescribe import __version__
+from homescribe.core import Segment
 from homescribe.errors import UserError
 from homescribe.exporters import to_json
 from homescribe.library import Library
 from homescribe.records import hit_as_json, item_as_json, source_as_json, status_as_json
-from homescribe.web import asking
+from homescribe.web import asking, reading
 from homescribe.web.work import Work
 
 MOST_ITEMS = 1000  # of one answer
@@ -175,6 +177,37 @@ def _work(request: Request) -> Work:
     return work
 
 
+# --- Corrections -------------------------------------------------------------------------------------
+
+
+async def correct(request: Request) -> Response:
+    """PUT {"text", "was"}: let `text` stand in this line, if it still says `was` (left out: whatever)."""
+    sent = await _body(request)
+    was = None if sent.get("was") is None else _text(sent, "was")
+    text = _text(sent, "text")
+
+    def change(library: Library, key: str, position: int) -> Segment:
+        return library.correct(key, position, text, was=was)
+
+    return await run_in_threadpool(_changed, request, change)
+
+
+async def undo(request: Request) -> Response:
+    """DELETE: what stood in this line before its latest correction."""
+    return await run_in_threadpool(_changed, request, Library.undo_correction)
+
+
+def _changed(request: Request, change: Callable[[Library, str, int], Segment]) -> Response:
+    """The line after a change, as the page shows it."""
+    position = request.path_params["position"]
+    with Library(request.app.state.config.library) as library:
+        key = asking.item(request, library).item.key
+        segment = change(library, key, position)
+        correction = library.corrections(key).get(position)
+    kept = reading.line(position, segment, correction.heard if correction else None)
+    return JSONResponse(asdict(kept))
+
+
 # --- What is sent ------------------------------------------------------------------------------------
 
 
@@ -207,6 +240,8 @@ def _keys(asked: Mapping[str, Any]) -> list[str] | None:
 
 ROUTES = [
     Route("/api/items", items),
+    Route("/api/items/{key:path}/segments/{position:int}", correct, methods=["PUT"]),
+    Route("/api/items/{key:path}/segments/{position:int}", undo, methods=["DELETE"]),
     Route("/api/items/{key:path}", item),
     Route("/api/search", search),
     Route("/api/sources", sources),

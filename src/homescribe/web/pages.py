@@ -160,14 +160,16 @@ def item(request: Request) -> HTMLResponse:
     with Library(request.app.state.config.library) as library:
         record = asking.item(request, library)
         transcript = library.transcript(record.item.key)
+        corrections = library.corrections(record.item.key)
     found = record.item
+    heard = {position: correction.heard for position, correction in corrections.items()}
     return page(
         request,
         "item.html",
         record=record,
         item=found,
         transcript=transcript,
-        parts=reading.parts(transcript, found.chapters, {}) if transcript else [],
+        parts=reading.parts(transcript, found.chapters, heard) if transcript else [],
         direction=reading.direction(transcript.language) if transcript else "auto",
         chapters=_chapters(found.chapters),
         media_type=media_type(found),
