@@ -21,11 +21,12 @@ CLIPS = {
         "Hello and welcome to my new channel. Today we talk about transcription and video.",
     ),
     "ep2": (
-        10.8,
-        17.7,
-        "The quick brown fox jumps over the lazy dog. Please open the file and read the text.",
+        7.3,
+        14.4,
+        "Chapter one is about audio and language. The quick brown fox jumps over the lazy dog.",
     ),
 }
+# extension: codec, bits a second
 CODECS = {"webm": ("libopus", 24_000), "m4a": ("aac", 48_000), "mp3": ("libmp3lame", 64_000)}
 
 
@@ -44,10 +45,10 @@ def make_clips(folder):
 
 def cut(source, target, start, end):
     """Write `start` to `end` (seconds) of `source` to `target`, in the codec of its extension."""
-    codec, rate = CODECS[target.suffix[1:]]
+    codec, bits = CODECS[target.suffix[1:]]
     with av.open(source) as read, av.open(target, "w") as written:
-        stream = written.add_stream(codec, rate=rate if codec == "pcm" else 48_000, layout="mono")
-        stream.bit_rate = rate
+        stream = written.add_stream(codec, rate=48_000, layout="mono")
+        stream.bit_rate = bits
         resampler = av.AudioResampler(format=stream.format, layout="mono", rate=48_000)
         fifo = av.AudioFifo()
         at = 0

@@ -65,10 +65,14 @@ class Failure:
 
 def failure(facts: Reply) -> Failure:
     """The child's facts as a value, its words without what yt-dlp adds for its own users."""
+    words = plain(facts["text"])
+    named = re.search(
+        r"HTTP Error (\d{3})\b", words
+    )  # after its retries yt-dlp keeps the words only
     return Failure(
         kinds=frozenset(facts["kinds"]),
-        text=plain(facts["text"]),
-        status=facts["status"],
+        text=words,
+        status=facts["status"] or (int(named[1]) if named else None),
         errno=facts["errno"],
         expected=facts["expected"],
         countries=tuple(facts["countries"]),
@@ -80,9 +84,11 @@ def plain(words: str) -> str:
     words = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", words[:20_000]).replace("’", "'")
     words = re.sub(r"^\s*ERROR:\s*", "", words)
     words = re.sub(r"^\[[\w:+.-]+\]\s*(?:[\w.~-]+:\s+)?", "", words)
+    words = re.sub(r"^Got error:\s*|HTTPS?Connection(?:Pool)?\([^)]*\):\s*", "", words)
     for tail in (
         r"[;.]?\s*please report this issue on\s.*",
-        r"\s*Use --cookies-from-browser or --cookies\b.*",
+        r"\s*Use --cookies.*",
+        r"\s*Giving up after \d+ retries.*",
         r"\s*(?:Also )?[Ss]ee\s+https://github\.com/yt-dlp/.*",
         r"\s*Confirm you are on the latest version.*",
         r"\s*It is recommended to use `-t sleep`.*",
@@ -109,6 +115,11 @@ ACCOUNT = (
 )
 TRANSIENT = (
     r"try again|temporar|something went wrong|internal (?:server )?error|service unavailable"
+)
+CONNECTION = (
+    r"timed out|connection (?:refused|reset|aborted|broken|was closed)|failed to (?:establish|resolve)|"
+    r"unable to connect|name or service|name resolution|getaddrinfo|unreachable|incomplete ?read|"
+    r"bytes read|eof occurred"
 )
 NO_FORMAT = r"requested format is not available|no video formats"
 FFMPEG = r"ffmpeg"
@@ -170,7 +181,7 @@ def reaction(failed: Failure) -> HomescribeError:
         return RetryableError("The site refuses to send the audio (HTTP 403).", UPDATE)
     if failed.status is not None and failed.status >= 500:
         return RetryableError(f"The site has trouble (HTTP {failed.status}).")
-    if failed.kinds & NETWORK:
+    if failed.kinds & NETWORK or says(CONNECTION):
         return RetryableError(f"The connection failed: {failed.text}.", "Check the network.")
     if says(FFMPEG):
         return PermanentError(
@@ -201,6 +212,7 @@ class Child:
 
     def __init__(self, options: SourceOptions, patience: float) -> None:
         self.patience = patience
+        self.busy = False  # with a request that is not answered yet
         self.replies: queue.Queue[Reply | None] = queue.Queue()
         self.printed: deque[str] = deque(maxlen=20)  # the end of standard error
         command = [sys.executable, "-P", "-m", "homescribe.sources.ytdlp_child"]
@@ -226,15 +238,25 @@ class Child:
         }
 
     def ask(self, request: Reply, stop: threading.Event) -> Reply:
-        """The answer to `request`; the child is dead after every exception but a `reaction`."""
+        """The answer to `request`. Raises what `reaction` makes of an error, Cancelled when `stop` is set,
+        RetryableError when the child dies or falls silent.
+        """
         if self.greeting:
             greeting, self.greeting = self.greeting, {}
             self.ask(greeting, stop)
+        self.busy = True
         try:
             self._stdin.write(json.dumps(request) + "\n")
             self._stdin.flush()
-        except OSError:
+        except (OSError, ValueError):  # it died, or close() closed the pipe
             raise self._died() from None
+        reply = self._reply(stop)
+        self.busy = False
+        if "error" in reply:
+            raise reaction(failure(reply["error"]))
+        return reply
+
+    def _reply(self, stop: threading.Event) -> Reply:
         heard = time.monotonic()
         while True:
             if stop.is_set():
@@ -251,12 +273,9 @@ class Child:
                 continue
             if reply is None:
                 raise self._died()
-            if "alive" in reply:
-                heard = time.monotonic()
-                continue
-            if "error" in reply:
-                raise reaction(failure(reply["error"]))
-            return reply
+            if "alive" not in reply:
+                return reply
+            heard = time.monotonic()
 
     def kill(self) -> None:
         """End the child and whatever it started: first politely, so that it can close its files."""
@@ -367,6 +386,8 @@ class YtdlpSource:
             while not over.is_set():
                 reply = child.ask({"do": "more", "count": BATCH}, stop)
                 for one in reply["items"]:
+                    if over.is_set():
+                        return
                     yield item_from(one)
                 if reply["end"]:
                     return
@@ -433,8 +454,10 @@ class YtdlpSource:
                 raise Cancelled from None
             raise
         finally:
+            if child.busy or self._closed:  # Ctrl-C in the middle of a request leads here, too
+                child.kill()
             with self._lock:
-                if child.dead or self._closed:
+                if child.dead:
                     self._all.discard(child)
                 else:
                     self._idle.append(child)

@@ -45,6 +45,7 @@ FORMAT = "ba[abr<=64]/ba/b[height<=360]/w/b"
 HOPS = 3  # links followed from a list: a channel's page of playlists, a playlist, a redirect
 # Extractors that make ids up from file names and positions ("audio-1"): known by the page's address instead.
 NAMELESS = ("generic", "html5mediaembed")
+LISTS = ("YoutubeTab", "YoutubePlaylist")  # they also stand for a live channel, and so do not say
 TABS = ("videos", "streams", "shorts")  # of a channel: where new uploads appear at the top
 MOMENT = 1.0  # seconds after which a slow page's entries are passed on
 
@@ -115,9 +116,11 @@ class Lister:
             yield result
 
     def is_list(self, entry: Info) -> bool:
-        """Whether a link is known to lead to a list; most extractors do not say."""
+        """Whether a link is known to lead to a list; most extractors do not say, and mean a video."""
         if not entry.get("ie_key"):
             return False
+        if entry["ie_key"] in LISTS:
+            return True
         return self.ydl.get_info_extractor(entry["ie_key"]).is_single_video(entry["url"]) is False
 
     def identity(self, info: Info) -> tuple[str, str]:
@@ -151,7 +154,8 @@ class Lister:
             "id": name,
             "url": url,
             "media_url": smuggle_url(plain, smuggled) if smuggled else None,
-            "title": info.get("title") or str(info.get("id") or name),
+            # The publisher's: yt-dlp makes one up ("youtube video #...") where there is none.
+            "title": info.get("fulltitle", info.get("title")) or str(info.get("id") or name),
             "channel": info.get("channel") or info.get("uploader") or info.get("series"),
             "channel_id": info.get("channel_id") or info.get("uploader_id"),
             "duration": info.get("duration"),
@@ -346,7 +350,7 @@ class Conversation:
             "fragment_retries": 5,
             "extractor_retries": 2,
             "retry_sleep_functions": {
-                kind: (lambda n: min(n + 1, 5)) for kind in ("http", "fragment", "extractor")
+                kind: (lambda n: 0.5 * 2**n) for kind in ("http", "fragment", "extractor")
             },
             "socket_timeout": 20,
             "skip_unavailable_fragments": False,  # a gap would be missing words
