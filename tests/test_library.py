@@ -380,7 +380,10 @@ def test_each_migration_that_succeeded_stays(old, monkeypatch):
     assert dump(old / "library-v2.db")[0] == 2
 
 
-def test_many_processes_open_a_new_library_at_once(tmp_path):
+@pytest.mark.parametrize("which", ["a new one", "an old one"])
+def test_many_processes_open_a_library_at_once(old, which):
+    folder = old if which == "an old one" else old / "new"
+    before = dump(old / "library.db")
     script = (
         "import sys; from pathlib import Path; from homescribe.library import Library\n"
         "sys.stdin.readline()\n"
@@ -388,7 +391,7 @@ def test_many_processes_open_a_new_library_at_once(tmp_path):
     )
     children = [
         subprocess.Popen(
-            python(script, tmp_path / "new"),
+            python(script, folder),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -400,6 +403,10 @@ def test_many_processes_open_a_new_library_at_once(tmp_path):
         child.stdin.write("\n")
         child.stdin.flush()
     assert [child.communicate()[0].strip() for child in children] == ["[]"] * 4
+    assert dump(folder / "library.db")[0] == len(schema.MIGRATIONS)
+    assert not list(folder.glob("*.part"))
+    if which == "an old one":
+        assert dump(old / "library-v1.db") == before
 
 
 # --- Killed --------------------------------------------------------------------------------------
@@ -1147,8 +1154,11 @@ def test_every_place_is_a_hit(library):
 
 def test_of_several_places_in_a_passage_the_closest_words_count(library):
     library.save(item(1), spoken("alpha", "x", "x", "x", "alpha", "beta", "x"))
-    starts = {hit.start for hit in library.search("alpha beta")}
-    assert starts == {20.0}
+    assert [hit.start for hit in library.search("alpha beta")] == [20.0]
+    library.save(item(1), spoken("alpha", "x", "x", "beta", "x", "alpha beta", "x"))
+    (hit,) = library.search("beta alpha")
+    assert (hit.start, hit.text) == (25.0, "alpha beta x")
+    assert marked(hit) == ["alpha", "beta"]
 
 
 @pytest.mark.parametrize(
@@ -1204,6 +1214,11 @@ def test_what_a_person_types(library, query, found):
         ("使用Python编程", "Python编", "Python编"),
         ("使用Python编程", "python", "Python"),
         ("Việt Nam", "viet", "Việt"),
+        ("un cafe\u0301 noir", "café", "cafe\u0301"),
+        ("ฉันกินข้าวที่บ้าน", "ที่", "ที่"),
+        ("\u1112\u1161\u11ab국어", "한국", "\u1112\u1161\u11ab국"),
+        ("ＡＢＣ社", "abc社", "ＡＢＣ社"),
+        ("㈱ホーム", "株", "㈱"),
     ],
 )
 def test_every_script(library, said, query, found):
@@ -1240,6 +1255,21 @@ def test_titles_and_descriptions_are_found(library):
     assert hit.url == "https://www.youtube.com/watch?v=id1&t=0s"
     (hit,) = library.search('"ada lovelace"')
     assert (hit.start, hit.text, marked(hit)) == (0.0, "with Ada Lovelace", ["Ada Lovelace"])
+
+
+def test_a_line_too_long_to_show_is_cut_around_the_match(library):
+    long = "start " + "before " * 500 + "Ada Lovelace " + "after " * 500 + "end"
+    library.record("ytdlp", listing(), [item(1, description=f"First line\n{long}\nLast line")])
+    (hit,) = library.search("ada lovelace")
+    assert marked(hit) == ["Ada", "Lovelace"]
+    assert hit.text.startswith("… before ")
+    assert hit.text.endswith(" …")
+    assert 250 < len(hit.text) < 310
+    (hit,) = library.search("start")
+    assert hit.text.startswith("start before")
+    (hit,) = library.search("end")
+    assert hit.text.endswith("after end")
+    assert marked(hit) == ["end"]
 
 
 def test_a_new_title_takes_the_place_of_the_old_one(library):

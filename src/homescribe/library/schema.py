@@ -7,6 +7,7 @@ in docs/reference/library-schema.md.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -369,8 +370,7 @@ def _version(db: sqlite3.Connection, path: Path) -> int:
 def _back_up(db: sqlite3.Connection, path: Path, version: int) -> None:
     """Copy the library as it is, with what its write-ahead log holds, to a file beside it."""
     copy = path.with_name(f"library-v{version}.db")
-    partial = copy.with_name(f"{copy.name}.part")
-    partial.unlink(missing_ok=True)
+    partial = copy.with_name(f"{copy.name}.{os.getpid()}.part")  # others may be copying, too
     with closing(sqlite3.connect(partial)) as target:
         db.backup(target)
         copied = int(target.execute("PRAGMA user_version").fetchone()[0])

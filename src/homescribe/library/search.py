@@ -38,6 +38,8 @@ PREFIX = (
     3  # letters that a word must have to be looked for while it is typed; the index is made for it
 )
 SPARE = 10  # passages looked at beyond what is wanted, for those that show what another one shows
+LONGEST = 300  # characters of a line of a description that are shown
+LEAD = 60  # of them before the match
 CONTEXT = 160  # characters of a hit's text at least, where the passage has them
 
 Span = tuple[int, int]  # from, to: offsets of characters
@@ -111,13 +113,7 @@ def _letters() -> re.Pattern[str]:
 def _indexed(letter: str) -> str:
     """One letter as it is indexed, between blanks when its script has none between words."""
     folded = unicodedata.normalize("NFKC", letter)
-    if not UNSPACED.search(folded):
-        return folded
-    apart = (
-        f" {character}" if unicodedata.category(character)[0] != "M" else character
-        for character in folded
-    )
-    return "".join(apart) + " "
+    return UNSPACED.sub(r" \g<0>", folded) + " " if UNSPACED.search(folded) else folded
 
 
 def passages(segments: Sequence[Segment]) -> Iterator[tuple[int, int, str]]:
@@ -381,18 +377,25 @@ def _between(text: str, following: str) -> str:
 
 
 def _line(written: str, found: Sequence[Span], match: Span) -> tuple[str, tuple[Span, ...]]:
-    """The line of a title or description in which the match begins, and the highlights in it."""
+    """The line of a title or description in which the match begins, what is too long left out at its ends,
+    and the highlights in it.
+    """
     _, places = spaced(written)
     here = places[match[0]] if places else 0
-    first = written.rfind("\n", 0, here) + 1
-    last = written.find("\n", here)
-    last = len(written) if last < 0 else last
+    first = line_first = written.rfind("\n", 0, here) + 1
+    last = line_last = (written + "\n").find("\n", here)
+    if last - first > LONGEST:
+        first = max(first, written.rfind(" ", first, max(first, here - LEAD)) + 1)
+        last = min(last, first + LONGEST)
+    before = "… " if first > line_first else ""
+    after = " …" if last < line_last else ""
+    shift = first - len(before)
     highlights = (
-        (max(begin, first) - first, min(end, last) - first)
+        (max(begin, first) - shift, min(end, last) - shift)
         for begin, end in _highlights(found, places, len(written))
         if begin < last and end > first
     )
-    return CONTROL.sub(" ", written[first:last]), tuple(highlights)
+    return before + CONTROL.sub(" ", written[first:last]) + after, tuple(highlights)
 
 
 def _highlights(found: Sequence[Span], places: Sequence[int], length: int) -> tuple[Span, ...]:
