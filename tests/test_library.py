@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import time
 from contextlib import closing, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import sqlite_utils
@@ -1459,3 +1461,40 @@ def test_sqlite_utils_opens_the_file_as_it_is(library):
     finally:
         db.close()
     assert library.check() == []
+
+
+REFERENCE = Path(__file__).parent.parent / "docs" / "reference" / "library-schema.md"
+
+
+def test_the_reference_names_every_table_and_column(library):
+    named = set(re.findall(r"`([a-z_]+)`", REFERENCE.read_text(encoding="utf-8")))
+    tables = rows(
+        library,
+        "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') "
+        "AND name NOT LIKE 'passages_fts_%' AND name NOT LIKE 'sqlite_%'",
+    )
+    for (table,) in tables:
+        columns = {row[1] for row in rows(library, f"PRAGMA table_info('{table}')")}
+        assert {table, *columns} <= named, table
+
+
+def test_the_queries_of_the_reference_work(library):
+    doubtful = Segment(
+        *(5.0, 9.0, " and his lamps"),
+        words=(Word(5.0, 6.0, " lamps", 0.25),),
+        flags=("low_probability",),
+    )
+    (first,) = spoken("The lighthouse keeper").segments
+    library.save(RICH, Transcript("e", "m", "en", 9.0, (first, doubtful)))
+    library.fail(item(2), PermanentError("Private."))
+    said, hours, lines, unsure, why = (
+        rows(library, query)
+        for query in re.findall(
+            "```sql\n(.*?)```", REFERENCE.read_text(encoding="utf-8"), re.DOTALL
+        )
+    )
+    assert said == [(RICH.title, 0.0, "The [lighthouse keeper] and his [lamps]")]
+    assert hours == [("A channel", "2026", 1, 0.0, 6)]
+    assert lines == [(RICH.key, 5.0, " and his lamps", "low_probability")]
+    assert unsure == [(RICH.key, 5.0, " lamps")]
+    assert why == [("Private.", 1, None)]
