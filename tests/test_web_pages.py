@@ -3,7 +3,7 @@
 import re
 import shutil
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
@@ -223,6 +223,66 @@ def test_a_passage_plays_to_its_end(page):
     assert time_of(page) < 8.2
 
 
+# --- YouTube ---------------------------------------------------------------------------------------
+
+# What the frame of YouTube's player says and understands, as far as we speak with it.
+PLAYER = """<!doctype html><title>player</title><script>
+let now = Number(new URLSearchParams(location.search).get("start")), state = -1, rate = 1;
+const tell = (event, info) => parent.postMessage(JSON.stringify({event, info}), "*");
+const told = () => tell("infoDelivery", {
+    currentTime: now, duration: 12, playerState: state, playbackRate: rate,
+});
+const orders = {
+    playVideo() { state = 1; }, pauseVideo() { state = 2; }, seekTo(to) { now = to; },
+    setPlaybackRate(to) { rate = to; },
+};
+addEventListener("message", ({data, origin}) => {
+    const said = JSON.parse(data);
+    document.title += " " + (said.func ?? said.event) + " " + origin;
+    if (said.event === "listening" && state === -1) { state = 1; tell("onReady", null); }
+    if (said.event === "command") orders[said.func](...said.args);
+    told();
+});
+setInterval(() => { if (state === 1) { now += 0.1 * rate; told(); } }, 100);
+</script>"""
+
+
+def test_the_video_is_asked_for_only_when_the_reader_does(page):
+    asked = []
+
+    def answer(route):
+        asked.append(route.request)
+        route.fulfill(content_type="text/html", body=PLAYER)
+
+    page.route("https://www.youtube-nocookie.com/**", answer)
+    page.allowed.add("www.youtube-nocookie.com")
+    page.goto(f"/items/{RIDGE}?t=4.5")
+    expect(page.locator(".line").nth(1)).to_be_focused()
+    page.wait_for_timeout(300)
+    assert asked == []
+    assert page.locator("iframe").count() == 0
+    page.get_by_role("button", name="Play the video").click()
+    expect(page.locator(".line.now")).to_have_text("Nobody knows why.")
+    expect(page.locator("#play")).to_have_attribute("aria-label", "Pause")
+    query = dict(parse_qsl(urlsplit(asked[0].url).query))
+    assert urlsplit(asked[0].url).path == "/embed/ridge000000"
+    assert (query["enablejsapi"], query["start"]) == ("1", "4")
+    # The player plays for nobody who hides where he comes from; it learns no more than that.
+    assert asked[0].headers["referer"] == urljoin(page.url, "/")
+    page.locator(".line").nth(2).click()
+    expect(page.locator(".line.now")).to_have_text("It was a long winter.")
+    page.locator("#main").focus()
+    page.keyboard.press("Space")
+    expect(page.locator("#play")).to_have_attribute("aria-label", "Play")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator(".line.now")).not_to_have_text("It was a long winter.")
+    page.locator("#speed").select_option("2")
+    frame = page.frames[1]
+    expect(frame.locator("body")).to_be_attached()
+    assert "setPlaybackRate" in frame.title()
+    assert len(asked) == 1
+
+
 # --- Correcting and quoting ------------------------------------------------------------------------
 
 
@@ -380,6 +440,25 @@ def test_live_progress_comes_back_when_the_server_does(page, tmp_path):
         expect(page.locator("#figures")).to_contain_text("6 of 8 items")
         expect(page.locator("#run")).to_be_hidden()
         page.wrong.clear()
+
+
+# --- Figures ---------------------------------------------------------------------------------------
+
+
+def test_figures_count_what_was_done(page):
+    page.goto("/figures")
+    expect(page.locator(".big")).to_contain_text("of audio")
+    expect(page.locator(".chart")).to_have_attribute(
+        "aria-label", re.compile("Audio transcribed from")
+    )
+    labels = page.locator(".bars .title").all_text_contents()
+    assert labels[0] == "samples"
+    widths = [
+        float(rect.get_attribute("width").rstrip("%")) for rect in page.locator(".bars rect").all()
+    ]
+    assert widths == sorted(widths, reverse=True)
+    assert widths[0] == 100
+    expect(page.locator(".plain tbody tr").last).to_contain_text("nothing")  # paid for this machine
 
 
 # --- Strangers' text -------------------------------------------------------------------------------

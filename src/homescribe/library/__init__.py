@@ -22,7 +22,7 @@ from typing import Self
 from homescribe.core import HOUR, MINUTE, Call, Item, Listing, Segment, Transcript, Usage
 from homescribe.errors import ItemError, PermanentError, RetryableError, SetupError, UserError
 from homescribe.library import browse, corrections, lock, schema, search, spending
-from homescribe.library.browse import ChannelRecord, Page, Sort
+from homescribe.library.browse import ChannelRecord, Day, Page, RunRecord, Sort
 from homescribe.library.corrections import Correction
 from homescribe.library.rows import (
     ITEM_COLUMNS,
@@ -49,11 +49,13 @@ __all__ = [
     "BACKOFF",
     "ChannelRecord",
     "Correction",
+    "Day",
     "Hit",
     "ItemRecord",
     "Library",
     "Page",
     "Rental",
+    "RunRecord",
     "Sort",
     "SourceRecord",
     "Spending",
@@ -540,6 +542,16 @@ class Library:
         """Seconds of audio in a second of work, of the latest transcripts; None before there are any."""
         with self._reading():
             return browse.pace(self._db)
+
+    def days(self) -> list[Day]:
+        """What was transcribed on each day on which something was, the first first."""
+        with self._reading():
+            return browse.days(self._db)
+
+    def runs(self) -> list[RunRecord]:
+        """Stretches of work without a longer break, with their speed and price, the latest first."""
+        with self._reading():
+            return browse.runs(self._db)
 
     def languages(self) -> list[str]:
         """The languages of the transcripts, the most frequent first."""

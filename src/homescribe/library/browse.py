@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from homescribe.core import MINUTE
 from homescribe.library.rows import ItemRecord, to_record
 
 Sort = Literal["listed", "newest", "oldest", "longest", "shortest", "title", "done"]
@@ -27,6 +28,7 @@ ORDERS: dict[Sort, str] = {
     "done": "done_at IS NULL, done_at DESC, item_id",
 }
 
+PAUSE = 10 * MINUTE  # without a transcript, after which work is a run of its own
 LATEST = 50  # transcripts that a pace is taken from
 
 
@@ -49,6 +51,32 @@ class ChannelRecord:
     audio_seconds: float  # of its items whose length is known
     words: int  # in its transcripts
     newest: str | None  # ISO 8601 date of its latest upload
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What was transcribed on one day, by this machine's clock."""
+
+    day: str  # ISO 8601 date
+    items: int
+    audio_seconds: float
+    words: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A stretch of work. Times are Unix times."""
+
+    began: float
+    ended: float
+    items: int
+    audio_seconds: float
+    dollars: float = 0.0
+
+    @property
+    def speed(self) -> float | None:
+        """Times realtime."""
+        return self.audio_seconds / (self.ended - self.began) if self.ended > self.began else None
 
 
 def create(db: sqlite3.Connection) -> None:
@@ -126,3 +154,47 @@ def pace(db: sqlite3.Connection) -> float | None:
         (LATEST,),
     ).fetchone()
     return row[0] / row[1] if row[0] and row[1] else None
+
+
+def days(db: sqlite3.Connection) -> list[Day]:
+    """Every day on which something was transcribed, the first first."""
+    rows = db.execute(
+        "SELECT date(done_at, 'unixepoch', 'localtime') AS day, count(*) AS items, "
+        "total(duration) AS audio_seconds, total(words) AS words "
+        "FROM transcripts GROUP BY day ORDER BY day"
+    )
+    return [Day(row["day"], row["items"], row["audio_seconds"], int(row["words"])) for row in rows]
+
+
+def runs(db: sqlite3.Connection) -> list[RunRecord]:
+    """Stretches of work, the latest first: transcripts that came without a break of PAUSE between them.
+
+    Nobody writes down when a run begins or ends, and what is still in the library tells what matters: what
+    was done, how fast, and for how much.
+    """
+    found: list[RunRecord] = []
+    rows = db.execute("SELECT done_at, seconds, duration FROM transcripts ORDER BY done_at")
+    for row in rows:
+        began = row["done_at"] - row["seconds"]
+        last = found[-1] if found else None
+        if last is not None and began - last.ended <= PAUSE:
+            found[-1] = RunRecord(
+                began=min(last.began, began),
+                ended=row["done_at"],
+                items=last.items + 1,
+                audio_seconds=last.audio_seconds + row["duration"],
+            )
+        else:
+            found.append(RunRecord(began, row["done_at"], 1, row["duration"]))
+    paid = db.execute("SELECT finished_at, dollars FROM usages").fetchall()
+    return [
+        replace(
+            run,
+            dollars=sum(
+                row["dollars"]
+                for row in paid
+                if run.began - PAUSE <= row["finished_at"] <= run.ended + PAUSE
+            ),
+        )
+        for run in reversed(found)
+    ]

@@ -83,7 +83,8 @@ def sources(request: Request) -> Response:
 def status(request: Request) -> Response:
     """The library in figures."""
     with Library(request.app.state.config.library) as library:
-        figures = status_as_json(library.status(), library.blocked_sites())
+        waits, spent = library.blocked_sites(), library.spending()
+        figures = status_as_json(library.status(), waits, spent)
     return JSONResponse({**figures, "version": __version__})
 
 

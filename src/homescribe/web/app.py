@@ -49,6 +49,7 @@ def build(
             Route("/results", pages.results),
             Route("/library", pages.library),
             Route("/work", pages.work),
+            Route("/figures", pages.figures),
             Route("/work/lists", pages.lists),
             Route("/export/{format}.zip", files.many),
             Route("/export/{format}/{key:path}", files.one),

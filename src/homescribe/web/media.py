@@ -26,6 +26,29 @@ def media_type(item: Item) -> str | None:
     return found if found.startswith(("audio/", "video/")) else None
 
 
+def shown_as(item: Item) -> str | None:
+    """The type to play it as: a video without a picture is audio."""
+    kind = media_type(item)
+    if kind is not None and kind.startswith("video/") and not _has_picture(Path(item.url)):
+        return kind.replace("video/", "audio/", 1)
+    return kind
+
+
+def _has_picture(path: Path) -> bool:
+    import av
+    from av.stream import Disposition
+
+    try:
+        with av.open(str(path)) as container:
+            # A cover is kept as a video of one picture.
+            return any(
+                not stream.disposition & Disposition.attached_pic
+                for stream in container.streams.video
+            )
+    except (OSError, av.FFmpegError):  # moved, or broken: the player says so
+        return False
+
+
 def media(request: Request) -> Response:
     """A recording's file; parts of it where a Range is asked for."""
     with Library(request.app.state.config.library) as library:

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from homescribe import plugins
-from homescribe.core import Chapter, Item, link
+from homescribe.core import HOUR, Chapter, Item, link
 from homescribe.library import Hit, Library
-from homescribe.web import asking, reading
-from homescribe.web.media import media_type
+from homescribe.web import asking, charts, reading
+from homescribe.web.media import shown_as
 from homescribe.web.rendering import page
 
 HITS = 40  # on a page of results
@@ -22,6 +22,7 @@ SHOWN_OF_ITEM = 4  # hits of one item before the rest is folded away
 ITEMS = 50  # on a page of the library
 RECENT = 8
 FAILURES = 100  # on the page of the work
+CHARTED = 20  # bars of a chart
 CHANNELS = 60  # on the first page
 
 SORTS = {
@@ -172,7 +173,7 @@ def item(request: Request) -> HTMLResponse:
         parts=reading.parts(transcript, found.chapters, heard) if transcript else [],
         direction=reading.direction(transcript.language) if transcript else "auto",
         chapters=_chapters(found.chapters),
-        media_type=media_type(found),
+        media_type=shown_as(found),
         player=_player(found),
         original=link(found, 0) if found.source != "file" else "",
         query=request.query_params.get("q", ""),
@@ -205,3 +206,22 @@ def _lists(request: Request) -> dict[str, Any]:
     with Library(request.app.state.config.library) as library:
         failed = library.page(state="failed", sort="listed", limit=FAILURES)
         return {"failures": failed, "sources": library.sources()}
+
+
+def figures(request: Request) -> HTMLResponse:
+    """What has been done so far: hours over time, words per channel, speed and price of each run."""
+    with Library(request.app.state.config.library) as library:
+        days, channels, runs = library.days(), library.channels(), library.runs()
+    talkative = sorted(channels, key=lambda channel: -channel.words)
+    return page(
+        request,
+        "figures.html",
+        days=days,
+        hours=charts.rising([(day.day, day.audio_seconds / HOUR) for day in days]),
+        audio_seconds=sum(day.audio_seconds for day in days),
+        words=sum(day.words for day in days),
+        channels=charts.bars([(c.name, float(c.words)) for c in talkative if c.words][:CHARTED]),
+        others=max(0, sum(bool(channel.words) for channel in channels) - CHARTED),
+        runs=runs[:CHARTED],
+        speeds=charts.bars([(str(run.began), run.speed or 0.0) for run in runs[:CHARTED]]),
+    )

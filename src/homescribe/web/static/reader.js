@@ -158,7 +158,8 @@ function drawWord(seconds) {
   const line = lines[spoken];
   const word = line && !line.isContentEditable && wordsOf(line).findLast((each) => each[2] <= seconds + 0.02);
   if (!word || player.paused) return CSS.highlights.delete("word");
-  highlight("word", [rangeIn(line, word[0], word[1])]);
+  const blank = line.textContent.slice(word[0], word[1]).search(/\S/);
+  highlight("word", [rangeIn(line, word[0] + Math.max(blank, 0), word[1])]);
 }
 
 function markChapter(seconds) {
