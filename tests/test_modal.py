@@ -140,6 +140,8 @@ def one_standin(place, hub):
         for name, value in standin.environment().items():
             patch.setenv(name, value)
         patch.setattr(modal_backend, "PAUSES", (0.05, 0.2))
+        patch.setattr(modal_backend, "UPLOAD_GRACE", 1.0)
+        patch.setattr(modal_backend, "SLOW_LINE", 1_000_000)
         yield standin
 
 
@@ -717,7 +719,7 @@ def test_bursts_wait_until_boots_are_a_tenth_of_the_work():
     )
     stream = ModalSession(ModalOptions(when="stream"), "faster-whisper", "turbo", 1e-3)
     try:
-        boots = modal_backend.BOOT + modal_transcribe.SCALEDOWN_WINDOW
+        boots = modal_backend.BOOT + modal_backend.SCALEDOWN_WINDOW
         assert not burst.worthwhile(9.9 * boots * 100)
         assert burst.worthwhile(10.1 * boots * 100)
         assert stream.worthwhile(1.0)

@@ -29,7 +29,9 @@ class Config:
     """All settings of a command. Field metadata holds the words that `--help` and the docs show."""
 
     library: Path = _setting("Where the library is.", Path("~/homescribe"), "DIR")
-    backend: str = _setting("Where the engine runs: local.", "local", "NAME")
+    backend: str = _setting(
+        "Where the engine runs: local, or modal to rent a GPU.", "local", "NAME"
+    )
     engine: str | None = _setting(
         "faster-whisper (default here) or openai-whisper.", metavar="NAME"
     )
@@ -49,6 +51,19 @@ class Config:
     word_timestamps: bool = _setting("Keep the time of every word.", False)
     vad_filter: bool = _setting("Skip what holds no speech.", True)
     initial_prompt: str | None = _setting("Names and spellings to expect.", metavar="TEXT")
+    gpu: str | None = _setting(
+        "GPU to rent: T4, L4, A10, L40S, A100, H100, H200, B200, or CPU for none. Default: A10.",
+        metavar="NAME",
+    )
+    max_cost: float | None = _setting(
+        "Dollars that one run may commit itself to at Modal.", metavar="DOLLARS"
+    )
+    when: Literal["burst", "stream"] = _setting(
+        "burst gathers audio here until renting pays; stream submits each recording as it comes.",
+        "burst",
+    )
+    disk: float = _setting("Gigabytes of audio that may wait here for a burst.", 2.0, "GB")
+    containers: int = _setting("GPUs to rent at once, at most.", 2, "N")
     sleep_interval: float | None = _setting(
         "Seconds between two downloads from one site. Default: 6 to 14 for YouTube, 0 to 1 for podcasts.",
         metavar="SECONDS",

@@ -49,7 +49,20 @@ MACHINES = {
     )
 }
 DEFAULT_GPU = "A10"
+DEFAULT_ENGINE = "faster-whisper"
+DEFAULT_MODEL = "turbo"
 ALIASES = {"A10G": "A10", "A100": "A100-40GB", "NONE": "CPU"}
+
+# Idle seconds are paid for. A burst leaves no gaps longer than an upload between two recordings.
+SCALEDOWN_WINDOW = 10.0
+# More containers only divide the same work and each pays for its own boot: two already outrun the 180
+# hours of audio an hour that polite downloads bring.
+MAX_CONTAINERS = 2
+# Seconds from the order to a container that can begin, where no call has told yet: boot of a built image
+# and load of a large model, as Modal's examples report them.
+BOOT = 60.0
+# Boot, model load and the wait for the end are to cost less than this part of a burst's work.
+BURST_OVERHEAD = 0.1
 
 CORE_DOLLARS = 0.0000131  # a second, for a physical core
 MEMORY_DOLLARS = 0.00000222  # a second, for a GiB

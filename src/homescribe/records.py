@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from homescribe.library import Hit, ItemRecord, SourceRecord, Status
+from homescribe.library import Hit, ItemRecord, SourceRecord, Spending, Status
 
 
 def item_as_json(record: ItemRecord) -> dict[str, object]:
@@ -25,7 +25,9 @@ def item_as_json(record: ItemRecord) -> dict[str, object]:
     }
 
 
-def status_as_json(figures: Status, waits: dict[str, tuple[float, str]]) -> dict[str, object]:
+def status_as_json(
+    figures: Status, waits: dict[str, tuple[float, str]], spent: Spending
+) -> dict[str, object]:
     """The figures as `status --json` gives them."""
     return {
         "items": dict(figures.states),
@@ -35,6 +37,13 @@ def status_as_json(figures: Status, waits: dict[str, tuple[float, str]]) -> dict
         "bytes": figures.bytes,
         "waiting_for": {
             site: {"until": until, "reason": why} for site, (until, why) in waits.items()
+        },
+        "spent": {
+            "calls": spent.calls,
+            "dollars": spent.dollars,
+            "dollars_per_audio_hour": spent.dollars_per_audio_hour,
+            "times_realtime": spent.speed,
+            "plan_error": spent.plan_error,
         },
     }
 

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import contextlib
 import dataclasses
+import functools
 import itertools
 import json
 import math
@@ -40,8 +42,14 @@ from homescribe.errors import (
     UserError,
 )
 from homescribe.money import (
+    BOOT,
+    BURST_OVERHEAD,
     CAUTION,
+    DEFAULT_ENGINE,
     DEFAULT_GPU,
+    DEFAULT_MODEL,
+    MAX_CONTAINERS,
+    SCALEDOWN_WINDOW,
     Budget,
     Machine,
     account_rate,
@@ -56,6 +64,7 @@ Answer = TypeVar("Answer")
 SLOTS = 64
 # A question for a result that has not come stays open so long, in seconds.
 POLL = 50.0
+RATES_LIMIT = 5.0  # seconds to wait for the account's prices
 TICK = 0.1  # seconds between looks at `stop`
 # After a question without answer: seconds to the next, doubling from and up to.
 PAUSES = (1.0, 30.0)
@@ -65,11 +74,6 @@ PAUSES = (1.0, 30.0)
 # these seconds.
 SLOW_LINE = 16_000
 UPLOAD_GRACE = 30.0
-# Boot, model load and the wait for the end are to cost less than this part of a burst's work.
-BURST_OVERHEAD = 0.1
-# Seconds from the order to a container that can begin, where no call has told yet: boot of a built image
-# and load of a large model, as Modal's examples report them.
-BOOT = 60.0
 OPUS_BYTES = 50_000 / 8  # a second of the audio that is downloaded, when nobody said how long it is
 
 
@@ -78,7 +82,7 @@ class ModalOptions:
     """What to rent and how much of it. `machine` raises UserError for a GPU that does not exist."""
 
     gpu: str = DEFAULT_GPU
-    max_containers: int = modal_transcribe.MAX_CONTAINERS
+    max_containers: int = MAX_CONTAINERS
     max_cost: float | None = None  # dollars that one run may commit
     when: Literal["burst", "stream"] = "burst"
     speed: float | None = None  # times realtime, of this library's own calls
@@ -86,7 +90,7 @@ class ModalOptions:
     suspects: frozenset[str] = frozenset()  # keys of items that a container died with
     patience: float = 2 * HOUR  # seconds without an answer from Modal
     timeout: float = modal_transcribe.TIMEOUT
-    scaledown_window: float = modal_transcribe.SCALEDOWN_WINDOW
+    scaledown_window: float = SCALEDOWN_WINDOW
 
     @property
     def machine(self) -> Machine:
@@ -97,8 +101,8 @@ class ModalBackend:
     """Rents GPUs. `options` are checked here, before anything is sent."""
 
     name = "modal"
-    default_engine = "faster-whisper"
-    default_model = "turbo"
+    default_engine = DEFAULT_ENGINE
+    default_model = DEFAULT_MODEL
 
     def __init__(self, options: ModalOptions | None = None) -> None:
         self.options = options or ModalOptions()
@@ -116,7 +120,7 @@ class ModalBackend:
                 "Give a published name such as turbo or large-v3.",
             )
         with account_errors():
-            if self.deployed() != modal_transcribe.fingerprint():
+            if not self.is_current(self.deployed() or ""):
                 self.deploy()
             self._fetch_weights(engine, model)
             rate = self.rate()
@@ -126,14 +130,30 @@ class ModalBackend:
         finally:
             session.close()
 
-    def rate(self) -> float:
+    def rate(self, rented: Machine | None = None) -> float:
         """Dollars a second: by the account's own rates where Modal tells them, else the published ones."""
-        try:
-            rates = modal.Workspace.from_context().billing.rates()
-            own = {name: float(value) for name, value in rates.items()}
-        except (modal.exception.Error, ValueError):
-            own = {}  # not for every token and plan; the table is near enough to plan with
-        return account_rate(self.machine, own) or published_rate(self.machine)
+        rented = rented or self.machine
+        return account_rate(rented, self._account_rates) or published_rate(rented)
+
+    def tells_rates(self) -> bool:
+        """Whether `rate` has the account's own figures."""
+        return bool(self._account_rates)
+
+    @functools.cached_property
+    def _account_rates(self) -> dict[str, float]:
+        """Empty where Modal does not tell: not for every token and plan, and not without a network."""
+        found: dict[str, float] = {}
+
+        def ask() -> None:
+            with contextlib.suppress(modal.exception.Error, ValueError, OSError):
+                rates = modal.Workspace.from_context().billing.rates()
+                found.update({name: float(value) for name, value in rates.items()})
+
+        # The client asks a silent network for a minute; a plan need not wait so long for a better price.
+        thread = threading.Thread(target=ask, name="modal rates", daemon=True)
+        thread.start()
+        thread.join(RATES_LIMIT)
+        return dict(found)
 
     # --- The app ---------------------------------------------------------------------------------
 
@@ -146,9 +166,16 @@ class ModalBackend:
                 return None
         return tags.get("fingerprint", "")
 
-    def deploy(self) -> None:
-        """Put this version into the account; what runs goes on, what waits runs on it."""
-        with account_errors():
+    def is_current(self, deployed: str) -> bool:
+        """Whether a fingerprint is this version's."""
+        return deployed == modal_transcribe.fingerprint()
+
+    def deploy(self, *, show: bool = False) -> None:
+        """Put this version into the account; what runs goes on, what waits runs on it.
+
+        `show` prints how the images are built, which takes minutes the first time.
+        """
+        with account_errors(), modal.enable_output() if show else contextlib.nullcontext():
             modal_transcribe.app.deploy(name=modal_transcribe.APP)
 
     def stop(self) -> bool:

@@ -32,7 +32,7 @@ from homescribe import plugins
 from homescribe.backends.modal_wire import Reply, make_request, one_line
 from homescribe.core import HOUR, MINUTE, Audio, Engine, Item, TranscriptionOptions
 from homescribe.errors import HomescribeError, RetryableError, SetupError, UserError
-from homescribe.money import DEFAULT_GPU, Machine, machine
+from homescribe.money import DEFAULT_GPU, MAX_CONTAINERS, SCALEDOWN_WINDOW, Machine, machine
 
 APP = "homescribe"
 STARTED = time.monotonic()  # in a container: as soon as it can be known
@@ -220,11 +220,6 @@ INPUTS = {"faster-whisper": 4, "openai-whisper": 8}
 TIMEOUT = 2 * HOUR
 # Loading the largest model from the volume takes about a minute.
 STARTUP_TIMEOUT = 10 * MINUTE
-# Idle seconds are paid for. A burst leaves no gaps longer than an upload between two recordings.
-SCALEDOWN_WINDOW = 10.0
-# More containers only divide the same work and each pays for its own boot: two already outrun the 180
-# hours of audio an hour that polite downloads bring.
-MAX_CONTAINERS = 2
 # Containers in which one recording may begin. Preemption takes a container now and then; a recording that
 # has seen two of them end is sent home, whatever Modal would go on to do with it.
 MAX_ATTEMPTS = 2

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from homescribe import __version__
-from homescribe.cli import listing, reading, running, serving, setup
+from homescribe.cli import cloud, listing, reading, running, serving, setup
 from homescribe.cli.text import clean
 from homescribe.errors import BudgetReached, Cancelled, HomescribeError, SetupError
 
@@ -48,7 +48,7 @@ def homescribe() -> None:
     """
 
 
-for _room in (listing, running, reading, serving, setup):
+for _room in (listing, cloud, running, reading, serving, setup):
     for _command in _room.COMMANDS:
         homescribe.add_command(_command)
 

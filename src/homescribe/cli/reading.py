@@ -8,6 +8,7 @@ from typing import get_args
 
 import click
 
+from homescribe.cli.cloud import spent_in_words
 from homescribe.cli.options import configured, output
 from homescribe.cli.running import Writer
 from homescribe.cli.tables import print_table
@@ -69,13 +70,16 @@ def status(config: Config, as_json: bool) -> None:
     with Library(config.library) as library:
         figures = library.status()
         waits = library.blocked_sites()
+        spent = library.spending()
     if as_json:
-        _print_json(status_as_json(figures, waits))
+        _print_json(status_as_json(figures, waits, spent))
         return
     for state, number in figures.states.items():
         click.echo(f"{state:<10} {number:>7,}")
     click.echo(f"{'audio':<10} {span(figures.audio_seconds_done)} of {span(figures.audio_seconds)}")
     click.echo(f"{'library':<10} {figures.path} ({size(figures.bytes)})")
+    if spent.calls:
+        click.echo(f"{'spent':<10} {spent_in_words(spent)}")
     for site, (until, why) in waits.items():
         click.echo(f"{site} asks to wait until {moment(until)}: {clean(why)}")
 

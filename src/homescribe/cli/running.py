@@ -10,6 +10,7 @@ from threading import Event
 import click
 
 from homescribe import exporters, plugins
+from homescribe.cli.cloud import backend_for
 from homescribe.cli.display import Display
 from homescribe.cli.interrupt import interruptible
 from homescribe.cli.listing import add_all, open_sources, say
@@ -169,13 +170,14 @@ def execute(
     running = Run(
         library,
         sources,
-        plugins.load("backends", config.backend)(),
+        backend_for(config, library),
         engine=config.engine,
         model=config.model,
         options=config.transcription(),
         keys=keys,
         limit=limit,
         sleep_interval=config.sleep_interval,
+        disk=round(config.disk * 1e9),
         stop=stop,
     )
     began = time.time()
