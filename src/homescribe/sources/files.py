@@ -16,7 +16,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 from urllib.request import url2pathname
 
 from homescribe.core import Audio, Item, Listing, SourceOptions
@@ -144,7 +144,9 @@ class FileSource:
 def path_of(url: str) -> Path:
     """The absolute path that the user or an item means."""
     if url.lower().startswith("file:"):
-        return Path(url2pathname(urlsplit(url).path))
+        path = urlsplit(url).path
+        # url2pathname takes every name for UTF-8, which only Windows promises.
+        return Path(url2pathname(path) if os.name == "nt" else os.fsdecode(unquote_to_bytes(path)))
     return Path(os.path.abspath(Path(url).expanduser()))  # noqa: PTH100 - symlinks stay as they are
 
 

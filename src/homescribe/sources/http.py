@@ -51,15 +51,7 @@ DAY = 24 * HOUR
 def reaction(error: Exception, url: str) -> HomescribeError:
     """What follows when `url` could not be asked or its answer broke off."""
     where = text.public(url)
-    if isinstance(
-        error,
-        requests.exceptions.InvalidSchema
-        | requests.exceptions.MissingSchema
-        | requests.exceptions.InvalidURL
-        | requests.exceptions.InvalidHeader
-        | urllib3.exceptions.LocationValueError
-        | UnicodeError,
-    ):
+    if isinstance(error, ValueError):  # InvalidURL, InvalidSchema, UnicodeError, ...
         return PermanentError(f"{where} leads to no web address that can be opened.")
     if isinstance(error, requests.exceptions.TooManyRedirects):
         return PermanentError(f"{where} redirects without end.")
@@ -188,10 +180,11 @@ class Answer:
                 ) as response,
             ):
                 self.response = response
-                self._hand_over((response.status_code, response.headers))
-                for chunk in response.iter_content(CHUNK):
-                    self._hand_over(chunk)
-                self._hand_over(b"")
+                wanted = self._hand_over((response.status_code, response.headers))
+                body = response.iter_content(CHUNK)
+                while wanted:
+                    chunk = next(body, b"")
+                    wanted = self._hand_over(chunk) and bool(chunk)
         except (
             requests.exceptions.RequestException,
             urllib3.exceptions.HTTPError,
@@ -201,12 +194,13 @@ class Answer:
         ) as error:
             self._hand_over(error)
 
-    def _hand_over(self, piece: Any) -> None:
+    def _hand_over(self, piece: Any) -> bool:
+        """Whether somebody took it."""
         while not self.left.is_set():
             with contextlib.suppress(queue.Full):
                 self.inbox.put(piece, timeout=TICK)
-                return
-        raise ConnectionAbortedError
+                return True
+        return False
 
 
 @contextlib.contextmanager

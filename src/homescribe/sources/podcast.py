@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
-from homescribe.core import SECOND, Audio, Chapter, Item, Listing, SourceOptions
+from homescribe.core import HOUR, MINUTE, SECOND, Audio, Chapter, Item, Listing, SourceOptions
 from homescribe.errors import HomescribeError, ItemError, PermanentError, UserError
 from homescribe.sources import http, text
 
@@ -111,7 +111,7 @@ class PodcastSource:
         except ItemError as error:
             raise UserError(error.message, error.hint) from error
         page = parse(body)
-        if not page.version and not page.entries:
+        if not page.get("version") and not page.entries:
             raise UserError(
                 f"There is no feed at {text.public(url)}.", "Is it the address of a page?"
             )
@@ -138,13 +138,14 @@ class PodcastSource:
 # --- Addresses -----------------------------------------------------------------------------------
 
 
-def address(url: str) -> str | None:
-    """The http(s) address of a feed, its feed:// spelled out; None when it is none."""
+def address(url: str, base: str = "") -> str | None:
+    """`url`, seen from `base`, as an http(s) address, feed:// spelled out; None when it is none."""
     url = url.strip()
     scheme, colon, rest = url.partition(":")
     if colon and scheme.lower() in FEED_SCHEMES:  # feed:https://... and feed://host/...
         url = rest if re.match(r"https?:", rest, re.IGNORECASE) else "https:" + rest
     try:
+        url = urljoin(base, url)
         parts = urlsplit(url)
         return url if parts.scheme.lower() in ("http", "https") and parts.hostname else None
     except ValueError:
@@ -201,7 +202,7 @@ def next_page(page: Any, feed: str) -> str | None:
     """The feed's next page (RFC 5005), on the same server."""
     for link in page.feed.get("links") or ():
         if link.get("rel") == "next" and link.get("href"):
-            following = address(urljoin(feed, link["href"]))
+            following = address(link["href"], feed)
             if following and urlsplit(following).hostname == urlsplit(feed).hostname:
                 return canonical(following)
     return None
@@ -221,7 +222,7 @@ def item_from(entry: Any, feed: str) -> Item | None:
         id=name,
         url=page_of(entry, feed) or media,
         title=text.one_line(text.from_html(str(entry.get("title") or ""))) or name,
-        duration=duration(str(entry.get("itunes_duration") or "")),
+        duration=duration(entry),
         upload_date=published(entry),
         description=text.from_html(max(described, key=len)) or None,
         chapters=chapters(entry),
@@ -233,7 +234,7 @@ def page_of(entry: Any, feed: str) -> str | None:
     """The episode's own page. feedparser gives an id as `link` too, which need not be an address."""
     for link in entry.get("links") or ():
         if link.get("rel") == "alternate" and link.get("href"):
-            return address(urljoin(feed, link["href"]))
+            return address(link["href"], feed)
     return address(str(entry.get("link") or ""))
 
 
@@ -241,7 +242,7 @@ def enclosure(entry: Any, feed: str) -> str | None:
     """The address of an entry's recording: the first enclosure that is or may be audio or video."""
     links = [*(entry.get("enclosures") or ()), *(entry.get("media_content") or ())]
     for link in links:
-        found = address(urljoin(feed, str(link.get("href") or link.get("url") or "").strip()))
+        found = address(str(link.get("href") or link.get("url") or ""), feed)
         kind = str(link.get("type") or "").lower()
         plausible = kind.startswith(("audio/", "video/")) or kind in (
             "",
@@ -252,17 +253,24 @@ def enclosure(entry: Any, feed: str) -> str | None:
     return None
 
 
-def duration(told: str) -> float | None:
-    """Seconds in an itunes:duration: "3725", "62:05", "1:02:05"; None for zero and for nonsense."""
-    match = re.fullmatch(r"(?:(?:(\d{1,3}):)?(\d{1,4}):)?(\d{1,6}(?:\.\d{1,6})?)", told.strip())
-    if not match:
-        return None
-    seconds = int(match[1] or 0) * 3600 + int(match[2] or 0) * 60 + float(match[3])
-    return seconds or None
+def clock(told: str) -> float | None:
+    """Seconds in "3725", "62:05", "1:02:05.5"; None for nonsense."""
+    form = r"(?:(?:(\d{1,3}):)?(\d{1,4}):)?(\d{1,6}(?:\.\d{1,6})?)"
+    match = re.fullmatch(form, told.strip(), re.ASCII)
+    return (
+        int(match[1] or 0) * HOUR + int(match[2] or 0) * MINUTE + float(match[3]) if match else None
+    )
+
+
+def duration(entry: Any) -> float | None:
+    """Seconds in itunes:duration; zero says nothing."""
+    return clock(str(entry.get("itunes_duration") or "")) or None
 
 
 def published(entry: Any) -> str | None:
-    moment = entry.get("published_parsed") or entry.get("updated_parsed")
+    # feedparser warns when it is asked for an `updated` that is not there.
+    told = [entry[name] for name in ("published_parsed", "updated_parsed") if name in entry]
+    moment = next(filter(None, told), None)
     try:
         return date(*moment[:3]).isoformat() if moment else None
     except (ValueError, TypeError):
@@ -273,13 +281,11 @@ def chapters(entry: Any) -> tuple[Chapter, ...]:
     """Podlove Simple Chapters, where they stand in the feed itself."""
     marks = []
     for one in (entry.get("psc_chapters") or {}).get("chapters") or ():
-        start = one.get("start_parsed")
-        seconds = start.total_seconds() if start is not None else None
-        if seconds is not None and math.isfinite(seconds):
-            marks.append((seconds, text.one_line(str(one.get("title") or ""))))
+        start = clock(str(one.get("start") or ""))
+        if start is not None:
+            marks.append((start, text.one_line(str(one.get("title") or ""))))
     marks.sort()
-    end = duration(str(entry.get("itunes_duration") or "")) or math.inf
-    following = [start for start, _ in marks[1:]] + [end]
+    following = [start for start, _ in marks[1:]] + [duration(entry) or math.inf]
     return tuple(
         Chapter(start, stop if math.isfinite(stop) else start, title)
         for (start, title), stop in zip(marks, following, strict=False)

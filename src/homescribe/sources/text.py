@@ -104,7 +104,7 @@ def has_password(url: str) -> bool:
 
 def iso_date(text: str | None) -> str | None:
     """A date as yt-dlp writes it ("20260301") in ISO 8601; None for anything that is no date."""
-    if not text or not re.fullmatch(r"\d{8}", text):
+    if not text or not re.fullmatch(r"[0-9]{8}", text):
         return None
     try:
         return datetime.date(int(text[:4]), int(text[4:6]), int(text[6:])).isoformat()

@@ -1,0 +1,595 @@
+"""Podcast feeds and their enclosures: real HTTP on the loopback, honest and hostile."""
+
+import threading
+import time
+from contextlib import closing
+
+import pytest
+import requests
+import urllib3
+
+from homescribe.core import HOUR, Chapter, Item, SourceOptions
+from homescribe.errors import (
+    Cancelled,
+    ItemError,
+    PermanentError,
+    RetryableError,
+    SourceBlocked,
+    UserError,
+)
+from homescribe.sources import http, podcast, text
+from homescribe.sources.podcast import PodcastSource
+
+STOP = threading.Event()  # never set
+
+
+@pytest.fixture
+def source(tmp_path):
+    with closing(PodcastSource(SourceOptions(cache=tmp_path / "cache"))) as one:
+        yield one
+
+
+def serve(server, path, body, kind="application/rss+xml", **headers):
+    server.routes[path] = lambda *_: (200, body, {"Content-Type": kind, **headers})
+    return server.url(path)
+
+
+def rss(items, channel=""):
+    return f"""<?xml version="1.0" encoding="UTF-8"?><rss version="2.0"
+    xmlns:itunes="http://www.itunes.com/dtds/podcast-1.0.dtd"
+    xmlns:content="http://purl.org/rss/1.0/modules/content/" xmlns:atom="http://www.w3.org/2005/Atom"
+    xmlns:psc="http://podlove.org/simple-chapters"><channel>{channel}{items}</channel></rss>"""
+
+
+def listing(source, url):
+    return next(source.list(url, STOP))
+
+
+def items(source, url):
+    return list(listing(source, url).items)
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+# --- Feeds ---------------------------------------------------------------------------------------
+
+
+def test_a_feed_is_listed_with_what_it_says(source, server):
+    url = server.url("/feed.xml")
+    [one] = source.list(url, STOP)
+    episodes = list(one.items)
+    assert (one.url, one.title, one.newest_first) == (url, "Loopback Podcast", False)
+    assert len(episodes) == 25
+    assert len({episode.key for episode in episodes}) == 25
+    first = episodes[0]
+    assert first == Item(
+        source="podcast",
+        id=first.id,
+        url=server.url("/episodes/25"),
+        title="Episode 25: testing & more",
+        channel="Loopback Podcast",
+        channel_id=url,
+        duration=7.0,
+        upload_date="2026-06-26",
+        language="en-us",
+        description="Notes for 25",
+        media_url=server.url("/media/ep1.mp3?ep=25"),
+    )
+    assert source.site(first) == "127.0.0.1"
+
+
+def test_an_atom_feed(source, server):
+    [episode] = items(source, server.url("/atom.xml"))
+    assert (episode.title, episode.channel, episode.upload_date) == (
+        "A1",
+        "Atom cast",
+        "2026-05-04",
+    )
+    assert episode.media_url == server.url("/media/ep1.mp3")
+
+
+def test_an_episode_keeps_its_name_when_its_address_and_title_change(source, server):
+    before = """<item><title>Old</title><guid>g1</guid>
+        <enclosure url="http://old.example/1.mp3?token=1" type="audio/mpeg"/></item>"""
+    after = before.replace("Old", "New").replace("old.example/1.mp3?token=1", "new.example/2.mp3")
+    [one] = items(source, serve(server, "/feed", rss(before)))
+    [two] = items(source, serve(server, "/feed", rss(after)))
+    assert one.key == two.key
+    [other] = items(source, serve(server, "/other-feed", rss(before)))
+    assert other.key != one.key  # "g1" is no name outside its feed
+
+
+def test_without_a_guid_counters_and_tokens_do_not_make_a_new_episode(source, server):
+    def key(address):
+        item = f'<item><enclosure url="{address}" type="audio/mpeg"/></item>'
+        return items(source, serve(server, "/feed", rss(item)))[0].key
+
+    plain = key("https://cdn.example/show/1.mp3?token=1")
+    assert key("https://cdn.example/show/1.mp3?token=2") == plain
+    assert key("https://dts.podtrac.com/redirect.mp3/cdn.example/show/1.mp3") == plain
+    assert key("https://pdst.fm/e/chrt.fm/track/ABC/cdn.example/show/1.mp3?x=1") == plain
+    assert key("https://cdn.example/show/2.mp3") != plain
+
+
+def test_entries_without_a_recording_are_no_items(source, server):
+    feed = rss(
+        """<item><title>A post</title><link>http://x.example/post</link></item>
+        <item><title>A picture</title><enclosure url="http://x.example/a.jpg" type="image/jpeg"/></item>
+        <item><title>Talk</title><enclosure url="http://x.example/a.mp3" type="audio/mpeg"/></item>
+        <item><title>Untyped</title><enclosure url="/b.m4a?x"/></item>
+        <item><title>Mistyped</title><enclosure url="http://x.example/c.mp3" type="text/plain"/></item>
+        <item><title>Local</title><enclosure url="file:///etc/passwd" type="audio/mpeg"/></item>"""
+    )
+    found = items(source, serve(server, "/feed", feed))
+    assert [one.title for one in found] == ["Talk", "Untyped", "Mistyped"]
+    assert found[1].media_url == server.url("/b.m4a?x")
+
+
+def test_a_feed_without_any_recording(source, server):
+    url = serve(server, "/blog", rss("<item><title>A post</title></item>", "<title>Blog</title>"))
+    with pytest.raises(UserError, match="has no recordings"):
+        items(source, url)
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        ("3725", 3725.0),
+        ("62:05", 3725.0),
+        ("1:02:05", 3725.0),
+        (" 01:02:05 ", 3725.0),
+        ("12.5", 12.5),
+        ("0", None),
+        ("00:00:00", None),
+        ("", None),
+        ("about an hour", None),
+        ("-5", None),
+        ("1:2:3:4", None),
+        ("9" * 400, None),
+        ("٣:٠٠", None),
+    ],
+)
+def test_durations_in_all_their_spellings(told, seconds):
+    assert podcast.duration({"itunes_duration": told}) == seconds
+
+
+def test_descriptions_are_text_and_chapters_are_kept(source, server):
+    feed = rss(
+        """<item><title>&lt;b&gt;Bold&lt;/b&gt; &amp;amp; true</title>
+        <enclosure url="http://x.example/a.mp3" type="audio/mpeg"/>
+        <itunes:duration>600</itunes:duration><description>short</description>
+        <content:encoded><![CDATA[<p>First&nbsp;line.</p><script>alert(1)</script><ul><li>One<li>Two</ul>
+        <a href="javascript:x">link</a> &lt;tag&gt;]]></content:encoded>
+        <psc:chapters><psc:chapter start="0" title="Intro"/>
+        <psc:chapter start="00:05:00.500" title="Body"/></psc:chapters></item>"""
+    )
+    [one] = items(source, serve(server, "/feed", feed))
+    assert one.title == "Bold & true"
+    assert one.description == "First line.\n\nOne\nTwo\n\nlink <tag>"
+    assert one.chapters == (Chapter(0.0, 300.5, "Intro"), Chapter(300.5, 600.0, "Body"))
+
+
+def test_a_feed_in_pages_is_followed_to_its_end(source, server):
+    def feed(number, following):
+        return rss(
+            f"""<item><title>E{number}</title><guid>{number}</guid>
+            <enclosure url="http://x.example/{number}.mp3" type="audio/mpeg"/></item>""",
+            f'<atom:link rel="next" href="{following}"/>',
+        )
+
+    serve(server, "/p2", feed(2, "/p3"))
+    serve(server, "/p3", feed(3, "/p1"))  # round and round
+    found = items(source, serve(server, "/p1", feed(1, "/p2")))
+    assert [one.title for one in found] == ["E1", "E2", "E3"]
+
+
+def test_a_next_page_on_another_server_is_not_followed(source, server):
+    item = '<item><enclosure url="http://x.example/1.mp3" type="audio/mpeg"/></item>'
+    link = '<atom:link rel="next" href="http://169.254.169.254/meta"/>'
+    assert len(items(source, serve(server, "/feed", rss(item, link)))) == 1
+
+
+def test_an_unchanged_feed_is_not_sent_again(source, server, tmp_path):
+    asked = []
+
+    def feed(_server, _query, headers):
+        asked.append(headers.get("If-None-Match"))
+        if headers.get("If-None-Match") == '"v1"':
+            return 304, b"", {}
+        body = rss('<item><enclosure url="http://x.example/1.mp3" type="audio/mpeg"/></item>')
+        return 200, body, {"ETag": '"v1"', "Content-Type": "text/xml"}
+
+    server.routes["/feed"] = feed
+    first = items(source, server.url("/feed"))
+    again = items(source, server.url("/feed"))
+    assert asked == [None, '"v1"']
+    assert again == first
+    assert len(first) == 1
+    for file in (tmp_path / "cache" / "feeds").iterdir():
+        file.write_bytes(b"damaged")
+    assert items(source, server.url("/feed")) == first
+    assert asked[2] is None
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/status/404", "is gone"),
+        ("/status/401", "needs a subscription or a password"),
+        ("/status/500", "has trouble"),
+        ("/plain.html", "no feed"),
+        ("/redirect?to=/redirect%3Fto%3D/loop", "is gone"),
+        ("/redirect?to=file:///etc/passwd", "no web address"),
+        ("/redirect?to=http://[", "no web address"),
+    ],
+)
+def test_a_feed_that_cannot_be_had_is_told_in_one_line(source, server, path, words):
+    server.routes["/loop"] = lambda *_: (404, "", {})
+    with pytest.raises(UserError, match=words) as caught:
+        items(source, server.url(path))
+    assert "\n" not in caught.value.message
+    assert "passwd" not in caught.value.message
+
+
+def test_a_feed_server_that_asks_for_patience_blocks_the_site(source, server):
+    with pytest.raises(SourceBlocked) as caught:
+        items(source, server.url("/status/429"))
+    assert caught.value.retry_after == 120
+
+
+def test_no_server(source):
+    with pytest.raises(UserError, match="connection failed") as caught:
+        items(source, "http://127.0.0.1:1/feed?token=secret")
+    assert "secret" not in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_a_password_in_an_address_is_refused_and_not_shown(source):
+    with pytest.raises(UserError, match="password") as caught:
+        items(source, "https://user:hunter2@feeds.example/rss")
+    assert "hunter2" not in f"{caught.value.message} {caught.value.hint}"
+
+
+BILLION = (
+    '<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY a0 "lol">'
+    + "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 12))
+    + "]>"
+)
+HOSTILE = {
+    "entities": BILLION + rss("<item><title>&a11;</title></item>").partition("?>")[2],
+    "utf-16": (BILLION + rss("<item>&a11;</item>").partition("?>")[2]).encode("utf-16"),
+    "external": '<!DOCTYPE r [<!ENTITY x SYSTEM "file:///etc/passwd">]>'
+    + rss("<item><title>&x;</title></item>").partition("?>")[2],
+    "nothing": "",
+    "a path": "/etc/passwd",
+    "noise": bytes(range(256)) * 100,
+    "deep": rss("<x>" * 20_000),
+    "open": '<rss version="2.0"><channel><item><title>' + "x" * 1_000_000,
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_feed_is_refused(source, server, kind):
+    with pytest.raises(UserError) as caught:
+        items(source, serve(server, "/feed", HOSTILE[kind]))
+    assert "root:" not in caught.value.message
+
+
+def test_a_feed_without_end_is_cut_off(source, server, monkeypatch):
+    monkeypatch.setattr(podcast, "FEED_LIMIT", 2**20)
+    with pytest.raises(UserError, match="longer than 1 MiB"):
+        items(source, serve(server, "/feed", rss("<item></item>" * 200_000)))
+
+
+def test_hostile_episodes_become_plain_items(source, server):
+    feed = rss(
+        "<item><title>" + "x" * 10_000 + "</title><guid>../../etc</guid><pubDate>never</pubDate>"
+        '<link>javascript:alert(1)</link><enclosure url="http://x.example/../../1.mp3"/></item>'
+        "<item><title>\u202egnp.exe&#8238;</title><guid>2</guid>"
+        '<pubDate>Mon, 31 Feb 99999 06:00:00 +0000</pubDate><enclosure url="http://x.example/2.mp3"/></item>'
+        '<item><guid>3</guid><enclosure url="http://[::1/3.mp3"/></item>'
+        '<item><guid>4</guid><enclosure url="http://x.example:99999999/4.mp3"/></item>'
+    )
+    one, two, three = items(source, serve(server, "/feed", feed))
+    assert (len(one.title), one.upload_date, one.url) == (500, None, one.media_url)
+    assert (two.title, two.upload_date) == ("gnp.exe", None)
+    assert three.media_url.endswith("/4.mp3")
+    assert all(one.id.isalnum() for one in (one, two, three))
+    with pytest.raises(PermanentError, match="no web address"):
+        source.fetch(three, server.root, STOP)
+
+
+# --- Telling a feed from a page ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "mine"),
+    [
+        ("/feed.xml", True),
+        ("/atom.xml", True),
+        ("/redirect?to=/feed.xml", True),
+        ("/audio.html", False),
+        ("/media/ep1.mp3", False),
+        ("/status/404", False),
+        ("/page-that-links-a-feed", False),
+        ("/commented", True),
+        ("/utf16", True),
+        ("/svg.xml", False),
+        ("/rss", False),  # named like one, and no feed
+    ],
+)
+def test_a_feed_is_known_by_what_it_is(source, server, path, mine):
+    page = '<html><link rel="alternate" type="application/rss+xml" href="/feed.xml"></html>'
+    serve(server, "/page-that-links-a-feed", page, "text/html")
+    commented = '\ufeff<?xml version="1.0"?>\n<!-- <html> -->\n<!DOCTYPE rss>\n<rss version="2.0">'
+    serve(server, "/commented", commented.encode(), "text/html")
+    serve(
+        server,
+        "/utf16",
+        '<?xml version="1.0" encoding="utf-16"?><rss version="2.0">'.encode("utf-16"),
+    )
+    serve(server, "/svg.xml", '<?xml version="1.0"?><svg></svg>', "application/xml")
+    serve(server, "/rss", "<html></html>", "application/rss+xml")
+    assert source.matches(server.url(path)) is mine
+
+
+@pytest.mark.parametrize(
+    ("url", "mine"),
+    [
+        ("feed://127.0.0.1:1/x", True),
+        ("feed:https://host.example/x", True),
+        ("https://www.youtube.com/feeds/videos.xml?channel_id=UC1", False),
+        ("https://youtu.be/x", False),
+        ("http://127.0.0.1:1/podcast/feed", True),  # cannot be asked: its name decides
+        ("http://127.0.0.1:1/show.rss", True),
+        ("http://127.0.0.1:1/page", False),
+        ("@handle", False),
+        ("/home/feed.xml", False),
+        ("http://", False),
+        ("http://[", False),
+    ],
+)
+def test_what_need_not_be_asked_is_not_asked(source, url, mine):
+    assert source.matches(url) is mine
+
+
+# --- Enclosures ----------------------------------------------------------------------------------
+
+
+def episode(server, path):
+    return Item("podcast", "1", server.url("/episodes/1"), "t", media_url=server.url(path))
+
+
+def test_an_enclosure_is_downloaded(source, server, tmp_path, clips):
+    audio = source.fetch(episode(server, "/redirect?to=/media/ep1.mp3"), tmp_path / "new", STOP)
+    assert audio.path.read_bytes() == (clips / "ep1.mp3").read_bytes()
+    assert (audio.path.name, audio.temporary, audio.duration) == ("audio.media", True, None)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["audio.media"]
+    server.log.clear()
+    source.fetch(episode(server, "/redirect?to=/media/ep1.mp3"), tmp_path / "new", STOP)
+    assert server.log == []
+
+
+def ranges(server):
+    return [(asked, status) for _, _, asked, status in server.log if status in (200, 206, 416)]
+
+
+def test_a_cut_enclosure_is_taken_up_where_it_broke(source, server, tmp_path, clips):
+    one = episode(server, "/media/ep1.mp3?die_after=30000&times=2&etag=v1")
+    audio = source.fetch(one, tmp_path, STOP)
+    assert audio.path.read_bytes() == (clips / "ep1.mp3").read_bytes()
+    assert audio.path.name == "audio.mp3"
+    (begun, status), *others = ranges(server)
+    assert (begun, status) == (None, 200)
+    starts = [int(asked.removeprefix("bytes=").removesuffix("-")) for asked, _ in others]
+    assert [status for _, status in others] == [206, 206]
+    assert 0 < starts[0] < starts[1]
+
+
+def test_what_an_earlier_run_began_is_taken_up(source, server, tmp_path, clips):
+    stop = threading.Event()
+    slow = episode(server, "/media/ep1.mp3?bps=100000&etag=v1")
+    part = tmp_path / "audio.mp3.part"
+    threading.Thread(
+        target=lambda: (wait_for(lambda: part.exists() and part.stat().st_size), stop.set())
+    ).start()
+    with pytest.raises(Cancelled):
+        source.fetch(slow, tmp_path, stop)
+    size = part.stat().st_size
+    assert 0 < size < (clips / "ep1.mp3").stat().st_size
+    audio = source.fetch(episode(server, "/media/ep1.mp3?etag=v1"), tmp_path, STOP)
+    assert audio.path.read_bytes() == (clips / "ep1.mp3").read_bytes()
+    assert ranges(server)[-1] == (f"bytes={size}-", 206)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("audio")] == [
+        "audio.mp3"
+    ]
+
+
+@pytest.mark.parametrize("change", ["etag", "no ranges", "length", "gone note", "complete"])
+def test_a_beginning_is_only_continued_with_its_own_rest(source, server, tmp_path, clips, change):
+    """Other advertisements make another file: half of each would be words nobody said."""
+    wanted = (clips / "ep2.mp3").read_bytes()
+    part, note = tmp_path / "audio.mp3.part", tmp_path / "audio.mp3.part.json"
+    part.write_bytes(b"the beginning of another file")
+    note.write_text('{"etag": "\\"old\\"", "modified": null, "length": 99999}')
+    path = "/media/ep2.mp3?etag=new"
+    if change == "no ranges":
+        path = "/media/ep2.mp3?norange=1"
+    elif change == "length":
+        note.write_text('{"etag": null, "modified": null, "length": 99999}')
+    elif change == "gone note":
+        note.unlink()
+    elif change == "complete":  # killed between the last byte and the renaming
+        part.write_bytes(wanted)
+        note.write_text(f'{{"etag": "\\"new\\"", "modified": null, "length": {len(wanted)}}}')
+    assert source.fetch(episode(server, path), tmp_path, STOP).path.read_bytes() == wanted
+
+
+def test_a_connection_that_always_breaks_is_given_up(source, server, tmp_path, monkeypatch):
+    monkeypatch.setattr(http, "TRIES", 2)
+    one = episode(server, "/media/ep1.mp3?die_after=0&times=99")
+    with pytest.raises(RetryableError, match=r"connection failed|broke off"):
+        source.fetch(one, tmp_path, STOP)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "words", "retry_after"),
+    [
+        ("/status/404", PermanentError, "gone", None),
+        ("/status/410", PermanentError, "gone", None),
+        ("/status/401", PermanentError, "subscription", None),
+        ("/status/403", RetryableError, "refused", None),
+        ("/status/418", PermanentError, "418", None),
+        ("/status/503", RetryableError, "trouble", 120),
+        ("/status/429", SourceBlocked, "too many requests", 120),
+        ("/plain.html", RetryableError, "web page instead of a recording", None),
+        ("/redirect?to=ftp://host.example/x.mp3", PermanentError, "no web address", None),
+    ],
+)
+def test_each_refusal_has_its_reaction(
+    source, server, tmp_path, monkeypatch, path, kind, words, retry_after
+):
+    monkeypatch.setattr(http, "TRIES", 1)
+    with pytest.raises((ItemError, UserError), match=words) as caught:
+        source.fetch(episode(server, path), tmp_path, STOP)
+    assert type(caught.value) is kind
+    assert getattr(caught.value, "retry_after", None) == retry_after
+    assert not (tmp_path / "audio.media").exists()
+
+
+def test_a_stream_without_end_is_left(source, server, tmp_path, monkeypatch):
+    monkeypatch.setattr(podcast, "MEDIA_LIMIT", 20_000)
+    with pytest.raises(PermanentError, match="larger than"):
+        source.fetch(episode(server, "/media/ep1.mp3"), tmp_path, STOP)
+
+
+@pytest.mark.parametrize("path", ["/stall", "/media/ep1.mp3?bps=100"])
+def test_a_server_that_stalls_does_not_hold_up_a_cancel(source, server, tmp_path, path):
+    stop = threading.Event()
+    threading.Thread(target=lambda: (wait_for(lambda: server.log), stop.set())).start()
+    with pytest.raises(Cancelled):
+        source.fetch(episode(server, path), tmp_path, stop)
+    server.stopped.set()
+    wait_for(lambda: receivers() == [])
+
+
+def receivers():
+    return [one for one in threading.enumerate() if "_receive" in one.name]
+
+
+def test_a_disk_that_cannot_be_written_to_stops_the_run(source, server, tmp_path):
+    (tmp_path / "audio.mp3.part.json").mkdir()
+    with pytest.raises(UserError, match="cannot be written"):
+        source.fetch(episode(server, "/media/ep1.mp3"), tmp_path, STOP)
+
+
+# --- What an error means -------------------------------------------------------------------------
+
+
+def subclasses(kind):
+    for one in kind.__subclasses__():
+        yield one
+        yield from subclasses(one)
+
+
+KINDS = sorted(
+    {requests.RequestException, *subclasses(requests.RequestException)},
+    key=lambda one: one.__name__,
+)
+PERMANENT = {
+    "InvalidSchema",
+    "MissingSchema",
+    "InvalidURL",
+    "InvalidProxyURL",
+    "InvalidHeader",
+    "JSONDecodeError",
+    "TooManyRedirects",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda one: one.__name__)
+def test_every_error_class_of_requests_has_a_reaction(kind):
+    error = kind("words", "doc", 0) if kind.__name__ == "JSONDecodeError" else kind("words")
+    told = http.reaction(error, "https://user:pw@host.example/x?token=t")
+    expected = PermanentError if kind.__name__ in PERMANENT else RetryableError
+    assert type(told) is expected
+    assert "pw" not in told.message
+    assert "token" not in told.message
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        urllib3.exceptions.ProtocolError("Connection broken", ConnectionResetError(104, "reset")),
+        urllib3.exceptions.ReadTimeoutError(None, None, "Read timed out."),
+        OSError(101, "Network is unreachable"),
+    ],
+)
+def test_what_comes_from_below_requests_is_tried_again(error):
+    assert isinstance(http.reaction(error, "https://host.example/"), RetryableError)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("120", 120.0),
+        ("0", 0.0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("Fri, 31 Dec 9998 23:59:59 GMT", 24 * HOUR),
+        ("999999999", 24 * HOUR),
+        ("soon", None),
+        ("-1", None),
+        (None, None),
+    ],
+)
+def test_retry_after_in_both_spellings(value, seconds):
+    assert http.retry_after(value) == seconds
+
+
+# --- Text of strangers ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://u:p@host.example:8443/a/b?token=1&v=x#frag", "https://host.example:8443/a/b?v=x"),
+        ("http://[::1]:80/x", "http://[::1]:80/x"),
+        ("http://host.example:port/x", "(an address that cannot be read)"),
+        ("http://[", "(an address that cannot be read)"),
+    ],
+)
+def test_addresses_are_shown_without_secrets(url, shown):
+    assert text.public(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("told", "date"),
+    [
+        ("20260301", "2026-03-01"),
+        ("20260231", None),
+        ("2026", None),
+        (None, None),
+        ("٢٠٢٦٠٣٠١", None),
+    ],
+)
+def test_dates(told, date):
+    assert text.iso_date(told) == date
+
+
+@pytest.mark.parametrize(
+    ("told", "tag"),
+    [
+        ("en", "en"),
+        ("pt_BR", "pt-BR"),
+        (" de ", "de"),
+        ("English (US)", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_languages(told, tag):
+    assert text.language_tag(told) == tag
