@@ -41,7 +41,9 @@ class Item:
 
     source: str  # namespace of `id`: "youtube", "podcast", "file", or yt-dlp's extractor key in lower case
     id: str  # unique within `source`
-    url: str  # page a person can open (webpage_url), or the absolute path of a local file
+    # Page a person can open (webpage_url), or the absolute path of a local file (file:// where its name is
+    # no Unicode).
+    url: str
     title: str
     channel: str | None = None  # channel, podcast or folder name
     channel_id: str | None = None
@@ -50,7 +52,7 @@ class Item:
     language: str | None = None  # BCP 47, as the publisher says
     description: str | None = None
     chapters: tuple[Chapter, ...] = ()
-    media_url: str | None = None  # direct address of the audio, where a feed gives one
+    media_url: str | None = None  # address to download from, where it is not `url`
 
     @property
     def key(self) -> str:
@@ -64,7 +66,8 @@ def link(item: Item, seconds: float) -> str:
     """
     start = int(max(0.0, seconds))
     if item.source == "file":
-        return f"{Path(item.url).absolute().as_uri()}#t={start}"
+        named = item.url if item.url.startswith("file:") else Path(item.url).absolute().as_uri()
+        return f"{named}#t={start}"
     try:
         return _timed(urlsplit(item.url), start)
     except ValueError:  # a feed's mistake in its address must not stop an export or a search
