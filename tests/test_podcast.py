@@ -17,7 +17,7 @@ from homescribe.errors import (
     SourceBlocked,
     UserError,
 )
-from homescribe.sources import http, podcast, text
+from homescribe.sources import podcast, text, transfer
 from homescribe.sources.podcast import PodcastSource
 
 STOP = threading.Event()  # never set
@@ -430,7 +430,7 @@ def test_a_beginning_is_only_continued_with_its_own_rest(source, server, tmp_pat
 
 
 def test_a_connection_that_always_breaks_is_given_up(source, server, tmp_path, monkeypatch):
-    monkeypatch.setattr(http, "TRIES", 2)
+    monkeypatch.setattr(transfer, "TRIES", 2)
     one = episode(server, "/media/ep1.mp3?die_after=0&times=99")
     with pytest.raises(RetryableError, match=r"connection failed|broke off"):
         source.fetch(one, tmp_path, STOP)
@@ -453,7 +453,7 @@ def test_a_connection_that_always_breaks_is_given_up(source, server, tmp_path, m
 def test_each_refusal_has_its_reaction(
     source, server, tmp_path, monkeypatch, path, kind, words, retry_after
 ):
-    monkeypatch.setattr(http, "TRIES", 1)
+    monkeypatch.setattr(transfer, "TRIES", 1)
     with pytest.raises((ItemError, UserError), match=words) as caught:
         source.fetch(episode(server, path), tmp_path, STOP)
     assert type(caught.value) is kind
@@ -514,7 +514,7 @@ PERMANENT = {
 @pytest.mark.parametrize("kind", KINDS, ids=lambda one: one.__name__)
 def test_every_error_class_of_requests_has_a_reaction(kind):
     error = kind("words", "doc", 0) if kind.__name__ == "JSONDecodeError" else kind("words")
-    told = http.reaction(error, "https://user:pw@host.example/x?token=t")
+    told = transfer.reaction(error, "https://user:pw@host.example/x?token=t")
     expected = PermanentError if kind.__name__ in PERMANENT else RetryableError
     assert type(told) is expected
     assert "pw" not in told.message
@@ -530,7 +530,7 @@ def test_every_error_class_of_requests_has_a_reaction(kind):
     ],
 )
 def test_what_comes_from_below_requests_is_tried_again(error):
-    assert isinstance(http.reaction(error, "https://host.example/"), RetryableError)
+    assert isinstance(transfer.reaction(error, "https://host.example/"), RetryableError)
 
 
 @pytest.mark.parametrize(
@@ -547,7 +547,7 @@ def test_what_comes_from_below_requests_is_tried_again(error):
     ],
 )
 def test_retry_after_in_both_spellings(value, seconds):
-    assert http.retry_after(value) == seconds
+    assert transfer.retry_after(value) == seconds
 
 
 # --- Text of strangers ---------------------------------------------------------------------------

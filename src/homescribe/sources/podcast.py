@@ -21,7 +21,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from homescribe.core import HOUR, MINUTE, SECOND, Audio, Chapter, Item, Listing, SourceOptions
 from homescribe.errors import HomescribeError, ItemError, PermanentError, UserError
-from homescribe.sources import http, text
+from homescribe.sources import text, transfer
 
 MIB = 2**20
 FEED_LIMIT = 64 * MIB  # the largest feeds in use have 20
@@ -59,7 +59,9 @@ class PodcastSource:
         if VIDEO_SITES.search(parts.hostname or "") or MEDIA_NAME.search(parts.path):
             return False
         try:
-            with http.opened(feed, self._closed, {"Range": f"bytes=0-{HEAD - 1}"}, SNIFF) as answer:
+            with transfer.opened(
+                feed, self._closed, {"Range": f"bytes=0-{HEAD - 1}"}, SNIFF
+            ) as answer:
                 return answer.status in (200, 206) and is_feed(answer.read(HEAD))
         except HomescribeError:  # its name decides who says what is wrong with it
             return bool(FEED_NAME.search(parts.path))
@@ -107,7 +109,7 @@ class PodcastSource:
         """The parsed feed at `url`. All errors are the user's: there is no item yet."""
         name = hashlib.sha256(url.encode()).hexdigest()[:32]
         try:
-            body = http.cached(url, self.options.cache / "feeds" / name, stop, FEED_LIMIT)
+            body = transfer.cached(url, self.options.cache / "feeds" / name, stop, FEED_LIMIT)
         except ItemError as error:
             raise UserError(error.message, error.hint) from error
         page = parse(body)
@@ -127,7 +129,7 @@ class PodcastSource:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"No folder for the audio: {error}.") from error
-        http.download(item.media_url, target, stop, MEDIA_LIMIT)
+        transfer.download(item.media_url, target, stop, MEDIA_LIMIT)
         # The feed's duration is the publisher's guess (advertisements come and go), no measure.
         return Audio(item=item, path=target)
 
