@@ -34,10 +34,10 @@ clean:  ## Remove the environment and what the demo made.
 	touch $@
 
 .venv/.installed: .venv/.created pyproject.toml
-	$(PIP) install --editable .
+	$(PIP) install --editable '.[web]'
 	touch $@
 
 .venv/.tested: .venv/.installed
 	$(PIP) install torch==2.13.0
-	$(PIP) install --editable '.[whisper]' --group test --group lint
+	$(PIP) install --editable '.[whisper,web]' --group test --group lint
 	touch $@

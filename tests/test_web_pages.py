@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
@@ -9,9 +10,12 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from homescribe import Library
-from webbing import CHANNEL, FOX, RIDGE, STRANGE, make_library, serving
+from webbing import ARABIC, CHANNEL, CHINESE, FOX, RIDGE, STRANGE, make_library, serving
 
-CHROMIUM = "/usr/bin/chromium"
+# The system's browser, or the one that `playwright install chromium` fetched.
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 360, "height": 740}
 
@@ -459,6 +463,110 @@ def test_figures_count_what_was_done(page):
     assert widths == sorted(widths, reverse=True)
     assert widths[0] == 100
     expect(page.locator(".plain tbody tr").last).to_contain_text("nothing")  # paid for this machine
+
+
+# --- For everyone ----------------------------------------------------------------------------------
+
+PAGES = {
+    "home": "/",
+    "search": "/?q=spoon",
+    "filtered": "/?q=quick&channel=samples",
+    "library": "/library",
+    "ridge": f"/items/{RIDGE}?q=wooden",
+    "passage": f"/items/{FOX}?t=6.25,7.2",
+    "chapters": f"/items/{CHANNEL}",
+    "arabic": f"/items/{ARABIC}",
+    "chinese": f"/items/{CHINESE}",
+    "strange": f"/items/{STRANGE}",
+    "failed": "/items/youtube:ridge000001",
+    "work": "/work",
+    "figures": "/figures",
+    "error": "/nothing",
+}
+SHIFTS = """() => new Promise(done => {
+    const found = [];
+    const take = list => found.push(...list.getEntries().map(entry => entry.value));
+    new PerformanceObserver(take).observe({type: "layout-shift", buffered: true});
+    setTimeout(() => done(found), 50);
+})"""
+
+
+@pytest.fixture(scope="module")
+def axe():
+    """axe-core from npm, fetched once and kept in build/."""
+    folder = Path(__file__).parent.parent / "build" / "axe"
+    script = folder / "node_modules" / "axe-core" / "axe.min.js"
+    if not script.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [
+            "npm",
+            "install",
+            "--no-audit",
+            "--no-fund",
+            "--prefix",
+            str(folder),
+            "axe-core@4",
+        ]
+        subprocess.run(command, check=True, capture_output=True)
+    return script.read_text()
+
+
+@pytest.mark.parametrize(
+    ("size", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop, light", "phone, dark"]
+)
+def test_every_page_suits_everyone(browser, base, axe, size, scheme):
+    """No violation of axe's rules (contrast, names, landmarks), nothing wider than the window, nothing that
+    moves once it is shown.
+    """
+    context = browser.new_context(viewport=size, color_scheme=scheme, base_url=base)
+    page = context.new_page()
+    for name, path in PAGES.items():
+        page.goto(path)
+        page.wait_for_timeout(60)
+        assert page.evaluate(SHIFTS) == [], name
+        wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert page.evaluate(wide) == 0, name
+        page.evaluate(axe)
+        found = page.evaluate("axe.run()")["violations"]
+        assert [(each["id"], each["nodes"][0]["html"]) for each in found] == [], name
+    context.close()
+
+
+def test_the_first_page_is_small(page):
+    page.goto("/")
+    sizes = page.evaluate(
+        "['navigation', 'resource'].flatMap(kind => performance.getEntriesByType(kind))"
+        ".map(entry => entry.transferSize)"
+    )
+    assert len(sizes) >= 4
+    assert sum(sizes) < 100_000
+
+
+def test_scripts_run_in_their_own_direction(page):
+    page.goto(f"/items/{ARABIC}")
+    assert page.locator("#transcript").get_attribute("lang") == "ar"
+    first = page.locator(".paragraph").first
+    time, text = first.locator(".time").bounding_box(), first.locator("p").bounding_box()
+    assert time["x"] > text["x"]  # the margin is at the right
+    page.goto(f"/items/{CHINESE}?q=河边走")
+    expect(page.locator("#hits-of span")).to_have_text("1 of 1")
+    assert (
+        page.locator("#transcript p").text_content()
+        == "今天我们沿着河边走。很多年以前，这里是码头。"
+    )
+
+
+def test_everything_is_reached_by_the_keyboard(page):
+    page.goto("/library?q=")
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#main")).to_be_focused()
+    seen = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        seen.add(page.evaluate("document.activeElement.textContent.trim().split(/\\s+/)[0]"))
+    assert {"Export", "fox", "samples"} <= seen
 
 
 # --- Strangers' text -------------------------------------------------------------------------------

@@ -101,6 +101,7 @@ def demo(output: Path) -> int:
     click.echo(
         f"\nTranscripts as files: {(output / 'exports').absolute()}\n"
         f"The library:          {library.path.absolute()}\n"
+        f"Read along, in a browser: homescribe --library {output} serve\n"
         "Next: homescribe transcribe YOUR-FILE-OR-CHANNEL",
         err=True,
     )

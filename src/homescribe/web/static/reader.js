@@ -270,7 +270,6 @@ function showHits() {
   hits = findHits(query);
   highlight("hit", hits.flatMap((each) => each.ranges));
   const box = document.getElementById("hits-of");
-  box.hidden = !hits.length;
   box.querySelector("span").textContent = `${hits.length} ${hits.length === 1 ? "hit" : "hits"}`;
   for (const turn of box.querySelectorAll("button")) turn.onclick = () => goTo(hit + Number(turn.dataset.go));
 }
@@ -452,7 +451,6 @@ function draw1(line, kept) {
 }
 
 if (correct) {
-  correct.hidden = false;
   correct.onclick = () => {
     const on = !correcting();
     correct.setAttribute("aria-pressed", String(on));

@@ -161,6 +161,7 @@ document.addEventListener("click", async (event) => {
 });
 
 draw(JSON.parse(at("snapshot").textContent));
+document.body.classList.add("drawn");
 const events = new EventSource("/api/work/events");
 events.addEventListener("work", (event) => {
   document.body.classList.remove("lost");
