@@ -219,6 +219,7 @@ class Usage:
     gpu: str
     gpu_seconds: float  # its share of the seconds in which the machine worked
     overhead_seconds: float  # boot, model load and waiting that were paid for on its account
+    boots: int  # 1 for the first call of a machine
     audio_seconds: float
     dollars: float
     expected_dollars: float  # by what was known when it was submitted

@@ -99,7 +99,7 @@ def plan(
                 machine,
                 rental.speed if rental else expected_speed(engine, model, machine),
                 OWN_CALLS.format(rental.calls) if rental else SPEED_SOURCE,
-                rental.overhead if rental else None,
+                rental.boot if rental else BOOT + SCALEDOWN_WINDOW,
                 rate=rate(machine),
                 audio_seconds=audio_seconds,
                 download_seconds=download_seconds,
@@ -125,7 +125,7 @@ def _rented(
     machine: Machine,
     speed: float,
     speed_source: str,
-    own_overhead: float | None,
+    boot: float,
     *,
     rate: float,
     audio_seconds: float,
@@ -134,14 +134,14 @@ def _rented(
     deadline: float | None,
 ) -> Row:
     gpu_seconds = audio_seconds / speed
-    boots = containers * (BOOT + SCALEDOWN_WINDOW)
-    # A burst begins when its boots are a tenth of its work; the last one begins with what there is.
-    overhead = gpu_seconds * BURST_OVERHEAD if boots < gpu_seconds * BURST_OVERHEAD else boots
-    if own_overhead is not None:
-        overhead = gpu_seconds * own_overhead
+    boots = containers * boot
+    # Where downloads are slower than the machines there is burst after burst, each of them as soon as its
+    # boots are a tenth of its work. Where they are not, one burst takes all.
+    trickling = download_seconds > gpu_seconds / containers
+    overhead = max(boots, gpu_seconds * BURST_OVERHEAD if trickling else 0.0)
     # Downloads and bursts overlap; the last burst begins when the last download is there.
     last_burst = min(gpu_seconds, boots / BURST_OVERHEAD) / containers
-    wall = max(gpu_seconds / containers, download_seconds + last_burst) + BOOT
+    wall = max(gpu_seconds / containers, download_seconds + last_burst) + boot
     # A container that waits for downloads is paid from the first to the last of them.
     streamed = max(download_seconds, gpu_seconds) + boots
     return Row(

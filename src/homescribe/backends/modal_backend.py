@@ -86,7 +86,7 @@ class ModalOptions:
     max_cost: float | None = None  # dollars that one run may commit
     when: Literal["burst", "stream"] = "burst"
     speed: float | None = None  # times realtime, of this library's own calls
-    overhead: float = BURST_OVERHEAD  # seconds paid beside the work, for each second of work
+    boot: float = BOOT + SCALEDOWN_WINDOW  # seconds of a container that are paid beside its work
     suspects: frozenset[str] = frozenset()  # keys of items that a container died with
     patience: float = 2 * HOUR  # seconds without an answer from Modal
     timeout: float = modal_transcribe.TIMEOUT
@@ -229,7 +229,7 @@ class ModalSession:
             options.max_cost,
             rate,
             self._speed if options.speed else self._speed / CAUTION,
-            BOOT + options.scaledown_window,
+            options.boot,
             options.max_containers,
         )
         self._uploading = Lock()
@@ -281,7 +281,7 @@ class ModalSession:
             "alone": alone,
             "audio_seconds": seconds,
             "rate": self._rate,
-            "expected": seconds / self._speed * self._rate * (1 + self._options.overhead),
+            "expected": seconds / self._speed * self._rate,
         }
         return Call(
             item=audio.item,
@@ -295,7 +295,7 @@ class ModalSession:
         """Whether boot, load and the wait for the end are a small part of what so much audio costs."""
         if self._options.when == "stream":
             return True
-        overhead = (BOOT + self._options.scaledown_window) * self._options.max_containers
+        overhead = self._options.boot * self._options.max_containers
         return overhead <= BURST_OVERHEAD * audio_seconds / self._speed
 
     def _variant(self, alone: bool) -> Any:
@@ -396,9 +396,11 @@ class ModalSession:
             gpu=known.get("gpu", self._options.machine.gpu),
             gpu_seconds=reply.gpu_seconds,
             overhead_seconds=overhead,
+            boots=int(reply.first),
             audio_seconds=heard,
             dollars=dollars,
-            expected_dollars=known.get("expected", 0.0),
+            expected_dollars=known.get("expected", 0.0)
+            + (self._options.boot * known.get("rate", self._rate) if reply.first else 0.0),
             finished_at=time.time(),
             outcome=ended,
         )

@@ -35,7 +35,18 @@ from homescribe.errors import HomescribeError, RetryableError, SetupError, UserE
 from homescribe.money import DEFAULT_GPU, MAX_CONTAINERS, SCALEDOWN_WINDOW, Machine, machine
 
 APP = "homescribe"
-STARTED = time.monotonic()  # in a container: as soon as it can be known
+
+
+def process_age() -> float:
+    """Seconds since this process began, which were paid for: Python's own start is among them."""
+    try:
+        since_boot = float(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError, IndexError, ValueError):
+        return 0.0  # not Linux, or a sandbox without /proc
+
+
+STARTED = time.monotonic() - process_age()
 
 # --- Build the images ------------------------------------------------------------------------------
 

@@ -181,7 +181,7 @@ def rented_backend(config: Config, library: Library) -> ModalBackend:
         suspects=library.suspects(),
     )
     if rental:
-        options = dataclasses.replace(options, speed=rental.speed, overhead=rental.overhead)
+        options = dataclasses.replace(options, speed=rental.speed, boot=rental.boot)
     backend: ModalBackend = kind(options)
     return backend
 

@@ -18,6 +18,7 @@ VERSION_2 = (
         gpu TEXT NOT NULL,
         gpu_seconds REAL NOT NULL,
         overhead_seconds REAL NOT NULL,
+        boots INTEGER NOT NULL,
         audio_seconds REAL NOT NULL,
         dollars REAL NOT NULL,
         expected_dollars REAL NOT NULL,
@@ -42,6 +43,7 @@ class Rental:
     calls: int
     gpu_seconds: float
     overhead_seconds: float
+    boots: int
     audio_seconds: float
 
     @property
@@ -50,9 +52,9 @@ class Rental:
         return self.audio_seconds / self.gpu_seconds
 
     @property
-    def overhead(self) -> float:
-        """Seconds paid beside the work, for each second of work."""
-        return self.overhead_seconds / self.gpu_seconds
+    def boot(self) -> float:
+        """Seconds of a machine that were paid beside its work: boot, load, gaps and the wait for its end."""
+        return self.overhead_seconds / max(1, self.boots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +95,18 @@ def add(db: sqlite3.Connection, usage: Usage) -> None:
     call = usage.call
     db.execute(
         "REPLACE INTO usages (call_id, key, backend, engine, model, gpu, gpu_seconds, overhead_seconds, "
-        "audio_seconds, dollars, expected_dollars, outcome, submitted_at, finished_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "boots, audio_seconds, dollars, expected_dollars, outcome, submitted_at, finished_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             *(call.id, call.item.key, call.backend, usage.engine, usage.model, usage.gpu),
-            *(usage.gpu_seconds, usage.overhead_seconds, usage.audio_seconds, usage.dollars),
-            *(usage.expected_dollars, usage.outcome, call.submitted_at, usage.finished_at),
+            *(usage.gpu_seconds, usage.overhead_seconds, usage.boots, usage.audio_seconds),
+            *(
+                usage.dollars,
+                usage.expected_dollars,
+                usage.outcome,
+                call.submitted_at,
+                usage.finished_at,
+            ),
         ),
     )
 
@@ -106,7 +114,7 @@ def add(db: sqlite3.Connection, usage: Usage) -> None:
 def rental(db: sqlite3.Connection, engine: str, model: str, gpu: str) -> Rental | None:
     """The latest successful calls of one kind, None when they are too few to judge by."""
     row = db.execute(
-        "SELECT count(*), sum(gpu_seconds), sum(overhead_seconds), sum(audio_seconds) FROM ("
+        "SELECT count(*), sum(gpu_seconds), sum(overhead_seconds), sum(boots), sum(audio_seconds) FROM ("
         "SELECT * FROM usages WHERE engine = ? AND model = ? AND gpu = ? AND outcome = 'done' "
         "AND gpu_seconds > 0 ORDER BY finished_at DESC LIMIT ?)",
         (engine, model, gpu, RECENT),

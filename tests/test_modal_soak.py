@@ -1,0 +1,180 @@
+"""A channel through the rented backend, on a machine that is killed, with a cloud that fails.
+
+In full (430 videos, ten kills, three minutes without a network; a quarter of an hour):
+
+    HOMESCRIBE_SOAK=full pytest tests/test_modal_soak.py -s
+"""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from modal._serialization import deserialize_data_format
+
+from homescribe.backends.modal_wire import Reply
+from homescribe.library import Library
+from modal_standin import Standin
+
+FULL = os.environ.get("HOMESCRIBE_SOAK") == "full"
+VIDEOS, KILLS, AWAY = (430, 10, 180.0) if FULL else (40, 3, 4.0)
+TRIED = 10 if FULL else 4  # videos that are transcribed first, so that the plan knows its speed
+GENTLY = random.Random(4)
+
+
+class Person:
+    """Runs homescribe in processes of its own and watches how much memory they take."""
+
+    def __init__(self, library, environment):
+        self.library = library
+        self.peak = 0  # bytes, of any homescribe process so far
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("HOMESCRIBE_")},
+            **environment,
+            "HOMESCRIBE_LIBRARY": str(library),
+            "HOMESCRIBE_CONFIG": str(library.parent / "none.toml"),
+            "HOMESCRIBE_SLEEP_INTERVAL": "0",
+            "HOMESCRIBE_BACKEND": "modal",
+            "HOMESCRIBE_MODEL": "demo",
+            "HOMESCRIBE_GPU": "CPU",
+            "HOMESCRIBE_WHEN": "stream",
+        }
+
+    def start(self, *arguments):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "homescribe", *arguments],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        threading.Thread(target=self._watch, args=(process,), daemon=True).start()
+        return process
+
+    def run(self, *arguments):
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=900)
+        return process.returncode, out, err
+
+    def states(self):
+        with Library(self.library) as library:
+            return Counter(record.state for record in library.items())
+
+    def _watch(self, process):
+        status = Path(f"/proc/{process.pid}/status")
+        while process.poll() is None and status.exists():
+            if found := re.search(r"VmHWM:\s+(\d+)", status.read_text()):
+                self.peak = max(self.peak, int(found[1]) * 1024)
+            time.sleep(0.2)
+
+
+def replies(standin):
+    """What containers answered, by item: (call, reply)."""
+    found = []
+    for call in standin.calls():
+        for output in call.outputs:
+            data = output.result.data or standin.control.blobs[output.result.data_blob_id]
+            plain = deserialize_data_format(data, output.data_format, None)
+            if isinstance(plain, dict):
+                found.append((call, Reply.parse(plain)))
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and ends containers with us")
+@pytest.mark.timeout(1800 if FULL else 240)
+def test_a_channel_survives_what_a_night_can_bring(tmp_path, faketube):
+    faketube.videos = VIDEOS
+    faketube.save()
+    with Standin(
+        max_containers=2, container_env={"OMP_NUM_THREADS": "1"}, upload_rate=400_000
+    ) as standin:
+        person = Person(tmp_path / "library", {**faketube.environment, **standin.environment()})
+        code, _, err = person.run("add", faketube.CHANNEL)
+        assert code == 0, err
+        code, _, err = person.run("run", "--limit", str(TRIED))
+        assert code == 0, err
+        with Library(person.library) as library:
+            before = library.spending()
+        code, out, err = person.run("plan", "--json", "--gpu", "cpu")
+        assert code == 0, err
+        planned = json.loads(out)["rows"][1]
+        began = time.monotonic()
+        misfortunes(person, standin)
+        for _ in range(5):  # what failed with a container is due again after a minute
+            code, _, err = person.run("run")
+            assert code in (0, 1), err
+            if person.states() == {"done": VIDEOS}:
+                break
+            person.run("retry")
+        took = time.monotonic() - began
+
+        with Library(person.library) as library:
+            for number in range(1, VIDEOS + 1):
+                key = f"youtube:{faketube.id(number)}"
+                assert library.transcript(key).text == faketube.words(number)
+            spent = library.spending()
+        answered = replies(standin)
+        once = Counter(call.id for call, reply in answered if reply.transcript)
+        assert len(once) == VIDEOS
+        assert set(once.values()) == {1}
+        for call in standin.calls():
+            for given in call.inputs.values():
+                assert given.deliveries == 1 + given.lost, "billed again without need"
+        assert standin.moments("collected")[0] < standin.moments("upload")[-1]
+        assert person.peak < 300 * 1024 * 1024
+
+        dollars = spent.dollars - before.dollars
+        rate = dollars / (
+            spent.gpu_seconds
+            + spent.overhead_seconds
+            - before.gpu_seconds
+            - before.overhead_seconds
+        )
+        wait_for_containers(standin)
+        billed = sum(container.seconds for container in standin.containers()) * rate
+        claimed = sum(bool(reply.claimed_by) for _, reply in answered)
+        print(  # noqa: T201 - with -s this is the report
+            f"\n{VIDEOS} transcripts in {took:.0f} s; {len(standin.calls())} calls, {claimed} told to "
+            f"wait for another; {sum(standin.deliveries().values())} container inputs; "
+            f"{len(standin.containers())} containers; client peak {person.peak / 2**20:.0f} MiB\n"
+            f"planned ${planned['dollars']:.5f}, recorded ${dollars:.5f} "
+            f"({dollars / planned['dollars'] - 1:+.1%}); all recorded ${spent.dollars:.5f}, "
+            f"stand-in's containers ${billed:.5f} ({spent.dollars / billed - 1:+.1%})"
+        )
+        if FULL:
+            assert abs(dollars / planned["dollars"] - 1) < 0.15
+
+
+def misfortunes(person, standin):
+    """Kill the client at random moments; in two of its runs a container, in one the network as well."""
+    for kill in range(1, KILLS + 1):
+        process = person.start("run")
+        goal = kill * VIDEOS // (KILLS + 2)
+        while person.states()["done"] < goal and process.poll() is None:
+            time.sleep(0.2)
+        assert process.poll() is None, process.communicate()
+        if kill == 2:
+            assert standin.crash_container()
+        if kill == 3:
+            standin.leave()
+            time.sleep(AWAY)
+            assert process.poll() is None, process.communicate()
+            standin.come_back()
+        time.sleep(GENTLY.uniform(0.0, 1.5))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+
+
+def wait_for_containers(standin):
+    """Until the last has ended by itself, as the bill would count it."""
+    deadline = time.monotonic() + 30
+    while any(c.gone_at is None for c in standin.containers()) and time.monotonic() < deadline:
+        time.sleep(0.2)
