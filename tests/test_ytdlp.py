@@ -24,6 +24,7 @@ from homescribe.errors import (
     Cancelled,
     PermanentError,
     RetryableError,
+    SetupError,
     SourceBlocked,
     UserError,
 )
@@ -166,6 +167,13 @@ def test_a_tab_that_is_not_there(source, tube):
     with pytest.raises(UserError, match="does not have a shorts tab") as caught:
         listings(source, "https://www.youtube.com/@fake/shorts")
     assert not isinstance(caught.value, SourceBlocked)
+
+
+def test_a_channel_without_a_video_is_a_channel(source, tube):
+    tube.videos = 0
+    tube.save()
+    [(url, title, _, items)] = listings(source, "@fake")
+    assert (url, title, items) == (tube.CANONICAL, "Fake Channel", [])
 
 
 def test_only_the_pages_that_are_taken_are_asked_for(source, tube):
@@ -615,6 +623,16 @@ def test_a_folder_of_the_user_is_not_where_modules_come_from(tube, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     with closing(YtdlpSource(SourceOptions(cache=tmp_path / "cache"))) as source:
         assert only(source, tube.watch(1))[0].id == tube.id(1)
+
+
+def test_a_yt_dlp_that_does_not_start_stops_the_run(tube, tmp_path, monkeypatch):
+    (tmp_path / "yt_dlp.py").write_text("raise ImportError('a broken installation')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with (
+        closing(YtdlpSource(SourceOptions(cache=tmp_path / "cache"))) as source,
+        pytest.raises(SetupError, match="ImportError: a broken installation"),
+    ):
+        source.fetch(item(tube, 1), tmp_path / "audio", STOP)
 
 
 # --- Cookies -------------------------------------------------------------------------------------

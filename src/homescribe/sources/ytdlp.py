@@ -32,6 +32,7 @@ from homescribe.errors import (
     ItemError,
     PermanentError,
     RetryableError,
+    SetupError,
     SourceBlocked,
     UserError,
 )
@@ -232,9 +233,9 @@ class Child:
         for reader in self.readers:
             reader.start()
         self.greeting = {
-            "cookies": str(options.cookies) if options.cookies else None,
+            "cookies": str(options.cookies.absolute()) if options.cookies else None,
             "cookies_from_browser": options.cookies_from_browser,
-            "cache": str(options.cache / "yt-dlp"),
+            "cache": str(options.cache.absolute() / "yt-dlp"),
         }
 
     def ask(self, request: Reply, stop: threading.Event) -> Reply:
@@ -242,8 +243,7 @@ class Child:
         RetryableError when the child dies or falls silent.
         """
         if self.greeting:
-            greeting, self.greeting = self.greeting, {}
-            self.ask(greeting, stop)
+            self._greet(stop)
         self.busy = True
         try:
             self._stdin.write(json.dumps(request) + "\n")
@@ -255,6 +255,18 @@ class Child:
         if "error" in reply:
             raise reaction(failure(reply["error"]))
         return reply
+
+    def _greet(self, stop: threading.Event) -> None:
+        greeting, self.greeting = self.greeting, {}
+        try:
+            self.ask(greeting, stop)
+        except RetryableError as error:
+            if not self.dead:
+                raise
+            raise SetupError(
+                f"yt-dlp does not start. {error.message}",
+                "Install it again: pip install -U 'yt-dlp[default]'",
+            ) from error
 
     def _reply(self, stop: threading.Event) -> Reply:
         heard = time.monotonic()
@@ -413,8 +425,10 @@ class YtdlpSource:
                 if re.search(UPCOMING, error.message, re.IGNORECASE):
                     raise self._announced(child, request["url"], error, stop) from error
                 raise
-        audio = completed(item, item_from(reply["item"]))
-        return Audio(item=audio, path=Path(reply["path"]), duration=audio.duration)
+        told = completed(item, item_from(reply["item"]))
+        # Any page's claim about its recording is no measure to hold the recording to.
+        measured = told.duration if item.source != "generic" else None
+        return Audio(item=told, path=Path(reply["path"]), duration=measured)
 
     def _announced(
         self, child: Child, url: str, error: RetryableError, stop: threading.Event

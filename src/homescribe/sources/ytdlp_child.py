@@ -71,14 +71,23 @@ class Lister:
             title = result.get("channel") or result.get("title")
             if tab:
                 address, title = f"{address}/{tab}", result.get("title")
-            tabs = [result] if tab or not is_list_of_lists(result) else result["entries"]
-            newest_first = "sort=" not in urlsplit(url).query
+            tabs = result["entries"] if is_list_of_lists(result) else [result]
+            # Several tabs in one would have no top at which new uploads appear.
+            in_order = "sort=" not in urlsplit(url).query and not isinstance(
+                tabs[0].get("entries"), list
+            )
             for part in tabs:
-                head = {"url": address, "title": title, "newest_first": newest_first}
-                yield head, self.items(part)
+                head = {"url": address, "title": title, "newest_first": in_order}
+                yield head, self.of_channel(result, self.items(part))
         else:
             head = {"url": address_of(result), "title": result.get("title"), "newest_first": False}
             yield head, self.items(result)
+
+    def of_channel(self, channel: Info, items: Iterator[Info]) -> Iterator[Info]:
+        """`items` with the name of their channel, which the entries on its own pages leave out."""
+        for one in items:
+            named = {k: one.get(k) or channel.get(k) for k in ("channel", "channel_id")}
+            yield {**one, **named}
 
     def follow(self, url: str, ie_key: str | None = None) -> Info:
         """What is at `url`, redirections followed; the lists in it not yet read."""
@@ -128,7 +137,7 @@ class Lister:
         link = info.get("url") if info.get("_type", "video") != "video" else None
         key = info.get("ie_key") or (info.get("extractor_key") if not link else None)
         if not key:
-            key = next((k for k, ie in self.ydl._ies.items() if ie.suitable(link)), "Generic")
+            key = self.extractor(link) if link else "Generic"
         source = "youtube" if key.startswith("Youtube") else key.lower()
         source = "generic" if source in NAMELESS else source
         name = info.get("id")
@@ -139,6 +148,10 @@ class Lister:
         page = canonical(link or info.get("webpage_url") or info.get("url") or "")
         within = f"\n{name}" if info.get("_of") else ""
         return source, hashlib.sha256(f"{page}{within}".encode()).hexdigest()[:16]
+
+    def extractor(self, url: str) -> str:
+        """The key of the extractor that takes `url`."""
+        return next((key for key, ie in self.ydl._ies.items() if ie.suitable(url)), "Generic")
 
     def item(self, info: Info) -> Info:
         """What homescribe keeps of an info dict."""
@@ -187,9 +200,9 @@ def is_youtube_channel(result: Info) -> bool:
 
 def is_list_of_lists(result: Info) -> bool:
     entries = result.get("entries")
-    return isinstance(entries, list) and all(
-        entry and entry.get("_type") == "playlist" for entry in entries
-    )
+    if not isinstance(entries, list) or not entries:
+        return False
+    return all(entry and entry.get("_type") == "playlist" for entry in entries)
 
 
 def tab_of(url: str) -> str | None:
@@ -247,23 +260,23 @@ def find(ydl: Any, request: Info) -> Info:
 
 def fetch(ydl: Any, request: Info) -> Info:
     """Download the audio, unless it is being broadcast or is still to come."""
-    os.chdir(request["directory"])  # a path in the template would have its "$" and "~" expanded
     # The format in the name: what was begun in one format is never continued in another.
     ydl.params["outtmpl"]["default"] = "audio.%(format_id)s.%(ext)s"
-    for attempt in (1, 2):
-        info = find(ydl, request)
-        if info.get("live_status") in ("is_live", "is_upcoming", "post_live"):
-            return {"live": info["live_status"], "release": info.get("release_timestamp")}
-        try:
-            done = ydl.process_ie_result(info, download=True)
-        except yt_dlp.utils.DownloadError as error:
-            # Addresses of media expire and are bound to one client: a fresh page gives fresh ones.
-            if attempt == 1 and facts(error)["status"] == 403:
-                continue
-            raise
-        break
-    downloads = done.get("requested_downloads") or [{}]
-    path = Path(downloads[0].get("filepath") or "missing").absolute()
+    # Not a path in the template: yt-dlp would expand its "$" and "~".
+    with contextlib.chdir(request["directory"]):
+        for attempt in (1, 2):
+            info = find(ydl, request)
+            if info.get("live_status") in ("is_live", "is_upcoming", "post_live"):
+                return {"live": info["live_status"], "release": info.get("release_timestamp")}
+            try:
+                done = ydl.process_ie_result(info, download=True)
+                break
+            except yt_dlp.utils.DownloadError as error:
+                # Addresses of media expire and are bound to one client: a fresh page gives fresh ones.
+                if attempt == 2 or facts(error)["status"] != 403:
+                    raise
+        downloads = done.get("requested_downloads") or [{}]
+        path = Path(downloads[0].get("filepath") or "missing").absolute()
     if not path.is_file():
         raise yt_dlp.utils.DownloadError("No file was downloaded")
     return {"item": Lister(ydl).item(done), "path": str(path)}

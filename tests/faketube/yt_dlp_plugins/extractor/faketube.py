@@ -210,6 +210,8 @@ class FakeYoutubeTabIE(YoutubeTabIE, plugin_name="faketube"):
             entries = self._fake_entries(world, name)
             address = f"{parts['pre']}/{name}{parts['post']}"
             found.append(self._fake_result(CHANNEL, name.title(), entries, address))
+        if not found:
+            return self._fake_result(CHANNEL, "", [], url)
         if len(found) == 1:
             return found[0]
         names = {"channel": "Fake Channel", "channel_id": CHANNEL}
@@ -234,7 +236,10 @@ class FakeYoutubeTabIE(YoutubeTabIE, plugin_name="faketube"):
         return self._fake_result(
             name,
             name,
-            (self._fake_entry(world, one) for one in world["playlists"][name]),
+            (
+                self._fake_entry(world, one, channel="Fake Channel", channel_id=CHANNEL)
+                for one in world["playlists"][name]
+            ),
             f"https://www.youtube.com/playlist?list={name}",
         )
 
@@ -250,7 +255,8 @@ class FakeYoutubeTabIE(YoutubeTabIE, plugin_name="faketube"):
             for number in range(count - start, max(0, count - start - PAGE), -1):
                 yield self._fake_entry(world, f"{prefix}{number:07d}")
 
-    def _fake_entry(self, world, name):
+    def _fake_entry(self, world, name, **channel):
+        """An entry of a list; on a channel's own pages it does not name the channel."""
         number = int(name[4:])
         scenario = world["scenarios"].get(name)
         return self.url_result(
@@ -263,6 +269,5 @@ class FakeYoutubeTabIE(YoutubeTabIE, plugin_name="faketube"):
             else world["durations"][number % len(world["durations"])],
             live_status=LIVE.get(scenario),
             availability="subscriber_only" if scenario == "members" else None,
-            channel="Fake Channel",
-            channel_id=CHANNEL,
+            **channel,
         )
