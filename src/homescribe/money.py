@@ -83,8 +83,8 @@ RELATIVE_SPEED = {
     "base": 7.0,
     "small": 4.0,
     "medium": 2.0,
+    "turbo": 8.0,  # before large: "large-v3-turbo" is the turbo
     "large": 1.0,
-    "turbo": 8.0,
 }
 # Decoding and finding speech take one core about 30 s for an hour of audio (benchmarks/stages.py).
 CORE_SPEED = 120.0
