@@ -43,10 +43,11 @@ ALLOWED = {
     "doctor": {"core", "errors", "config", "library", "plugins"},
     "config": {"core", "errors"},
     "records": {"library"},
+    "renting": {"backends", "config", "core", "library", "money", "plugins"},
     "text": {"core"},
     "web": {
         *("core", "errors", "audio", "config", "exporters", "library", "money", "pipeline"),
-        *("plan", "plugins", "records", "text", "web"),
+        *("plan", "plugins", "records", "renting", "text", "web"),
     },
 }
 HEAVY = [

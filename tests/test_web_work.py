@@ -158,6 +158,17 @@ def test_a_plan_comes_before_the_work_and_may_be_refused(library, client, talks)
     assert do(client, "accept", status=400)["error"]["message"]
 
 
+def test_a_plan_for_a_rented_gpu_has_a_price(library, talks):
+    with (
+        serving(library, backend="modal", model="large-v3", gpu="L4") as address,
+        httpx.Client(base_url=address, headers=OWN) as client,
+    ):
+        plan = add(client, talks)["plan"]
+    assert 0 < plan["dollars"] < 1
+    assert plan["seconds"] > 0
+    assert "L4" in plan["prices"]
+
+
 def test_a_run_from_the_page(library, client, talks):
     add(client, talks)
     (talks / "ep1.webm").rename(talks / "away")

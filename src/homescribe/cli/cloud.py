@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING
 
 import click
 
 from homescribe import plan as planning
-from homescribe import plugins
 from homescribe.cli.listing import open_sources
 from homescribe.cli.options import configured
 from homescribe.cli.tables import print_table
 from homescribe.cli.text import count, size, span
 from homescribe.config import Config
-from homescribe.core import HOUR, Backend, Item
+from homescribe.core import HOUR, Item
 from homescribe.library import Library, Spending
 from homescribe.money import (
     DEFAULT_ENGINE,
-    DEFAULT_GPU,
     DEFAULT_MODEL,
     MACHINES,
     PRICES_DATE,
@@ -27,9 +24,7 @@ from homescribe.money import (
     machine,
     published_rate,
 )
-
-if TYPE_CHECKING:
-    from homescribe.backends.modal_backend import ModalBackend
+from homescribe.renting import rented_backend
 
 PUBLISHED = f"{PRICES_FROM} as of {PRICES_DATE}"
 
@@ -153,37 +148,6 @@ def stop(config: Config) -> None:
     with Library(config.library) as library:
         stopped = rented_backend(config, library).stop()
     click.echo("Stopped. Nothing runs any more." if stopped else "Nothing was deployed.", err=True)
-
-
-def backend_for(config: Config, library: Library) -> Backend:
-    """The backend that `config` names, with what it needs to know."""
-    if config.backend == "modal":
-        return rented_backend(config, library)
-    backend: Backend = plugins.load("backends", config.backend)()
-    return backend
-
-
-def rented_backend(config: Config, library: Library) -> ModalBackend:
-    """The Modal backend, with this library's experience of it."""
-    kind = plugins.load("backends", "modal")
-    from homescribe.backends.modal_backend import ModalOptions
-
-    rental = library.rental(
-        config.engine or DEFAULT_ENGINE,
-        config.model or DEFAULT_MODEL,
-        machine(config.gpu or DEFAULT_GPU).gpu,
-    )
-    options = ModalOptions(
-        gpu=config.gpu or DEFAULT_GPU,
-        max_containers=config.containers,
-        max_cost=config.max_cost,
-        when=config.when,
-        suspects=library.suspects(),
-    )
-    if rental:
-        options = dataclasses.replace(options, speed=rental.speed, boot=rental.boot)
-    backend: ModalBackend = kind(options)
-    return backend
 
 
 def spent_in_words(spent: Spending) -> str:

@@ -10,7 +10,6 @@ from threading import Event
 import click
 
 from homescribe import exporters, plugins
-from homescribe.cli.cloud import backend_for
 from homescribe.cli.display import Display
 from homescribe.cli.interrupt import interruptible
 from homescribe.cli.listing import add_all, open_sources, say
@@ -22,6 +21,7 @@ from homescribe.errors import Cancelled
 from homescribe.library import Library
 from homescribe.pipeline import Run, Sources
 from homescribe.pipeline import sync as list_again
+from homescribe.renting import backend_for
 
 SOME_FAILED = 1
 

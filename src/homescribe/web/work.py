@@ -12,18 +12,28 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any, Literal
 
-from homescribe import plugins
+from homescribe import plan as planning
 from homescribe.config import Config
-from homescribe.core import Outcome, SourceOptions
+from homescribe.core import Item, Outcome, SourceOptions
 from homescribe.errors import Cancelled, HomescribeError, SourceBlocked, UserError
 from homescribe.library import Library
+from homescribe.money import (
+    DEFAULT_ENGINE,
+    DEFAULT_GPU,
+    DEFAULT_MODEL,
+    PRICES_DATE,
+    PRICES_FROM,
+    machine,
+    published_rate,
+)
 from homescribe.pipeline import Listed, Progress, Run, Sources, add, sync
+from homescribe.renting import backend_for
 
 RECENT = 6  # outcomes that are told
 DOING = 6  # items under way that are told
@@ -233,12 +243,13 @@ class Work:
         running = Run(
             library,
             sources,
-            plugins.load("backends", config.backend)(),
+            backend_for(config, library),
             engine=config.engine,
             model=config.model,
             options=config.transcription(),
             keys=job.keys,
             sleep_interval=config.sleep_interval,
+            disk=round(config.disk * 1e9),
             stop=job.stop,
         )
         job.progress = running.progress
@@ -294,24 +305,57 @@ class Work:
                 self._seen = seen = _Seen(ended, ended - began, stamps, figures)
             return {**seen.figures, "process": library.running()}
 
-    def _estimate(self, plan: Job, pace: float | None) -> Snapshot:
-        """What transcribing the new items would take. Unknown is None, never a guess."""
-        items = [item for listed in plan.found for item in listed.new]
+    def _estimate(self, listing: Job, pace: float | None) -> Snapshot:
+        """What transcribing the new items would take. Unknown is None, never a guess.
+
+        Here, the time is that of this machine's own latest transcripts; rented, that of the plan.
+        """
+        items = [item for listed in listing.found for item in listed.new]
         audio = sum(item.duration or 0.0 for item in items)
         pause = self._config.sleep_interval
-        download = len(items) * (plan.pause if pause is None else pause)
-        work = audio / pace if pace and audio else None
-        return {
-            "titles": list(dict.fromkeys(listed.title for listed in plan.found if listed.new)),
+        found: Snapshot = {
+            "titles": list(dict.fromkeys(listed.title for listed in listing.found if listed.new)),
             "items": len(items),
             "audio_seconds": audio,
             "unknown_lengths": sum(item.duration is None for item in items),
-            "download_seconds": download,
-            "work_seconds": work,
-            "pace": pace,
+            "download_seconds": len(items) * (listing.pause if pause is None else pause),
+            "backend": self._config.backend,
+            "pace": None,
+            "seconds": None,
+            "dollars": None,
+            "prices": "",
+        }
+        if self._config.backend == "local":
             # Downloads run ahead of the engine, so the longer of the two counts.
-            "seconds": None if work is None else max(work, download),
-            "dollars": 0.0 if self._config.backend == "local" else None,
+            work = audio / pace if pace and audio else None
+            seconds = None if work is None else max(work, found["download_seconds"])
+            return {**found, "pace": pace, "seconds": seconds, "dollars": 0.0}
+        if self._config.backend == "modal":
+            return {**found, **self._rented(items, listing.pause if pause is None else pause)}
+        return found
+
+    def _rented(self, items: Sequence[Item], pause: float) -> Snapshot:
+        """Time and price of the GPU that the settings name, at published prices."""
+        config = self._config
+        with Library(config.library) as library:
+            planned = planning.plan(
+                library,
+                items,
+                engine=config.engine or DEFAULT_ENGINE,
+                model=config.model or DEFAULT_MODEL,
+                pause=lambda item: pause,
+                rate=published_rate,
+                prices=f"{PRICES_FROM} as of {PRICES_DATE}",
+                machines=[machine(config.gpu or DEFAULT_GPU)],
+                containers=config.containers,
+            )
+        row = next(row for row in planned.rows if row.backend == "modal")
+        dollars = row.dollars_streamed if config.when == "stream" else row.dollars
+        return {
+            "pace": row.speed,
+            "seconds": row.wall_seconds,
+            "dollars": dollars,
+            "prices": f"{planned.prices}, on {row.gpu}",
         }
 
 

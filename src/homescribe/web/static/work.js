@@ -64,7 +64,9 @@ function plan(now) {
   }));
   const notes = [];
   if (plan.download_seconds) notes.push(`Downloads are spread over at least ${span(plan.download_seconds)}, to be polite.`);
-  if (plan.pace) notes.push(`The latest transcripts here took 1 hour for ${plan.pace.toFixed(1)} hours of audio.`);
+  if (plan.prices) notes.push(`Prices: ${plan.prices}. --max-cost keeps a run below what you allow.`);
+  if (plan.backend !== "local") notes.push(plan.pace ? `One machine there is taken to work at ${plan.pace.toFixed(0)}× realtime.` : "");
+  else if (plan.pace) notes.push(`The latest transcripts here took 1 hour for ${plan.pace.toFixed(1)} hours of audio.`);
   else notes.push("How fast this machine is will be known after the first transcript.");
   if (plan.unknown_lengths && plan.unknown_lengths < plan.items) notes.push(`The length of ${count(plan.unknown_lengths, "item")} is not known yet.`);
   at("plan-note").textContent = notes.join(" ");
