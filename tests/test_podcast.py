@@ -7,6 +7,8 @@ from contextlib import closing
 import pytest
 import requests
 import urllib3
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from homescribe.core import HOUR, Chapter, Item, SourceOptions
 from homescribe.errors import (
@@ -277,6 +279,79 @@ def test_a_hostile_feed_is_refused(source, server, kind):
     with pytest.raises(UserError) as caught:
         items(source, serve(server, "/feed", HOSTILE[kind]))
     assert "root:" not in caught.value.message
+
+
+PIECES = st.sampled_from(
+    [
+        *(
+            "<item>",
+            "</item>",
+            "<title>",
+            "</title>",
+            "<guid>",
+            "</guid>",
+            "<link>",
+            "</link>",
+            "]]>",
+        ),
+        '<enclosure url="http://x.example/1.mp3" length="x" type="audio/mpeg"/>',
+        '<enclosure url="http://[" type="audio/mpeg"/>',
+        '<media:content url="http://x.example/1.mp3"/>',
+        '<atom:link rel="next" href="http://["/>',
+        *(
+            "<itunes:duration>",
+            "9:99:99",
+            "1e999",
+            "-",
+            "\u202e",
+            "&#0;",
+            "&#xd800;",
+            "&lt;b&gt;",
+            "<![CDATA[",
+        ),
+        *(
+            "<pubDate>",
+            "Mon, 31 Feb 2026",
+            "<psc:chapter start='x'/>",
+            "<psc:chapters>",
+            "</psc:chapters>",
+        ),
+        *(
+            "<content:encoded>",
+            "<language>",
+            "</channel>",
+            "<entry>",
+            "<!ENTITY x '&x;'>",
+            "é",
+            "\x00",
+        ),
+    ]
+)
+
+
+@given(st.lists(st.one_of(PIECES, st.text(max_size=5)), max_size=30), st.binary(max_size=20))
+@settings(max_examples=200, deadline=None)
+def test_no_feed_breaks_it(pieces, tail):
+    body = rss("".join(pieces)).encode("utf-8", "replace") + tail
+    try:
+        page = podcast.parse(body, STOP)
+    except UserError:
+        return
+    podcast.next_page(page, "http://x.example/feed")
+    for entry in page.entries:
+        one = podcast.item_from(entry, "http://x.example/feed")
+        if one:
+            one.title.encode()
+            assert "\n" not in one.title
+            assert one.media_url.startswith(("http://", "https://"))
+
+
+def test_cancelling_while_a_large_feed_is_parsed():
+    stop = threading.Event()
+    threading.Timer(0.05, stop.set).start()
+    with pytest.raises(Cancelled):
+        podcast.parse(rss("<item><title>x</title></item>" * 5_000).encode(), stop)
+    wait_for(lambda: not [one for one in threading.enumerate() if one.name == "parse feed"])
 
 
 def test_a_feed_without_end_is_cut_off(source, server, monkeypatch):

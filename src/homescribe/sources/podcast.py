@@ -6,12 +6,13 @@ request, answered by "not modified" where the server can, and old episodes may b
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import math
+import queue
 import re
 import threading
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -20,7 +21,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from homescribe.core import HOUR, MINUTE, SECOND, Audio, Chapter, Item, Listing, SourceOptions
-from homescribe.errors import HomescribeError, ItemError, PermanentError, UserError
+from homescribe.errors import Cancelled, HomescribeError, ItemError, PermanentError, UserError
 from homescribe.sources import text, transfer
 
 MIB = 2**20
@@ -112,7 +113,7 @@ class PodcastSource:
             body = transfer.cached(url, self.options.cache / "feeds" / name, stop, FEED_LIMIT)
         except ItemError as error:
             raise UserError(error.message, error.hint) from error
-        page = parse(body)
+        page = parse(body, stop)
         if not page.get("version") and not page.entries:
             raise UserError(
                 f"There is no feed at {text.public(url)}.", "Is it the address of a page?"
@@ -191,13 +192,32 @@ def is_feed(head: bytes) -> bool:
     return re.match(r"\s*<(rss|feed|rdf:RDF|atom:feed)[\s>/]", start) is not None
 
 
-def parse(body: bytes) -> Any:
-    """feedparser's view of `body`, hostile or not. A stream, since it would open bytes as a file name."""
+def parse(body: bytes, stop: threading.Event) -> Any:
+    """feedparser's view of `body`, hostile or not: half a second of work for a thousand episodes, and so
+    done in a thread that can be left behind.
+
+    Raises UserError when feedparser breaks over it.
+    """
     import feedparser
 
-    with warnings.catch_warnings():  # of its own affairs
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return feedparser.parse(io.BytesIO(body), sanitize_html=False, resolve_relative_uris=False)
+    results: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            stream = io.BytesIO(body)  # it would take bytes for a file's name
+            options = {"sanitize_html": False, "resolve_relative_uris": False}
+            results.put(feedparser.parse(stream, **options))
+        except Exception as error:  # noqa: BLE001 - whatever a parser says about hostile input
+            results.put(error)
+
+    threading.Thread(target=work, name="parse feed", daemon=True).start()
+    while not stop.is_set():
+        with contextlib.suppress(queue.Empty):
+            page = results.get(timeout=transfer.TICK)
+            if isinstance(page, Exception):
+                raise UserError("The feed cannot be read: it is damaged.") from page
+            return page
+    raise Cancelled
 
 
 def next_page(page: Any, feed: str) -> str | None:
