@@ -3,10 +3,11 @@
     python -m benchmarks.library                            # a million segments, built in a few minutes
     python -m benchmarks.library --directory D --items 500  # kept in D, and used again the next time
 
-builds a library of made-up speech through `Library.record` and `Library.save`, as a run would, and prints
-median and worst time of each question over repeated calls in this process, after one call to warm up. Every
-twentieth item is Chinese. Words follow Zipf's law: a few are in almost every passage, most in very few;
-a word's rank is its place in that order. Where a row names a range, each repetition asks for another one.
+builds a library of made-up speech through `Library.record` and `Library.save`, as a run would, and asks each
+question again and again in this process, after one call to warm up. `cpu` is the median of the process's own
+time: what a machine with nothing else to do would take. Every twentieth item is Chinese. Words follow Zipf's
+law: a few are in almost every passage, most in very few; a word's rank is its place in that order. Where a
+row names a range, each repetition asks for another one.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from homescribe.core import Item, Listing, Segment, Transcript
@@ -43,6 +45,7 @@ class Row:
     answers: int  # of the last call
     median: float
     worst: float
+    cpu: float
 
 
 class Speech:
@@ -86,36 +89,67 @@ def _zipf(number: int) -> list[float]:
     return list(itertools.accumulate(1 / (rank + 1) for rank in range(number)))
 
 
+class Clock:
+    """Times of one question asked again and again."""
+
+    def __init__(self, question: str) -> None:
+        self.question = question
+        self._answers: object = ()
+        self._wall: list[float] = []
+        self._own: list[float] = []
+
+    def ask(self, answer: Callable[[], object]) -> None:
+        began, own_began = time.perf_counter(), time.process_time()
+        self._answers = answer()
+        self._wall.append((time.perf_counter() - began) * 1000)
+        self._own.append((time.process_time() - own_began) * 1000)
+
+    def row(self) -> Row:
+        answers = len(self._answers) if isinstance(self._answers, Sequence) else 1
+        own = statistics.median(self._own)
+        return Row(self.question, answers, statistics.median(self._wall), max(self._wall), own)
+
+
 def build(library: Library, speech: Speech, items: int, segments: int) -> list[Row]:
     """Fill an empty library; returns how long the writes took."""
     listed = [_item(number, speech) for number in range(items)]
-    began = time.perf_counter()
-    for channel in range(CHANNELS):
-        url = f"https://www.youtube.com/channel/UC{channel:04}"
-        library.record(
-            "ytdlp", Listing(url, f"Channel {channel}", iter(())), listed[channel::CHANNELS]
-        )
-    recorded = (time.perf_counter() - began) * 1000 / CHANNELS
-    times: list[float] = []
     per_item = segments // items
+    record = Clock(f"record {items // CHANNELS} items of a channel")
+    for channel in range(CHANNELS):
+        of_channel = listed[channel::CHANNELS]
+        listing = Listing(f"https://www.youtube.com/channel/UC{channel:04}", "A channel", iter(()))
+        record.ask(partial(library.record, "ytdlp", listing, of_channel))
+    save = Clock(f"save a transcript of {per_item} segments")
     for number, item in enumerate(listed):
-        chinese = number % CHINESE == 0
-        heard = tuple(speech.segments(per_item, chinese))
-        transcript = Transcript(
-            "faster-whisper", "small", "zh" if chinese else "en", per_item * SEGMENT, heard
-        )
-        began = time.perf_counter()
-        library.save(item, transcript, 1.0)
-        times.append((time.perf_counter() - began) * 1000)
-    return [
-        Row(
-            f"record {items // CHANNELS} items of one channel",
-            items // CHANNELS,
-            recorded,
-            recorded,
-        ),
-        Row(f"save a transcript of {per_item} segments", 1, statistics.median(times), max(times)),
+        transcript = _transcript(speech, per_item, chinese=number % CHINESE == 0)
+        save.ask(partial(library.save, item, transcript))
+    return [record.row(), save.row()]
+
+
+def write_more(library: Library, speech: Speech) -> Iterator[Row]:
+    """What takes longest in a library that is already large; all of it is removed again."""
+    # As YouTube lists a channel: without descriptions.
+    many = [
+        replace(_item(number, speech), description=None) for number in range(10**9, 10**9 + 5000)
     ]
+    listing = Listing("https://www.youtube.com/channel/UCmany", "A large channel", iter(()))
+    for question in ("record 5,000 items of a channel", "record them again"):
+        record = Clock(question)
+        record.ask(partial(library.record, "ytdlp", listing, many))
+        yield record.row()
+    transcript = _transcript(speech, 9000, chinese=False)
+    save = Clock("save ten hours (9,000 segments)")
+    save.ask(partial(library.save, many[0], transcript))
+    yield save.row()
+    remove = Clock("remove the channel with all that")
+    remove.ask(partial(library.remove_source, listing.url, with_items=True))
+    yield remove.row()
+
+
+def _transcript(speech: Speech, segments: int, *, chinese: bool) -> Transcript:
+    heard = tuple(speech.segments(segments, chinese))
+    language = "zh" if chinese else "en"
+    return Transcript("faster-whisper", "small", language, segments * SEGMENT, heard)
 
 
 def _item(number: int, speech: Speech) -> Item:
@@ -183,18 +217,10 @@ def _reopened(library: Library) -> list[Library]:
 
 def measure(question: str, ask: Callable[[int], object], repetitions: int) -> Row:
     ask(repetitions)
-    times: list[float] = []
-    answers: object = ()
+    clock = Clock(question)
     for number in range(repetitions):
-        began = time.perf_counter()
-        answers = ask(number)
-        times.append((time.perf_counter() - began) * 1000)
-    return Row(
-        question,
-        len(answers) if isinstance(answers, Sequence) else 1,
-        statistics.median(times),
-        max(times),
-    )
+        clock.ask(partial(ask, number))
+    return clock.row()
 
 
 def main() -> None:
@@ -219,12 +245,14 @@ def main() -> None:
                 measure(question, ask, arguments.repetitions)
                 for question, ask in questions(library, speech)
             ]
+            rows += write_more(library, speech)
             status = library.status()
     print(f"{status.states['done']:,} items, {status.audio_seconds / 3600:,.0f} hours, ", end="")
     print(f"{status.bytes / 1e6:,.0f} MB\n")
-    print(f"{'':44}{'answers':>8}{'median ms':>11}{'worst ms':>10}")
+    print(f"{'':40}{'answers':>8}{'median ms':>11}{'worst ms':>10}{'cpu ms':>9}")
     for row in rows:
-        print(f"{row.question:44}{row.answers:8}{row.median:11.1f}{row.worst:10.1f}")
+        times = f"{row.median:11.1f}{row.worst:10.1f}{row.cpu:9.1f}"
+        print(f"{row.question:40}{row.answers:8}{times}")
     if arguments.json:
         arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=2))
 
