@@ -1053,6 +1053,7 @@ def test_what_was_paid_for_is_kept_when_the_item_goes(library):
             gpu="A10",
             gpu_seconds=2.0,
             overhead_seconds=1.0,
+            boots=1,
             audio_seconds=60.0,
             dollars=0.01,
             expected_dollars=0.01,
