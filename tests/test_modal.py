@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import http.server
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -128,6 +129,7 @@ def one_standin(place, hub):
     with (
         Standin(
             max_containers=2,
+            grace=0.5,
             container_path=[place],
             container_env={
                 "HOMESCRIBE_WEIGHTS": str(place / "weights"),
@@ -150,7 +152,15 @@ def standin(one_standin):
     """As it was, whatever the test before did to it."""
     before = dataclasses.replace(one_standin.settings)
     yield one_standin
-    for name in ("token_id", "client_too_old", "cut_uploads", "upload_rate", "faults", "rates"):
+    for name in (
+        "token_id",
+        "client_too_old",
+        "cut_uploads",
+        "upload_rate",
+        "faults",
+        "rates",
+        "container_python",
+    ):
         setattr(one_standin.settings, name, getattr(before, name))
 
 
@@ -565,6 +575,56 @@ def test_weights_that_are_not_what_was_published_are_refused(standin, hub, place
 def test_weights_that_cannot_be_found(standin, hub):
     with pytest.raises(SetupError, match="cannot be found"), working(model="other/none"):
         pass
+
+
+# --- The images ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bare_python(tmp_path_factory):
+    """A Python with Modal's client and what the light image installs, less the GPU's libraries."""
+    folder = tmp_path_factory.mktemp("bare")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    python = folder / "bin" / "python"
+    client = f"modal=={importlib.metadata.version('modal')}"
+    install = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-compile"]
+    subprocess.run([*install, client, *modal_transcribe.COMMON], check=True, capture_output=True)
+    return python
+
+
+def test_the_light_image_holds_all_that_its_containers_import(standin, bare_python):
+    """And only that: no homescribe, no yt-dlp, no torch is installed there."""
+    absent = "import importlib.util as u; print(*[n for n in {} if u.find_spec(n)])".format(
+        ["homescribe", "yt_dlp", "torch", "whisper", "feedparser", "platformdirs"]
+    )
+    assert subprocess.check_output([bare_python, "-c", absent], text=True).split() == []
+    standin.settings.container_python = str(bare_python)
+    with working(timeout=1000.0) as session:  # a variant of its own, so a new container
+        _, transcript = run_to_end(session, sample(key="in the bare image"))
+    assert words(transcript) == truth("fox-20s.txt")
+
+
+def test_the_torch_class_runs_openai_whisper(standin):
+    with working("openai-whisper") as session:
+        _, transcript = run_to_end(session, sample(key="on torch"))
+    assert words(transcript) == truth("fox-20s.txt")
+    assert transcript.engine == "openai-whisper"
+
+
+def test_the_images_are_built_from_exact_versions(standin):
+    with working():
+        pass
+    built = "\n".join(
+        line for image in standin.control.images.values() for line in image.dockerfile_commands
+    )
+    for package in (
+        *modal_transcribe.COMMON,
+        *modal_transcribe.LIGHT_GPU,
+        *modal_transcribe.TORCH,
+    ):
+        assert "==" in package
+        assert package in built
+    assert f"LD_LIBRARY_PATH={modal_transcribe.CUBLAS}" in built.replace("'", "").replace('"', "")
 
 
 # --- The script by itself --------------------------------------------------------------------------
