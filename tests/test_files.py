@@ -1,6 +1,7 @@
 """Recordings on this machine's disk."""
 
 import os
+import re
 import shutil
 import threading
 from pathlib import Path
@@ -266,3 +267,9 @@ def test_an_item_of_a_path_with_odd_characters_is_found_again(source, tmp_path, 
         upload_date=item.upload_date,
     )
     assert source.fetch(item, tmp_path, STOP).path.exists()
+
+
+def test_the_guide_names_every_extension():
+    guide = Path(__file__).parents[1] / "docs" / "guides" / "sources.md"
+    paragraph = guide.read_text().partition("known by their extension:")[2].partition("Hidden")[0]
+    assert set(re.findall(r"`(\.\w+)`", paragraph)) == files.MEDIA

@@ -1,5 +1,6 @@
 """Podcast feeds and their enclosures: real HTTP on the loopback, honest and hostile."""
 
+import base64
 import threading
 import time
 from contextlib import closing
@@ -254,6 +255,21 @@ def test_a_password_in_an_address_is_refused_and_not_shown(source):
     with pytest.raises(UserError, match="password") as caught:
         items(source, "https://user:hunter2@feeds.example/rss")
     assert "hunter2" not in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_a_password_from_netrc_is_used(source, server, tmp_path, monkeypatch):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password hunter2\n")
+    (tmp_path / "netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    seen = []
+
+    def feed(_server, _query, headers):
+        seen.append(headers.get("Authorization"))
+        return 200, rss('<item><enclosure url="http://x.example/1.mp3"/></item>'), {}
+
+    server.routes["/feed"] = feed
+    assert len(items(source, server.url("/feed"))) == 1
+    assert seen == ["Basic " + base64.b64encode(b"me:hunter2").decode()]
 
 
 BILLION = (
@@ -534,6 +550,7 @@ def test_each_refusal_has_its_reaction(
     assert type(caught.value) is kind
     assert getattr(caught.value, "retry_after", None) == retry_after
     assert not (tmp_path / "audio.media").exists()
+    assert ("homescribe retry podcast:1" in caught.value.hint) is (path == "/status/401")
 
 
 def test_a_stream_without_end_is_left(source, server, tmp_path, monkeypatch):

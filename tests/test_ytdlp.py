@@ -410,7 +410,12 @@ ROWS = {
     "premiere": (RetryableError, "Premieres in 20 hours", "", 20 * HOUR),
     "live": (RetryableError, "being broadcast", "", HOUR),
     "post_live": (RetryableError, "just ended", "", HOUR),
-    "members": (PermanentError, "Join this channel", "--cookies", None),
+    "members": (
+        PermanentError,
+        "Join this channel",
+        "--cookies FILE). Then: homescribe retry",
+        None,
+    ),
     "age": (PermanentError, "confirm your age", "--cookies", None),
     "private": (PermanentError, "Private video", "--cookies", None),
     "deleted": (PermanentError, "removed by the uploader", "", None),

@@ -130,7 +130,13 @@ class PodcastSource:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"No folder for the audio: {error}.") from error
-        transfer.download(item.media_url, target, stop, MEDIA_LIMIT)
+        try:
+            transfer.download(item.media_url, target, stop, MEDIA_LIMIT)
+        except PermanentError as error:
+            if error.hint:  # something can be done, but nothing happens by itself
+                again = f"{error.hint} Then: homescribe retry {item.key}"
+                raise PermanentError(error.message, again) from error
+            raise
         # The feed's duration is the publisher's guess (advertisements come and go), no measure.
         return Audio(item=item, path=target)
 

@@ -89,8 +89,7 @@ def refusal(status: int, headers: Mapping[str, str], url: str) -> HomescribeErro
     if status in (401, 402, 407):
         return PermanentError(
             f"{where} needs a subscription or a password (HTTP {status}).",
-            "Use the feed's private address, or put the password into ~/.netrc, "
-            "then: homescribe retry",
+            "Use the feed's private address, or put name and password into ~/.netrc.",
         )
     if status == 403:
         return RetryableError(f"{where} is refused to this machine (HTTP 403).", "", wait)

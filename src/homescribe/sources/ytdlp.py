@@ -41,10 +41,8 @@ from homescribe.sources import text
 BATCH = 25  # items asked for at once: less than a page of YouTube (30), so that stopping early saves pages
 TICK = 0.05  # seconds between two looks at `stop`
 GRACE = 0.4  # seconds a child has to close its files
-UPDATE = (
-    "Sites change often: update yt-dlp (pip install -U 'yt-dlp[default]'), then: homescribe retry"
-)
-COOKIES = "Pass the cookies of an account that may see it (--cookies FILE), then: homescribe retry"
+UPDATE = "Sites change often: update yt-dlp (pip install -U 'yt-dlp[default]')."
+COOKIES = "Pass the cookies of an account that may see it (--cookies FILE)."
 
 Reply = dict[str, Any]  # one line of the child
 
@@ -187,7 +185,7 @@ def reaction(failed: Failure) -> HomescribeError:
     if says(FFMPEG):
         return PermanentError(
             f"This recording needs ffmpeg: {failed.text}.",
-            "Install ffmpeg, then: homescribe retry",
+            "Install ffmpeg.",
         )
     if says(NO_FORMAT) or not failed.expected or "ExtractorError" not in failed.kinds:
         return RetryableError(f"yt-dlp failed: {failed.text}.", UPDATE)
@@ -424,6 +422,11 @@ class YtdlpSource:
             except RetryableError as error:
                 if re.search(UPCOMING, error.message, re.IGNORECASE):
                     raise self._announced(child, request["url"], error, stop) from error
+                raise
+            except PermanentError as error:
+                if error.hint:  # something can be done, but nothing happens by itself
+                    again = f"{error.hint} Then: homescribe retry {item.key}"
+                    raise PermanentError(error.message, again) from error
                 raise
         told = completed(item, item_from(reply["item"]))
         # Any page's claim about its recording is no measure to hold the recording to.
