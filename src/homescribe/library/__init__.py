@@ -66,23 +66,28 @@ __all__ = [
 # Seconds before the second, third, ... try; the last one goes for all that follow.
 BACKOFF = (1 * MINUTE, 10 * MINUTE, 1 * HOUR, 6 * HOUR, 24 * HOUR)
 
-# Every item with how it stands at :now. Listing order: the source that was added first, then its own order;
-# items that no source lists any more come last.
-RECORDS = """
-    SELECT items.*, transcripts.done_at, transcripts.seconds, transcripts.duration AS heard,
-        failures.attempts, failures.error, failures.hint, failures.permanent, failures.retry_at,
-        CASE
-            WHEN transcripts.item_id IS NOT NULL THEN 'done'
-            WHEN calls.item_id IS NOT NULL THEN 'in flight'
-            WHEN failures.permanent OR failures.retry_at > :now THEN 'failed'
-            ELSE 'pending'
-        END AS state,
-        listed.source_id AS listed_in, listed.position AS listed_at
-    FROM items
+# Every item with how it stands at :now, and the same in listing order: the source that was added first, then
+# its own order; items that no source lists any more come last.
+_COLUMNS = """
+    items.*, transcripts.done_at, transcripts.seconds, transcripts.duration AS heard,
+    failures.attempts, failures.error, failures.hint, failures.permanent, failures.retry_at,
+    CASE
+        WHEN transcripts.item_id IS NOT NULL THEN 'done'
+        WHEN calls.item_id IS NOT NULL THEN 'in flight'
+        WHEN failures.permanent OR failures.retry_at > :now THEN 'failed'
+        ELSE 'pending'
+    END AS state
+"""
+_TABLES = """
+    items
     LEFT JOIN transcripts USING (item_id)
     LEFT JOIN calls USING (item_id)
     LEFT JOIN failures USING (item_id)
-    LEFT JOIN (
+"""
+UNORDERED = f"SELECT {_COLUMNS} FROM {_TABLES}"
+RECORDS = f"""
+    SELECT {_COLUMNS}, listed.source_id AS listed_in, listed.position AS listed_at
+    FROM {_TABLES} LEFT JOIN (
         SELECT item_id, source_id, position, min(source_id) FROM source_items GROUP BY item_id
     ) AS listed USING (item_id)
 """
@@ -229,7 +234,7 @@ class Library:
     def item(self, key: str) -> ItemRecord:
         """The item with this key, id or address. UserError when there is none or more than one."""
         rows = self._read(
-            f"{RECORDS} WHERE key = :name OR id = :name OR url = :name",
+            f"{UNORDERED} WHERE key = :name OR id = :name OR url = :name",
             {"now": time.time(), "name": clean(key)},
         )
         exact = [row for row in rows if row["key"] == clean(key)]
@@ -448,7 +453,7 @@ class Library:
         rows = self._read(
             f"SELECT state, count(*) AS items, total(length) AS seconds FROM (SELECT state, "
             "coalesce((SELECT t.duration FROM transcripts AS t WHERE t.item_id = records.item_id), "
-            f"duration) AS length FROM ({RECORDS}) AS records) GROUP BY state",
+            f"duration) AS length FROM ({UNORDERED}) AS records) GROUP BY state",
             {"now": time.time()},
         )
         found = {row["state"]: row for row in rows}
@@ -530,7 +535,14 @@ class Library:
         parameters |= {"now": time.time(), "state": state}
         with self._reading():
             return browse.page(
-                self._db, RECORDS, conditions, parameters, sort=sort, limit=limit, offset=offset
+                self._db,
+                UNORDERED,
+                RECORDS if sort == "listed" else UNORDERED,
+                conditions,
+                parameters,
+                sort=sort,
+                limit=limit,
+                offset=offset,
             )
 
     def channels(self) -> list[ChannelRecord]:

@@ -100,6 +100,7 @@ def words(texts: Iterable[str]) -> int:
 def page(
     db: sqlite3.Connection,
     records: str,
+    ordered: str,
     conditions: Sequence[str],
     parameters: Mapping[str, object],
     *,
@@ -107,23 +108,22 @@ def page(
     limit: int,
     offset: int,
 ) -> Page:
-    """`limit` records after the first `offset`. `records` is the SELECT of every item with how it stands."""
+    """`limit` records after the first `offset`. `records` is the SELECT of every item with how it stands,
+    `ordered` the one that has the columns of `sort`.
+    """
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    chosen = (
-        "SELECT item_id, state, title, upload_date, done_at, listed_in, listed_at, "
-        f"coalesce(heard, duration) AS length FROM ({records} {where}) "
-        "WHERE :state IS NULL OR state = :state"
-    )
+    in_state = "WHERE :state IS NULL OR state = :state"
+    length = "coalesce(heard, duration)"
     total, seconds = db.execute(
-        f"SELECT count(*), total(length) FROM ({chosen})", parameters
+        f"SELECT count(*), total({length}) FROM ({records} {where}) {in_state}", parameters
     ).fetchone()
-    ids = [
-        row["item_id"]
-        for row in db.execute(
-            f"SELECT item_id FROM ({chosen}) ORDER BY {ORDERS[sort]} LIMIT :limit OFFSET :offset",
-            {**parameters, "limit": limit, "offset": offset},
-        )
-    ]
+    order = ORDERS[sort].replace("length", length)
+    chosen = (
+        f"SELECT item_id FROM ({ordered} {where}) {in_state} "
+        f"ORDER BY {order} LIMIT :limit OFFSET :offset"
+    )
+    cut = {**parameters, "limit": limit, "offset": offset}
+    ids = [row["item_id"] for row in db.execute(chosen, cut)]
     rows = db.execute(
         f"{records} WHERE items.item_id IN (SELECT value FROM json_each(:ids))",
         {**parameters, "ids": json.dumps(ids)},

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse
 
 from homescribe import plugins
 from homescribe.core import HOUR, Chapter, Item, link
-from homescribe.library import Hit, Library
+from homescribe.library import ChannelRecord, Hit, Library
 from homescribe.web import asking, charts, reading
 from homescribe.web.media import shown_as
 from homescribe.web.rendering import page
@@ -53,14 +53,15 @@ def home(request: Request) -> HTMLResponse:
     chosen = asking.filters(request)
     with Library(request.app.state.config.library) as library:
         results = _results(request, library, query, chosen)
+        channels = library.channels()
         overview = None
         if not query:
             overview = {
                 "status": library.status(),
-                "channels": library.channels(),
+                "channels": channels,
                 "recent": library.page(state="done", sort="done", limit=RECENT).records,
             }
-        choices = _choices(library)
+        choices = _choices(library, channels)
     return page(
         request,
         "home.html",
@@ -120,10 +121,10 @@ def _grouped(hits: Sequence[Hit]) -> list[Group]:
     ]
 
 
-def _choices(library: Library) -> dict[str, list[str]]:
+def _choices(library: Library, channels: Sequence[ChannelRecord]) -> dict[str, list[str]]:
     """What can be chosen in each filter."""
     return {
-        "channel": [channel.name for channel in library.channels()],
+        "channel": [channel.name for channel in channels],
         "language": library.languages(),
         "source": library.item_sources(),
     }
@@ -138,7 +139,7 @@ def library(request: Request) -> HTMLResponse:
         found = opened.page(
             **chosen.arguments(), state=state, sort=sort, limit=ITEMS, offset=offset
         )
-        choices = _choices(opened)
+        choices = _choices(opened, opened.channels())
     later, earlier = offset + ITEMS, max(0, offset - ITEMS)
     return page(
         request,

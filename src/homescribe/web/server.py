@@ -72,6 +72,7 @@ def _listening(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen()  # by now, so that who reads the address may ask at once
     except (OSError, OverflowError) as error:
         listening.close()
         why = getattr(error, "strerror", None) or error
