@@ -141,7 +141,7 @@ def serving(directory, *, port=0, private=False, host="127.0.0.1", **settings):
     config = Config(**{"library": directory, "model": "demo", "sleep_interval": 0.0, **settings})
     closing = threading.Event()
     app = build(config, token=TOKEN, host=host, private=private, closing=closing)
-    with socket.socket() as listening:
+    with socket.socket(proto=socket.IPPROTO_TCP) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", port))
         server = uvicorn.Server(
