@@ -22,7 +22,11 @@ ALLOWED = {
     "sources/podcast": {"core", "errors", "sources/transfer", "sources/text"},
     "sources/transfer": {"core", "errors", "sources/text"},
     "sources/text": set(),
-    "sources/ytdlp": {"core", "errors", "sources/text"},
+    "sources/ytdlp": {
+        *("core", "errors", "sources/text", "sources/ytdlp_errors", "sources/ytdlp_process")
+    },
+    "sources/ytdlp_errors": {"core", "errors", "sources/text"},
+    "sources/ytdlp_process": {"core", "errors", "sources/ytdlp_errors"},
     "sources/ytdlp_child": set(),
     "engines": {"core", "errors", "audio", "demo", "engines"},
     "money": {"errors"},

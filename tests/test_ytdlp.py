@@ -28,8 +28,9 @@ from homescribe.errors import (
     SourceBlocked,
     UserError,
 )
-from homescribe.sources import ytdlp, ytdlp_child
-from homescribe.sources.ytdlp import YtdlpSource, failure, reaction
+from homescribe.sources import ytdlp_child
+from homescribe.sources.ytdlp import YtdlpSource
+from homescribe.sources.ytdlp_errors import failure, plain, reaction
 from loopback import LoopbackServer
 
 STOP = threading.Event()  # never set
@@ -828,7 +829,7 @@ def test_a_full_disk_stops_the_run(number):
     ],
 )
 def test_messages_are_one_clean_line(words, shown):
-    assert ytdlp.plain(words) == shown
+    assert plain(words) == shown
 
 
 # --- Addresses -----------------------------------------------------------------------------------
