@@ -162,7 +162,9 @@ def misfortunes(person, standin):
             time.sleep(0.2)
         assert process.poll() is None, process.communicate()
         if kill == 2:
-            assert standin.crash_container()
+            while not standin.crash_container():  # one that is at work
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.02)
         if kill == 3:
             standin.leave()
             time.sleep(AWAY)
