@@ -39,5 +39,6 @@ clean:  ## Remove the environment and what the demo made.
 
 .venv/.tested: .venv/.installed
 	$(PIP) install torch==2.13.0
-	$(PIP) install --editable '.[whisper,web]' --group test --group lint
+	$(PIP) install --editable '.[whisper,modal,web]' --group test --group lint
+	command -v chromium chromium-browser google-chrome >/dev/null || $(BIN)/playwright install chromium
 	touch $@

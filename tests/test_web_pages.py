@@ -2,8 +2,7 @@
 
 import re
 import shutil
-import subprocess
-from pathlib import Path
+from importlib import resources
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import pytest
@@ -493,22 +492,8 @@ SHIFTS = """() => new Promise(done => {
 
 @pytest.fixture(scope="module")
 def axe():
-    """axe-core from npm, fetched once and kept in build/."""
-    folder = Path(__file__).parent.parent / "build" / "axe"
-    script = folder / "node_modules" / "axe-core" / "axe.min.js"
-    if not script.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        command = [
-            "npm",
-            "install",
-            "--no-audit",
-            "--no-fund",
-            "--prefix",
-            str(folder),
-            "axe-core@4",
-        ]
-        subprocess.run(command, check=True, capture_output=True)
-    return script.read_text()
+    """The script of axe-core."""
+    return (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
