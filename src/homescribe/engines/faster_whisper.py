@@ -1,122 +1,149 @@
 """faster-whisper: Whisper on CTranslate2, without torch. The light engine for a machine without a GPU.
 
-faster-whisper itself computes the spectrogram of a whole file at once (3 GB for an hour). Here it is given
-a window of speech at a time, so that memory does not grow with the length of a recording.
+Its network alone is used here: windows of many recordings go through it in one batch, and each is judged
+and tried again by itself. faster-whisper's own batched pipeline does neither, and its sequential one
+computes the spectrogram of a whole file at once (3 GB for an hour).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from homescribe import demo
-from homescribe.core import Audio, Segment, Transcript, TranscriptionOptions, Word
-from homescribe.engines.gate import flags
-from homescribe.engines.loading import UNKNOWN, check_language, cores, memory_errors
-from homescribe.engines.segments import place
-from homescribe.engines.speech import Recording, Window, stretch
-from homescribe.errors import Cancelled, HomescribeError, SetupError, UserError
+from homescribe.engines.alignment import words
+from homescribe.engines.batching import Task, Written
+from homescribe.engines.loading import cores, memory_errors
+from homescribe.engines.transcribing import BatchEngine
+from homescribe.errors import HomescribeError, SetupError, UserError
+
+ON_CPU = 8  # windows: more do not make a CPU faster
+ON_GPU = 16  # faster-whisper's own figure for a GPU of 8 GB
+LATEST_START = (
+    50  # timestamp tokens of 0.02 s: the first must be within a second, as in whisper.decode
+)
 
 
-class FasterWhisper:
+class FasterWhisper(BatchEngine):
     """A loaded model: a name that faster-whisper knows, an "owner/name" on the Hugging Face Hub, a folder
-    in CTranslate2's format, or "demo".
-
-    int8 on the CPU, float16 on a GPU. `transcribe` may be called from several threads.
+    in CTranslate2's format, or "demo". int8 on the CPU, float16 on a GPU.
     """
 
     name = "faster-whisper"
-    slots = 2  # one recording is decoded while another is transcribed
 
     def __init__(self, model: str) -> None:
+        super().__init__(model, CTranslate2Network(model))
+
+
+class CTranslate2Network:
+    """faster-whisper's model `model`, for batches."""
+
+    def __init__(self, model: str, compute_type: str | None = None) -> None:
         import ctranslate2
         from faster_whisper import WhisperModel
 
-        self.model = model
         folder = find(model)
         device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
         fitting = ctranslate2.get_supported_compute_types(device)
-        compute_type = "float16" if device == "cuda" and "float16" in fitting else "int8"
+        usual = "float16" if device == "cuda" and "float16" in fitting else "int8"
         with loading(model), memory_errors(model):
             self.whisper = WhisperModel(
-                str(folder), device=device, compute_type=compute_type, cpu_threads=cores()
+                str(folder),
+                device=device,
+                compute_type=compute_type or usual,
+                cpu_threads=cores(),
             )
+        self.batch = ON_GPU if device == "cuda" else ON_CPU
+        self.tokenizers: dict[tuple[str, str], Any] = {}
 
-    def transcribe(
-        self,
-        audio: Audio,
-        options: TranscriptionOptions,
-        stop: Event,
-        progress: Callable[[float], None],
-    ) -> Transcript:
-        """As core.Engine. The language is heard in the first speech and kept."""
-        known = self.whisper.supported_languages
-        check_language(options, self.model, known)
-        recording = Recording(audio, stop, limit=stretch(options), vad_filter=options.vad_filter)
-        language = options.language or (known[0] if len(known) == 1 else None)
-        segments: list[Segment] = []
-        with memory_errors(self.model):
-            for window in recording:
-                if language is None:
-                    language = self._language(window)
-                heard = self._segments(window, language, options, stop)
-                segments += place(heard, window, segments[-1].end if segments else 0.0)
-                progress(window.end)
-        progress(recording.duration)
-        return Transcript(
-            self.name, self.model, language or UNKNOWN, recording.duration, tuple(segments)
+    @property
+    def languages(self) -> list[str]:
+        return list(self.whisper.supported_languages)
+
+    def tokenizer(self, language: str, task: str) -> Any:
+        from faster_whisper.tokenizer import Tokenizer
+
+        if (language, task) not in self.tokenizers:
+            self.tokenizers[language, task] = Tokenizer(
+                self.whisper.hf_tokenizer, self.whisper.model.is_multilingual, task, language
+            )
+        return self.tokenizers[language, task]
+
+    def encode(self, samples: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """The spectrogram of each window, (n_mels, 3000). CTranslate2's encoder runs with `write`: its
+        outputs cannot be put together into another batch.
+        """
+        from faster_whisper.audio import pad_or_trim
+
+        extract = self.whisper.feature_extractor
+        return [pad_or_trim(extract(one)[..., :-1]) for one in samples]
+
+    def hear_language(self, features: Sequence[Any]) -> list[dict[str, float]]:
+        """Probability of every language, per window."""
+        heard = self.whisper.model.detect_language(self._encode(features))
+        return [{token[2:-2]: float(chance) for token, chance in one} for one in heard]
+
+    def write(self, tasks: Sequence[Task]) -> list[Written]:
+        """Tokens of each task's window. One batch per temperature: CTranslate2 has one for all rows."""
+        written: dict[int, Written] = {}
+        for temperature in sorted({task.temperature for task in tasks}):
+            chosen = [i for i, task in enumerate(tasks) if task.temperature == temperature]
+            same = [tasks[i] for i in chosen]
+            written |= zip(chosen, self._write(same, temperature), strict=True)
+        return [written[i] for i in range(len(tasks))]
+
+    def _write(self, tasks: Sequence[Task], temperature: float) -> list[Written]:
+        import ctranslate2
+        from faster_whisper.transcribe import get_suppressed_tokens
+
+        if temperature:
+            ctranslate2.set_random_seed(tasks[0].seed)
+        encoded = self._encode([task.features for task in tasks])
+        results = self.whisper.model.generate(
+            encoded,
+            [list(task.prompt) for task in tasks],
+            beam_size=1 if temperature else tasks[0].beam_size,
+            sampling_topk=0 if temperature else 1,
+            sampling_temperature=temperature or 1.0,
+            max_length=self.whisper.max_length,
+            max_initial_timestamp_index=LATEST_START,
+            suppress_tokens=get_suppressed_tokens(tasks[0].tokenizer, [-1]),
+            return_scores=True,
+            return_no_speech_prob=True,
         )
+        tokens = [result.sequences_ids[0] for result in results]
+        aligned = self._align(tasks, encoded, tokens) if tasks[0].words else [()] * len(tasks)
+        return [
+            # CTranslate2's score is a mean over the tokens; Whisper's counts the end as well.
+            Written(tuple(t), r.scores[0] * len(t) / (len(t) + 1), r.no_speech_prob, tuple(found))
+            for r, t, found in zip(results, tokens, aligned, strict=True)
+        ]
 
-    def close(self) -> None:
-        """Free the weights; the memory comes back when the last call has ended."""
-        self.whisper.model.unload_model()
-
-    def _language(self, window: Window) -> str:
-        # Up to three windows, until one is sure.
-        language, *_ = self.whisper.detect_language(window.samples, language_detection_segments=3)
-        return str(language)
-
-    def _segments(
-        self, window: Window, language: str, options: TranscriptionOptions, stop: Event
-    ) -> Iterator[Segment]:
-        found, _ = self.whisper.transcribe(
-            window.samples,
-            language=language,
-            task=options.task,
-            beam_size=options.beam_size or 1,
-            temperature=options.temperature,
-            condition_on_previous_text=options.condition_on_previous_text,
-            initial_prompt=options.initial_prompt,
-            word_timestamps=options.word_timestamps,
-            vad_filter=False,  # the window is speech already
+    def _align(
+        self, tasks: Sequence[Task], encoded: Any, tokens: Sequence[Sequence[int]]
+    ) -> list[Any]:
+        tokenizer = tasks[0].tokenizer
+        said = [[token for token in row if token < tokenizer.eot] for row in tokens]
+        frames = [task.frames for task in tasks]
+        results = self.whisper.model.align(
+            encoded, list(tokenizer.sot_sequence), said, frames, median_filter_width=7
         )
-        for segment in found:
-            if stop.is_set():
-                raise Cancelled
-            yield parse(segment)
+        found = []
+        for result, row in zip(results, said, strict=True):
+            path = np.array(result.alignments, np.int64).reshape(-1, 2).T
+            found.append(
+                words((path[0], path[1]), row, result.text_token_probs, tokenizer) if row else []
+            )
+        return found
 
-
-def parse(segment: Any) -> Segment:
-    """faster-whisper's segment as ours."""
-    temperature = float(segment.temperature or 0.0)
-    return Segment(
-        start=float(segment.start),
-        end=float(segment.end),
-        text=segment.text,
-        avg_logprob=segment.avg_logprob,
-        no_speech_prob=segment.no_speech_prob,
-        compression_ratio=segment.compression_ratio,
-        temperature=temperature,
-        words=tuple(
-            Word(float(w.start), float(w.end), w.word, float(w.probability))
-            for w in segment.words or ()
-        ),
-        flags=flags(segment.avg_logprob, segment.compression_ratio, temperature),
-    )
+    def _encode(self, features: Sequence[Any]) -> Any:
+        return self.whisper.encode(np.stack(list(features)))
 
 
 # --- Finding the model -----------------------------------------------------------------------------

@@ -102,6 +102,9 @@ def parse(segments: list[dict[str, Any]]) -> Iterator[Segment]:
                 for w in words
             ),
             flags=flags(
-                segment["avg_logprob"], segment["compression_ratio"], float(segment["temperature"])
+                segment["text"],
+                segment["avg_logprob"],
+                segment["compression_ratio"],
+                float(segment["temperature"]),
             ),
         )

@@ -45,10 +45,26 @@ class Window:
 
     start: float  # seconds into the recording
     samples: NDArray[np.float32]
+    speech: tuple[tuple[float, float], ...] = ()  # where someone speaks, seconds from `start`
 
     @property
     def end(self) -> float:
         return self.start + len(self.samples) / SAMPLE_RATE
+
+    @property
+    def length(self) -> float:
+        return len(self.samples) / SAMPLE_RATE
+
+    def spoken(self, after: float = 0.0) -> float:
+        """Seconds of speech later than `after` seconds from the start."""
+        return sum(max(0.0, end - max(start, after)) for start, end in self.speech)
+
+    def tail(self, after: float) -> Window:
+        """What follows `after` seconds from the start, as a window of its own."""
+        first = round(after * SAMPLE_RATE)
+        offset = first / SAMPLE_RATE
+        speech = tuple((max(a, offset) - offset, b - offset) for a, b in self.speech if b > offset)
+        return Window(self.start + offset, self.samples[first:], speech)
 
 
 def stretch(options: TranscriptionOptions) -> float:
@@ -65,7 +81,9 @@ class Recording:
     Iterating raises as `audio.blocks`, and Cancelled soon after `stop` is set.
     """
 
-    def __init__(self, audio: Audio, stop: Event, *, limit: float, vad_filter: bool) -> None:
+    def __init__(
+        self, audio: Audio, stop: Event, *, limit: float = WINDOW, vad_filter: bool = True
+    ) -> None:
         self.audio = audio
         self.stop = stop
         self.limit = limit
@@ -197,7 +215,8 @@ class _Track:
     def take(self, size: int) -> Window:
         """The next window, of at most `size` chunks. Its first speech lies within PAD of the start."""
         end, following = self._cut(size)
-        window = Window(self.offset / SAMPLE_RATE, self.samples[: end * CHUNK].copy())
+        speech = tuple((a / PER_SECOND, b / PER_SECOND) for a, b in _runs(self.heard[:end]))
+        window = Window(self.offset / SAMPLE_RATE, self.samples[: end * CHUNK].copy(), speech)
         self._drop(following)
         return window
 
