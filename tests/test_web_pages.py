@@ -3,6 +3,7 @@
 import re
 import shutil
 from importlib import resources
+from pathlib import Path
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import pytest
