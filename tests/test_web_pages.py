@@ -16,6 +16,7 @@ from webbing import ARABIC, CHANNEL, CHINESE, FOX, RIDGE, STRANGE, make_library,
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
+expect.set_options(timeout=20_000)  # milliseconds; a machine may be busy
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 360, "height": 740}
 
