@@ -113,6 +113,7 @@ class FakeBackend:
     name = "fake"
     default_engine = "fake"
     default_model = "tiny"
+    uploads = None
 
     def __init__(self, hearing=lambda work: transcript(), slots=1, ids=False):
         self.hearing = hearing

@@ -218,6 +218,11 @@ def test_every_sample_comes_home_with_its_words_and_its_price(standin):
             assert used.outcome == "done"
             assert used.audio_seconds == transcript.duration
             assert used.dollars > 0
+        assert (session.uploads.items, session.uploads.current) == (3, "")
+        assert session.uploads.bytes == sum(
+            (demo.samples() / (name + suffix)).stat().st_size for name, suffix in names.items()
+        )
+        assert session.uploads.rate > 0
         firsts = [c for c in calls.values() if session.usage(c).overhead_seconds > 10.0]
         assert firsts, "boot and the wait for the end belong to a container's first call"
     assert not standin.control.unimplemented

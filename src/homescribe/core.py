@@ -227,6 +227,23 @@ class Usage:
     outcome: Literal["done", "failed", "died"]  # died: the machine did, not the call
 
 
+@dataclass(slots=True)
+class Uploads:
+    """What has gone up to a backend so far. It writes it, a display reads it."""
+
+    items: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    current: str = ""  # title of the item that is on its way
+    current_bytes: int = 0
+    current_since: float = 0.0  # Unix time
+
+    @property
+    def rate(self) -> float | None:
+        """Bytes a second, None before the first has arrived."""
+        return self.bytes / self.seconds if self.seconds else None
+
+
 # --- What plug-ins implement ---------------------------------------------------------------------
 
 
@@ -303,6 +320,10 @@ class Session(Protocol):
     """A backend at work with one engine and model."""
 
     slots: int  # how many calls are worth having in flight
+
+    @property
+    def uploads(self) -> Uploads | None:
+        """What has gone up; None where nothing has to go anywhere."""
 
     def submit(self, audio: Audio, options: TranscriptionOptions, stop: Event) -> Call:
         """Hand over the audio. One submit at a time; returns when the backend has all it needs."""

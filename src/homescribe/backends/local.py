@@ -44,6 +44,7 @@ class LocalSession:
 
     def __init__(self, engine: Engine) -> None:
         self.slots = engine.slots
+        self.uploads = None
         self._engine = engine
         self._work: dict[str, tuple[Audio, TranscriptionOptions]] = {}
 

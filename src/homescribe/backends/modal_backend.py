@@ -32,7 +32,17 @@ import modal.exception
 
 from homescribe.backends import modal_transcribe
 from homescribe.backends.modal_wire import Reply, make_request, one_line
-from homescribe.core import HOUR, Audio, Call, Session, Transcript, TranscriptionOptions, Usage
+from homescribe.core import (
+    HOUR,
+    Audio,
+    Call,
+    Item,
+    Session,
+    Transcript,
+    TranscriptionOptions,
+    Uploads,
+    Usage,
+)
 from homescribe.errors import (
     Cancelled,
     HomescribeError,
@@ -194,24 +204,10 @@ class ModalBackend:
         modal.Function.from_name(modal_transcribe.APP, fetch).remote(engine, model)
 
 
-@dataclass(slots=True)
-class Uploads:
-    """What went up in this session, for a display."""
-
-    items: int = 0
-    bytes: int = 0
-    seconds: float = 0.0
-    current: str = ""  # key of the item that is on its way
-
-    @property
-    def rate(self) -> float | None:
-        """Bytes a second, None before the first has arrived."""
-        return self.bytes / self.seconds if self.seconds else None
-
-    def limit(self, size: int) -> float:
-        """Seconds after which an upload of `size` bytes counts as cut off."""
-        slow = max(SLOW_LINE, self.rate / 4) if self.rate else SLOW_LINE
-        return UPLOAD_GRACE + size / slow
+def upload_limit(uploads: Uploads, size: int) -> float:
+    """Seconds after which an upload of `size` bytes counts as cut off."""
+    slow = max(SLOW_LINE, uploads.rate / 4) if uploads.rate else SLOW_LINE
+    return UPLOAD_GRACE + size / slow
 
 
 class ModalSession:
@@ -237,13 +233,16 @@ class ModalSession:
         self._usages: dict[str, Usage] = {}
         self._variants: dict[bool, Any] = {}
         # Modal's client waits in coroutines: hundreds of open questions need one thread.
+        self._closed = Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="modal", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Leave the calls to Modal."""
-        asyncio.run_coroutine_threadsafe(_end_tasks(), self._loop).result(timeout=10)
+        self._closed.set()
+        with contextlib.suppress(builtins.TimeoutError):
+            asyncio.run_coroutine_threadsafe(_end_tasks(), self._loop).result(timeout=10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -266,10 +265,10 @@ class ModalSession:
                 audio.item, media, audio.duration, options, machine_.gpu, self._engine, self._model
             )
             alone = key in self._suspects
-            with self.budget.reserved(key, seconds, stop), self._told(key, len(media)):
+            with self.budget.reserved(key, seconds, stop), self._told(audio.item, len(media)):
                 spawn = self._variant(alone).transcribe.spawn
                 try:
-                    limit = self.uploads.limit(len(media))
+                    limit = upload_limit(self.uploads, len(media))
                     call = self._ask(lambda: spawn.aio(media, request), stop, limit)
                 except _Missing as error:
                     raise SetupError(
@@ -316,8 +315,10 @@ class ModalSession:
         return self._variants[alone]
 
     @contextmanager
-    def _told(self, key: str, size: int) -> Iterator[None]:
-        self.uploads.current, began = key, time.monotonic()
+    def _told(self, item: Item, size: int) -> Iterator[None]:
+        began = time.monotonic()
+        self.uploads.current_bytes, self.uploads.current_since = size, time.time()
+        self.uploads.current = item.title
         try:
             yield
             self.uploads.items += 1
@@ -420,6 +421,8 @@ class ModalSession:
         silent_since, pause = time.monotonic(), PAUSES[0]
         while True:
             try:
+                if self._closed.is_set():
+                    raise Cancelled
                 with modal_errors():
                     return self._wait(question(), stop, limit)
             except builtins.TimeoutError:  # no result yet; Modal is there
@@ -444,6 +447,8 @@ class ModalSession:
             if time.monotonic() - began > limit:
                 future.cancel()
                 raise _Away(f"nothing for {limit:.0f} seconds")
+        if future.cancelled():  # by `close`
+            raise Cancelled
         return future.result()
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from homescribe.cli.text import clean, clock, moment, span
-from homescribe.core import Outcome
+from homescribe.cli.text import clean, clock, moment, size, span
+from homescribe.core import Outcome, Uploads
 from homescribe.errors import SourceBlocked
 from homescribe.pipeline import Progress, Run
 
@@ -119,6 +119,8 @@ class _View:
             yield Text(
                 f"hearing  {share:>5}  {clean(item.title)}", no_wrap=True, overflow="ellipsis"
             )
+        if progress.uploads and progress.uploads.current:
+            yield Text(_upload(progress.uploads), no_wrap=True, overflow="ellipsis")
         for item in _few(progress.downloading):
             yield Text(f"fetching        {clean(item.title)}", no_wrap=True, overflow="ellipsis")
         if self._run.stop.is_set():
@@ -128,6 +130,13 @@ class _View:
                 yield Text(
                     f"waiting for {site} until {moment(until)}: {clean(why)}", style="yellow"
                 )
+
+
+def _upload(uploads: Uploads) -> str:
+    """What goes up, how large it is, how long it has taken, and how fast those before it went."""
+    rate = f" at {size(uploads.rate)}/s" if uploads.rate else ""
+    taken = clock(time.time() - uploads.current_since)
+    return f"sending  {taken:>5}  {clean(uploads.current)} ({size(uploads.current_bytes)}{rate})"
 
 
 def _few(mapping: dict[str, Any], most: int = 4) -> list[Any]:

@@ -25,6 +25,7 @@ from homescribe.core import (
     Outcome,
     Session,
     TranscriptionOptions,
+    Uploads,
     Usage,
 )
 from homescribe.errors import (
@@ -70,6 +71,7 @@ class Progress:
     audio_seconds_done: float = 0.0
     began: float | None = None  # Unix time at which the first audio reached the engine
     loading: str = ""  # the model being loaded
+    uploads: Uploads | None = None  # where audio goes up to the backend
     downloading: dict[str, Item] = field(default_factory=dict)
     transcribing: dict[str, tuple[Item, float]] = field(
         default_factory=dict
@@ -179,6 +181,7 @@ class Run:
         self.progress.loading = ""
         if isinstance(session, BaseException):
             raise session
+        self.progress.uploads = session.uploads
         try:
             yield session
         finally:
