@@ -1,0 +1,112 @@
+"""Renting from the command line, each command a process of its own, against the stand-in."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from homescribe import demo
+from modal_standin import Standin
+
+
+@pytest.fixture(scope="module")
+def standin():
+    with Standin(max_containers=1, grace=0.5, container_env={"OMP_NUM_THREADS": "1"}) as running:
+        yield running
+
+
+@pytest.fixture
+def homescribe(standin, tmp_path):
+    """Runs a command on a library of its own: (exit code, stdout, stderr)."""
+    environment = {
+        **{k: v for k, v in os.environ.items() if not k.startswith(("HOMESCRIBE_", "MODAL_"))},
+        **standin.environment(),
+        "HOMESCRIBE_LIBRARY": str(tmp_path / "library"),
+        "HOMESCRIBE_CONFIG": str(tmp_path / "none.toml"),
+        "HOMESCRIBE_MODEL": "demo",
+        "HOMESCRIBE_GPU": "CPU",
+    }
+
+    def run(*arguments, **changes):
+        done = subprocess.run(
+            [sys.executable, "-m", "homescribe", *arguments],
+            env={k: v for k, v in {**environment, **changes}.items() if v is not None},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    return run
+
+
+def test_from_a_folder_to_text_with_a_plan_before_and_a_price_after(homescribe, standin):
+    homescribe("add", str(demo.samples()))
+    code, out, err = homescribe("plan", "--backend", "modal", "--json")
+    assert code == 0, err
+    planned = json.loads(out)
+    assert planned["items"] == 3
+    assert planned["bytes_up"] > 400_000
+    assert [row["gpu"] for row in planned["rows"]] == ["", "CPU"]
+
+    code, _, err = homescribe("run", "--backend", "modal", "--max-cost", "0.0001")
+    assert code == 4, err
+    assert "the limit is $0.00" in err
+    assert standin.calls() == []  # nothing was sent
+
+    code, _, err = homescribe("run", "--backend", "modal", "--max-cost", "1")
+    assert code == 0, err
+    assert "3 items transcribed" in err
+    code, out, _ = homescribe("search", "quick brown fox", "--json")
+    assert "quick brown fox" in json.loads(out)[0]["text"]
+
+    code, out, _ = homescribe("status", "--json")
+    spent = json.loads(out)["spent"]
+    assert spent["calls"] == 3
+    assert spent["dollars"] > 0
+    assert spent["times_realtime"] > 0
+    code, out, _ = homescribe("plan", "--gpu", "cpu", "--json")
+    assert json.loads(out)["rows"][1]["speed_source"] == "3 calls of this library"
+
+
+def test_the_app_is_put_there_shown_and_stopped(homescribe):
+    assert homescribe("modal", "deploy")[0] == 0
+    code, out, err = homescribe("modal", "status")
+    assert code == 0, err
+    assert "deployed   0.1.0-" in out
+    assert "in flight  0 calls" in out
+    assert "Nothing runs any more." in homescribe("modal", "stop")[2]
+    assert "deployed   nothing" in homescribe("modal", "status")[1]
+    assert "Nothing was deployed." in homescribe("modal", "stop")[2]
+
+
+def test_a_gpu_that_does_not_exist_is_a_line_and_exit_2(homescribe):
+    homescribe("add", str(demo.samples()))
+    for command in (("run", "--backend", "modal"), ("plan",)):
+        code, _, err = homescribe(*command, "--gpu", "RTX4090")
+        assert code == 2
+        assert "Modal has no GPU named 'RTX4090'" in err
+        assert "Traceback" not in err
+
+
+def test_without_a_token_the_line_says_how_to_get_one(homescribe):
+    homescribe("add", str(demo.samples()))
+    missing = {"MODAL_TOKEN_ID": None, "MODAL_TOKEN_SECRET": None}
+    code, _, err = homescribe("run", "--backend", "modal", **missing)
+    assert code == 3
+    assert "modal setup" in err
+    assert "Traceback" not in err
+    assert homescribe("plan", "--backend", "modal", **missing)[0] == 0  # by published prices
+
+
+def test_a_plan_by_the_accounts_own_rates_says_so(homescribe, standin):
+    homescribe("add", str(demo.samples()))
+    standin.settings.rates = {"cpu_core": "0.00002", "memory_gib": "0.000003"}
+    dearer = json.loads(homescribe("plan", "--backend", "modal", "--json")[1])
+    standin.settings.rates = {}
+    usual = json.loads(homescribe("plan", "--backend", "modal", "--json")[1])
+    assert dearer["prices"] == "the account's own rates"
+    assert "modal.com/pricing" in usual["prices"]
+    assert dearer["rows"][1]["dollars"] > usual["rows"][1]["dollars"]
