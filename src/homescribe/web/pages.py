@@ -22,6 +22,7 @@ SHOWN_OF_ITEM = 4  # hits of one item before the rest is folded away
 ITEMS = 50  # on a page of the library
 RECENT = 8
 FAILURES = 100  # on the page of the work
+CHOICES = 300  # channels, those with the most items, in a filter
 CHARTED = 20  # bars of a chart
 CHANNELS = 60  # on the first page
 
@@ -124,7 +125,7 @@ def _grouped(hits: Sequence[Hit]) -> list[Group]:
 def _choices(library: Library, channels: Sequence[ChannelRecord]) -> dict[str, list[str]]:
     """What can be chosen in each filter."""
     return {
-        "channel": [channel.name for channel in channels],
+        "channel": [channel.name for channel in channels[:CHOICES]],
         "language": library.languages(),
         "source": library.item_sources(),
     }

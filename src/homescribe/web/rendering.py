@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from homescribe import __version__
+from homescribe.core import link
 from homescribe.text import clock, count, moment, size, span
 
 STATIC = Path(__file__).parent / "static"
@@ -81,6 +82,7 @@ def _environment() -> Environment:
         "address": address,
         "count": count,
         "item_address": item_address,
+        "link": link,
         "marked": marked,
         "outward": outward,
         "static": static,

@@ -342,11 +342,9 @@ function passageLink({ start, end }) {
 
 /** Where the recording itself opens at `seconds`; the passage on this page for a file of our own. */
 function publicLink(words) {
-  const { video } = transcript.dataset;
-  if (video) return `https://www.youtube.com/watch?v=${video}&t=${Math.floor(words.start)}s`;
+  // The link opens it at second 0, as its site spells that.
   const original = document.querySelector("a[rel~=external]");
-  if (!original) return passageLink(words);
-  return `${original.href.replace(/#.*$/, "")}#t=${Math.floor(words.start)}`;
+  return original ? original.href.replace(/([#?&]t=)0(?=s?$)/, `$1${Math.floor(words.start)}`) : passageLink(words);
 }
 
 function quote(words) {

@@ -41,6 +41,10 @@ async function show(search) {
     results.replaceChildren(Object.assign(document.createElement("p"), { className: "nothing", textContent: "homescribe does not answer. Is it still running in its terminal?" }));
   }
   if (overview) overview.hidden = true;
+  // Told in a sentence: reading all results aloud while somebody types would help nobody.
+  const places = results.querySelectorAll(".hit").length;
+  const more = results.querySelector(".more") ? "or more " : "";
+  document.getElementById("found").textContent = `${places} ${more}places in ${results.querySelectorAll(".group").length} recordings`;
   shown = search;
   document.title = `${query.get("q")} · homescribe`;
 }

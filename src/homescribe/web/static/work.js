@@ -164,14 +164,20 @@ document.addEventListener("click", async (event) => {
 
 draw(JSON.parse(at("snapshot").textContent));
 document.body.classList.add("drawn");
-const events = new EventSource("/api/work/events");
-events.addEventListener("work", (event) => {
-  document.body.classList.remove("lost");
-  draw(JSON.parse(event.data));
-});
-events.addEventListener("error", () => {
-  document.body.classList.add("lost");
-  at("state").textContent = "The connection is lost. Trying again…";
-  // A browser gives up on some errors; we do not.
-  if (events.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 3000);
-});
+
+let events = null;
+
+function listen() {
+  events?.close();
+  events = new EventSource("/api/work/events");
+  events.addEventListener("work", (event) => draw(JSON.parse(event.data)));
+  events.addEventListener("error", () => {
+    at("state").textContent = "The connection is lost. Trying again…";
+    // A browser gives up on some errors; we do not.
+    if (events.readyState === EventSource.CLOSED) setTimeout(listen, 3000);
+  });
+}
+
+// A browser keeps few connections to one server: a page that nobody sees holds none of them.
+document.addEventListener("visibilitychange", () => (document.hidden ? events.close() : listen()));
+listen();
