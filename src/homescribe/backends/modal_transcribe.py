@@ -19,6 +19,7 @@ import json
 import os
 import time
 import urllib.request
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Lock
@@ -52,11 +53,19 @@ STARTED = time.monotonic() - process_age()
 
 # Exact versions: an image built next month is the image that was tested. torch and CTranslate2 want
 # different CUDA libraries, so each engine has an image of its own.
-COMMON = ("av==18.1.0", "numpy==2.4.6", "faster-whisper==1.2.1", "ctranslate2==4.8.5")
+COMMON = (
+    "av==18.1.0",
+    "numpy==2.4.6",
+    "faster-whisper==1.2.1",
+    "ctranslate2==4.8.5",
+    "huggingface_hub==2.4.0",
+    "onnxruntime==1.32.0",
+    "tokenizers==0.23.3",
+)
 # CTranslate2 needs no cuDNN since 4.6.3, only cuBLAS for CUDA 12, which no torch brings along here.
 LIGHT_GPU = ("nvidia-cublas-cu12==12.9.1.4",)
 # faster-whisper is here for its speech detector alone.
-TORCH = ("openai-whisper==20250625", "torch==2.13.0")
+TORCH = ("openai-whisper==20250625", "torch==2.13.0", "numba==0.68.1", "tiktoken==0.14.0")
 
 PYTHON = "3.12"
 CUBLAS = f"/usr/local/lib/python{PYTHON}/site-packages/nvidia/cublas/lib"
@@ -437,7 +446,8 @@ def main(
 ) -> None:
     """Transcribe one file and print its text: the cloud half alone, without a library."""
     media = Path(path).read_bytes()
-    item = Item("file", hashlib.sha256(media).hexdigest()[:16], url=path, title=Path(path).name)
+    # Every time anew: there is no library here that could follow an earlier call.
+    item = Item("file", uuid.uuid4().hex, url=path, title=Path(path).name)
     rented = machine(gpu)
     if model != "demo":
         {"Light": fetch_light, "Torch": fetch_torch}[CLASSES[engine]].remote(engine, model)

@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from homescribe import __version__
 from homescribe.core import Item, Segment, Transcript, TranscriptionOptions, Word
 from homescribe.errors import (
     HomescribeError,
@@ -96,11 +97,12 @@ def make_request(
 ) -> dict[str, Any]:
     """What a container needs to know beside the media. No title, no address, nothing of the user's.
 
-    `token` names the work: the same recording with the same options, whoever asks.
+    `token` names the work: the same recording with the same options, by the same version, whoever asks.
     """
     asked = dataclasses.asdict(options)
     digest = hashlib.sha256(media)
-    digest.update(json.dumps([item.key, engine, model, asked], sort_keys=True).encode())
+    work = [__version__, item.key, engine, model, asked]
+    digest.update(json.dumps(work, sort_keys=True).encode())
     return {
         "wire": WIRE,
         "key": item.key,
