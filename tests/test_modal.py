@@ -306,6 +306,11 @@ def test_a_gpu_that_does_not_exist_is_refused_here(standin):
     assert sum(standin.control.requests.values()) == before
 
 
+def test_no_containers_at_all_are_refused_here():
+    with pytest.raises(UserError, match="no container"):
+        ModalBackend(ModalOptions(max_containers=0))
+
+
 @pytest.mark.parametrize(
     ("engine", "model", "said"),
     [

@@ -117,6 +117,8 @@ class ModalBackend:
     def __init__(self, options: ModalOptions | None = None) -> None:
         self.options = options or ModalOptions()
         self.machine = self.options.machine
+        if self.options.max_containers < 1:
+            raise UserError("Nothing can be transcribed with no container.", "Give --containers 1.")
 
     @contextmanager
     def start(self, engine: str, model: str) -> Iterator[Session]:
