@@ -383,6 +383,19 @@ def test_selected_words_become_a_quote_with_its_citation(page):
     ]
 
 
+def test_lines_are_quoted_by_the_keyboard(page):
+    page.goto(f"/items/{RIDGE}")
+    for key in "jjq":
+        page.keyboard.press(key)
+    expect(page.locator("#toast")).to_have_text("Quote copied.")
+    assert page.evaluate("navigator.clipboard.readText()").startswith(
+        "“Nobody knows why.”\nRidge, "
+    )
+    page.keyboard.press("l")
+    expect(page.locator("#toast")).to_have_text("Link copied.")
+    assert page.evaluate("navigator.clipboard.readText()").endswith(f"/items/{RIDGE}?t=4.00,7.50")
+
+
 def test_doubtful_passages_are_marked_and_say_why(page):
     page.goto(f"/items/{RIDGE}")
     expect(page.locator(".line.doubt")).to_have_count(1)

@@ -481,6 +481,14 @@ document.querySelector(".chapters")?.addEventListener("click", (event) => {
   playFrom(Number(link.dataset.t));
 });
 
+/** The whole line that has the focus, as if its words were selected. */
+function focused() {
+  const line = document.activeElement;
+  if (!line.matches(".line")) return null;
+  return { first: line, start: Number(line.dataset.s), end: Number(line.dataset.e), text: line.textContent };
+}
+onKey("l", () => focused() ? copy(passageLink(focused()), "Link copied.") : false);
+onKey("q", () => focused() ? copy(quote(focused()), "Quote copied.") : false);
 onKey("j", () => step(1));
 onKey("k", () => step(-1));
 onKey("n", () => goTo(hit + 1));
