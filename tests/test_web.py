@@ -297,3 +297,14 @@ def test_the_command_line_does_not_load_the_server():
     code = "import homescribe.cli, sys; print('uvicorn' in sys.modules, 'jinja2' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_a_missing_extra_is_named(tmp_path):
+    code = (
+        "import sys; sys.modules['starlette'] = sys.modules['uvicorn'] = None\n"
+        "from homescribe.cli import main; main(['--library', sys.argv[1], 'serve', '--no-open'])"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "pip install 'homescribe[web]'" in done.stderr

@@ -395,7 +395,11 @@ function edit(line) {
   if (player && !player.paused) player.pause();
   const before = line.textContent;
   focusLine(line);
-  line.setAttribute("contenteditable", "plaintext-only");
+  try {
+    line.contentEditable = "plaintext-only";
+  } catch {
+    line.contentEditable = "true"; // an older browser; only the text is read from it anyway
+  }
   line.setAttribute("role", "textbox");
   line.setAttribute("aria-label", "Correct this line. Enter keeps it, Escape leaves it.");
   line.focus();
@@ -407,6 +411,7 @@ function edit(line) {
     const text = line.textContent.replace(/\s+/g, " ").trim();
     for (const name of ["contenteditable", "role", "aria-label"]) line.removeAttribute(name);
     line.textContent = before;
+    showHits(); // their ranges were in the text that is gone
     if (!keep || !text || text === before) return;
     try {
       draw1(line, await ask("PUT", segment(line), { text, was: before }));
