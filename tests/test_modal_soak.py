@@ -26,7 +26,7 @@ from modal_standin import Standin
 
 FULL = os.environ.get("HOMESCRIBE_SOAK") == "full"
 VIDEOS, KILLS, AWAY = (430, 10, 180.0) if FULL else (40, 3, 4.0)
-TRIED = 10 if FULL else 4  # videos that are transcribed first, so that the plan knows its speed
+TRIED = 60 if FULL else 4  # videos that are transcribed first, so that the plan knows its speed
 GENTLY = random.Random(4)
 
 
@@ -147,7 +147,10 @@ def test_a_channel_survives_what_a_night_can_bring(tmp_path, faketube):
             f"{len(standin.containers())} containers; client peak {person.peak / 2**20:.0f} MiB\n"
             f"planned ${planned['dollars']:.5f}, recorded ${dollars:.5f} "
             f"({dollars / planned['dollars'] - 1:+.1%}); all recorded ${spent.dollars:.5f}, "
-            f"stand-in's containers ${billed:.5f} ({spent.dollars / billed - 1:+.1%})"
+            f"stand-in's containers ${billed:.5f} ({spent.dollars / billed - 1:+.1%})\n"
+            f"planned {planned['gpu_seconds']:.0f} s of work and {planned['overhead_seconds']:.0f} s "
+            f"beside it, recorded {spent.gpu_seconds - before.gpu_seconds:.0f} and "
+            f"{spent.overhead_seconds - before.overhead_seconds:.0f}"
         )
         if FULL:
             assert abs(dollars / planned["dollars"] - 1) < 0.15
