@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from threading import Event
 from typing import Any
 
 from benchmarks import inflate, speech
+from benchmarks.memory import peak_bytes
 from benchmarks.scoring import errors
 from homescribe.audio import decode
 from homescribe.core import Audio, Item, TranscriptionOptions
@@ -145,11 +145,10 @@ def measure(name: str, checkpoint: Path, converted: Path, paths: Sequence[Path])
     began, cpu = time.perf_counter(), time.process_time()
     texts = transcribe(paths)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "seconds": seconds,
         "cpu_seconds": cpu,
-        "peak_bytes": peak * (1 if sys.platform == "darwin" else 1024),
+        "peak_bytes": peak_bytes(),
         "texts": texts,
     }
 

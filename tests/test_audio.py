@@ -294,21 +294,26 @@ def test_timestamps_that_claim_years_do_not_become_years_of_silence(tmp_path):
 
 
 PEAK = """
-import resource, sys
+import sys
 from pathlib import Path
+from benchmarks.memory import peak_bytes
 from homescribe import audio
 total = sum(len(b) for b in audio.blocks(Path(sys.argv[1])))
-print(total / 16000, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(total / 16000, peak_bytes())
 """
 
 
 def peak(path):
     """Seconds decoded and peak memory in bytes of a process that streams `path`."""
     done = subprocess.run(
-        [sys.executable, "-c", PEAK, str(path)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", PEAK, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parent.parent,
     )
-    seconds, unit = done.stdout.split()
-    return float(seconds), int(unit) * (1 if sys.platform == "darwin" else 1024)
+    seconds, peak_bytes = done.stdout.split()
+    return float(seconds), int(peak_bytes)
 
 
 def test_memory_does_not_grow_with_length(tmp_path):

@@ -287,15 +287,17 @@ def test_out_of_memory_in_every_wording():
 # --- Memory ----------------------------------------------------------------------------------------
 
 PEAK = """
-import resource, sys, threading
+import sys, threading
 from pathlib import Path
+from benchmarks.memory import peak_bytes
 from homescribe.core import Audio, Item, TranscriptionOptions
 from homescribe.plugins import load
 engine = load("engines", sys.argv[1])("demo")
 path = Path(sys.argv[2])
 audio = Audio(Item("file", "x", str(path), "x"), path)
 transcript = engine.transcribe(audio, TranscriptionOptions(), threading.Event(), lambda _: None)
-print(len(transcript.segments), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(len(transcript.segments), peak_bytes())
+engine.close()
 """
 
 
@@ -318,10 +320,11 @@ def test_memory_does_not_grow_with_length(name, tmp_path):
             capture_output=True,
             text=True,
             check=True,
+            cwd=Path(__file__).parent.parent,
         )
         segments, peak = map(int, done.stdout.split())
         assert segments == 4
-        peaks.append(peak * (1 if sys.platform == "darwin" else 1024))
+        peaks.append(peak)
     assert peaks[1] < peaks[0] + 60e6
 
 
