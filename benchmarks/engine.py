@@ -8,13 +8,16 @@ engine runs in a process of its own, in turns, --repeat times; a row has the med
 
     engine size audio_seconds seconds cpu_seconds wer peak_bytes
 
-`seconds` is transcribing alone, without loading. All decode greedily, without the text before as a prompt.
+`seconds` is transcribing alone, without loading. On a machine with other work, compare `cpu_seconds` at
+--threads 1: threads that wait for each other spin, and spinning counts. All decode greedily, without the
+text before as a prompt.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -157,8 +160,16 @@ def child(name: str, options: argparse.Namespace, paths: Sequence[Path]) -> dict
     """`measure` in a process of its own."""
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.engine", "--child", name]
     command += ["--checkpoint", str(options.checkpoint), "--converted", str(options.converted)]
+    env = dict(os.environ)
+    if options.threads:
+        env["OMP_NUM_THREADS"] = str(options.threads)
     done = subprocess.run(
-        command, input="\n".join(map(str, paths)), capture_output=True, text=True, check=False
+        command,
+        input="\n".join(map(str, paths)),
+        capture_output=True,
+        text=True,
+        check=False,
+        env=env,
     )
     if done.returncode:
         raise SystemExit(f"{name} failed:\n{done.stderr}")
@@ -216,7 +227,9 @@ def run(options: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
     for number in range(options.repeat):
         for name in names:
             runs[name].append(child(name, options, paths))
-            print(f"{number + 1} {name}: {runs[name][-1]['seconds']:.1f} s", file=sys.stderr)
+            last = runs[name][-1]
+            told = f"{last['seconds']:.1f} s, {last['cpu_seconds']:.1f} s of CPU"
+            print(f"{number + 1} {name}: {told}", file=sys.stderr)
     return [row(name, options.size, paths, runs[name]) for name in names]
 
 
@@ -230,6 +243,7 @@ def main() -> None:
     parser.add_argument("--audio", type=Path, help="media with .txt beside each, in place of that")
     parser.add_argument("--engine", action="append", choices=ENGINES, help="only this (repeatable)")
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--threads", type=int, help="of every engine; all cores without it")
     parser.add_argument("--json", type=Path, help="where to write the rows")
     parser.add_argument("--work", type=Path, help="where inflated weights are kept")
     parser.add_argument("--checkpoint", type=Path)

@@ -15,7 +15,10 @@ UNKNOWN = "und"  # ISO 639's code for a language nobody could tell: there was no
 
 
 def cores() -> int:
-    """CPU cores that this process may use."""
+    """CPU cores that this process may use: OMP_NUM_THREADS, as torch has it, or all it is given."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdecimal() and int(asked):
+        return int(asked)
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
