@@ -234,8 +234,25 @@ def test_a_bad_value_in_the_environment_is_one_line(capsys, monkeypatch):
 
 
 def test_library_can_stand_before_the_command(capsys, tmp_path):
-    run(capsys, "--library", str(tmp_path / "other"), "list")
+    sample = str(demo.samples() / "fox-20s.mp3")
+    assert run(capsys, "--library", str(tmp_path / "other"), "add", sample)[0] == 0
     assert (tmp_path / "other" / "library.db").exists()
+
+
+def test_a_mistyped_library_is_told_and_not_made(capsys, tmp_path):
+    for command in (["list"], ["status"], ["search", "word"], ["sources"], ["retry"]):
+        code, _, err = run(capsys, *command, "--library", str(tmp_path / "mistyped"))
+        assert (code, "There is no library at" in err) == (2, True)
+    assert not (tmp_path / "mistyped").exists()
+    assert run(capsys, "list", "--library", "")[0] == 2
+
+
+@pytest.mark.parametrize(
+    "flags", [["--beam-size", "0"], ["--sleep-interval", "nan"], ["--disk", "-1"]]
+)
+def test_a_number_that_makes_no_sense_is_one_line(flags, capsys):
+    code, _, err = run(capsys, "run", *flags)
+    assert (code, "does not fit" in err, len(err.splitlines())) == (2, True, 2)
 
 
 # --- The machine ---------------------------------------------------------------------------------
@@ -294,13 +311,35 @@ def test_a_wrong_flag_is_the_users_to_mend(capsys):
 
 
 def test_a_closed_pipe_is_no_error(stored):
+    for number in range(2000):  # more than a pipe holds
+        stored.save(item(10_000 + number), transcript())
+    for arguments in ("list", "list --json"):
+        command = (
+            f"set -o pipefail; {sys.executable} -m homescribe {arguments} | head -c 1 >/dev/null"
+        )
+        done = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a disk that is always full")
+def test_output_that_cannot_be_written_is_one_line(stored):
+    command = f"{sys.executable} -m homescribe list >/dev/full"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "Error: the output cannot be written: no space left.\n",
+    )
+
+
+def test_a_title_that_the_terminal_cannot_show_is_no_error(stored):
+    stored.record("ytdlp", listing("https://site.example/", ()), [item(9, title="日本語")])
     done = subprocess.run(
-        f"{sys.executable} -m homescribe list --json | head -c 1",
-        shell=True,
+        [sys.executable, "-m", "homescribe", "list"],
+        env={**os.environ, "PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"},
         capture_output=True,
         check=False,
     )
-    assert (done.stdout, done.stderr) == (b"[", b"")
+    assert (done.returncode, b"???" in done.stdout) == (0, True)
 
 
 # --- Running, with a real engine -----------------------------------------------------------------
@@ -343,6 +382,41 @@ def test_addresses_come_from_standard_input_too(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO(f"# my files\n\n{sample}\n"))
     code, _, err = run(capsys, "add", "-")
     assert (code, "1 item to transcribe: homescribe run" in err) == (0, True)
+
+
+def test_one_bad_address_does_not_stop_the_good_one(capsys, tmp_path):
+    sample = str(demo.samples() / "fox-20s.mp3")
+    arguments = ["transcribe", "nothing-here.mp3", sample, "--model", "demo", "-o", "out"]
+    code, _, err = run(capsys, *arguments)
+    assert (code, "nothing-here.mp3" in err) == (2, True)
+    assert len(list((tmp_path / "out").iterdir())) == 1
+
+
+def test_what_failed_before_is_told_again(capsys, tmp_path):
+    folder = tmp_path / "talks"
+    folder.mkdir()
+    (folder / "bad.mp3").write_bytes(b"this is no sound" * 100)
+    arguments = ["transcribe", str(folder), "--model", "demo", "-o", "out"]
+    assert run(capsys, *arguments)[0] == 1
+    code, _, err = run(capsys, *arguments)
+    assert (code, "bad failed before" in err) == (1, True)
+
+
+def test_sync_says_nothing_when_there_is_nothing_to_say(capsys, tmp_path):
+    talks = tmp_path / "talks"
+    talks.mkdir()
+    (talks / "fox.mp3").write_bytes((demo.samples() / "fox-20s.mp3").read_bytes())
+    run(capsys, "transcribe", str(talks), "--model", "demo", "-o", "out")
+    assert run(capsys, "sync", "--model", "demo") == (0, "", "")
+
+
+def test_a_file_that_was_added_by_itself_is_not_looked_at_by_every_sync(capsys, tmp_path):
+    sample = tmp_path / "fox.mp3"
+    sample.write_bytes((demo.samples() / "fox-20s.mp3").read_bytes())
+    run(capsys, "transcribe", str(sample), "--model", "demo", "-o", "out")
+    sample.unlink()
+    assert run(capsys, "sync", "--model", "demo") == (0, "", "")
+    assert run(capsys, "sources")[1] == ""
 
 
 @pytest.mark.parametrize("address", ["nothing-here.mp3", "no-such-folder/", "*.nothing"])

@@ -57,10 +57,13 @@ def test_the_live_view_fits_and_leaves_the_terminal_as_it_was(shown):
 
 def test_a_table_fits(shown, tmp_path):
     with Library(tmp_path / "library") as library:
-        items = [item(n, title="A very long title " * 9, duration=36000.0) for n in range(3)]
+        items = [item(n, title="A very long title " * 40, duration=36000.0) for n in range(3)]
         library.record("ytdlp", listing("https://site.example/a/rather/long/address", ()), items)
     for command in ("list", "sources", "status", "config"):
         code, output = shown(command)
         assert code == 0
         lines = ESCAPE.sub("", output).splitlines()
         assert max(len(line.rstrip()) for line in lines) <= COLUMNS, command
+    _, output = shown("list")
+    for each in items:  # what names an item is whole, whatever its title is
+        assert f"10:00:00  {each.key}  A very long" in ESCAPE.sub("", output)

@@ -7,6 +7,7 @@ line, `HOMESCRIBE_SLEEP_INTERVAL` in the environment.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -20,8 +21,23 @@ from homescribe.errors import UserError
 ENVIRONMENT_PREFIX = "HOMESCRIBE_"
 
 
-def _setting(help: str, default: Any = None, metavar: str = "") -> Any:  # noqa: A002 - click's name for it
-    return field(default=default, metadata={"help": help, "metavar": metavar})
+# What a value of each type is called in a sentence for people.
+WORDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    Path: "a path",
+}
+
+
+def _setting(
+    help: str,  # noqa: A002 - click's name for it
+    default: Any = None,
+    metavar: str = "",
+    least: float | None = None,
+) -> Any:
+    return field(default=default, metadata={"help": help, "metavar": metavar, "least": least})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +62,7 @@ class Config:
         "transcribe, or translate into English.", "transcribe"
     )
     beam_size: int | None = _setting(
-        "Beams of the search; 1 is greedy. Default: the engine's.", metavar="N"
+        "Beams of the search; 1 is greedy. Default: the engine's.", metavar="N", least=1
     )
     word_timestamps: bool = _setting("Keep the time of every word.", False)
     vad_filter: bool = _setting("Skip what holds no speech.", True)
@@ -56,17 +72,18 @@ class Config:
         metavar="NAME",
     )
     max_cost: float | None = _setting(
-        "Dollars that one run may commit itself to at Modal.", metavar="DOLLARS"
+        "Dollars that one run may commit itself to at Modal.", metavar="DOLLARS", least=0
     )
     when: Literal["burst", "stream"] = _setting(
         "burst gathers audio here until renting pays; stream submits each recording as it comes.",
         "burst",
     )
-    disk: float = _setting("Gigabytes of audio that may wait here for a burst.", 2.0, "GB")
-    containers: int = _setting("GPUs to rent at once, at most.", 2, "N")
+    disk: float = _setting("Gigabytes of audio that may wait here for a burst.", 2.0, "GB", least=0)
+    containers: int = _setting("GPUs to rent at once, at most.", 2, "N", least=1)
     sleep_interval: float | None = _setting(
         "Seconds between two downloads from one site. Default: 6 to 14 for YouTube, 0 to 1 for podcasts.",
         metavar="SECONDS",
+        least=0,
     )
     cookies: Path | None = _setting("Cookie file for sites that ask for a login.", metavar="FILE")
     cookies_from_browser: str | None = _setting(
@@ -95,6 +112,7 @@ class Setting:
     help: str
     metavar: str
     choices: tuple[str, ...] = ()
+    least: float | None = None  # the smallest value of a number
 
     @property
     def environment(self) -> str:
@@ -118,6 +136,7 @@ def settings() -> list[Setting]:
                 item.metadata["help"],
                 item.metadata["metavar"],
                 choices,
+                item.metadata["least"],
             )
         )
     return found
@@ -193,13 +212,17 @@ def _fit(setting: Setting, value: Any, origin: str) -> Any:
     """`value` as the setting's type, or a UserError that names both."""
     if value is None:
         return None
-    if setting.kind is Path and isinstance(value, str | Path):
+    if setting.kind is Path and isinstance(value, str | Path) and str(value).strip():
         return Path(value).expanduser()
     if setting.kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     fits = type(value) is setting.kind and (not setting.choices or value in setting.choices)
+    if fits and setting.least is not None:
+        fits = setting.least <= value < math.inf
     if not fits:
-        wanted = " or ".join(setting.choices) or setting.kind.__name__
+        wanted = " or ".join(setting.choices) or WORDS[setting.kind]
+        if setting.least is not None:
+            wanted += f", {setting.least} or more"
         raise UserError(
             f"{setting.name} = {value!r} ({origin}) does not fit.", f"It takes: {wanted}."
         )

@@ -70,7 +70,9 @@ def missing_package(name: str, error: ModuleNotFoundError) -> SetupError:
     """One line for a plug-in whose package is not installed."""
     package = (error.name or "").partition(".")[0]
     extra = EXTRAS.get(package)
-    command = f"pip install 'homescribe[{extra}]'" if extra else f"pip install {package}"
+    command = (
+        f"pip install '.[{extra}]' in homescribe's folder" if extra else f"pip install {package}"
+    )
     return SetupError(
         f"{name} needs the package {package!r}, which is not installed.", f"Run: {command}"
     )

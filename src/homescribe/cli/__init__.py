@@ -6,6 +6,8 @@ Data goes to stdout, everything else to stderr. Exit codes: 0 ok, 1 some items f
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 import threading
@@ -59,24 +61,40 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def _run(arguments: list[str] | None) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # a title in a script that the terminal does not know
+            stream.reconfigure(errors="replace")
+    color = False if os.environ.get("NO_COLOR") else None
     try:
-        result: Any = homescribe.main(arguments, prog_name="homescribe", standalone_mode=False)
+        result: Any = homescribe.main(
+            arguments, prog_name="homescribe", standalone_mode=False, color=color
+        )
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
+    except SystemExit:  # click's way out of a closed pipe: `homescribe list | head`
+        return 0
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except click.ClickException as error:
         error.show()
         return 2
     except (click.Abort, KeyboardInterrupt, Cancelled):
         click.echo("Interrupted. Nothing is lost: the same command goes on from here.", err=True)
         return INTERRUPTED
-    except BrokenPipeError:  # `homescribe list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except HomescribeError as error:
         click.echo(f"Error: {clean(error.message)}", err=True)
         if error.hint:
             click.echo(clean(error.hint), err=True)
         return exit_code(error)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        click.echo("Error: the output cannot be written: no space left.", err=True)
+        return 2
 
 
 def exit_code(error: HomescribeError) -> int:

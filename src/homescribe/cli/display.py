@@ -74,9 +74,11 @@ class Display:
             line = f"{where} {title} ({clock(outcome.transcript.duration)}, {speed:.0f}x realtime)"
             self._print(line, "")
         elif isinstance(outcome.error, SourceBlocked):
-            self._print(
-                f"{where} {clean(outcome.error.message)} {clean(outcome.error.hint)}", "yellow"
-            )
+            if outcome.error.retry_after is not None:  # else it ends the run, and is told then
+                until = moment(time.time() + outcome.error.retry_after)
+                self._print(
+                    f"{where} {clean(outcome.error.message)} Waiting until {until}.", "yellow"
+                )
         elif outcome.error:
             self._print(f"{where} {title}: {clean(outcome.error.message)}", "red")
 

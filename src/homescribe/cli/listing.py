@@ -10,16 +10,18 @@ from threading import Event
 import click
 
 from homescribe.cli.interrupt import interruptible
-from homescribe.cli.options import SOURCE_SETTINGS, configured
+from homescribe.cli.options import SOURCE_SETTINGS, configured, existing
 from homescribe.cli.tables import print_table
 from homescribe.cli.text import clean, count, moment, span
 from homescribe.config import Config
 from homescribe.core import SourceOptions
-from homescribe.errors import Cancelled, UserError
+from homescribe.errors import Cancelled, SetupError, UserError
 from homescribe.library import Library
-from homescribe.pipeline import Listed, Sources
+from homescribe.pipeline import Listed, Sources, follows
 from homescribe.pipeline import add as list_source
 from homescribe.records import source_as_json
+
+USER_MUST_ACT = 2
 
 
 def open_sources(config: Config, library: Library) -> Sources:
@@ -49,9 +51,15 @@ def add_all(
     """List each address and say what was found there."""
     found = []
     for url in expand(urls):
-        for listed in list_source(library, sources, url, stop, everything=everything):
-            say(listed)
-            found.append(listed)
+        try:
+            for listed in list_source(library, sources, url, stop, everything=everything):
+                say(listed)
+                found.append(listed)
+        except SetupError:
+            raise
+        except UserError as error:  # the other addresses are no worse for it
+            found.append(Listed(url, url, error=error))
+            say(found[-1])
         if stop.is_set():
             raise Cancelled
     return found
@@ -60,7 +68,13 @@ def add_all(
 def say(listed: Listed) -> None:
     """One line about what a source offered."""
     if listed.error:
-        click.echo(f"{clean(listed.title)}: {clean(listed.error.message)}", err=True)
+        message = clean(listed.error.message)
+        name = clean(listed.title)
+        click.echo(
+            f"Error: {message}" if name in message else f"Error: {name}: {message}", err=True
+        )
+        if listed.error.hint:
+            click.echo(clean(listed.error.hint), err=True)
         return
     audio = sum(item.duration or 0.0 for item in listed.new)
     length = f" ({span(audio)} of audio)" if audio else ""
@@ -73,7 +87,7 @@ def say(listed: Listed) -> None:
     "--all", "everything", is_flag=True, help="Read to the end, past items that are known."
 )
 @configured(*SOURCE_SETTINGS)
-def add(config: Config, sources: tuple[str, ...], everything: bool) -> None:
+def add(config: Config, sources: tuple[str, ...], everything: bool) -> int:
     """Put recordings on the list.
 
     Channels, playlists, videos, podcast feeds, folders, files, patterns such as 'talks/*.mp3'.
@@ -81,9 +95,11 @@ def add(config: Config, sources: tuple[str, ...], everything: bool) -> None:
     """
     with interruptible() as stop, Library(config.library) as library:
         with open_sources(config, library) as opened:
-            add_all(library, opened, sources, stop, everything)
-        waiting = library.status().states.get("pending", 0)
-        click.echo(f"{count(waiting, 'item')} to transcribe: homescribe run", err=True)
+            listed = add_all(library, opened, sources, stop, everything)
+        waiting = library.status().states["pending"]
+        if waiting:
+            click.echo(f"{count(waiting, 'item')} to transcribe: homescribe run", err=True)
+    return USER_MUST_ACT if any(entry.error for entry in listed) else 0
 
 
 @click.command("sources")
@@ -91,8 +107,8 @@ def add(config: Config, sources: tuple[str, ...], everything: bool) -> None:
 @configured()
 def sources_(config: Config, as_json: bool) -> None:
     """Where `sync` looks for new recordings."""
-    with Library(config.library) as library:
-        records = library.sources()
+    with existing(config) as library:
+        records = [record for record in library.sources() if follows(library, record)]
     if as_json:
         click.echo(
             json.dumps([source_as_json(record) for record in records], ensure_ascii=False, indent=2)
@@ -126,9 +142,10 @@ def remove(config: Config, names: tuple[str, ...], with_items: bool, yes: bool) 
     """Take items or sources out of the library.
 
     Items go with their transcripts. A source is named by its URL as `homescribe sources` shows
-    it. Its items stay unless --items is given.
+    it; its items stay unless --items is given. An item that a source still lists comes back with
+    the next sync: remove that source too.
     """
-    with Library(config.library) as library:
+    with existing(config) as library:
         known = {record.url for record in library.sources()}
         urls = [name for name in names if name in known]
         keys = [library.item(name).item.key for name in names if name not in known]
@@ -137,6 +154,7 @@ def remove(config: Config, names: tuple[str, ...], with_items: bool, yes: bool) 
         for url in urls:
             library.remove_source(url, with_items=with_items)
         library.remove(keys)
+    click.echo(f"Removed {count(len(urls), 'source')} and {count(len(keys), 'item')}.", err=True)
 
 
 def _confirm(question: str) -> None:

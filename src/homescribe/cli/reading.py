@@ -9,14 +9,14 @@ from typing import get_args
 import click
 
 from homescribe.cli.cloud import spent_in_words
-from homescribe.cli.options import configured, output
+from homescribe.cli.options import configured, existing, output
 from homescribe.cli.running import Writer
 from homescribe.cli.tables import print_table
 from homescribe.cli.text import clean, clock, count, highlighted, moment, size, span
 from homescribe.config import Config
 from homescribe.core import Item, Transcript, link
 from homescribe.errors import UserError
-from homescribe.library import ItemRecord, Library, State
+from homescribe.library import ItemRecord, State
 from homescribe.records import hit_as_json, item_as_json, status_as_json
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="As JSON.")
@@ -41,7 +41,7 @@ def list_(
     as_json: bool,
 ) -> None:
     """Every item, and how it stands."""
-    with Library(config.library) as library:
+    with existing(config) as library:
         records = list(library.items(state=state, channel=channel, since=since, until=until))
     if as_json:
         _print_json([item_as_json(record) for record in records])
@@ -67,7 +67,7 @@ def list_(
 @configured()
 def status(config: Config, as_json: bool) -> None:
     """The library in figures: items in each state, hours."""
-    with Library(config.library) as library:
+    with existing(config) as library:
         figures = library.status()
         waits = library.blocked_sites()
         spent = library.spending()
@@ -117,7 +117,7 @@ def search(
     Each hit links into the recording at that second. All words must be near each other; words
     in "quotes" must follow each other.
     """
-    with Library(config.library) as library:
+    with existing(config) as library:
         hits = library.search(
             " ".join(query), raw=raw, channel=channel, since=since, until=until, limit=limit
         )
@@ -147,7 +147,7 @@ def show(config: Config, key: str) -> None:
 
     With the time of each line; `?` marks what is doubtful, and why.
     """
-    with Library(config.library) as library:
+    with existing(config) as library:
         record = library.item(key)
         transcript = library.transcript(record.item.key)
     for name, value in _facts(record, transcript):
@@ -166,7 +166,7 @@ def show(config: Config, key: str) -> None:
 @configured()
 def export(config: Config, keys: tuple[str, ...], formats: list[str], output: Path | None) -> int:
     """Write transcripts as files: all, or those named."""
-    with Library(config.library) as library:
+    with existing(config) as library:
         chosen = [library.item(key).item.key for key in keys]
         chosen = chosen or [record.item.key for record in library.items(state="done")]
         writer = Writer(formats, output or library.directory / "exports")

@@ -13,8 +13,8 @@ from homescribe import exporters, plugins
 from homescribe.cli.display import Display
 from homescribe.cli.interrupt import interruptible
 from homescribe.cli.listing import add_all, open_sources, say
-from homescribe.cli.options import RUN_SETTINGS, configured, output
-from homescribe.cli.text import count, moment, span
+from homescribe.cli.options import RUN_SETTINGS, configured, existing, output
+from homescribe.cli.text import clean, count, moment, span
 from homescribe.config import Config
 from homescribe.core import Item, Transcript
 from homescribe.errors import Cancelled
@@ -24,6 +24,7 @@ from homescribe.pipeline import sync as list_again
 from homescribe.renting import backend_for
 
 SOME_FAILED = 1
+USER_MUST_ACT = 2
 
 
 @click.command()
@@ -42,15 +43,16 @@ def transcribe(
         with open_sources(config, library) as opened:
             listed = add_all(library, opened, sources, stop, everything=True)
             keys = list(dict.fromkeys(item.key for entry in listed for item in entry.items))
+            unread = any(entry.error for entry in listed)
+            if not keys:
+                return USER_MUST_ACT
             writer = Writer(formats or ["txt"], output or Path())
-            written = writer.write_stored(library, keys)
-            if written:
-                click.echo(f"{count(written, 'item')} transcribed before.", err=True)
-            code = execute(config, library, opened, stop, keys=keys, writer=writer)
+            failed = say_what_was_before(library, keys, writer)
+            code = execute(config, library, opened, stop, keys=keys, writer=writer, quiet=True)
         click.echo(
             f"{count(writer.files, 'file')} written to {writer.directory.absolute()}", err=True
         )
-    return code
+    return USER_MUST_ACT if unread else code or (SOME_FAILED if failed else 0)
 
 
 @click.command()
@@ -103,10 +105,9 @@ def sync(
                 say(entry)
         if stop.is_set():
             raise Cancelled
-        code = execute(
-            config, library, opened, stop, limit=limit, writer=writer_for(formats, output)
-        )
-    return code or (2 if failed else 0)
+        writer = writer_for(formats, output)
+        code = execute(config, library, opened, stop, limit=limit, writer=writer, quiet=True)
+    return code or (USER_MUST_ACT if failed else 0)
 
 
 @click.command()
@@ -120,7 +121,7 @@ def retry(config: Config, keys: tuple[str, ...], permanent: bool) -> None:
 
     Those that wait for their time, or the items named, also such as failed for good.
     """
-    with Library(config.library) as library:
+    with existing(config) as library:
         chosen = [library.item(key).item.key for key in keys] or None
         forgotten = library.retry(chosen, permanent=permanent)
         click.echo(f"{count(forgotten, 'item')} will be tried again: homescribe run", err=True)
@@ -149,6 +150,29 @@ class Writer:
         return written
 
 
+def say_what_was_before(library: Library, keys: list[str], writer: Writer) -> int:
+    """Write what was transcribed before, say so, and give the number of items that failed before."""
+    heard_by = set()
+    for key in keys:
+        if transcript := library.transcript(key):
+            heard_by.add(f"{transcript.engine} {transcript.model}")
+    written = writer.write_stored(library, keys)
+    if written:
+        click.echo(
+            f"{count(written, 'item')} transcribed before, by {', '.join(sorted(heard_by))}. "
+            "To do one again: homescribe remove KEY",
+            err=True,
+        )
+    failed = [record for record in library.items(state="failed") if record.item.key in set(keys)]
+    for record in failed:
+        click.echo(
+            f"{clean(record.item.title)} failed before: {clean(record.error or '')}", err=True
+        )
+    if failed:
+        click.echo("To try again: homescribe retry KEY", err=True)
+    return len(failed)
+
+
 def writer_for(formats: list[str], directory: Path | None) -> Writer | None:
     """A Writer when files were asked for."""
     if not formats and directory is None:
@@ -165,8 +189,9 @@ def execute(
     keys: Collection[str] | None = None,
     limit: int | None = None,
     writer: Writer | None = None,
+    quiet: bool = False,
 ) -> int:
-    """Run, show it, and give the exit code."""
+    """Run, show it, and give the exit code. `quiet`: without a word when there is nothing to do."""
     running = Run(
         library,
         sources,
@@ -182,6 +207,9 @@ def execute(
     )
     began = time.time()
     failed: set[str] = set()
+    if not quiet:
+        for site, (until, why) in library.blocked_sites().items():
+            click.echo(f"{site} is left alone until {moment(until)}: {clean(why)}", err=True)
     display = Display(running)
     try:
         with display.shown():
@@ -194,7 +222,10 @@ def execute(
                 elif outcome.error:
                     failed.add(outcome.item.key)
     finally:
-        summarise(running, library, time.time() - began)
+        if running.progress.done or running.progress.failed:
+            summarise(running, library, time.time() - began)
+    if not (running.progress.items or quiet):
+        click.echo("Nothing to transcribe.", err=True)
     if stop.is_set():
         raise Cancelled
     return SOME_FAILED if failed else 0
@@ -203,9 +234,6 @@ def execute(
 def summarise(running: Run, library: Library, seconds: float) -> None:
     """The last words of a run: what was done, what was not, and when that will be tried again."""
     progress = running.progress
-    if not progress.items:
-        click.echo("Nothing to transcribe.", err=True)
-        return
     speed = f", {progress.audio_seconds_done / seconds:.1f}x realtime" if seconds else ""
     click.echo(
         f"{count(progress.done, 'item')} transcribed ({span(progress.audio_seconds_done)} of audio "
@@ -219,7 +247,7 @@ def summarise(running: Run, library: Library, seconds: float) -> None:
             err=True,
         )
     if progress.failed:
-        click.echo("Why: homescribe list --state failed", err=True)
+        click.echo("Why: homescribe list --state failed; what to do: homescribe show KEY", err=True)
 
 
 COMMANDS = (transcribe, run, sync, retry)

@@ -12,15 +12,16 @@ from threading import Event
 
 from homescribe import plugins
 from homescribe.core import Backend, Outcome, SourceOptions, TranscriptionOptions
-from homescribe.library import Library
-from homescribe.pipeline.listing import Listed, Sources, add, sync
+from homescribe.errors import ItemError, PermanentError, RetryableError, UserError
+from homescribe.library import ItemRecord, Library
+from homescribe.pipeline.listing import Listed, Sources, add, follows, sync
 from homescribe.pipeline.run import Progress, Run
 
-__all__ = ["Listed", "Progress", "Run", "Sources", "add", "sync", "transcribe"]
+__all__ = ["Listed", "Progress", "Run", "Sources", "add", "follows", "sync", "transcribe"]
 
 
 def transcribe(
-    *urls: str,
+    *urls: str | Path,
     library: Path | str,
     backend: str = "local",
     engine: str | None = None,
@@ -34,7 +35,8 @@ def transcribe(
         for outcome in homescribe.transcribe("talks/", library="~/homescribe"):
             print(outcome.item.title, outcome.transcript.text if outcome.transcript else outcome.error)
 
-    What the library holds already is not done again: its Outcome comes first, with the stored transcript.
+    What the library holds already is not done again: its Outcome comes first, with the stored transcript,
+    or with the error of what failed for good.
 
     Args:
         library: directory of the library, made when it is missing.
@@ -47,19 +49,27 @@ def transcribe(
         One Outcome for each item, in the order in which they end.
 
     Raises:
-        UserError: an address that cannot be read, a model that cannot be loaded, a full disk.
+        UserError: a model that cannot be loaded, a full disk; and, once all else is done, an address that
+            cannot be read.
     """
     stop = stop or Event()
     with Library(Path(library).expanduser()) as opened:
         options_for_sources = SourceOptions(cache=opened.directory / "cache")
         with Sources(options_for_sources) as sources:
             keys: dict[str, None] = {}
+            unread: UserError | None = None
             for url in urls:
-                for listed in add(opened, sources, url, stop, everything=True):
-                    keys.update((item.key, None) for item in listed.items)
+                try:
+                    for listed in add(opened, sources, str(url), stop, everything=True):
+                        keys.update((item.key, None) for item in listed.items)
+                except UserError as error:
+                    unread = unread or error
             for key in keys:
+                record = opened.item(key)
                 if stored := opened.transcript(key):
-                    yield Outcome(opened.item(key).item, transcript=stored)
+                    yield Outcome(record.item, transcript=stored)
+                elif record.state == "failed":
+                    yield Outcome(record.item, error=_failure(record))
             chosen: Backend = plugins.load("backends", backend)()
             yield from Run(
                 opened,
@@ -72,3 +82,11 @@ def transcribe(
                 sleep_interval=sleep_interval,
                 stop=stop,
             )
+            if unread:
+                raise unread
+
+
+def _failure(record: ItemRecord) -> ItemError:
+    """The error of an earlier run, as it was recorded."""
+    kind = PermanentError if record.permanent else RetryableError
+    return kind(record.error or "It failed.", record.hint or "")

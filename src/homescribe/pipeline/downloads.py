@@ -152,12 +152,13 @@ class Downloads:
 
     def _wait_out(self, site: str, item: Item, error: ItemError, outages: int) -> bool:
         """Nothing works there any more: wait ever longer, so that an outage does not use up every item."""
+        pause = dict(enumerate(OUTAGE_PAUSES, OUTAGE)).get(outages)
         blocked = SourceBlocked(
             f"{outages} downloads in a row failed from {site}: {error.message}",
             error.hint or "Check the network, then: homescribe run",
+            pause,
         )
-        pauses = dict(enumerate(OUTAGE_PAUSES, OUTAGE))
-        return self._wait_for(site, item, blocked, pauses.get(outages), asked=False)
+        return self._wait_for(site, item, blocked, pause, asked=False)
 
     def _wait_for(
         self, site: str, item: Item, error: SourceBlocked, seconds: float | None, *, asked: bool

@@ -16,7 +16,7 @@ from typing import Any
 from homescribe import plugins
 from homescribe.core import Item, Listing, Source, SourceOptions
 from homescribe.errors import ItemError, SourceBlocked, UserError
-from homescribe.library import Library
+from homescribe.library import Library, SourceRecord
 
 # Known items in a row after which the rest is taken as known. More than one, since channels pin old
 # videos to the top and move scheduled ones; one page of a tab, so it costs no extra request.
@@ -108,9 +108,14 @@ def add(
 def sync(
     library: Library, sources: Sources, stop: Event, *, everything: bool = False
 ) -> Iterator[Listed]:
-    """List every source of the library again. A source that fails is told and does not stop the others."""
+    """List every source of the library again. A source that fails is told and does not stop the others.
+
+    A single video or file that was added has nothing new to offer and is not asked again.
+    """
     blocked: dict[str, SourceBlocked] = {}
     for record in library.sources():
+        if not follows(library, record):
+            continue
         if stop.is_set():
             return
         try:
@@ -121,6 +126,14 @@ def sync(
             if isinstance(error, SourceBlocked):
                 blocked[record.source] = error
             yield Listed(record.url, record.title, error=error)
+
+
+def follows(library: Library, record: SourceRecord) -> bool:
+    """Whether a source can bring something new: all but a recording that was added by itself."""
+    if record.items != 1:
+        return True
+    [key] = library.known_keys(record.url)
+    return library.item(key).item.url != record.url
 
 
 def _take(listing: Listing, known: frozenset[str]) -> list[Item]:
