@@ -53,6 +53,12 @@ def test_everything_pending_is_heard_and_stored(library):
     assert files_left(library) == []
 
 
+def test_the_length_that_was_heard_replaces_the_one_that_was_announced(library):
+    fill(library, [item(1, duration=None), item(2, duration=356_400.0)])
+    list(run(library, FakeSource(), FakeBackend()))
+    assert [record.item.duration for record in library.items()] == [10.0, 10.0]
+
+
 def test_a_second_run_has_nothing_to_do_and_loads_no_model(library):
     fill(library, [item(1)])
     list(run(library, FakeSource(), FakeBackend()))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import Empty, Queue, SimpleQueue
 from threading import Event as Flag
 from threading import Thread
@@ -279,6 +279,7 @@ class Run:
             case Used(usage):
                 self._account_for(usage)
             case Heard(item, transcript, seconds):
+                item = replace(item, duration=transcript.duration)  # what was heard is no estimate
                 self._library.save(item, transcript, seconds)
                 self.progress.done += 1
                 self.progress.audio_seconds_done += transcript.duration
