@@ -191,6 +191,80 @@ for name in sys.argv[1:]:
     assert done.stderr == ""
 
 
+READING = """
+import os, sys
+from pathlib import Path
+from homescribe.errors import UserError
+from homescribe.library import Library
+if os.geteuid() == 0:
+    os.setuid(65534)  # root may write everywhere
+try:
+    with Library(Path(sys.argv[1])) as library:
+        print(library.read_only, library.status().states["done"], library.check(), sep="|")
+        print(library.search("hello")[0].text, [record.state for record in library.items()], sep="|")
+        print(library.transcript(library.item("id1").item.key).segments[0].text)
+        try:
+            library.remove(["id1"])
+        except UserError as error:
+            print(error.message)
+        print(library.item("id1").state)
+except UserError as error:
+    print(error.message)
+    print(error.hint)
+"""
+
+
+def read_without_permission(folder):
+    """What a process prints that may not write into `folder` or its files."""
+    for one in folder, *list(folder.parents)[:2]:
+        one.chmod(0o755)
+    for path in folder.iterdir():
+        path.chmod(0o444)
+    folder.chmod(0o555)
+    done = subprocess.run(python(READING, folder), capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders have no write permission there")
+def test_what_may_not_be_written_can_be_read(tmp_path):
+    folder = tmp_path / "a #1 ?%41 library"
+    with Library(folder) as library:
+        assert not library.read_only
+        library.save(item(1), spoken("hello"))
+    files = sorted(path.name for path in folder.iterdir())
+    assert read_without_permission(folder) == [
+        "True|1|[]",
+        "hello|['done']",
+        " hello",
+        f"{folder / 'library.db'} may not be written.",
+        "done",
+    ]
+    assert sorted(path.name for path in folder.iterdir()) == files
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders have no write permission there")
+def test_what_may_not_be_written_is_not_read_past_changes_in_its_log(tmp_path):
+    folder = tmp_path / "library"
+    with Library(folder) as library:
+        library.save(item(1), spoken("hello"))
+        log = (folder / "library.db-wal").read_bytes()
+    (folder / "library.db-wal").write_bytes(log)
+    message, hint = read_without_permission(folder)
+    assert "latest changes still stand in library.db-wal" in message
+    assert "Copy its whole folder" in hint
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders have no write permission there")
+def test_what_may_not_be_written_is_not_read_by_another_schema(tmp_path):
+    folder = tmp_path / "library"
+    Library(folder).close()
+    with closing(sqlite3.connect(folder / "library.db")) as db:
+        db.execute("PRAGMA user_version = 1")
+    message, _ = read_without_permission(folder)
+    assert "made by an older homescribe" in message
+
+
 def test_damage_is_told_and_not_made_worse(tmp_path):
     with Library(tmp_path) as library:
         library.record("ytdlp", listing(), [item(n, description="word " * 99) for n in range(99)])
@@ -236,6 +310,19 @@ def test_rows_that_belong_to_nothing_are_told(library):
     (problem,) = library.check()
     assert "belong to nothing" in problem
     assert "transcripts" in problem
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is a file system without any room")
+def test_an_error_of_a_full_disk_is_told_as_such(tmp_path):
+    """SQLite calls it a defect of the disk when the log's index cannot be made."""
+    failed = sqlite3.OperationalError("disk I/O error")
+    failed.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+    full = schema.translated(Path("/proc/library.db"))
+    with pytest.raises(UserError, match="disk is full") as caught, full:
+        raise failed
+    assert type(caught.value) is UserError
+    with pytest.raises(SetupError, match="The disk failed"), schema.translated(tmp_path / "a.db"):
+        raise failed
 
 
 def test_a_full_disk_is_told_and_nothing_is_half_there(library):
@@ -1499,3 +1586,26 @@ def test_the_queries_of_the_reference_work(library):
     assert lines == [(RICH.key, 5.0, " and his lamps", "low_probability")]
     assert unsure == [(RICH.key, 5.0, " lamps")]
     assert why == [("Private.", 1, None)]
+
+
+# --- What is asked wrongly -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("written", ["foo", "2026-13-45", "2026-02-30", "20260301", "2026-3-1", ""])
+@pytest.mark.parametrize("end", ["since", "until"])
+def test_a_date_that_is_none_is_refused(library, end, written):
+    for ask in (library.items, library.page, lambda **days: library.search("hello", **days)):
+        with pytest.raises(UserError, match="is not a date") as caught:
+            ask(**{end: written})
+        assert caught.value.hint == "Write it like 2026-03-01."
+
+
+def test_an_unknown_address_is_shown_the_way_to_the_sources(library):
+    library.record("ytdlp", listing(), [item(1)])
+    with pytest.raises(UserError) as caught:
+        library.item(f"{CHANNEL}/videos")
+    assert caught.value.hint.startswith(f"Did you mean {CHANNEL}?")
+    assert "homescribe sources" in caught.value.hint
+    with pytest.raises(UserError, match="no item youtube:id2") as caught:
+        library.item("youtube:id2")
+    assert caught.value.hint == "Did you mean youtube:id1?"

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import sqlite3
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -95,7 +97,8 @@ IN_LISTING_ORDER = "ORDER BY listed_in IS NULL, listed_in, listed_at, item_id"
 
 
 class Library:
-    """The library in `directory`, created or migrated when it is opened.
+    """The library in `directory`, created or migrated when it is opened. Where nothing may be written it is
+    read all the same (`read_only`), and whatever would write raises UserError.
 
     Raises UserError when the directory or its `library.db` cannot be used, SetupError when the file is
     damaged. Every method raises UserError when the disk is full or another program holds the file.
@@ -105,6 +108,7 @@ class Library:
         self.directory = directory
         self.path = directory / "library.db"
         self._db = schema.connect(self.path)
+        self.read_only = schema.is_read_only(self._db)
 
     def close(self) -> None:
         self._db.close()
@@ -243,6 +247,12 @@ class Library:
         if rows:
             found = ", ".join(row["key"] for row in rows)
             raise UserError(f"{key} stands for several items: {found}.", "Name one of them.")
+        if "://" in key:
+            known = [row["url"] for row in self._read("SELECT url FROM sources")]
+            hint = "Sources are named by their address as `homescribe sources` shows it."
+            raise UserError(
+                f"The library has nothing at {key}.", f"{_did_you_mean(key, known)} {hint}".strip()
+            )
         known = [name for row in self._read("SELECT key, id FROM items") for name in row]
         raise UserError(f"There is no item {key} in the library.", _did_you_mean(key, known))
 
@@ -467,7 +477,10 @@ class Library:
         )
 
     def check(self) -> list[str]:
-        """What is wrong with the file, in words; empty when nothing is."""
+        """What is wrong with the file, in words; empty when nothing is.
+
+        Whether the search index agrees can be asked only where the file may be written.
+        """
         try:
             rows = self._read("PRAGMA integrity_check")
         except SetupError as error:
@@ -477,6 +490,8 @@ class Library:
         if orphans:
             tables = ", ".join(sorted({row["table"] for row in orphans}))
             problems.append(f"{len(orphans)} rows belong to nothing that exists (in {tables}).")
+        if self.read_only:
+            return problems
         try:
             with self._writing():
                 self._db.execute(
@@ -777,7 +792,7 @@ def _filters(
     source: str | None = None,
     language: str | None = None,
 ) -> tuple[list[str], dict[str, object]]:
-    """Conditions on `items` and their parameters."""
+    """Conditions on `items` and their parameters. UserError for a date that is none."""
     conditions: list[str] = []
     parameters: dict[str, object] = {}
     if channel is not None:
@@ -785,10 +800,10 @@ def _filters(
         parameters["channel"] = clean(channel)
     if since is not None:
         conditions.append("upload_date >= :since")
-        parameters["since"] = since
+        parameters["since"] = _day(since)
     if until is not None:
         conditions.append("upload_date <= :until")
-        parameters["until"] = until
+        parameters["until"] = _day(until)
     if source is not None:
         conditions.append("items.source = :source")
         parameters["source"] = clean(source)
@@ -796,6 +811,17 @@ def _filters(
         conditions.append("item_id IN (SELECT item_id FROM transcripts WHERE language = :language)")
         parameters["language"] = clean(language)
     return conditions, parameters
+
+
+def _day(written: str) -> str:
+    """`written`, which must be a date as items have theirs: they are compared as text."""
+    try:
+        if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", written):
+            raise ValueError
+        date.fromisoformat(written)
+    except ValueError:
+        raise UserError(f"{written!r} is not a date.", "Write it like 2026-03-01.") from None
+    return written
 
 
 def _did_you_mean(name: str, known: Sequence[str]) -> str:

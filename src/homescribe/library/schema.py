@@ -8,6 +8,7 @@ in docs/reference/library-schema.md.
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -19,6 +20,9 @@ from homescribe.library import browse, corrections, spending
 
 APPLICATION_ID = 0x686F7363  # "hosc", in the header of every library of ours
 BUSY_TIMEOUT = 30 * SECOND  # another process may be saving a long transcript
+LEAST_ROOM = (
+    1 << 20
+)  # bytes; a disk with less free is full, SQLite's own files beside ours need some
 OLDEST_SQLITE = (3, 27, 0)  # unicode61 with `remove_diacritics 2`
 
 # Passage n of an item has the id `item_id << PASSAGE_BITS | n`, so that search knows the item without a
@@ -213,10 +217,10 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """The library at `path`, created or brought up to date.
+    """The library at `path`, created or brought up to date; one that may not be written, to be read.
 
-    Raises UserError when the file is not ours, newer than we are, or may not be written, SetupError when it
-    is damaged or SQLite is too old.
+    Raises UserError when the file is not ours, newer than we are, or needs to be written and may not be,
+    SetupError when it is damaged or SQLite is too old.
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise SetupError(
@@ -231,16 +235,66 @@ def connect(path: Path) -> sqlite3.Connection:
             "Choose another one with --library DIR.",
         ) from error
     with translated(path):
-        db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
         try:
-            db.row_factory = sqlite3.Row
-            migrate(db, path)
-            # Readers and the one writer do not wait for each other. Kept in the file, so usually a no-op.
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA foreign_keys = ON")
-        except BaseException:
-            db.close()
-            raise
+            return _opened(path)
+        except sqlite3.OperationalError:
+            if not _can_only_be_read(path):
+                raise
+            return _opened_to_be_read(path)
+
+
+def is_read_only(db: sqlite3.Connection) -> bool:
+    """Whether the library was opened for reading alone, since it may not be written."""
+    return bool(db.execute("PRAGMA query_only").fetchone()[0])
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
+    try:
+        db.row_factory = sqlite3.Row
+        migrate(db, path)
+        # Readers and the one writer do not wait for each other. Kept in the file, so usually a no-op.
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA foreign_keys = ON")
+        if not os.access(path, os.W_OK):  # SQLite would say so at the first write only
+            db.execute("PRAGMA query_only = ON")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _can_only_be_read(path: Path) -> bool:
+    if not (path.is_file() and os.access(path, os.R_OK)):
+        return False
+    return not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+
+
+def _opened_to_be_read(path: Path) -> sqlite3.Connection:
+    """The library on a disk or in a folder where SQLite cannot make the files that it shares with others.
+
+    `immutable` reads the file alone. What a run that was cut off has left in the log beside it would be
+    missed, which must not go unsaid.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size:
+        raise UserError(
+            f"{path} may not be written, and its latest changes still stand in {log.name}.",
+            "Copy its whole folder to where you may write, and name that one with --library DIR.",
+        )
+    address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    db = sqlite3.connect(address, uri=True, isolation_level=None)
+    try:
+        db.row_factory = sqlite3.Row
+        if _version(db, path) < len(MIGRATIONS):
+            raise UserError(
+                f"{path} was made by an older homescribe and may not be brought up to date.",
+                "Copy it to where you may write, and name that folder with --library DIR.",
+            )
+        db.execute("PRAGMA query_only = ON")
+    except BaseException:
+        db.close()
+        raise
     return db
 
 
@@ -296,13 +350,25 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        reaction = REACTIONS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_IOERR and _is_full(path.parent):
+            code = (
+                sqlite3.SQLITE_FULL
+            )  # the log's index cannot be made, which SQLite takes for a defect
+        reaction = REACTIONS.get(code)
         if reaction is None and "no such module: fts5" in str(error):
             reaction = (SetupError, "This Python's SQLite has no full-text search (FTS5).", NO_FTS5)
         if reaction is None:
             raise
         kind, message, hint = reaction
         raise kind(message.format(path=path), hint) from error
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < LEAST_ROOM
+    except OSError:
+        return False
 
 
 NO_FTS5 = "Use a Python from python.org, uv, conda or your system's packages."
@@ -362,7 +428,7 @@ def _version(db: sqlite3.Connection, path: Path) -> int:
     if version > len(MIGRATIONS):
         raise UserError(
             f"{path} was made by a newer homescribe (its version {version}, this one's {len(MIGRATIONS)}).",
-            "Upgrade: pip install -U homescribe",
+            "Upgrade: git pull in the folder that homescribe was installed from, then pip install . there.",
         )
     return version
 
