@@ -10,8 +10,9 @@ import av
 import numpy as np
 import pytest
 
+from homescribe import audio
 from homescribe.core import Item, SourceOptions
-from homescribe.errors import Cancelled, RetryableError, UserError
+from homescribe.errors import Cancelled, PermanentError, RetryableError, UserError
 from homescribe.sources import files
 from homescribe.sources.files import FileSource
 
@@ -273,3 +274,34 @@ def test_the_guide_names_every_extension():
     guide = Path(__file__).parents[1] / "docs" / "guides" / "sources.md"
     paragraph = guide.read_text().partition("known by their extension:")[2].partition("Hidden")[0]
     assert set(re.findall(r"`(\.\w+)`", paragraph)) == files.MEDIA
+
+
+# --- What a person mistypes or damages -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("url", ["", " ", "\t\n", "file:", "file://", "FILE:///"])
+def test_a_blank_address_is_not_the_folder_one_is_in(source, talks, monkeypatch, url):
+    monkeypatch.chdir(talks)
+    assert source.matches(url)  # nobody else is asked what it might be
+    with pytest.raises(UserError, match="address is empty"):
+        list(source.list(url, STOP))
+    assert len(only(source, ".")[1]) == 3
+
+
+def test_a_file_that_was_cut_is_not_said_to_be_fetched_again(source, tmp_path):
+    wav(tmp_path / "talk.wav", 10)
+    whole = (tmp_path / "talk.wav").read_bytes()
+    (tmp_path / "talk.wav").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(RetryableError, match="breaks off") as caught:
+        audio.decode(tmp_path / "talk.wav", duration=10.0)
+    assert "a file of your own must be copied here again" in caught.value.hint
+
+
+def test_the_name_of_a_download_is_not_shown(tmp_path):
+    for name, said in {
+        "audio.249.webm": "The recording is not",
+        "talk.webm": "talk.webm is",
+    }.items():
+        (tmp_path / name).write_bytes(b"no audio")
+        with pytest.raises(PermanentError, match=said):
+            audio.probe(tmp_path / name)

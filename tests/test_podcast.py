@@ -685,3 +685,34 @@ def test_dates(told, date):
 )
 def test_languages(told, tag):
     assert text.language_tag(told) == tag
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (
+            "HTTPSConnection(host='h.example', port=443): Failed to establish a new connection: "
+            "[Errno 111] Connection refused",
+            "Failed to establish a new connection: Connection refused",
+        ),
+        ("<urllib3.connection.HTTPSConnection object at 0x7f01>: Failed", "Failed"),
+        (
+            "No space left on device: '/my own/cache/audio.249.webm.part'",
+            "No space left on device: the recording",
+        ),
+        ("audio.mp3 is empty.", "the recording is empty"),
+        ("https://host.example/audio.mp3?token=1 broke", "https://host.example/audio.mp3 broke"),
+        ("The audio. It is gone.", "The audio. It is gone"),
+    ],
+)
+def test_messages_name_no_internals(words, shown):
+    assert text.message(words) == shown
+
+
+def test_a_refused_connection_is_told_without_internals():
+    with pytest.raises(ItemError) as caught, transfer.opened("http://127.0.0.1:1/feed", STOP):
+        pass
+    assert caught.value.message == (
+        "http://127.0.0.1:1/feed: the connection failed (Failed to establish a new connection: "
+        "Connection refused)."
+    )

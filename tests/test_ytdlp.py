@@ -414,7 +414,7 @@ ROWS = {
     "members": (
         PermanentError,
         "Join this channel",
-        "--cookies FILE). Then: homescribe retry",
+        "--cookies FILE). Then: homescribe retry youtube:",
         None,
     ),
     "age": (PermanentError, "confirm your age", "--cookies", None),

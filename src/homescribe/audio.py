@@ -107,7 +107,7 @@ def check_duration(decoded: float, expected: float) -> None:
     if expected - decoded > max(2.0, min(0.02 * expected, 30.0)):
         raise RetryableError(
             f"The audio breaks off: {decoded:.0f} of {expected:.0f} seconds could be decoded.",
-            "It will be fetched again.",
+            "A download is fetched again; a file of your own must be copied here again and added anew.",
         )
 
 
@@ -119,8 +119,7 @@ def _open(source: Path | bytes) -> Iterator[Any]:
     """PyAV's container for `source`, with the errors of PyAV and of the file translated."""
     import av
 
-    name = "The recording" if isinstance(source, bytes) else source.name
-    with translated(name), _file(source) as file:
+    with translated(_name(source)), _file(source) as file:
         # No protocol is allowed, so that a file inside the file cannot be opened.
         options = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
         with av.open(
@@ -129,17 +128,25 @@ def _open(source: Path | bytes) -> Iterator[Any]:
             yield container
 
 
+def _name(source: Path | bytes) -> str:
+    """What to call it: a download has a name that tells nobody anything (audio.249.webm)."""
+    if isinstance(source, bytes) or source.name.startswith("audio."):
+        return "The recording"
+    return source.name
+
+
 def _file(source: Path | bytes) -> Any:
+    name = _name(source)
     if isinstance(source, bytes):
         if not source:
-            raise PermanentError("The recording is empty.")
+            raise PermanentError(f"{name} is empty.")
         return _Nameless(source)
     if source.is_dir():
-        raise PermanentError(f"{source.name} is a folder, not a recording.")
+        raise PermanentError(f"{name} is a folder, not a recording.")
     if source.exists() and not source.is_file():
-        raise PermanentError(f"{source.name} is a device or a pipe, not a recording.")
+        raise PermanentError(f"{name} is a device or a pipe, not a recording.")
     if source.stat().st_size == 0:
-        raise PermanentError(f"{source.name} is empty.")
+        raise PermanentError(f"{name} is empty.")
     return source.open("rb")
 
 

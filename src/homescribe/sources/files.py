@@ -76,7 +76,9 @@ class FileSource:
         pass
 
     def matches(self, url: str) -> bool:
-        """Whether `url` is written like a path, or is one."""
+        """Whether `url` is written like a path, or is one. What is blank is refused here: see `path_of`."""
+        if not url.strip():
+            return True
         scheme = re.match(r"([A-Za-z][\w+.-]+):", url)
         if scheme:  # one letter is a drive
             return scheme[1].lower() == "file"
@@ -142,7 +144,15 @@ class FileSource:
 
 
 def path_of(url: str) -> Path:
-    """The absolute path that the user or an item means."""
+    """The absolute path that the user or an item means. UserError for a blank one.
+
+    An empty path would stand for the folder one is in: an unset variable in a script would add all of it.
+    """
+    if not re.sub(r"^file:/*$", "", url.strip(), flags=re.IGNORECASE):
+        raise UserError(
+            "An address is empty.",
+            "Give a URL (https://...), a file, a folder (. is this one) or a pattern.",
+        )
     if url.lower().startswith("file:"):
         path = urlsplit(url).path
         # url2pathname takes every name for UTF-8, which only Windows promises.

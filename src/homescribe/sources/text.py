@@ -18,6 +18,14 @@ MESSAGE_CHARACTERS = 300
 
 # C0 and C1 controls except tab and newline; bidirectional embeddings, overrides, isolates; lone surrogates.
 _UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# What Python's libraries tell of themselves: objects, numbers of errors, and the names of our own downloads.
+_INTERNALS = (
+    (re.compile(r"\bHTTPS?Connection(?:Pool)?\([^)]*\):?\s*"), ""),
+    (re.compile(r"<[^<>]*object at 0x[0-9a-fA-F]+>:?\s*"), ""),
+    (re.compile(r"\[(?:Errno|WinError) -?[0-9]+\]\s*"), ""),
+    (re.compile(r"(['\"])(?:[^'\"]*[/\\])?audio(?:\.[\w+-]+)+\1"), "the recording"),
+    (re.compile(r"(?<![^\s(:])(?:[^\s'\"]*[/\\])?audio(?:\.[\w+-]+)+"), "the recording"),
+)
 _ADDRESS = re.compile(r"https?://[^\s'\"<>)\]]+")
 # Query parameters that name a public page; all others may be tokens.
 _PUBLIC_PARAMETERS = ("v", "list", "id")
@@ -92,8 +100,17 @@ def public(url: str) -> str:
 
 
 def message(text: str) -> str:
-    """`text` as part of a one-line message, its addresses fit to be shown."""
-    shown = _ADDRESS.sub(lambda match: public(match[0]), text)
+    """`text` as part of a one-line message, its addresses fit to be shown, no internals of programs in it."""
+    addresses: list[str] = []
+
+    def kept(match: re.Match[str]) -> str:
+        addresses.append(public(match[0]))
+        return f"\0{len(addresses) - 1}\0"
+
+    shown = _ADDRESS.sub(kept, text.replace("\0", " "))
+    for internal, instead in _INTERNALS:
+        shown = internal.sub(instead, shown)
+    shown = re.sub("\0([0-9]+)\0", lambda match: addresses[int(match[1])], shown)
     return one_line(shown, MESSAGE_CHARACTERS).rstrip(" .;:,")
 
 

@@ -75,7 +75,7 @@ def _reason(error: BaseException) -> str:
             break
         inner = below
     words = getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
-    return text.message(re.sub(r"<[^>]*object at 0x[0-9a-f]+>:?\s*", "", words))
+    return text.message(words)
 
 
 def refusal(status: int, headers: Mapping[str, str], url: str) -> HomescribeError:

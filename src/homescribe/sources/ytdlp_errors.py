@@ -57,7 +57,7 @@ def plain(words: str) -> str:
     words = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", words[:20_000]).replace("’", "'")
     words = re.sub(r"^\s*ERROR:\s*", "", words)
     words = re.sub(r"^\[[\w:+.-]+\]\s*(?:[\w.~-]+:\s+)?", "", words)
-    words = re.sub(r"^Got error:\s*|HTTPS?Connection(?:Pool)?\([^)]*\):\s*", "", words)
+    words = re.sub(r"^Got error:\s*", "", words)
     for tail in (
         r"[;.]?\s*please report this issue on\s.*",
         r"\s*Use --cookies.*",
