@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import importlib.util
+import os
 import platform
 import shutil
 import subprocess
@@ -20,8 +21,11 @@ from homescribe.library import Library
 
 # YouTube changes every few weeks; an older yt-dlp is the usual reason for downloads that fail.
 OLD_YTDLP_DAYS = 60
+# Not by homescribe's name, which on PyPI may be a stranger's.
+WITH_WHISPER = "pip install '.[whisper]' in the folder that homescribe was installed from"
 LITTLE_DISK = 2_000_000_000  # bytes; a window of downloads of long videos
 OLDEST_DENO = (2, 3)  # yt-dlp's own floor
+PATIENCE = 30.0  # seconds for a program to tell its version
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ def check(config: Config) -> Iterator[Check]:
     yield _ytdlp()
     yield _javascript()
     yield _engine("faster-whisper", "faster_whisper", "pip install faster-whisper", wanted=True)
-    yield _engine("openai-whisper", "whisper", "pip install 'homescribe[whisper]'", wanted=False)
+    yield _engine("openai-whisper", "whisper", WITH_WHISPER, wanted=False)
     yield _models()
     yield _disk(config.library)
     yield _library(config.library)
@@ -70,16 +74,29 @@ def _javascript() -> Check:
     deno = shutil.which("deno", path=str(beside_python)) or shutil.which("deno")
     if deno is None:
         return Check("javascript", "warning", "deno not found", fix)
-    done = subprocess.run(
-        [deno, "--version"], capture_output=True, text=True, check=False, timeout=30
-    )
-    words = done.stdout.split()
-    if done.returncode or len(words) < 2:
+    words = _told_version(deno)
+    if len(words) < 2:
         return Check("javascript", "warning", f"{deno} does not run", fix)
     numbers = tuple(int(part) for part in words[1].split(".") if part.isdigit())
     if numbers < OLDEST_DENO:
         return Check("javascript", "warning", f"deno {words[1]} is too old", "pip install -U deno")
     return Check("javascript", "ok", f"deno {words[1]}")
+
+
+def _told_version(program: str) -> list[str]:
+    """The words that `program` answers to --version; none when it does not run, or hangs."""
+    try:
+        done = subprocess.run(
+            [program, "--version"],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+            timeout=PATIENCE,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [] if done.returncode else done.stdout.split()
 
 
 def _engine(name: str, module: str, install: str, *, wanted: bool) -> Check:
@@ -90,17 +107,34 @@ def _engine(name: str, module: str, install: str, *, wanted: bool) -> Check:
 
 def _models() -> Check:
     """Models that were downloaded before, which need no network any more."""
-    hub = Path.home() / ".cache" / "huggingface" / "hub"
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    hub = _hub(caches)
     found = [
         folder.name.rpartition("faster-whisper-")[2]
-        for folder in hub.glob("models--*faster-whisper-*")
+        for folder in _files(hub, "models--*faster-whisper-*")
     ]
-    found += [f"{file.stem} (openai)" for file in (Path.home() / ".cache" / "whisper").glob("*.pt")]
+    found += [f"{file.stem} (openai)" for file in _files(caches / "whisper", "*.pt")]
     return Check(
         "models",
         "ok",
         ", ".join(sorted(found)) or "none yet: fetched on first use (demo is bundled)",
     )
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    try:
+        return list(folder.glob(pattern))
+    except OSError:  # a cache of somebody else's, which no engine can read either
+        return []
+
+
+def _hub(caches: Path) -> Path:
+    """Where Hugging Face's library keeps what it downloaded, by its own variables."""
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if chosen := os.environ.get(name):
+            return Path(chosen).expanduser()
+    home = os.environ.get("HF_HOME")
+    return (Path(home).expanduser() if home else caches / "huggingface") / "hub"
 
 
 def _disk(directory: Path) -> Check:
@@ -121,11 +155,14 @@ def _library(directory: Path) -> Check:
         with Library(directory) as library:
             problems = library.check()
             figures = library.status()
+            read_only = library.read_only
     except UserError as error:
         return Check("library", "broken", error.message, error.hint)
     if problems:
         fix = f"Copy {figures.path} away and restore a backup."
         return Check("library", "broken", "; ".join(problems), fix)
-    return Check(
-        "library", "ok", f"{figures.path}: {sum(figures.states.values())} items, no damage"
-    )
+    finding = f"{figures.path}: {sum(figures.states.values())} items, no damage"
+    if read_only:
+        fix = "Give yourself the right to write it and its folder."
+        return Check("library", "warning", f"{finding}; it can only be read", fix)
+    return Check("library", "ok", finding)

@@ -1,0 +1,122 @@
+"""What `homescribe doctor` finds, and that no state of the machine makes it fail."""
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from homescribe import doctor
+from homescribe.config import Config
+from homescribe.core import Item, Transcript
+from homescribe.library import Library
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="programs here are shell scripts")
+PYTHON = sys.executable  # of this environment, whatever a test says it is
+CACHES = ("XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """A machine with nothing on it but Python; returns its home."""
+    home = tmp_path / "home"
+    (home / "bin").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PATH", f"{home / 'bin'}:/usr/bin:/bin")
+    monkeypatch.setattr(sys, "executable", str(home / "bin" / "python"))
+    for name in CACHES:
+        monkeypatch.delenv(name, raising=False)
+    return home
+
+
+def found(name, machine):
+    config = replace(Config(), library=machine / "library")
+    [one] = [one for one in doctor.check(config) if one.name == name]
+    return one
+
+
+def deno(machine, script):
+    program = machine / "bin" / "deno"
+    program.write_text(script)
+    program.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("script", "state", "finding"),
+    [
+        ("#!/bin/sh\necho deno 2.4.1", "ok", "deno 2.4.1"),
+        ("#!/bin/sh\necho deno 2.2.9", "warning", "too old"),
+        ("#!/bin/sh\nexit 1", "warning", "does not run"),
+        ("#!/nowhere/sh\n", "warning", "does not run"),
+        ("\x7fELF of another machine", "warning", "does not run"),
+        ("#!/bin/sh\nprintf '\\377\\376'", "warning", "does not run"),
+        ("#!/bin/sh\nexec sleep 60", "warning", "does not run"),
+    ],
+    ids=["good", "old", "fails", "no interpreter", "foreign", "bytes", "hangs"],
+)
+def test_deno_in_whatever_state(machine, monkeypatch, script, state, finding):
+    if "sleep" in script:
+        monkeypatch.setattr(doctor, "PATIENCE", 0.2)
+    deno(machine, script)
+    check = found("javascript", machine)
+    assert (check.state, finding in check.finding) == (state, True)
+    assert bool(check.fix) is (state != "ok")
+
+
+@pytest.mark.parametrize(
+    ("variables", "hub", "whisper"),
+    [
+        ({}, ".cache/huggingface/hub", ".cache/whisper"),
+        ({"XDG_CACHE_HOME": "xdg"}, "xdg/huggingface/hub", "xdg/whisper"),
+        ({"XDG_CACHE_HOME": "xdg", "HF_HOME": "hf"}, "hf/hub", "xdg/whisper"),
+        ({"HF_HOME": "hf", "HF_HUB_CACHE": "models"}, "models", ".cache/whisper"),
+    ],
+)
+def test_models_are_found_where_their_libraries_put_them(
+    machine, monkeypatch, variables, hub, whisper
+):
+    for name, folder in variables.items():
+        monkeypatch.setenv(name, str(machine / folder))
+    assert "none yet" in found("models", machine).finding
+    (machine / hub / "models--Systran--faster-whisper-small").mkdir(parents=True)
+    (machine / whisper).mkdir(parents=True)
+    (machine / whisper / "tiny.pt").touch()
+    assert found("models", machine).finding == "small, tiny (openai)"
+
+
+def test_a_library_that_can_only_be_read_is_told(machine, tmp_path):
+    assert "none yet" in found("library", machine).finding
+    with Library(machine / "library") as library:
+        library.save(Item("file", "1", "/talk.mp3", "talk"), Transcript("e", "m", "en", 1.0, ()))
+    assert found("library", machine).state == "ok"
+    (machine / "library" / "library.db").chmod(0o444)
+    (machine / "library").chmod(0o555)
+    for folder in machine, tmp_path, *tmp_path.parents[:2]:
+        folder.chmod(0o755)
+    script = """
+import os, sys
+from dataclasses import replace
+from pathlib import Path
+from homescribe import doctor
+from homescribe.config import Config
+config = replace(Config(), library=Path(sys.argv[1]))
+list(doctor.check(config))  # all modules are loaded: nobody may not be let in where Python is
+if os.geteuid() == 0:
+    os.setuid(65534)  # root may write everywhere
+for one in doctor.check(config):
+    if one.name == "library":
+        print(one.state, one.finding)
+"""
+    done = subprocess.run(
+        [PYTHON, "-c", script, machine / "library"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("warning")
+    assert "1 items, no damage; it can only be read" in done.stdout
+
+
+def test_no_advice_installs_homescribe_by_name():
+    """Its name on the package index may belong to somebody else."""
+    for path in sorted(Path(doctor.__file__).parent.rglob("*.py")):
+        assert not re.search(r"pip install (-U )?'?homescribe", path.read_text()), path
