@@ -24,6 +24,12 @@ docs: .venv/.tested  ## Write the command reference from --help.
 docs-check: .venv/.tested  ## Fail when the command reference or a link in the docs is stale.
 	$(BIN)/python docs/generate.py --check
 
+bench: .venv/.tested  ## Engines against what you would pick instead, at the size of tiny.en and small.en.
+	$(PIP) install matplotlib
+	$(BIN)/python -m benchmarks.engine --size tiny.en --minutes 10
+	$(BIN)/python -m benchmarks.engine --size small.en --minutes 10
+	$(BIN)/python -m benchmarks.library
+
 clean:  ## Remove the environment and what the demo made.
 	rm -rf .venv homescribe-demo
 

@@ -93,7 +93,7 @@ class Config:
     def transcription(self) -> TranscriptionOptions:
         """The settings that are about transcribing, as the engines take them."""
         return TranscriptionOptions(
-            language=self.language,
+            language=self.language.lower() if self.language else None,
             task=self.task,
             beam_size=self.beam_size,
             word_timestamps=self.word_timestamps,

@@ -353,7 +353,7 @@ class ModalSession:
         if known.get("alone"):
             raise PermanentError(
                 f"{reply.error.message} It was alone in its container.",
-                "Try another model or GPU: homescribe retry, then run.",
+                "Try another model or GPU: homescribe retry KEY, then run.",
             ) from reply.error
         self._suspects.add(call.item.key)
         raise reply.error
