@@ -25,6 +25,8 @@ FRAMES = 3000  # of its spectrogram
 LATEST_START = (
     50  # timestamp tokens of 0.02 s: the first must be within a second, as in whisper.decode
 )
+TIMES = 1501  # timestamp tokens, the last of the vocabulary
+CANDIDATES = 8  # words of which one will be chosen
 GROUP = 4  # rows that CPU kernels take at once; with fewer they round differently
 
 
@@ -32,7 +34,6 @@ class TorchNetwork:
     """An openai-whisper `model` made ready for batches. `batch` windows fit into memory at once."""
 
     def __init__(self, model: Any, batch: int, dtype: Any = None) -> None:
-        import torch
 
         self.model = model
         self.batch = batch
@@ -41,9 +42,8 @@ class TorchNetwork:
         self.heads = model.dims.n_text_head
         self.tokenizers: dict[tuple[str, str], Any] = {}
         keep_norms(model, self.dtype)
-        embedding = model.decoder.token_embedding.weight
-        # Rounding to bfloat16's eight bits would make the best of 50,000 logits a tie.
-        self.projection = embedding if self.dtype == torch.float16 else embedding.float()
+        self.embedding = model.decoder.token_embedding.weight
+        self.times = self.embedding[-TIMES:].float()
 
     # --- What it knows ---------------------------------------------------------------------------
 
@@ -75,6 +75,8 @@ class TorchNetwork:
 
         with torch.inference_mode():
             mel = self.spectrogram(samples).to(self.dtype)
+            if self.dtype == torch.bfloat16:
+                return [self._listen(one[None])[0] for one in mel]
             if self.device.type == "cpu":
                 return [self.model.encoder(one[None])[0] for one in mel]
             return [one.clone() for one in self.model.encoder(mel)]
@@ -199,9 +201,34 @@ class TorchNetwork:
         state.length += count
         return decoder.ln(x)
 
+    def _listen(self, mel: Any) -> Any:
+        """The encoder for one window, in bfloat16: torch's own attention gains nothing from it on a CPU."""
+        import torch.nn.functional as F  # noqa: N812 (its usual name)
+
+        encoder = self.model.encoder
+        x = F.gelu(encoder.conv2(F.gelu(encoder.conv1(mel)))).permute(0, 2, 1)
+        x = (x + encoder.positional_embedding).to(self.dtype)
+        for block in encoder.blocks:
+            h = block.attn_ln(x)
+            own = block.attn
+            q, k, v = (self._split(self._linear(p, h))[0] for p in (own.query, own.key, own.value))
+            x = x + self._linear(own.out, _attend_by_head(q, k, v))
+            h = block.mlp[1](self._linear(block.mlp[0], block.mlp_ln(x)))
+            x = x + self._linear(block.mlp[2], h)
+        return encoder.ln_post(x)
+
     def _logits(self, hidden: Any) -> Any:
-        """float32 of shape (rows, n_vocab)."""
-        return _grouped(hidden.to(self.projection.dtype), self.projection, None).float()
+        """float32 of shape (rows, n_vocab) from the decoder's output (rows, width)."""
+        import torch
+
+        logits = _grouped(hidden, self.embedding, None).float()
+        if self.dtype == torch.bfloat16:
+            # Eight bits make the best of 50,000 a tie: those that matter are computed again.
+            fine = hidden.float()
+            best = logits[:, :-TIMES].topk(CANDIDATES).indices
+            logits.scatter_(1, best, (self.embedding[best].float() @ fine[:, :, None])[..., 0])
+            logits[:, -TIMES:] = _grouped(fine, self.times, None)
+        return logits
 
     def _linear(self, layer: Any, x: Any) -> Any:
         return _grouped(x, layer.weight, layer.bias)
@@ -468,6 +495,19 @@ def _grouped(x: Any, weight: Any, bias: Any) -> Any:
         return F.linear(x, weight, bias)
     flat = F.pad(x.reshape(rows, -1), (0, 0, 0, -rows % GROUP))
     return F.linear(flat, weight, bias)[:rows].view(*x.shape[:-1], -1)
+
+
+def _attend_by_head(q: Any, k: Any, v: Any) -> Any:
+    """Attention over a window of (heads, places, width of a head), joined to (1, places, width).
+
+    One head's scores fit into a processor's cache, all of them do not.
+    """
+    import torch
+
+    out = []
+    for query, key, value in zip(q * q.shape[-1] ** -0.5, k, v, strict=True):
+        out.append((query @ key.T).softmax(-1) @ value)
+    return torch.stack(out, 1).flatten(1)[None]
 
 
 def _path(heads: Any, before: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
