@@ -84,7 +84,7 @@ def faster_whisper(compute_type: str, batched: bool) -> Callable[[Path, Path], T
 
 def ours(name: str, network: Callable[[Path, Path], Any]) -> Callable[[Path, Path], Transcribe]:
     def load(checkpoint: Path, converted: Path) -> Transcribe:
-        from homescribe.engines.transcribing import BatchEngine
+        from homescribe.engines.batch_engine import BatchEngine
 
         engine = BatchEngine("benchmark", network(checkpoint, converted))
         engine.name = name
@@ -108,8 +108,8 @@ def torch_network(dtype: str | None = None) -> Callable[[Path, Path], Any]:
         import torch
 
         from homescribe.engines import checkpoint as loading
-        from homescribe.engines.decoding import TorchNetwork
-        from homescribe.engines.whisper import batch_size
+        from homescribe.engines.openai_whisper import batch_size
+        from homescribe.engines.torch_network import TorchNetwork
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
         model = loading.load(str(checkpoint), device)

@@ -28,8 +28,8 @@ from benchmarks.memory import peak_bytes
 from homescribe import demo
 from homescribe.audio import SAMPLE_RATE, blocks
 from homescribe.core import Audio, Item, TranscriptionOptions
-from homescribe.engines import speech
-from homescribe.engines.batching import Task
+from homescribe.engines import vad
+from homescribe.engines.scheduler import Task
 
 HOUR = 3600.0
 BATCH = 8
@@ -55,10 +55,10 @@ def stages(paths: list[Path], seconds: float) -> dict[str, float]:
         if path.suffix not in (".txt", ".json"):
             taken[f"decode {path.suffix[1:]}"] = decoding(path)
     waveforms = [block for path in paths for block in blocks(path)]
-    whole = [w[: len(w) // speech.CHUNK * speech.CHUNK] for w in waveforms]
-    detector = speech.Detector()
+    whole = [w[: len(w) // vad.CHUNK * vad.CHUNK] for w in waveforms]
+    detector = vad.Detector()
     taken["find speech"] = cpu_seconds(lambda: [detector(w) for w in whole]) / seconds * HOUR
-    windows = list(speech.windows(waveforms))
+    windows = list(vad.windows(waveforms))
     for name, network in networks():
         encode, write = network_seconds(network, windows)
         taken[f"{name}: encode"] = encode / seconds * HOUR
@@ -73,7 +73,7 @@ def decoding(path: Path) -> float:
     return cpu_seconds(lambda: [list(blocks(path)) for _ in range(times)]) / (times * length) * HOUR
 
 
-def network_seconds(network: Any, windows: list[speech.Window]) -> tuple[float, float]:
+def network_seconds(network: Any, windows: list[vad.Window]) -> tuple[float, float]:
     """CPU seconds that `network` takes to encode `windows`, and to write them down in batches of eight.
 
     CTranslate2 encodes while it writes: what it encodes here is the spectrogram.
@@ -92,8 +92,8 @@ def network_seconds(network: Any, windows: list[speech.Window]) -> tuple[float, 
 
 def networks() -> Iterator[tuple[str, Any]]:
     from homescribe.engines import checkpoint
-    from homescribe.engines.decoding import TorchNetwork
     from homescribe.engines.faster_whisper import CTranslate2Network
+    from homescribe.engines.torch_network import TorchNetwork
 
     yield "openai-whisper", TorchNetwork(checkpoint.load("demo", "cpu"), BATCH)
     yield "faster-whisper", CTranslate2Network("demo")

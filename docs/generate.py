@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from homescribe import config
-from homescribe.cli import homescribe
+from homescribe.cli.main import homescribe
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = ROOT / "docs" / "reference" / "commands.md"

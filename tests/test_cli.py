@@ -11,8 +11,8 @@ import pytest
 
 from doubles import item, listing, transcript
 from homescribe import demo
-from homescribe.cli import _run, homescribe
-from homescribe.cli.text import clean, clock, count, highlighted, size, span
+from homescribe.cli.main import _run, homescribe
+from homescribe.cli.output import clean, clock, count, highlighted, size, span
 from homescribe.core import Segment
 from homescribe.errors import PermanentError, RetryableError
 from homescribe.library import Library

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from homescribe.cli import homescribe
+from homescribe.cli.main import homescribe
 
 ROOT = Path(__file__).resolve().parent.parent
 

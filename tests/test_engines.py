@@ -17,7 +17,7 @@ import torch
 from homescribe import demo
 from homescribe.audio import SAMPLE_RATE, decode
 from homescribe.core import Audio, Item, Segment, TranscriptionOptions, Word
-from homescribe.engines import loading, speech
+from homescribe.engines import loading, vad
 from homescribe.engines.segments import place
 from homescribe.errors import Cancelled, PermanentError, RetryableError, SetupError, UserError
 from homescribe.plugins import load, names
@@ -339,7 +339,7 @@ def covered(windows, start, end):
 @pytest.mark.parametrize("name", SAMPLES)
 def test_windows_hold_every_sentence_whole(name, limit):
     waveform = decode(SAMPLES[name])
-    windows = list(speech.windows([waveform], limit=limit))
+    windows = list(vad.windows([waveform], limit=limit))
     for window in windows:
         assert 0 < len(window.samples) <= limit * SAMPLE_RATE
         first = round(window.start * SAMPLE_RATE)
@@ -352,10 +352,10 @@ def test_windows_hold_every_sentence_whole(name, limit):
 
 def test_windows_do_not_depend_on_how_the_stream_is_cut():
     waveform = np.tile(decode(SAMPLES["numbers-60s"]), 2)
-    whole = list(speech.windows([waveform]))
+    whole = list(vad.windows([waveform]))
     for size in (7_777, 480_000):
         pieces = [waveform[i : i + size] for i in range(0, len(waveform), size)]
-        again = list(speech.windows(pieces))
+        again = list(vad.windows(pieces))
         assert [(w.start, len(w.samples)) for w in again] == [
             (w.start, len(w.samples)) for w in whole
         ]
@@ -370,7 +370,7 @@ def test_speech_without_a_pause_is_cut_and_nothing_is_left_out():
             for s in truth("channel-40s") * 3
         ]
     )
-    windows = list(speech.windows([glued]))
+    windows = list(vad.windows([glued]))
     assert len(windows) >= 3
     for before, after in pairwise(windows):
         assert before.end == after.start
@@ -380,7 +380,7 @@ def test_speech_without_a_pause_is_cut_and_nothing_is_left_out():
 
 def test_without_the_filter_windows_hold_everything():
     sound = np.zeros(100 * SAMPLE_RATE, np.float32)
-    windows = list(speech.windows([sound], vad_filter=False))
+    windows = list(vad.windows([sound], vad_filter=False))
     assert np.concatenate([w.samples for w in windows]).shape == sound.shape
     assert all(len(w.samples) <= 30 * SAMPLE_RATE for w in windows)
 
@@ -391,13 +391,13 @@ def test_the_detector_hears_a_stream_as_it_hears_the_whole():
     waveform = decode(SAMPLES["fox-20s"])
     waveform = waveform[: len(waveform) // 512 * 512]
     whole = get_vad_model()(waveform.copy()).reshape(-1)
-    detector = speech.Detector()
+    detector = vad.Detector()
     parts = np.concatenate([detector(p) for p in np.split(waveform, [5_120, 51_200, 256_000])])
     np.testing.assert_allclose(parts[:-1], whole[:-1], atol=1e-6)
 
 
 def test_segments_are_put_in_order_and_kept_inside_their_window():
-    window = speech.Window(100.0, np.zeros(10 * SAMPLE_RATE, np.float32))
+    window = vad.Window(100.0, np.zeros(10 * SAMPLE_RATE, np.float32))
     wild = [
         Segment(-1.0, 2.0, " a", words=(Word(-3.0, 0.5, " a", 1.0),)),
         Segment(1.0, 5.0, " b"),

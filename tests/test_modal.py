@@ -18,9 +18,9 @@ import modal
 import pytest
 
 from homescribe import demo
-from homescribe.backends import modal_backend, modal_transcribe, modal_wire
-from homescribe.backends.modal_backend import ModalBackend, ModalOptions, ModalSession
-from homescribe.backends.modal_wire import Reply
+from homescribe.backends.modal import backend, modal_transcribe, wire
+from homescribe.backends.modal.backend import ModalBackend, ModalOptions, ModalSession
+from homescribe.backends.modal.wire import Reply
 from homescribe.core import Audio, Call, Item, Segment, Transcript, TranscriptionOptions, Word
 from homescribe.errors import (
     BudgetReached,
@@ -141,9 +141,9 @@ def one_standin(place, hub):
     ):
         for name, value in standin.environment().items():
             patch.setenv(name, value)
-        patch.setattr(modal_backend, "PAUSES", (0.05, 0.2))
-        patch.setattr(modal_backend, "UPLOAD_GRACE", 1.0)
-        patch.setattr(modal_backend, "SLOW_LINE", 1_000_000)
+        patch.setattr(backend, "PAUSES", (0.05, 0.2))
+        patch.setattr(backend, "UPLOAD_GRACE", 1.0)
+        patch.setattr(backend, "SLOW_LINE", 1_000_000)
         yield standin
 
 
@@ -337,7 +337,7 @@ def test_past_the_cap_nothing_is_uploaded(standin):
 
 def test_no_token(one_standin, tmp_path):
     code = (
-        "from homescribe.backends.modal_backend import ModalBackend\n"
+        "from homescribe.backends.modal.backend import ModalBackend\n"
         "with ModalBackend().start('faster-whisper', 'demo'): pass"
     )
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MODAL_TOKEN")}
@@ -692,14 +692,14 @@ def modal_errors():
 
 @pytest.mark.parametrize("kind", modal_errors(), ids=lambda kind: kind.__name__)
 def test_every_error_of_modal_becomes_ours(kind):
-    ours = modal_backend.translate(kind.__new__(kind, "it said\nso"))
+    ours = backend.translate(kind.__new__(kind, "it said\nso"))
     assert isinstance(ours, HomescribeError)
     assert "\n" not in ours.message
 
 
 def test_a_bug_of_ours_is_not_dressed_up():
-    assert modal_backend.translate(ZeroDivisionError()) is None
-    with pytest.raises(ZeroDivisionError), modal_backend.modal_errors():
+    assert backend.translate(ZeroDivisionError()) is None
+    with pytest.raises(ZeroDivisionError), backend.modal_errors():
         raise ZeroDivisionError
 
 
@@ -768,7 +768,7 @@ def test_one_token_names_one_piece_of_work():
     item = sample().item
 
     def token(media=b"x", key=item, options=None, model="turbo"):
-        request = modal_wire.make_request(
+        request = wire.make_request(
             key, media, 1.0, options or TranscriptionOptions(), "A10", "faster-whisper", model
         )
         return request["token"]
@@ -790,7 +790,7 @@ def test_bursts_wait_until_boots_are_a_tenth_of_the_work():
     )
     stream = ModalSession(ModalOptions(when="stream"), "faster-whisper", "turbo", 1e-3)
     try:
-        boots = modal_backend.BOOT + modal_backend.SCALEDOWN_WINDOW
+        boots = backend.BOOT + backend.SCALEDOWN_WINDOW
         assert not burst.worthwhile(9.9 * boots * 100)
         assert burst.worthwhile(10.1 * boots * 100)
         assert stream.worthwhile(1.0)

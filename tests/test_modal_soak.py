@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from modal._serialization import deserialize_data_format
 
-from homescribe.backends.modal_wire import Reply
+from homescribe.backends.modal.wire import Reply
 from homescribe.library import Library
 from modal_standin import Standin
 

@@ -14,8 +14,8 @@ from homescribe.errors import (
 )
 from homescribe.library import Library
 from homescribe.pipeline import Run, add, sync
+from homescribe.pipeline.add import STOP_AFTER_KNOWN
 from homescribe.pipeline.downloads import MAX_WAITS, OUTAGE
-from homescribe.pipeline.listing import STOP_AFTER_KNOWN
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_a_truncated_download_is_fetched_anew_next_time(library):
 
 
 def test_what_failed_and_is_due_again_is_tried_again_in_the_same_run(library, monkeypatch):
-    monkeypatch.setattr("homescribe.library.BACKOFF", (0.0,) * 5)
+    monkeypatch.setattr("homescribe.library.library.BACKOFF", (0.0,) * 5)
     tries = []
 
     def fetching(wanted):
@@ -233,7 +233,7 @@ def test_an_outage_does_not_use_up_every_item(library, monkeypatch):
 
 def test_an_outage_that_ends_costs_a_few_items_one_attempt(library, monkeypatch):
     monkeypatch.setattr("homescribe.pipeline.downloads.OUTAGE_PAUSES", (0.05, 0.05))
-    monkeypatch.setattr("homescribe.library.BACKOFF", (0.0,) * 5)
+    monkeypatch.setattr("homescribe.library.library.BACKOFF", (0.0,) * 5)
     tries = []
 
     def fetching(wanted):

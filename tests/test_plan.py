@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 
 from homescribe.core import HOUR, Call, Item, Listing, Usage
+from homescribe.cost.plan import plan
+from homescribe.cost.prices import MACHINES, SPEED_SOURCE, machine, published_rate
 from homescribe.library import Library
-from homescribe.money import MACHINES, SPEED_SOURCE, machine, published_rate
-from homescribe.plan import plan
 
 VIDEOS = [
     Item("youtube", f"v{n}", url=f"https://youtu.be/v{n}", title=str(n), duration=HOUR / 2)

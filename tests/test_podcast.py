@@ -20,8 +20,9 @@ from homescribe.errors import (
     SourceBlocked,
     UserError,
 )
-from homescribe.sources import podcast, text, transfer
+from homescribe.sources import http_download, podcast
 from homescribe.sources.podcast import PodcastSource
+from homescribe.text import sanitize
 
 STOP = threading.Event()  # never set
 
@@ -521,7 +522,7 @@ def test_a_beginning_is_only_continued_with_its_own_rest(source, server, tmp_pat
 
 
 def test_a_connection_that_always_breaks_is_given_up(source, server, tmp_path, monkeypatch):
-    monkeypatch.setattr(transfer, "TRIES", 2)
+    monkeypatch.setattr(http_download, "TRIES", 2)
     one = episode(server, "/media/ep1.mp3?die_after=0&times=99")
     with pytest.raises(RetryableError, match=r"connection failed|broke off"):
         source.fetch(one, tmp_path, STOP)
@@ -544,7 +545,7 @@ def test_a_connection_that_always_breaks_is_given_up(source, server, tmp_path, m
 def test_each_refusal_has_its_reaction(
     source, server, tmp_path, monkeypatch, path, kind, words, retry_after
 ):
-    monkeypatch.setattr(transfer, "TRIES", 1)
+    monkeypatch.setattr(http_download, "TRIES", 1)
     with pytest.raises((ItemError, UserError), match=words) as caught:
         source.fetch(episode(server, path), tmp_path, STOP)
     assert type(caught.value) is kind
@@ -606,7 +607,7 @@ PERMANENT = {
 @pytest.mark.parametrize("kind", KINDS, ids=lambda one: one.__name__)
 def test_every_error_class_of_requests_has_a_reaction(kind):
     error = kind("words", "doc", 0) if kind.__name__ == "JSONDecodeError" else kind("words")
-    told = transfer.reaction(error, "https://user:pw@host.example/x?token=t")
+    told = http_download.reaction(error, "https://user:pw@host.example/x?token=t")
     expected = PermanentError if kind.__name__ in PERMANENT else RetryableError
     assert type(told) is expected
     assert "pw" not in told.message
@@ -622,7 +623,7 @@ def test_every_error_class_of_requests_has_a_reaction(kind):
     ],
 )
 def test_what_comes_from_below_requests_is_tried_again(error):
-    assert isinstance(transfer.reaction(error, "https://host.example/"), RetryableError)
+    assert isinstance(http_download.reaction(error, "https://host.example/"), RetryableError)
 
 
 @pytest.mark.parametrize(
@@ -639,7 +640,7 @@ def test_what_comes_from_below_requests_is_tried_again(error):
     ],
 )
 def test_retry_after_in_both_spellings(value, seconds):
-    assert transfer.retry_after(value) == seconds
+    assert http_download.retry_after(value) == seconds
 
 
 # --- Text of strangers ---------------------------------------------------------------------------
@@ -655,7 +656,7 @@ def test_retry_after_in_both_spellings(value, seconds):
     ],
 )
 def test_addresses_are_shown_without_secrets(url, shown):
-    assert text.public(url) == shown
+    assert sanitize.public(url) == shown
 
 
 @pytest.mark.parametrize(
@@ -669,7 +670,7 @@ def test_addresses_are_shown_without_secrets(url, shown):
     ],
 )
 def test_dates(told, date):
-    assert text.iso_date(told) == date
+    assert sanitize.iso_date(told) == date
 
 
 @pytest.mark.parametrize(
@@ -684,7 +685,7 @@ def test_dates(told, date):
     ],
 )
 def test_languages(told, tag):
-    assert text.language_tag(told) == tag
+    assert sanitize.language_tag(told) == tag
 
 
 @pytest.mark.parametrize(
@@ -706,11 +707,11 @@ def test_languages(told, tag):
     ],
 )
 def test_messages_name_no_internals(words, shown):
-    assert text.message(words) == shown
+    assert sanitize.message(words) == shown
 
 
 def test_a_refused_connection_is_told_without_internals():
-    with pytest.raises(ItemError) as caught, transfer.opened("http://127.0.0.1:1/feed", STOP):
+    with pytest.raises(ItemError) as caught, http_download.opened("http://127.0.0.1:1/feed", STOP):
         pass
     assert caught.value.message == (
         "http://127.0.0.1:1/feed: the connection failed (Failed to establish a new connection: "

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from homescribe import Library
-from homescribe.cli import homescribe
-from homescribe.web.guard import is_loopback
+from homescribe.cli.main import homescribe
+from homescribe.web.security import is_loopback
 from webbing import FOX, HOSTILE, RIDGE, STRANGE, TOKEN, make_library, serving
 
 
@@ -294,7 +294,9 @@ def test_a_port_that_is_taken_is_one_clear_line(base, library):
 
 def test_the_command_line_does_not_load_the_server():
     assert "serve" in homescribe.commands
-    code = "import homescribe.cli, sys; print('uvicorn' in sys.modules, 'jinja2' in sys.modules)"
+    code = (
+        "import homescribe.cli.main, sys; print('uvicorn' in sys.modules, 'jinja2' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
 
@@ -302,7 +304,7 @@ def test_the_command_line_does_not_load_the_server():
 def test_a_missing_extra_is_named(tmp_path):
     code = (
         "import sys; sys.modules['starlette'] = sys.modules['uvicorn'] = None\n"
-        "from homescribe.cli import main; main(['--library', sys.argv[1], 'serve', '--no-open'])"
+        "from homescribe.cli.main import main; main(['--library', sys.argv[1], 'serve', '--no-open'])"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

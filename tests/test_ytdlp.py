@@ -28,9 +28,9 @@ from homescribe.errors import (
     SourceBlocked,
     UserError,
 )
-from homescribe.sources import ytdlp_child
-from homescribe.sources.ytdlp import YtdlpSource
-from homescribe.sources.ytdlp_errors import failure, plain, reaction
+from homescribe.sources.ytdlp import child
+from homescribe.sources.ytdlp.error_map import failure, plain, reaction
+from homescribe.sources.ytdlp.source import YtdlpSource
 from loopback import LoopbackServer
 
 STOP = threading.Event()  # never set
@@ -610,7 +610,7 @@ def test_a_child_dies_with_its_parent(tube, server, tmp_path):
         import threading
         from pathlib import Path
         from homescribe.core import Item, SourceOptions
-        from homescribe.sources.ytdlp import YtdlpSource
+        from homescribe.sources.ytdlp.source import YtdlpSource
         source = YtdlpSource(SourceOptions(cache=Path({str(tmp_path / "cache")!r})))
         item = Item("youtube", {tube.id(1)!r}, {tube.watch(1)!r}, "t")
         source.fetch(item, Path({str(tmp_path / "audio")!r}), threading.Event())
@@ -733,7 +733,7 @@ def test_cookies_that_are_not_there(environment, server, tmp_path, options, word
     ],
 )
 def test_browsers_are_named_as_for_yt_dlp(text, specification):
-    assert ytdlp_child.browser_specification(text) == specification
+    assert child.browser_specification(text) == specification
 
 
 # --- What an error means -------------------------------------------------------------------------
@@ -782,7 +782,7 @@ EXPECTED = {
 def test_every_error_class_of_yt_dlp_has_a_reaction(kind):
     error = SPECIAL.get(kind.__name__, lambda kind: kind("words"))(kind)
     for one in (error, yt_dlp.utils.DownloadError("outer", (type(error), error, None))):
-        facts = json.loads(json.dumps(ytdlp_child.facts(one)))
+        facts = json.loads(json.dumps(child.facts(one)))
         # What nobody knows is tried again, with the advice to update.
         assert type(reaction(failure(facts))) is EXPECTED.get(kind.__name__, RetryableError)
 
@@ -790,7 +790,7 @@ def test_every_error_class_of_yt_dlp_has_a_reaction(kind):
 @pytest.mark.parametrize("status", range(400, 600))
 def test_every_status_has_a_reaction(status):
     error = yt_dlp.utils.ExtractorError("Unable to download", cause=HTTPError(_Response(status)))
-    told = reaction(failure(ytdlp_child.facts(error)))
+    told = reaction(failure(child.facts(error)))
     if status == 429:
         assert type(told) is SourceBlocked
     elif status in (401, 402, 404, 410):
@@ -803,7 +803,7 @@ def test_every_status_has_a_reaction(status):
 def test_a_full_disk_stops_the_run(number):
     error = yt_dlp.utils.UnavailableVideoError(OSError(number, os.strerror(number)))
     error.__cause__ = OSError(number, os.strerror(number))
-    assert type(reaction(failure(ytdlp_child.facts(error)))) is UserError
+    assert type(reaction(failure(child.facts(error)))) is UserError
 
 
 @pytest.mark.parametrize(

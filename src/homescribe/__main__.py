@@ -1,5 +1,5 @@
 """`python -m homescribe`."""
 
-from homescribe.cli import main
+from homescribe.cli.main import main
 
 main()

@@ -2,7 +2,7 @@
 
 A plug-in is named by "module:attribute" and imported only when it is asked for, so that listing the
 names loads nothing. Other packages add theirs under the entry-point groups `homescribe.sources`,
-`homescribe.engines`, `homescribe.backends` and `homescribe.exporters`; a built-in name cannot be taken.
+`homescribe.engines`, `homescribe.backends` and `homescribe.formats.whisper`; a built-in name cannot be taken.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from homescribe.errors import SetupError, UserError
 # In the order in which they are asked or shown. Sources: the first whose `matches` says yes.
 BUILT_IN: dict[str, dict[str, str]] = {
     "sources": {
-        "file": "homescribe.sources.files:FileSource",
+        "file": "homescribe.sources.local_files:FileSource",
         "podcast": "homescribe.sources.podcast:PodcastSource",
-        "ytdlp": "homescribe.sources.ytdlp:YtdlpSource",
+        "ytdlp": "homescribe.sources.ytdlp.source:YtdlpSource",
     },
     "engines": {
         "faster-whisper": "homescribe.engines.faster_whisper:FasterWhisper",
-        "openai-whisper": "homescribe.engines.whisper:OpenAIWhisper",
+        "openai-whisper": "homescribe.engines.openai_whisper:OpenAIWhisper",
         "whisper-reference": "homescribe.engines.reference:WhisperReference",
     },
     "backends": {
         "local": "homescribe.backends.local:LocalBackend",
-        "modal": "homescribe.backends.modal_backend:ModalBackend",
+        "modal": "homescribe.backends.modal.backend:ModalBackend",
     },
     "exporters": {
-        name: f"homescribe.exporters:to_{name}"
+        name: f"homescribe.formats.whisper:to_{name}"
         for name in ("txt", "srt", "vtt", "tsv", "json", "lrc", "md")
     },
 }

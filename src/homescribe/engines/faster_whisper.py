@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homescribe import demo
-from homescribe.engines.alignment import words
-from homescribe.engines.batching import Task, Written
+from homescribe.engines.batch_engine import BatchEngine
 from homescribe.engines.loading import cores, memory_errors
-from homescribe.engines.transcribing import BatchEngine
+from homescribe.engines.scheduler import Task, Written
+from homescribe.engines.timing import words
 from homescribe.errors import HomescribeError, SetupError, UserError
 
 ON_CPU = 8  # windows: more do not make a CPU faster

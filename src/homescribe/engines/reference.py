@@ -12,10 +12,10 @@ from typing import Any
 
 from homescribe.core import Audio, Segment, Transcript, TranscriptionOptions, Word
 from homescribe.engines import checkpoint
-from homescribe.engines.gate import flags
 from homescribe.engines.loading import UNKNOWN, check_language, memory_errors
+from homescribe.engines.quality import flags
 from homescribe.engines.segments import place
-from homescribe.engines.speech import Recording, Window, stretch
+from homescribe.engines.vad import Recording, Window, stretch
 
 
 class WhisperReference:

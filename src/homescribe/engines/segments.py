@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from homescribe.core import Segment, Word
-from homescribe.engines.alignment import Aligned
-from homescribe.engines.speech import Window
+from homescribe.engines.timing import Aligned
+from homescribe.engines.vad import Window
 
 STEP = 0.02  # seconds of one timestamp token
 EARLY = 0.2  # seconds by which a start may precede the voice; beyond, it is moved to it

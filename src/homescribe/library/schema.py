@@ -16,7 +16,7 @@ from pathlib import Path
 
 from homescribe.core import SECOND
 from homescribe.errors import SetupError, UserError
-from homescribe.library import browse, corrections, spending
+from homescribe.library import corrections, stats, usages
 
 APPLICATION_ID = 0x686F7363  # "hosc", in the header of every library of ours
 BUSY_TIMEOUT = 30 * SECOND  # another process may be saving a long transcript
@@ -210,8 +210,8 @@ def version_1(db: sqlite3.Connection) -> None:
 
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_1,
-    spending.create,
-    browse.create,
+    usages.create,
+    stats.create,
     corrections.create,
 )
 

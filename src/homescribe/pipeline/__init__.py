@@ -14,7 +14,7 @@ from homescribe import plugins
 from homescribe.core import Backend, Outcome, SourceOptions, TranscriptionOptions
 from homescribe.errors import ItemError, PermanentError, RetryableError, UserError
 from homescribe.library import ItemRecord, Library
-from homescribe.pipeline.listing import Listed, Sources, add, follows, sync
+from homescribe.pipeline.add import Listed, Sources, add, follows, sync
 from homescribe.pipeline.run import Progress, Run
 
 __all__ = ["Listed", "Progress", "Run", "Sources", "add", "follows", "sync", "transcribe"]

@@ -20,8 +20,8 @@ from threading import Semaphore, Thread
 
 from homescribe.core import HOUR, MINUTE, Item
 from homescribe.errors import Cancelled, ItemError, RetryableError, SourceBlocked, UserError
+from homescribe.pipeline.add import Sources
 from homescribe.pipeline.events import Blocked, Crashed, Event, Failed, Fetched, Halted, Left
-from homescribe.pipeline.listing import Sources
 
 # Times in a row that a site may ask us to wait before it counts as blocked.
 MAX_WAITS = 3

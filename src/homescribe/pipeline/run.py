@@ -36,6 +36,7 @@ from homescribe.errors import (
     UserError,
 )
 from homescribe.library import Library
+from homescribe.pipeline.add import Sources
 from homescribe.pipeline.downloads import TICK, Downloads
 from homescribe.pipeline.events import (
     Blocked,
@@ -49,7 +50,6 @@ from homescribe.pipeline.events import (
     Submitted,
     Used,
 )
-from homescribe.pipeline.listing import Sources
 
 # Audios on disk ahead of the engine, for each slot, and at least.
 AHEAD_PER_SLOT = 2

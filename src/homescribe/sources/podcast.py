@@ -22,7 +22,8 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from homescribe.core import HOUR, MINUTE, SECOND, Audio, Chapter, Item, Listing, SourceOptions
 from homescribe.errors import Cancelled, HomescribeError, ItemError, PermanentError, UserError
-from homescribe.sources import text, transfer
+from homescribe.sources import http_download
+from homescribe.text import sanitize
 
 MIB = 2**20
 FEED_LIMIT = 64 * MIB  # the largest feeds in use have 20
@@ -60,7 +61,7 @@ class PodcastSource:
         if VIDEO_SITES.search(parts.hostname or "") or MEDIA_NAME.search(parts.path):
             return False
         try:
-            with transfer.opened(
+            with http_download.opened(
                 feed, self._closed, {"Range": f"bytes=0-{HEAD - 1}"}, SNIFF
             ) as answer:
                 return answer.status in (200, 206) and is_feed(answer.read(HEAD))
@@ -73,15 +74,15 @@ class PodcastSource:
     def list(self, url: str, stop: threading.Event) -> Iterator[Listing]:
         feed = address(url)
         if feed is None:
-            raise UserError(f"{text.one_line(url)!r} is no web address.")
-        if text.has_password(feed):
+            raise UserError(f"{sanitize.one_line(url)!r} is no web address.")
+        if sanitize.has_password(feed):
             raise UserError(
                 "An address with a password in it would be stored and shown.",
                 "Put name and password into ~/.netrc, and leave them out of the address.",
             )
         feed = canonical(feed)
         first = self._page(feed, stop)
-        title = text.one_line(first.feed.get("title") or "") or text.public(feed)
+        title = sanitize.one_line(first.feed.get("title") or "") or sanitize.public(feed)
         yield Listing(url=feed, title=title, items=self._items(feed, title, first, stop))
 
     def _items(self, feed: str, title: str, page: Any, stop: threading.Event) -> Iterator[Item]:
@@ -89,7 +90,7 @@ class PodcastSource:
         seen: set[str] = set()
         asked = {feed}
         for _ in range(PAGES):
-            language = text.language_tag(page.feed.get("language"))
+            language = sanitize.language_tag(page.feed.get("language"))
             for entry in page.entries:
                 item = item_from(entry, feed)
                 if item and item.key not in seen:
@@ -102,7 +103,7 @@ class PodcastSource:
             page = self._page(following, stop)
         if not seen:
             raise UserError(
-                f"The feed {text.public(feed)} has no recordings.",
+                f"The feed {sanitize.public(feed)} has no recordings.",
                 "Its entries name no audio or video file.",
             )
 
@@ -110,13 +111,13 @@ class PodcastSource:
         """The parsed feed at `url`. All errors are the user's: there is no item yet."""
         name = hashlib.sha256(url.encode()).hexdigest()[:32]
         try:
-            body = transfer.cached(url, self.options.cache / "feeds" / name, stop, FEED_LIMIT)
+            body = http_download.cached(url, self.options.cache / "feeds" / name, stop, FEED_LIMIT)
         except ItemError as error:
             raise UserError(error.message, error.hint) from error
         page = parse(body, stop)
         if not page.get("version") and not page.entries:
             raise UserError(
-                f"There is no feed at {text.public(url)}.", "Is it the address of a page?"
+                f"There is no feed at {sanitize.public(url)}.", "Is it the address of a page?"
             )
         return page
 
@@ -131,7 +132,7 @@ class PodcastSource:
         except OSError as error:
             raise UserError(f"No folder for the audio: {error}.") from error
         try:
-            transfer.download(item.media_url, target, stop, MEDIA_LIMIT)
+            http_download.download(item.media_url, target, stop, MEDIA_LIMIT)
         except PermanentError as error:
             if error.hint:  # something can be done, but nothing happens by itself
                 again = f"{error.hint} Then: homescribe retry {item.key}"
@@ -219,7 +220,7 @@ def parse(body: bytes, stop: threading.Event) -> Any:
     threading.Thread(target=work, name="parse feed", daemon=True).start()
     while not stop.is_set():
         with contextlib.suppress(queue.Empty):
-            page = results.get(timeout=transfer.TICK)
+            page = results.get(timeout=http_download.TICK)
             if isinstance(page, Exception):
                 raise UserError("The feed cannot be read: it is damaged.") from page
             return page
@@ -249,10 +250,10 @@ def item_from(entry: Any, feed: str) -> Item | None:
         source="podcast",
         id=name,
         url=page_of(entry, feed) or media,
-        title=text.one_line(text.from_html(str(entry.get("title") or ""))) or name,
+        title=sanitize.one_line(sanitize.from_html(str(entry.get("title") or ""))) or name,
         duration=duration(entry),
         upload_date=published(entry),
-        description=text.from_html(max(described, key=len)) or None,
+        description=sanitize.from_html(max(described, key=len)) or None,
         chapters=chapters(entry),
         media_url=media,
     )
@@ -311,7 +312,7 @@ def chapters(entry: Any) -> tuple[Chapter, ...]:
     for one in (entry.get("psc_chapters") or {}).get("chapters") or ():
         start = clock(str(one.get("start") or ""))
         if start is not None:
-            marks.append((start, text.one_line(str(one.get("title") or ""))))
+            marks.append((start, sanitize.one_line(str(one.get("title") or ""))))
     marks.sort()
     following = [start for start, _ in marks[1:]] + [duration(entry) or math.inf]
     return tuple(

@@ -20,11 +20,11 @@ from starlette.routing import Route
 from homescribe import __version__
 from homescribe.core import Segment
 from homescribe.errors import UserError
-from homescribe.exporters import to_json
+from homescribe.formats.whisper import to_json
 from homescribe.library import Library
-from homescribe.records import hit_as_json, item_as_json, source_as_json, status_as_json
-from homescribe.web import asking, reading
-from homescribe.web.work import Work
+from homescribe.library.as_json import hit_as_json, item_as_json, source_as_json, status_as_json
+from homescribe.web import params, transcript_view
+from homescribe.web.jobs import Work
 
 MOST_ITEMS = 1000  # of one answer
 MOST_HITS = 200
@@ -40,11 +40,11 @@ def items(request: Request) -> Response:
     """{"total", "items": [...]}; filters, sort, limit and offset as in the address of the library's page."""
     with Library(request.app.state.config.library) as library:
         found = library.page(
-            **asking.filters(request).arguments(),
-            state=asking.state(request),
-            sort=asking.sort(request),
-            limit=asking.number(request, "limit", 100, MOST_ITEMS),
-            offset=asking.number(request, "offset", 0, 10_000_000),
+            **params.filters(request).arguments(),
+            state=params.state(request),
+            sort=params.sort(request),
+            limit=params.number(request, "limit", 100, MOST_ITEMS),
+            offset=params.number(request, "offset", 0, 10_000_000),
         )
     return JSONResponse(
         {"total": found.total, "items": [item_as_json(record) for record in found.records]}
@@ -54,7 +54,7 @@ def items(request: Request) -> Response:
 def item(request: Request) -> Response:
     """An item, and its transcript as the json export has it (null when there is none)."""
     with Library(request.app.state.config.library) as library:
-        record = asking.item(request, library)
+        record = params.item(request, library)
         transcript = library.transcript(record.item.key)
     exported = json.loads(to_json(record.item, transcript)) if transcript else None
     return JSONResponse({**item_as_json(record), "transcript": exported})
@@ -66,9 +66,9 @@ def search(request: Request) -> Response:
         hits = library.search(
             request.query_params.get("q", ""),
             raw=request.query_params.get("raw") == "true",
-            **asking.filters(request).arguments(),
-            limit=asking.number(request, "limit", 20, MOST_HITS),
-            offset=asking.number(request, "offset", 0, 10_000),
+            **params.filters(request).arguments(),
+            limit=params.number(request, "limit", 20, MOST_HITS),
+            offset=params.number(request, "offset", 0, 10_000),
         )
     return JSONResponse({"hits": [hit_as_json(hit) for hit in hits]})
 
@@ -202,10 +202,10 @@ def _changed(request: Request, change: Callable[[Library, str, int], Segment]) -
     """The line after a change, as the page shows it."""
     position = request.path_params["position"]
     with Library(request.app.state.config.library) as library:
-        key = asking.item(request, library).item.key
+        key = params.item(request, library).item.key
         segment = change(library, key, position)
         correction = library.corrections(key).get(position)
-    kept = reading.line(position, segment, correction.heard if correction else None)
+    kept = transcript_view.line(position, segment, correction.heard if correction else None)
     return JSONResponse(asdict(kept))
 
 

@@ -18,10 +18,10 @@ from starlette.types import ASGIApp, Scope
 from homescribe.config import Config
 from homescribe.errors import HomescribeError, SetupError
 from homescribe.library import Library
-from homescribe.web import api, files, media, pages, speech
-from homescribe.web.guard import Guard
-from homescribe.web.rendering import page
-from homescribe.web.work import Work
+from homescribe.web import api, exports, media, openai_api, pages
+from homescribe.web.jinja import page
+from homescribe.web.jobs import Work
+from homescribe.web.security import Guard
 
 STATIC = Path(__file__).parent / "static"
 YEAR = 365 * 24 * 3600  # seconds
@@ -51,12 +51,12 @@ def build(
             Route("/work", pages.work),
             Route("/figures", pages.figures),
             Route("/work/lists", pages.lists),
-            Route("/export/{format}.zip", files.many),
-            Route("/export/{format}/{key:path}", files.one),
+            Route("/export/{format}.zip", exports.many),
+            Route("/export/{format}/{key:path}", exports.one),
             Route("/items/{key:path}", pages.item),
             Route("/media/{key:path}", media.media),
             *api.ROUTES,
-            *speech.ROUTES,
+            *openai_api.ROUTES,
             Mount("/static", _Static(directory=STATIC)),
         ],
         exception_handlers={
@@ -68,7 +68,7 @@ def build(
     )
     app.state.config = config
     app.state.work = Work(config)
-    app.state.ears = speech.Ears(config)
+    app.state.ears = openai_api.Ears(config)
     app.state.closing = closing or Event()
     return Guard(app, token=token, private=private, host=host)
 

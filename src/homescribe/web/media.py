@@ -11,7 +11,7 @@ from starlette.responses import FileResponse, Response
 
 from homescribe.core import Item
 from homescribe.library import Library
-from homescribe.web import asking
+from homescribe.web import params
 
 # What browsers play under a name that Python's table does not have.
 TYPES = {".m4a": "audio/mp4", ".opus": "audio/ogg", ".mka": "audio/x-matroska", ".m4b": "audio/mp4"}
@@ -52,7 +52,7 @@ def _has_picture(path: Path) -> bool:
 def media(request: Request) -> Response:
     """A recording's file; parts of it where a Range is asked for."""
     with Library(request.app.state.config.library) as library:
-        item = asking.item(request, library).item
+        item = params.item(request, library).item
     kind = media_type(item)
     path = Path(item.url)
     if kind is None or not path.is_file():

@@ -13,9 +13,9 @@ from starlette.responses import HTMLResponse
 from homescribe import plugins
 from homescribe.core import HOUR, Chapter, Item, link
 from homescribe.library import ChannelRecord, Hit, Library
-from homescribe.web import asking, charts, reading
+from homescribe.web import charts, params, transcript_view
+from homescribe.web.jinja import page
 from homescribe.web.media import shown_as
-from homescribe.web.rendering import page
 
 HITS = 40  # on a page of results
 SHOWN_OF_ITEM = 4  # hits of one item before the rest is folded away
@@ -51,7 +51,7 @@ class Group:
 def home(request: Request) -> HTMLResponse:
     """Search, and without a query what there is to search."""
     query = request.query_params.get("q", "").strip()
-    chosen = asking.filters(request)
+    chosen = params.filters(request)
     with Library(request.app.state.config.library) as library:
         results = _results(request, library, query, chosen)
         channels = library.channels()
@@ -80,14 +80,14 @@ def results(request: Request) -> HTMLResponse:
     """Only the results of a search, for the page that is being typed in."""
     query = request.query_params.get("q", "").strip()
     with Library(request.app.state.config.library) as library:
-        found = _results(request, library, query, asking.filters(request))
+        found = _results(request, library, query, params.filters(request))
     return page(request, "results.html", query=query, **found)
 
 
 def _results(
-    request: Request, library: Library, query: str, chosen: asking.Filters
+    request: Request, library: Library, query: str, chosen: params.Filters
 ) -> dict[str, Any]:
-    offset = asking.number(request, "offset", 0, 10_000)
+    offset = params.number(request, "offset", 0, 10_000)
     hits: list[Hit] = []
     if query:
         hits = library.search(
@@ -133,9 +133,9 @@ def _choices(library: Library, channels: Sequence[ChannelRecord]) -> dict[str, l
 
 def library(request: Request) -> HTMLResponse:
     """Items, sorted and narrowed down."""
-    chosen = asking.filters(request)
-    state, sort = asking.state(request), asking.sort(request)
-    offset = asking.number(request, "offset", 0, 10_000_000)
+    chosen = params.filters(request)
+    state, sort = params.state(request), params.sort(request)
+    offset = params.number(request, "offset", 0, 10_000_000)
     with Library(request.app.state.config.library) as opened:
         found = opened.page(
             **chosen.arguments(), state=state, sort=sort, limit=ITEMS, offset=offset
@@ -161,7 +161,7 @@ def library(request: Request) -> HTMLResponse:
 def item(request: Request) -> HTMLResponse:
     """One item: its transcript to read along, what is known of it, or why there is no transcript."""
     with Library(request.app.state.config.library) as library:
-        record = asking.item(request, library)
+        record = params.item(request, library)
         transcript = library.transcript(record.item.key)
         corrections = library.corrections(record.item.key)
     found = record.item
@@ -172,8 +172,8 @@ def item(request: Request) -> HTMLResponse:
         record=record,
         item=found,
         transcript=transcript,
-        parts=reading.parts(transcript, found.chapters, heard) if transcript else [],
-        direction=reading.direction(transcript.language) if transcript else "auto",
+        parts=transcript_view.parts(transcript, found.chapters, heard) if transcript else [],
+        direction=transcript_view.direction(transcript.language) if transcript else "auto",
         chapters=_chapters(found.chapters),
         media_type=shown_as(found),
         player=_player(found),

@@ -16,7 +16,7 @@ from homescribe.config import Config
 from homescribe.errors import UserError
 from homescribe.library import Library
 from homescribe.web.app import build
-from homescribe.web.guard import is_loopback
+from homescribe.web.security import is_loopback
 
 PORT = 8765
 # How long open answers, such as live progress, may take to notice that the server ends, in seconds.

@@ -1,0 +1,164 @@
+"""Commands about renting: plan, and modal with its deploy, status and stop."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import click
+
+from homescribe.assemble import rented_backend
+from homescribe.cli.commands.sources import open_sources
+from homescribe.cli.options import configured
+from homescribe.cli.output import count, size, span
+from homescribe.cli.tables import print_table
+from homescribe.config import Config
+from homescribe.core import HOUR, Item
+from homescribe.cost import plan as planning
+from homescribe.cost.prices import (
+    DEFAULT_ENGINE,
+    DEFAULT_MODEL,
+    MACHINES,
+    PRICES_DATE,
+    PRICES_FROM,
+    machine,
+    published_rate,
+)
+from homescribe.library import Library, Spending
+
+PUBLISHED = f"{PRICES_FROM} as of {PRICES_DATE}"
+
+
+@click.command()
+@click.argument("keys", metavar="[KEY]...", nargs=-1)
+@click.option("--deadline", type=float, metavar="HOURS", help="It must be done in so many hours.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@configured("backend", "engine", "model", "gpu", "containers", "sleep_interval")
+def plan(config: Config, keys: tuple[str, ...], deadline: float | None, as_json: bool) -> None:
+    """Hours, bytes, time and money for what is pending, before any is spent.
+
+    Prices are published ones; with --backend modal, your account's own where Modal tells them.
+    """
+    machines = [machine(config.gpu)] if config.gpu else list(MACHINES.values())
+    with Library(config.library) as library, open_sources(config, library) as sources:
+
+        def pause(item: Item) -> float:
+            return config.sleep_interval or sum(sources.of(item).pause) / 2
+
+        rates, prices = _rates(config, library)
+        planned = planning.plan(
+            library,
+            library.pending(keys=[library.item(key).item.key for key in keys] or None),
+            engine=config.engine or DEFAULT_ENGINE,
+            model=config.model or DEFAULT_MODEL,
+            pause=pause,
+            rate=rates,
+            prices=prices,
+            machines=machines,
+            containers=config.containers,
+            deadline=deadline * HOUR if deadline else None,
+        )
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(planned), indent=2))
+    else:
+        _show(planned)
+
+
+def _rates(config: Config, library: Library) -> tuple[planning.Rate, str]:
+    """Dollars a second of a machine, and where they come from in words."""
+    if config.backend != "modal":
+        return published_rate, PUBLISHED
+    backend = rented_backend(config, library)
+    own = backend.tells_rates()
+    return backend.rate, "the account's own rates" if own else PUBLISHED
+
+
+def _show(planned: planning.Plan) -> None:
+    """The plan for a person."""
+    unknown = planned.items_of_unknown_length
+    click.echo(
+        f"{count(planned.items, 'item')}, {span(planned.audio_seconds)} of audio"
+        + (f" ({unknown} of unknown length, taken for half an hour each)" if unknown else "")
+        + f"; {size(planned.bytes_down)} down in {span(planned.download_seconds)} at the sites' pace, "
+        f"{size(planned.bytes_up)} up to rent."
+    )
+    print_table(
+        ("where", "speed", "done in", "burst", "stream", ""),
+        [
+            (
+                row.gpu or "this machine",
+                f"{row.speed:.0f}x",
+                span(row.wall_seconds),
+                f"${row.dollars:.2f}" if row.gpu else "",
+                f"${row.dollars_streamed:.2f}" if row.gpu else "",
+                _remark(planned, row),
+            )
+            for row in planned.rows
+        ],
+    )
+    click.echo(f"Prices: {planned.prices}. Speed:", err=True)
+    for source in dict.fromkeys(row.speed_source for row in planned.rows):
+        click.echo(f"  {source}", err=True)
+
+
+def _remark(planned: planning.Plan, row: planning.Row) -> str:
+    if not row.in_time:
+        return "too late"
+    return "cheapest" if row.gpu and row.gpu == planned.cheapest else ""
+
+
+@click.group()
+def modal() -> None:
+    """The app in your Modal account: put it there, look at it, stop it."""
+
+
+@modal.command()
+@configured()
+def deploy(config: Config) -> None:
+    """Put this version into your Modal account, and show how its images are built.
+
+    A run with --backend modal does it by itself when needed. An app that waits costs nothing.
+    """
+    with Library(config.library) as library:
+        rented_backend(config, library).deploy(show=True)
+    click.echo("Deployed.", err=True)
+
+
+@modal.command("status")
+@configured()
+def modal_status(config: Config) -> None:
+    """What is deployed, what is in flight, what it has cost."""
+    with Library(config.library) as library:
+        backend = rented_backend(config, library)
+        deployed = backend.deployed()
+        click.echo(f"deployed   {deployed or 'nothing'}")
+        if deployed and not backend.is_current(deployed):
+            click.echo("           another version than this one; the next run replaces it")
+        click.echo(f"in flight  {count(len(library.calls('modal')), 'call')}")
+        click.echo(f"spent      {spent_in_words(library.spending())}")
+
+
+@modal.command()
+@configured()
+def stop(config: Config) -> None:
+    """Stop the app and every container of it, now.
+
+    What is in flight is lost to this library, and transcribed again by the next run.
+    """
+    with Library(config.library) as library:
+        stopped = rented_backend(config, library).stop()
+    click.echo("Stopped. Nothing runs any more." if stopped else "Nothing was deployed.", err=True)
+
+
+def spent_in_words(spent: Spending) -> str:
+    """ "$4.20 in 430 calls: $0.0195 for an hour of audio, 56x realtime, 3 % more than planned"."""
+    told = f"${spent.dollars:.2f} in {count(spent.calls, 'call')}"
+    if spent.dollars_per_audio_hour is not None and spent.speed is not None:
+        told += f": ${spent.dollars_per_audio_hour:.4f} for an hour of audio, {spent.speed:.0f}x realtime"
+    if spent.plan_error is not None:
+        more = "more" if spent.plan_error >= 0 else "less"
+        told += f", {abs(spent.plan_error):.0%} {more} than planned"
+    return told
+
+
+COMMANDS = (plan, modal)

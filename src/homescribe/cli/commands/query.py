@@ -1,0 +1,216 @@
+"""Commands that read the library: list, status, search, show, export."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from homescribe.cli.commands.cloud import spent_in_words
+from homescribe.cli.commands.transcribe import Writer
+from homescribe.cli.options import configured, existing, output
+from homescribe.cli.output import clean, clock, count, highlighted, moment, size, span
+from homescribe.cli.tables import print_table
+from homescribe.config import Config
+from homescribe.core import Item, Transcript, link
+from homescribe.errors import UserError
+from homescribe.library import ItemRecord, State
+from homescribe.library.as_json import hit_as_json, item_as_json, status_as_json
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="As JSON.")
+channel_option = click.option("--channel", metavar="NAME", help="Only from this channel.")
+since_option = click.option("--since", metavar="DATE", help="Only from this day on (2026-03-01).")
+until_option = click.option("--until", metavar="DATE", help="Only up to this day.")
+
+
+@click.command("list")
+@click.option("--state", type=click.Choice(get_args(State)), help="Only items in this state.")
+@channel_option
+@since_option
+@until_option
+@as_json_option
+@configured()
+def list_(
+    config: Config,
+    state: State | None,
+    channel: str | None,
+    since: str | None,
+    until: str | None,
+    as_json: bool,
+) -> None:
+    """Every item, and how it stands."""
+    with existing(config) as library:
+        records = list(library.items(state=state, channel=channel, since=since, until=until))
+    if as_json:
+        _print_json([item_as_json(record) for record in records])
+        return
+    print_table(
+        ("state", "date", "length", "key", "title"),
+        [
+            (
+                record.state,
+                record.item.upload_date or "",
+                clock(record.item.duration),
+                record.item.key,
+                _title_and_error(record),
+            )
+            for record in records
+        ],
+        empty="Nothing here yet. Add something: homescribe add URL",
+    )
+
+
+@click.command()
+@as_json_option
+@configured()
+def status(config: Config, as_json: bool) -> None:
+    """The library in figures: items in each state, hours."""
+    with existing(config) as library:
+        figures = library.status()
+        waits = library.blocked_sites()
+        spent = library.spending()
+    if as_json:
+        _print_json(status_as_json(figures, waits, spent))
+        return
+    for state, number in figures.states.items():
+        click.echo(f"{state:<10} {number:>7,}")
+    click.echo(f"{'audio':<10} {span(figures.audio_seconds_done)} of {span(figures.audio_seconds)}")
+    click.echo(f"{'library':<10} {figures.path} ({size(figures.bytes)})")
+    if spent.calls:
+        click.echo(f"{'spent':<10} {spent_in_words(spent)}")
+    for site, (until, why) in waits.items():
+        click.echo(f"{site} asks to wait until {moment(until)}: {clean(why)}")
+
+
+@click.command()
+@click.argument("query", nargs=-1, required=True)
+@click.option(
+    "--raw", is_flag=True, help="QUERY is in SQLite's FTS5 syntax (AND, OR, NOT, NEAR, prefix*)."
+)
+@channel_option
+@since_option
+@until_option
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="At most so many hits.",
+)
+@as_json_option
+@configured()
+def search(
+    config: Config,
+    query: tuple[str, ...],
+    raw: bool,
+    channel: str | None,
+    since: str | None,
+    until: str | None,
+    limit: int,
+    as_json: bool,
+) -> int:
+    """Find where something was said.
+
+    Each hit links into the recording at that second. All words must be near each other; words
+    in "quotes" must follow each other.
+    """
+    with existing(config) as library:
+        hits = library.search(
+            " ".join(query), raw=raw, channel=channel, since=since, until=until, limit=limit
+        )
+    if as_json:
+        _print_json([hit_as_json(hit) for hit in hits])
+        return 0
+    if not hits:
+        click.echo("Nothing found.", err=True)
+    last = None
+    for hit in hits:
+        if hit.key != last:
+            about = " · ".join(
+                clean(part) for part in (hit.title, hit.channel, hit.upload_date) if part
+            )
+            click.echo(click.style(about, bold=True))
+            last = hit.key
+        click.echo(f"  {clock(hit.start):>7}  {highlighted(hit.text, hit.highlights)}")
+        click.echo(f"           {hit.url}")
+    return 0
+
+
+@click.command()
+@click.argument("key")
+@configured()
+def show(config: Config, key: str) -> None:
+    """One item and its transcript.
+
+    With the time of each line; `?` marks what is doubtful, and why.
+    """
+    with existing(config) as library:
+        record = library.item(key)
+        transcript = library.transcript(record.item.key)
+    for name, value in _facts(record, transcript):
+        click.echo(f"{name:<9} {value}")
+    if transcript:
+        click.echo()
+        for segment in transcript.segments:
+            doubt = "?" if segment.flags else " "
+            flags = f"  ({', '.join(segment.flags).replace('_', ' ')})" if segment.flags else ""
+            click.echo(f"{clock(segment.start):>8} {doubt} {clean(segment.text)}{flags}")
+
+
+@click.command()
+@click.argument("keys", metavar="[KEY]...", nargs=-1)
+@output(required=True, directory="LIBRARY/exports")
+@configured()
+def export(config: Config, keys: tuple[str, ...], formats: list[str], output: Path | None) -> int:
+    """Write transcripts as files: all, or those named."""
+    with existing(config) as library:
+        chosen = [library.item(key).item.key for key in keys]
+        chosen = chosen or [record.item.key for record in library.items(state="done")]
+        writer = Writer(formats, output or library.directory / "exports")
+        written = writer.write_stored(library, chosen)
+    click.echo(f"{count(writer.files, 'file')} written to {writer.directory.absolute()}", err=True)
+    if written < len(chosen):
+        raise UserError(
+            f"{count(len(chosen) - written, 'item')} of those named have no transcript yet.",
+            "Transcribe them first: homescribe run",
+        )
+    return 0
+
+
+def _print_json(value: object) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def _title_and_error(record: ItemRecord) -> str:
+    title = clean(record.item.title)
+    if not record.error or record.state == "done":
+        return title
+    again = f" (again after {moment(record.retry_at)})" if record.retry_at else ""
+    return f"{title}: {clean(record.error)}{again}"
+
+
+def _facts(record: ItemRecord, transcript: Transcript | None) -> list[tuple[str, str]]:
+    item: Item = record.item
+    facts = [
+        ("title", clean(item.title)),
+        ("channel", clean(item.channel or "")),
+        ("date", item.upload_date or ""),
+        ("length", clock(transcript.duration if transcript else item.duration)),
+        ("link", clean(link(item, 0) if item.source == "file" else item.url)),
+        ("key", item.key),
+        ("state", record.state),
+        ("error", clean(record.error or "")),
+        ("hint", clean(record.hint or "")),
+        ("again", moment(record.retry_at) if record.retry_at else ""),
+    ]
+    if transcript:
+        facts.append(
+            ("heard by", f"{transcript.engine}, {transcript.model}, {transcript.language}")
+        )
+    return [(name, value) for name, value in facts if value]
+
+
+COMMANDS = (list_, status, search, show, export)

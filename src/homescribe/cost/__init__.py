@@ -1,0 +1,1 @@
+"""What transcription costs: published prices, a plan, and the spending cap."""

@@ -1,0 +1,1 @@
+"""Export formats, and the files they are written to."""

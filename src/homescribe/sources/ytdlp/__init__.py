@@ -1,0 +1,1 @@
+"""YouTube and every other site that yt-dlp knows, in a child process."""

@@ -1,0 +1,307 @@
+"""Recordings on this machine's disk."""
+
+import os
+import re
+import shutil
+import threading
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from homescribe import audio
+from homescribe.core import Item, SourceOptions
+from homescribe.errors import Cancelled, PermanentError, RetryableError, UserError
+from homescribe.sources import local_files
+from homescribe.sources.local_files import FileSource
+
+STOP = threading.Event()  # never set
+
+
+@pytest.fixture
+def source(tmp_path):
+    return FileSource(SourceOptions(cache=tmp_path / "cache"))
+
+
+@pytest.fixture
+def talks(tmp_path, clips):
+    """A folder of recordings, of other things, and of what is hidden."""
+    root = tmp_path / "talks"
+    for name, clip in {
+        "part 10.mp3": "ep2.mp3",
+        "part 9.mp3": "ep1.mp3",
+        "Deep/er/one.WEBM": "ep1.webm",
+        ".hidden.mp3": "ep2.m4a",
+        ".trash/two.mp3": "dub.mp3",
+    }.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(clips / clip, root / name)
+    (root / "notes.txt").write_text("no recording")
+    (root / "folder.mp3").mkdir()
+    return root
+
+
+def only(source, url):
+    [one] = source.list(str(url), STOP)
+    return one, list(one.items)
+
+
+def wav(path, seconds, speech=()):
+    """Digital silence but for `speech`: [(second, value)]. 16 kHz, so that 10 s are 320 kB."""
+    samples = np.zeros(seconds * 16_000, np.int16)
+    for second, value in speech:
+        samples[second * 16_000 : (second + 1) * 16_000] = value
+    with av.open(path, "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+        frame.sample_rate = 16_000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def test_a_folder_gives_its_recordings_in_the_order_of_people(source, talks):
+    one, items = only(source, talks)
+    assert (one.url, one.title, one.newest_first) == (str(talks), "talks", False)
+    assert [item.title for item in items] == ["one", "part 9", "part 10"]
+    assert [item.channel for item in items] == ["er", "talks", "talks"]
+    nine = items[1]
+    assert (nine.source, nine.url) == ("file", str(talks / "part 9.mp3"))
+    assert nine.duration == pytest.approx(7.0, abs=0.1)
+    assert len(nine.upload_date) == 10
+    assert source.site(nine) == ""
+
+
+def test_a_file_and_its_file_address(source, talks):
+    path = talks / "part 9.mp3"
+    one, [item] = only(source, path)
+    assert (one.url, one.title, item.url) == (str(path), "part 9", str(path))
+    again, items = only(source, path.as_uri())
+    assert (again.url, items) == (one.url, [item])
+    audio = source.fetch(item, Path("unused"), STOP)
+    assert (audio.path, audio.temporary) == (path, False)
+
+
+def test_a_relative_path_is_the_same_place(source, talks, monkeypatch):
+    monkeypatch.chdir(talks.parent)
+    assert only(source, "talks")[0].url == str(talks)
+    assert only(source, "./talks/../talks/")[0].url == str(talks)
+
+
+def test_patterns(source, talks):
+    def titles(pattern):
+        return [item.title for item in only(source, f"{talks}/{pattern}")[1]]
+
+    assert titles("*.mp3") == ["part 9", "part 10"]
+    assert titles("**/*") == ["one", "part 9", "part 10"]
+    assert titles("part ?.mp3") == ["part 9"]
+    with pytest.raises(UserError, match="No recording matches") as caught:
+        titles("*.flac")
+    assert ".flac" in caught.value.hint
+
+
+def test_a_name_that_looks_like_a_pattern_is_a_name(source, talks, clips):
+    shutil.copy(clips / "ep1.m4a", talks / "talk [2026].m4a")
+    assert [item.title for item in only(source, talks / "talk [2026].m4a")[1]] == ["talk [2026]"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("nothing.mp3", "no file or folder"),
+        ("dangling.mp3", "no file or folder"),
+        ("empty", "no recording in"),
+        ("notes.txt", "not"),
+        ("zero.mp3", "empty"),
+        ("pipe.mp3", "neither a file nor a folder"),
+    ],
+)
+def test_what_is_no_recording_is_told(source, talks, name, words):
+    (talks / "empty").mkdir()
+    (talks / "zero.mp3").touch()
+    (talks / "dangling.mp3").symlink_to(talks / "nowhere.mp3")
+    os.mkfifo(talks / "pipe.mp3")
+    with pytest.raises(UserError, match=words) as caught:
+        only(source, talks / name)
+    assert "\n" not in caught.value.message
+
+
+def test_a_broken_file_in_a_folder_is_an_item_that_will_fail(source, talks):
+    """The others are not held up by it, and nothing is left out in silence."""
+    (talks / "broken.mp3").write_bytes(b"this is no sound" * 100)
+    items = only(source, talks)[1]
+    assert [item.title for item in items] == ["broken", "one", "part 9", "part 10"]
+    assert items[0].duration is None
+
+
+def test_a_moved_and_renamed_file_is_the_same_item(source, talks):
+    [before] = only(source, talks / "part 9.mp3")[1]
+    (talks / "part 9.mp3").rename(talks / "Deep" / "renamed.mp3")
+    [after] = only(source, talks / "Deep" / "renamed.mp3")[1]
+    assert after.key == before.key
+    with pytest.raises(RetryableError, match="is not there") as caught:
+        source.fetch(before, talks, STOP)
+    assert "moved" in caught.value.hint
+
+
+def test_the_same_recording_twice_is_one_item(source, talks):
+    shutil.copy(talks / "part 9.mp3", talks / "a copy.mp3")
+    items = only(source, talks)[1]
+    assert [item.title for item in items] == ["a copy", "one", "part 10"]
+    assert items[0].key == only(source, talks / "part 9.mp3")[1][0].key
+
+
+def test_a_changed_file_is_not_what_was_added(source, talks, clips):
+    path = talks / "part 9.mp3"
+    [before] = only(source, path)[1]
+    shutil.copy(clips / "dub.mp3", path)
+    with pytest.raises(RetryableError, match="has changed"):
+        source.fetch(before, talks, STOP)
+    [after] = only(source, path)[1]
+    assert after.key != before.key
+
+
+def test_tracks_that_agree_in_every_piece_are_still_two(source, tmp_path):
+    """Studio tracks have one length, and silence wherever a fingerprint looks."""
+    folder = tmp_path / "session"
+    folder.mkdir()
+    for name, value in (("guest", 1000), ("host", 2000)):
+        wav(folder / f"{name}.wav", 120, [(11, value)])
+    shutil.copy(folder / "host.wav", folder / "the host again.wav")
+    assert len({local_files.fingerprint(path) for path in folder.iterdir()}) == 1
+    items = only(source, folder)[1]
+    assert [item.title for item in items] == ["guest", "host"]
+    assert items[0].key != items[1].key
+    for item in items:
+        assert source.fetch(item, folder, STOP).path == Path(item.url)
+    wav(folder / "guest.wav", 120, [(11, 3000)])
+    with pytest.raises(RetryableError, match="has changed"):
+        source.fetch(items[0], folder, STOP)
+
+
+def test_the_fingerprint_of_a_large_file_reads_little_of_it(tmp_path):
+    """A file of a tebibyte, sparse: reading it all would never end."""
+    with (tmp_path / "large.wav").open("wb") as file:
+        file.truncate(2**40)
+    first = local_files.fingerprint(tmp_path / "large.wav")
+    with (tmp_path / "large.wav").open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"x")
+    assert local_files.fingerprint(tmp_path / "large.wav") != first
+
+
+def test_a_file_that_cannot_be_read_does_not_hold_up_the_others(source, talks, monkeypatch):
+    def denied(path):
+        if path.name == "part 9.mp3":
+            raise PermissionError(13, "Permission denied")
+        return "0" * 16
+
+    monkeypatch.setattr(local_files, "fingerprint", denied)  # root may read everything
+    monkeypatch.setattr(local_files, "whole", lambda path, _: "w" + path.name)
+    items = only(source, talks)[1]
+    assert "part 9" in [item.title for item in items]
+    [nine] = [item for item in items if item.title == "part 9"]
+    with pytest.raises(RetryableError, match="Permission denied"):
+        source.fetch(nine, talks, STOP)
+
+
+def test_a_name_that_is_no_unicode(source, talks, clips):
+    path = os.fsencode(talks) + b"/caf\xe9.mp3"
+    shutil.copy(clips / "ep1.mp3", path)
+    (talks / "part 9.mp3").unlink()  # the same recording
+    items = only(source, talks)[1]
+    [odd] = [item for item in items if item.title.startswith("caf")]
+    assert odd.url.encode().startswith(b"file:///")
+    assert odd.url.endswith("caf%E9.mp3")
+    assert odd.title.encode() == b"caf"
+    assert os.fsencode(source.fetch(odd, talks, STOP).path) == path
+
+
+def test_a_link_to_the_folder_above_is_no_circle(source, talks):
+    (talks / "Deep" / "up").symlink_to(talks)
+    assert len(only(source, talks)[1]) == 3
+
+
+def test_cancelling_a_listing(source, talks):
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Cancelled):
+        list(next(source.list(str(talks), stop)).items)
+
+
+@pytest.mark.parametrize(
+    ("url", "mine"),
+    [
+        ("talks", True),
+        ("talks/*.mp3", True),
+        ("talks/*.flac", True),  # no match, and no address either
+        ("nowhere/*", False),
+        ("missing.mp3", True),  # a slip of the pen, and no address
+        ("./missing", True),
+        ("/missing", True),
+        ("~/missing", True),
+        ("file:///missing.mp3", True),
+        ("missing", False),
+        ("https://host.example/talk.mp3", False),
+        ("youtube.com/@handle", False),
+        ("@handle", False),
+        ("ytsearch5:talk.mp3", False),
+    ],
+)
+def test_it_takes_what_is_written_like_a_path(source, talks, monkeypatch, url, mine):
+    monkeypatch.chdir(talks.parent)
+    assert source.matches(url) is mine
+
+
+def test_an_item_of_a_path_with_odd_characters_is_found_again(source, tmp_path, clips):
+    folder = tmp_path / "50 % $HOME ~ #1 ü"
+    folder.mkdir()
+    shutil.copy(clips / "ep1.mp3", folder / "why?.mp3")
+    [item] = only(source, folder)[1]
+    assert item == Item(
+        source="file",
+        id=item.id,
+        url=str(folder / "why?.mp3"),
+        title="why?",
+        channel="50 % $HOME ~ #1 ü",
+        duration=item.duration,
+        upload_date=item.upload_date,
+    )
+    assert source.fetch(item, tmp_path, STOP).path.exists()
+
+
+def test_the_guide_names_every_extension():
+    guide = Path(__file__).parents[1] / "docs" / "guides" / "sources.md"
+    paragraph = guide.read_text().partition("known by their extension:")[2].partition("Hidden")[0]
+    assert set(re.findall(r"`(\.\w+)`", paragraph)) == local_files.MEDIA
+
+
+# --- What a person mistypes or damages -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("url", ["", " ", "\t\n", "file:", "file://", "FILE:///"])
+def test_a_blank_address_is_not_the_folder_one_is_in(source, talks, monkeypatch, url):
+    monkeypatch.chdir(talks)
+    assert source.matches(url)  # nobody else is asked what it might be
+    with pytest.raises(UserError, match="address is empty"):
+        list(source.list(url, STOP))
+    assert len(only(source, ".")[1]) == 3
+
+
+def test_a_file_that_was_cut_is_not_said_to_be_fetched_again(source, tmp_path):
+    wav(tmp_path / "talk.wav", 10)
+    whole = (tmp_path / "talk.wav").read_bytes()
+    (tmp_path / "talk.wav").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(RetryableError, match="breaks off") as caught:
+        audio.decode(tmp_path / "talk.wav", duration=10.0)
+    assert "a file of your own must be copied here again" in caught.value.hint
+
+
+def test_the_name_of_a_download_is_not_shown(tmp_path):
+    for name, said in {
+        "audio.249.webm": "The recording is not",
+        "talk.webm": "talk.webm is",
+    }.items():
+        (tmp_path / name).write_bytes(b"no audio")
+        with pytest.raises(PermanentError, match=said):
+            audio.probe(tmp_path / name)
