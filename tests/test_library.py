@@ -29,7 +29,9 @@ from homescribe.core import (
     Word,
 )
 from homescribe.errors import PermanentError, RetryableError, SetupError, UserError
-from homescribe.library import BACKOFF, Library, schema, search
+from homescribe.library import BACKOFF, Library, connection, migrations, passages, search
+from homescribe.library.transactions import translated
+from homescribe.text.scripts import spaced
 
 CHANNEL = "https://www.youtube.com/channel/UCtest"
 
@@ -133,7 +135,7 @@ def newer(path):
     Library(path.parent).close()
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA journal_mode = DELETE")
-        db.execute(f"PRAGMA user_version = {len(schema.MIGRATIONS) + 1}")
+        db.execute(f"PRAGMA user_version = {len(migrations.MIGRATIONS) + 1}")
 
 
 def test_an_empty_file_becomes_a_library(tmp_path):
@@ -317,11 +319,11 @@ def test_an_error_of_a_full_disk_is_told_as_such(tmp_path):
     """SQLite calls it a defect of the disk when the log's index cannot be made."""
     failed = sqlite3.OperationalError("disk I/O error")
     failed.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
-    full = schema.translated(Path("/proc/library.db"))
+    full = translated(Path("/proc/library.db"))
     with pytest.raises(UserError, match="disk is full") as caught, full:
         raise failed
     assert type(caught.value) is UserError
-    with pytest.raises(SetupError, match="The disk failed"), schema.translated(tmp_path / "a.db"):
+    with pytest.raises(SetupError, match="The disk failed"), translated(tmp_path / "a.db"):
         raise failed
 
 
@@ -342,7 +344,7 @@ def test_a_full_disk_is_told_and_nothing_is_half_there(library):
 
 def test_a_file_that_another_program_holds(library, tmp_path, monkeypatch):
     library.save(item(1), spoken("hello"))
-    monkeypatch.setattr(schema, "BUSY_TIMEOUT", 0.1)
+    monkeypatch.setattr(connection, "BUSY_TIMEOUT", 0.1)
     with Library(library.directory) as impatient, closing(sqlite3.connect(library.path)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(UserError, match="Another program is writing"):
@@ -378,7 +380,7 @@ INSERT INTO calls VALUES (2, 'modal', 'fc-1', 8.0, '{}');
 def old(tmp_path):
     """A folder with a library of the first version."""
     with closing(sqlite3.connect(tmp_path / "library.db", isolation_level=None)) as db:
-        schema.MIGRATIONS[0](db)
+        migrations.MIGRATIONS[0](db)
         db.execute("PRAGMA user_version = 1")
         db.execute("PRAGMA journal_mode = WAL")
         db.executescript(FIRST_RELEASE)
@@ -393,7 +395,7 @@ def dump(path):
 def test_an_old_library_is_brought_up_to_date(old):
     before = dump(old / "library.db")
     with Library(old) as library:
-        assert rows(library, "PRAGMA user_version") == [(len(schema.MIGRATIONS),)]
+        assert rows(library, "PRAGMA user_version") == [(len(migrations.MIGRATIONS),)]
         assert library.check() == []
         transcript = library.transcript("podcast:a")
         assert transcript.text == "Good morning everyone."
@@ -425,7 +427,7 @@ def test_a_migration_that_fails_leaves_the_library_as_it_was(old, monkeypatch):
         db.execute("DELETE FROM items")
         raise ZeroDivisionError
 
-    monkeypatch.setattr(schema, "MIGRATIONS", (schema.MIGRATIONS[0], broken))
+    monkeypatch.setattr(migrations, "MIGRATIONS", (migrations.MIGRATIONS[0], broken))
     with pytest.raises(ZeroDivisionError):
         Library(old)
     assert dump(old / "library.db") == before
@@ -434,8 +436,11 @@ def test_a_migration_that_fails_leaves_the_library_as_it_was(old, monkeypatch):
 
 def test_a_migration_that_loses_rows_others_refer_to_is_undone(old, monkeypatch):
     before = dump(old / "library.db")
-    careless = (schema.MIGRATIONS[0], lambda db: db.execute("DELETE FROM items WHERE item_id = 1"))
-    monkeypatch.setattr(schema, "MIGRATIONS", careless)
+    careless = (
+        migrations.MIGRATIONS[0],
+        lambda db: db.execute("DELETE FROM items WHERE item_id = 1"),
+    )
+    monkeypatch.setattr(migrations, "MIGRATIONS", careless)
     with pytest.raises(SetupError, match="could not be brought"):
         Library(old)
     assert dump(old / "library.db") == before
@@ -449,7 +454,7 @@ def test_a_migration_may_rebuild_a_table_that_others_refer_to(old, monkeypatch):
         db.execute("INSERT INTO sources SELECT * FROM copy")
         db.execute("DROP TABLE copy")
 
-    monkeypatch.setattr(schema, "MIGRATIONS", (schema.MIGRATIONS[0], rebuild))
+    monkeypatch.setattr(migrations, "MIGRATIONS", (migrations.MIGRATIONS[0], rebuild))
     with Library(old) as library:
         assert rows(library, "SELECT count(*) FROM source_items") == [(2,)]
         assert rows(library, "PRAGMA user_version") == [(2,)]
@@ -459,7 +464,7 @@ def test_each_migration_that_succeeded_stays(old, monkeypatch):
     def broken(db):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS[:2], broken))
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS[:2], broken))
     with pytest.raises(ZeroDivisionError):
         Library(old)
     assert dump(old / "library.db")[0] == 2
@@ -492,7 +497,7 @@ def test_many_processes_open_a_library_at_once(old, which):
         child.stdin.write("\n")
         child.stdin.flush()
     assert [child.communicate()[0].strip() for child in children] == ["[]"] * 4
-    assert dump(folder / "library.db")[0] == len(schema.MIGRATIONS)
+    assert dump(folder / "library.db")[0] == len(migrations.MIGRATIONS)
     assert not list(folder.glob("*.part"))
     if which == "an old one":
         assert dump(old / "library-v1.db") == before
@@ -1222,7 +1227,7 @@ def test_nothing_said_close_together_is_missed_or_found_twice(tmp_path):
                     assert marked(hit) == [f"third{n - 1} first{n}"]
                     assert hit.start == said[n - 1].start
                 for later in range(n + 1, len(said)):
-                    if said[later].end - segment.start > search.STRETCH:
+                    if said[later].end - segment.start > passages.STRETCH:
                         break
                     (hit,) = library.search(f"second{later} second{n}")
                     assert hit.start == segment.start
@@ -1501,7 +1506,7 @@ def test_whatever_is_said_is_found_where_it_was_said(tmp_path):
 
 @given(st.text())
 def test_indexed_text_knows_where_each_character_comes_from(text):
-    indexed, origins = search.spaced(text)
+    indexed, origins = spaced(text)
     assert len(indexed) == len(origins)
     assert list(origins) == sorted(origins)
     assert all(0 <= origin < len(text) for origin in origins)

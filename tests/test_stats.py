@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 
 from homescribe import Call, Item, Library, Listing, PermanentError, Segment, Transcript
-from homescribe.library import schema
+from homescribe.library import migrations
 
 
 def item(name, **more):
@@ -140,7 +140,7 @@ def test_an_empty_library_has_nothing_to_tell(tmp_path):
 def test_words_of_older_libraries_are_counted_when_they_are_opened(tmp_path):
     path = tmp_path / "library.db"
     db = sqlite3.connect(path, isolation_level=None)
-    for migration in schema.MIGRATIONS[:2]:
+    for migration in migrations.MIGRATIONS[:2]:
         migration(db)
     db.execute("PRAGMA user_version = 2")
     db.execute(

@@ -8,33 +8,15 @@ they are made again; where it has not, they stay on record without a line.
 
 from __future__ import annotations
 
-import re
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from homescribe.core import Segment, Word
 from homescribe.errors import UserError
 from homescribe.library.rows import SEGMENT_COLUMNS, clean, segment_row, to_segment
-
-VERSION_4 = (
-    """
-    CREATE TABLE corrections (
-        correction_id INTEGER PRIMARY KEY,
-        item_id INTEGER NOT NULL REFERENCES items(item_id) ON DELETE CASCADE,
-        position INTEGER,
-        start REAL NOT NULL,
-        "end" REAL NOT NULL,
-        text TEXT NOT NULL,
-        was_text TEXT NOT NULL,
-        was_words TEXT,
-        was_flags TEXT,
-        corrected_at REAL NOT NULL
-    )
-    """,
-    "CREATE INDEX corrections_item_id ON corrections (item_id, position)",
-)
+from homescribe.text.scripts import tokens
 
 GONE = "There is no line {position} in the transcript of {key}."
 RELOAD = "It was transcribed again: reload the page."
@@ -48,12 +30,6 @@ class Correction:
     text: str
     heard: str
     corrected_at: float  # Unix time
-
-
-def create(db: sqlite3.Connection) -> None:
-    """Version 4: corrections."""
-    for statement in VERSION_4:
-        db.execute(statement)
 
 
 def correct(
@@ -184,7 +160,7 @@ def retimed(words: Sequence[Word], text: str, start: float, end: float) -> tuple
     if not words:
         return ()
     old = [piece for word in words for piece in _pieces(word)]
-    new = _tokens(text)
+    new = tokens(text)
     timed: list[Word] = []
     matcher = SequenceMatcher(
         None, [_key(word.word) for word in old], [_key(token) for token in new], autojunk=False
@@ -202,33 +178,16 @@ def retimed(words: Sequence[Word], text: str, start: float, end: float) -> tuple
     return tuple(timed)
 
 
-def _tokens(text: str) -> list[str]:
-    """`text` cut into words with the blank before each; characters, where a script has no blanks."""
-    from homescribe.library.search import UNSPACED  # which needs schema.py, which needs us
-
-    found: list[str] = []
-    for token in re.findall(r"\s*\S+", text):
-        begin = 0
-        for number, letter in enumerate(token):
-            apart = UNSPACED.match(letter) or (number and UNSPACED.match(token[number - 1]))
-            if apart and token[begin:number].strip():
-                found.append(token[begin:number])
-                begin = number
-        found.append(token[begin:])
-    return found
-
-
 def _pieces(word: Word) -> list[Word]:
-    return _spread(_tokens(word.word), word.start, word.end, word.probability)
+    return _spread(tokens(word.word), word.start, word.end, word.probability)
 
 
-def _spread(tokens: Iterable[str], start: float, end: float, probability: float) -> list[Word]:
+def _spread(texts: Sequence[str], start: float, end: float, probability: float) -> list[Word]:
     """Words one after the other between two times, each as long as it is written."""
-    tokens = list(tokens)
-    total = sum(len(token.strip()) for token in tokens) or 1
+    total = sum(len(token.strip()) for token in texts) or 1
     found: list[Word] = []
     at = start
-    for token in tokens:
+    for token in texts:
         until = at + (end - start) * len(token.strip()) / total
         found.append(Word(round(at, 3), round(until, 3), token, probability))
         at = until

@@ -23,7 +23,7 @@ from typing import Self
 
 from homescribe.core import HOUR, MINUTE, Call, Item, Listing, Segment, Transcript, Usage
 from homescribe.errors import ItemError, PermanentError, RetryableError, SetupError, UserError
-from homescribe.library import corrections, lock, schema, search, stats, usages
+from homescribe.library import connection, corrections, lock, passages, search, stats, usages
 from homescribe.library.corrections import Correction
 from homescribe.library.rows import (
     ITEM_COLUMNS,
@@ -45,7 +45,9 @@ from homescribe.library.rows import (
 )
 from homescribe.library.search import Hit
 from homescribe.library.stats import ChannelRecord, Day, Page, RunRecord, Sort
+from homescribe.library.transactions import transaction, translated
 from homescribe.library.usages import Rental, Spending
+from homescribe.text.scripts import count_words
 
 # Seconds before the second, third, ... try; the last one goes for all that follow.
 BACKOFF = (1 * MINUTE, 10 * MINUTE, 1 * HOUR, 6 * HOUR, 24 * HOUR)
@@ -89,8 +91,8 @@ class Library:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.path = directory / "library.db"
-        self._db = schema.connect(self.path)
-        self.read_only = schema.is_read_only(self._db)
+        self._db = connection.connect(self.path)
+        self.read_only = connection.is_read_only(self._db)
 
     def close(self) -> None:
         self._db.close()
@@ -269,7 +271,7 @@ class Library:
                 (
                     *(item_id, clean(transcript.engine), clean(transcript.model)),
                     *(clean(transcript.language), transcript.duration, seconds, now),
-                    stats.words(segment.text for segment in transcript.segments),
+                    count_words(segment.text for segment in transcript.segments),
                 ),
             )
             self._db.executemany(
@@ -283,7 +285,7 @@ class Library:
             if corrections.carry_over(self._db, item_id):
                 self._reindex(item_id)
             else:
-                self._index(item_id, transcript.segments)
+                passages.index_segments(self._db, item_id, transcript.segments)
 
     def fail(self, item: Item, error: ItemError, now: float | None = None) -> None:
         """Record that `item` failed: for good, or until the backoff and the error's own wait are over."""
@@ -578,13 +580,13 @@ class Library:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        with schema.translated(self.path), schema.transaction(self._db):
+        with translated(self.path), transaction(self._db):
             yield
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
         """Several queries that see the same state, whatever another process writes meanwhile."""
-        with schema.translated(self.path):
+        with translated(self.path):
             self._db.execute("BEGIN")
             try:
                 yield
@@ -594,7 +596,7 @@ class Library:
     def _read(
         self, statement: str, parameters: Sequence[object] | dict[str, object] = ()
     ) -> list[sqlite3.Row]:
-        with schema.translated(self.path):
+        with translated(self.path):
             return self._db.execute(statement, parameters).fetchall()
 
     def _put_source(self, source: str, listing: Listing, now: float) -> int:
@@ -665,7 +667,7 @@ class Library:
                 )
             if (new.title, new.description) != (old.title, old.description):
                 written[item_id] = new
-        self._index_metadata(written)
+        passages.index_metadata(self._db, written)
         return ids
 
     def _segment(self, item_id: int, position: int) -> Segment:
@@ -681,40 +683,9 @@ class Library:
             "SELECT * FROM segments WHERE item_id = ? ORDER BY position", (item_id,)
         )
         segments = [to_segment(row) for row in rows]
-        self._index(item_id, segments)
-        words = stats.words(segment.text for segment in segments)
+        passages.index_segments(self._db, item_id, segments)
+        words = count_words(segment.text for segment in segments)
         self._db.execute("UPDATE transcripts SET words = ? WHERE item_id = ?", (words, item_id))
-
-    def _index(self, item_id: int, segments: Sequence[Segment]) -> None:
-        """Make what is said in an item findable."""
-        self._db.execute("DELETE FROM passages WHERE item_id = ? AND passage_id > 0", (item_id,))
-        self._db.executemany(
-            "INSERT INTO passages (passage_id, item_id, first_segment, last_segment, text) "
-            "VALUES (?, ?, ?, ?, ?)",
-            (
-                (item_id << schema.PASSAGE_BITS | number, item_id, *passage)
-                for number, passage in enumerate(search.passages(segments))
-            ),
-        )
-
-    def _index_metadata(self, items: dict[int, Item]) -> None:
-        """Make titles and descriptions findable. From the highest id down, which is the order of the
-        negative passage ids: FTS5 writes its buffer out whenever an id is lower than the last one.
-        """
-        rows = (
-            (passage_id, item_id, search.spaced(text)[0])
-            for item_id in sorted(items, reverse=True)
-            for passage_id, text in (
-                (-2 * item_id - 1, items[item_id].description),
-                (-2 * item_id, items[item_id].title),
-            )
-            if text
-        )
-        self._db.executemany(
-            "INSERT INTO passages (passage_id, item_id, text) VALUES (?, ?, ?) "
-            "ON CONFLICT (passage_id) DO UPDATE SET text = excluded.text",
-            rows,
-        )
 
     def _named(self, keys: Collection[str]) -> list[int]:
         """item_ids of `keys`, each a key, id or address; UserError for the first that is unknown."""

@@ -19,19 +19,17 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
 from itertools import islice
 
-from homescribe.core import SECOND, Item, Segment, link
+from homescribe.core import Item, link
 from homescribe.errors import UserError
+from homescribe.library.passages import PASSAGE_BITS
 from homescribe.library.rows import clean, to_item
-from homescribe.library.schema import PASSAGE_BITS
+from homescribe.text.scripts import CONTROL, UNSPACED, folded_words, separator, spaced
 
-STRETCH = 25 * SECOND
 CANDIDATES = 1000  # ranked of each kind; 10 ms for a word that is in every passage
 RAW_HINT = "See https://www.sqlite.org/fts5.html, section 3."
 PREFIX = (
@@ -45,13 +43,6 @@ CONTEXT = 160  # characters of a hit's text at least, where the passage has them
 Span = tuple[int, int]  # from, to: offsets of characters
 
 OPEN, CLOSE = "\x02", "\x03"  # around what FTS5 found; `spaced` lets no control character through
-UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
-    "\u3005-\u3007\u3040-\u30ff\u3105-\u312f\u31a0-\u31bf\u31f0-\u31ff"  # kana, bopomofo
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
-    "\uac00-\ud7a3]"  # Hangul
-)
-CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 QUOTES = str.maketrans(dict.fromkeys("“”„«»＂", '"'))
 PHRASE_OR_WORD = re.compile('"([^"]*)"|([^"\\s]+)')
 
@@ -75,71 +66,6 @@ class Hit:
     url: str
 
 
-# --- The text that is indexed --------------------------------------------------------------------
-
-
-def spaced(text: str) -> tuple[str, Sequence[int]]:
-    """`text` as it is indexed, and for each of its characters where in `text` it comes from.
-
-    Compatibility forms are folded (NFKC: full-width letters, decomposed accents), control characters are
-    blanks, characters of scripts without spaces stand apart.
-    """
-    text = CONTROL.sub(" ", text)
-    if not UNSPACED.search(text) and unicodedata.is_normalized("NFKC", text):
-        return text, range(len(text))
-    pieces: list[str] = []
-    origins: list[int] = []
-    place = 0
-    for letter in _letters().findall(text):
-        piece = _indexed(letter)
-        pieces.append(piece)
-        origins += [place] * len(piece)
-        place += len(letter)
-    return "".join(pieces), origins
-
-
-@cache
-def _letters() -> re.Pattern[str]:
-    """What a reader takes for one letter: a character with its accents and vowel signs, or a Hangul
-    syllable in parts, as macOS spells it in file names.
-    """
-    marks = (
-        chr(code) for code in range(0x300, 0x20000) if unicodedata.category(chr(code))[0] == "M"
-    )
-    return re.compile(f"[\u1100-\u11ff]+|.[{''.join(marks)}]*", re.DOTALL)
-
-
-@lru_cache(maxsize=20_000)
-def _indexed(letter: str) -> str:
-    """One letter as it is indexed, between blanks when its script has none between words."""
-    folded = unicodedata.normalize("NFKC", letter)
-    return UNSPACED.sub(r" \g<0>", folded) + " " if UNSPACED.search(folded) else folded
-
-
-def passages(segments: Sequence[Segment]) -> Iterator[tuple[int, int, str]]:
-    """First and last position and indexed text of each passage over `segments`."""
-    stretches = list(_stretches(segments))
-    texts = [
-        " ".join(spaced(clean(segment.text).strip())[0] for segment in segments[first : last + 1])
-        for first, last in stretches
-    ]
-    for number in range(max(1, len(stretches) - 1)):
-        pair = stretches[number : number + 2]
-        text = " ".join(texts[number : number + 2])
-        if text.strip():
-            yield pair[0][0], pair[-1][1], text
-
-
-def _stretches(segments: Sequence[Segment]) -> Iterator[Span]:
-    first = 0
-    for position, segment in enumerate(segments):
-        if position > first and segment.end - segments[first].start > STRETCH:
-            yield first, position - 1
-            first = position
-    if segments:
-        yield first, len(segments) - 1
-
-
 # --- The query -----------------------------------------------------------------------------------
 
 
@@ -148,7 +74,9 @@ def terms(query: str) -> list[str]:
     found = PHRASE_OR_WORD.findall(clean(query).translate(QUOTES))
     phrases = (spaced(phrase or word)[0].replace('"', " ").strip() for phrase, word in found)
     # The last of equal ones stays, since the last word of all may still be growing.
-    return list(dict.fromkeys(phrase for phrase in reversed(list(phrases)) if _words(phrase)))[::-1]
+    return list(
+        dict.fromkeys(phrase for phrase in reversed(list(phrases)) if folded_words(phrase))
+    )[::-1]
 
 
 def match_expression(phrases: Sequence[str], *, unfinished: bool = False) -> str:
@@ -166,21 +94,6 @@ def is_unfinished(query: str) -> bool:
     """
     last = query[-PREFIX:]
     return len(last) == PREFIX and last.isalnum() and not UNSPACED.search(last)
-
-
-def _words(text: str) -> list[str]:
-    """`text` as words without case and accents, about as the index has them."""
-    letters = (
-        letter
-        for letter in unicodedata.normalize("NFD", text.casefold())
-        if unicodedata.category(letter) != "Mn"
-    )
-    return "".join(
-        letter
-        if unicodedata.category(letter)[0] in "LNM" or unicodedata.category(letter) == "Co"
-        else " "
-        for letter in letters
-    ).split()
 
 
 # --- Finding -------------------------------------------------------------------------------------
@@ -325,13 +238,13 @@ def _unmarked(marked: str) -> tuple[str, list[Span]]:
 
 def _tightest(text: str, found: Sequence[Span], phrases: Sequence[str], unfinished: bool) -> Span:
     """The shortest stretch of `text` with every phrase in it; where that is unknown, what was found first."""
-    wanted = [f" {' '.join(_words(phrase))} " for phrase in phrases]
+    wanted = [f" {' '.join(folded_words(phrase))} " for phrase in phrases]
     if unfinished:
         wanted[-1] = wanted[-1].rstrip()
     best: Span | None = None
     latest: dict[int, int] = {}  # number of a phrase: where it was last found
     for begin, end in found:
-        words = f" {' '.join(_words(text[begin:end]))} "
+        words = f" {' '.join(folded_words(text[begin:end]))} "
         latest |= {number: begin for number, phrase in enumerate(wanted) if phrase in words}
         if latest and len(latest) == len(wanted):
             first = min(latest.values())
@@ -358,7 +271,7 @@ def _spoken(
         if offset + len(indexed) > match[0]:
             if shown:
                 places.append(len(text))
-                text += _between(text, said)
+                text += separator(text, said)
             else:
                 origin = offset
             places += [len(text) + place for place in own_places]
@@ -367,13 +280,6 @@ def _spoken(
         offset += len(indexed) + 1
     inside = [(begin - origin, end - origin) for begin, end in found]
     return shown[0]["start"], shown[-1]["end"], text, _highlights(inside, places, len(text))
-
-
-def _between(text: str, following: str) -> str:
-    """A blank, or nothing between two characters of a script that needs none."""
-    neighbours = text[-1:] + following[:1]
-    wide = all(unicodedata.east_asian_width(character) in "WF" for character in neighbours)
-    return "" if wide and not re.search("[\uac00-\ud7a3]", neighbours) else " "
 
 
 def _line(written: str, found: Sequence[Span], match: Span) -> tuple[str, tuple[Span, ...]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -77,24 +77,6 @@ class RunRecord:
     def speed(self) -> float | None:
         """Times realtime."""
         return self.audio_seconds / (self.ended - self.began) if self.ended > self.began else None
-
-
-def create(db: sqlite3.Connection) -> None:
-    """Version 3: how many words a transcript has, since counting them takes seconds for a large library."""
-    db.execute("ALTER TABLE transcripts ADD COLUMN words INTEGER NOT NULL DEFAULT 0")
-    ids = [row[0] for row in db.execute("SELECT item_id FROM transcripts")]
-    for item_id in ids:
-        texts = (
-            row[0] for row in db.execute("SELECT text FROM segments WHERE item_id = ?", (item_id,))
-        )
-        db.execute("UPDATE transcripts SET words = ? WHERE item_id = ?", (words(texts), item_id))
-
-
-def words(texts: Iterable[str]) -> int:
-    """How many words are said; where a script has none between blanks, how many characters."""
-    from homescribe.library.search import spaced  # which needs schema.py, which needs us
-
-    return sum(len(spaced(text)[0].split()) for text in texts)
 
 
 def page(

@@ -7,29 +7,6 @@ from dataclasses import dataclass
 
 from homescribe.core import Usage
 
-VERSION_2 = (
-    """
-    CREATE TABLE usages (
-        call_id TEXT PRIMARY KEY,
-        key TEXT NOT NULL,
-        backend TEXT NOT NULL,
-        engine TEXT NOT NULL,
-        model TEXT NOT NULL,
-        gpu TEXT NOT NULL,
-        gpu_seconds REAL NOT NULL,
-        overhead_seconds REAL NOT NULL,
-        boots INTEGER NOT NULL,
-        audio_seconds REAL NOT NULL,
-        dollars REAL NOT NULL,
-        expected_dollars REAL NOT NULL,
-        outcome TEXT NOT NULL,
-        submitted_at REAL NOT NULL,
-        finished_at REAL NOT NULL
-    )
-    """,
-    "CREATE INDEX usages_key ON usages (key)",
-)
-
 # Calls that a speed is taken from: the latest, since engines and habits change.
 RECENT = 500
 # Fewer tell of boots and first batches more than of speed.
@@ -82,12 +59,6 @@ class Spending:
     def plan_error(self) -> float | None:
         """How much dearer than planned it was: 0.1 is ten percent."""
         return self.dollars / self.expected_dollars - 1 if self.expected_dollars else None
-
-
-def create(db: sqlite3.Connection) -> None:
-    """Version 2: what rented calls took."""
-    for statement in VERSION_2:
-        db.execute(statement)
 
 
 def add(db: sqlite3.Connection, usage: Usage) -> None:

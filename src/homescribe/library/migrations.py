@@ -1,0 +1,118 @@
+"""Migrations: how an older library gets today's tables.
+
+Append-only: one function for each version, keyed by `PRAGMA user_version`. Each runs in its own transaction,
+after the file was copied. A published migration is never edited.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from homescribe.errors import SetupError, UserError
+from homescribe.library import schema
+from homescribe.library.transactions import transaction
+from homescribe.text.scripts import count_words
+
+
+def version_1(db: sqlite3.Connection) -> None:
+    """Create the tables of the first release."""
+    db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+    for statement in schema.VERSION_1:
+        db.execute(statement)
+
+
+def version_2(db: sqlite3.Connection) -> None:
+    """Add the usage of calls to paid backends."""
+    for statement in schema.VERSION_2:
+        db.execute(statement)
+
+
+def version_3(db: sqlite3.Connection) -> None:
+    """Add the number of words of each transcript."""
+    db.execute(schema.VERSION_3)
+    ids = [row[0] for row in db.execute("SELECT item_id FROM transcripts")]
+    for item_id in ids:
+        texts = (
+            row[0] for row in db.execute("SELECT text FROM segments WHERE item_id = ?", (item_id,))
+        )
+        words = count_words(texts)
+        db.execute("UPDATE transcripts SET words = ? WHERE item_id = ?", (words, item_id))
+
+
+def version_4(db: sqlite3.Connection) -> None:
+    """Add corrections."""
+    for statement in schema.VERSION_4:
+        db.execute(statement)
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    version_1,
+    version_2,
+    version_3,
+    version_4,
+)
+
+
+def migrate(db: sqlite3.Connection, path: Path) -> None:
+    """Bring an older library to today's schema, after a copy of it to `library-vN.db`."""
+    version = file_version(db, path)
+    if version == len(MIGRATIONS):
+        return
+    if version:
+        try:
+            _back_up(db, path, version)
+        except OSError as error:
+            raise UserError(
+                f"Cannot copy {path} before it is brought up to date: {error.strerror}.",
+                "Make room in its folder and the right to write there.",
+            ) from error
+    # A migration may rebuild a table that others refer to. OFF is the default, but not of every build.
+    db.execute("PRAGMA foreign_keys = OFF")
+    while version < len(MIGRATIONS):
+        with transaction(db):
+            version = file_version(db, path)  # another process may have been faster
+            if version == len(MIGRATIONS):
+                break
+            MIGRATIONS[version](db)
+            version += 1
+            db.execute(f"PRAGMA user_version = {version}")
+            if db.execute("PRAGMA foreign_key_check").fetchone():
+                raise SetupError(
+                    f"The library in {path} could not be brought to version {version}: rows refer to "
+                    "others that do not exist.",
+                    "It was left as it was. Please report this.",
+                )
+
+
+def file_version(db: sqlite3.Connection, path: Path) -> int:
+    """How many migrations the file has seen; 0 for an empty one. Raises UserError when it is not ours."""
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    ours = db.execute("PRAGMA application_id").fetchone()[0] == schema.APPLICATION_ID
+    if not ours and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        raise UserError(
+            f"{path} is another program's database.",
+            "Move it away, or choose another folder with --library DIR.",
+        )
+    if version > len(MIGRATIONS):
+        raise UserError(
+            f"{path} was made by a newer homescribe (its version {version}, this one's {len(MIGRATIONS)}).",
+            "Upgrade: git pull in the folder that homescribe was installed from, then pip install . there.",
+        )
+    return version
+
+
+def _back_up(db: sqlite3.Connection, path: Path, version: int) -> None:
+    """Copy the library as it is, with what its write-ahead log holds, to a file beside it."""
+    copy = path.with_name(f"library-v{version}.db")
+    partial = copy.with_name(f"{copy.name}.{os.getpid()}.part")  # others may be copying, too
+    with closing(sqlite3.connect(partial)) as target:
+        db.backup(target)
+        copied = int(target.execute("PRAGMA user_version").fetchone()[0])
+    if copied == version:  # else another process has migrated it, and made its own copy
+        partial.replace(copy)
+    else:
+        partial.unlink()

@@ -1,0 +1,101 @@
+"""Text in every script: letters, scripts without spaces between words, and folding for the search index.
+
+Chinese, Japanese and Thai put no spaces between words, and Korean joins particles to the word. Each of their
+characters is treated as a word of its own, so that text of any length is found, from one character on.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from functools import cache, lru_cache
+
+# A character of a script in which characters are treated as words.
+UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
+    "\u3005-\u3007\u3040-\u30ff\u3105-\u312f\u31a0-\u31bf\u31f0-\u31ff"  # kana, bopomofo
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
+    "\uac00-\ud7a3]"  # Hangul
+)
+HANGUL = re.compile("[\uac00-\ud7a3]")
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+
+def spaced(text: str) -> tuple[str, Sequence[int]]:
+    """Return `text` as the search index stores it, and the offset in `text` of each of its characters.
+
+    Compatibility forms are folded (NFKC: full-width letters, decomposed accents), control characters become
+    spaces, and characters of scripts without spaces get spaces around them.
+    """
+    text = CONTROL.sub(" ", text)
+    if not UNSPACED.search(text) and unicodedata.is_normalized("NFKC", text):
+        return text, range(len(text))
+    pieces: list[str] = []
+    offsets: list[int] = []
+    offset = 0
+    for letter in _letters().findall(text):
+        piece = _spaced_letter(letter)
+        pieces.append(piece)
+        offsets += [offset] * len(piece)
+        offset += len(letter)
+    return "".join(pieces), offsets
+
+
+@cache
+def _letters() -> re.Pattern[str]:
+    """Pattern of what a reader sees as one letter: a character with its accents and vowel signs, or a Hangul
+    syllable in parts, as macOS writes it in file names.
+    """
+    marks = (
+        chr(code) for code in range(0x300, 0x20000) if unicodedata.category(chr(code))[0] == "M"
+    )
+    return re.compile(f"[\u1100-\u11ff]+|.[{''.join(marks)}]*", re.DOTALL)
+
+
+@lru_cache(maxsize=20_000)
+def _spaced_letter(letter: str) -> str:
+    """Return one letter, folded, with spaces around it when its script has none between words."""
+    folded = unicodedata.normalize("NFKC", letter)
+    return UNSPACED.sub(r" \g<0>", folded) + " " if UNSPACED.search(folded) else folded
+
+
+def folded_words(text: str) -> list[str]:
+    """Return the words of `text` without case and accents, nearly as FTS5's unicode61 tokenizer does."""
+    letters = (
+        letter
+        for letter in unicodedata.normalize("NFD", text.casefold())
+        if unicodedata.category(letter) != "Mn"
+    )
+    return "".join(
+        letter
+        if unicodedata.category(letter)[0] in "LNM" or unicodedata.category(letter) == "Co"
+        else " "
+        for letter in letters
+    ).split()
+
+
+def count_words(texts: Iterable[str]) -> int:
+    """Return the number of words in `texts`; in scripts without spaces, of characters."""
+    return sum(len(spaced(text)[0].split()) for text in texts)
+
+
+def tokens(text: str) -> list[str]:
+    """Split `text` into words, each with the space before it; into characters in scripts without spaces."""
+    found: list[str] = []
+    for token in re.findall(r"\s*\S+", text):
+        begin = 0
+        for number, letter in enumerate(token):
+            apart = UNSPACED.match(letter) or (number and UNSPACED.match(token[number - 1]))
+            if apart and token[begin:number].strip():
+                found.append(token[begin:number])
+                begin = number
+        found.append(token[begin:])
+    return found
+
+
+def separator(text: str, following: str) -> str:
+    """Return what joins two lines of text: a space, or nothing between two wide characters (not Hangul)."""
+    neighbours = text[-1:] + following[:1]
+    wide = all(unicodedata.east_asian_width(character) in "WF" for character in neighbours)
+    return "" if wide and not HANGUL.search(neighbours) else " "
