@@ -17,7 +17,7 @@ ALLOWED = {
     "errors": set(),
     "core": {"errors"},
     "audio": {"errors"},
-    "plugins": {"errors"},
+    "plugins": {"core", "errors"},
     "demo": {"errors"},
     "text/display": {"core"},
     "text": {"core", "errors", "text"},

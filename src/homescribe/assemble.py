@@ -19,14 +19,13 @@ def backend_for(config: Config, library: Library) -> Backend:
     """The backend that `config` names, with what it needs to know."""
     if config.backend == "modal":
         return rented_backend(config, library)
-    backend: Backend = plugins.load("backends", config.backend)()
-    return backend
+    return plugins.load("backends", config.backend)()
 
 
 def rented_backend(config: Config, library: Library) -> ModalBackend:
     """The Modal backend, with this library's experience of it."""
-    kind = plugins.load("backends", "modal")
-    from homescribe.backends.modal.backend import ModalOptions
+    plugins.load("backends", "modal")  # says what to install when the extra is missing
+    from homescribe.backends.modal.backend import ModalBackend, ModalOptions
 
     rental = library.rental(
         config.engine or DEFAULT_ENGINE,
@@ -42,5 +41,4 @@ def rented_backend(config: Config, library: Library) -> ModalBackend:
     )
     if rental:
         options = dataclasses.replace(options, speed=rental.speed, boot=rental.boot)
-    backend: ModalBackend = kind(options)
-    return backend
+    return ModalBackend(options)

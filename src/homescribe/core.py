@@ -267,6 +267,8 @@ class Source(Protocol):
     name: str
     pause: tuple[float, float]  # seconds between two downloads from one site: at least, at most
 
+    def __init__(self, options: SourceOptions) -> None: ...
+
     def matches(self, url: str) -> bool:
         """Whether `url` is for this source. Sources are asked in the order of the plug-in table."""
 
@@ -298,6 +300,8 @@ class Engine(Protocol):
     name: str
     model: str
     slots: int  # how many calls of `transcribe` at once make it faster
+
+    def __init__(self, model: str) -> None: ...
 
     def transcribe(
         self,

@@ -1,20 +1,23 @@
-"""Plug-ins by name: a table of the built-in ones, entry points for everybody else's.
+"""Find plug-ins by name: built-in ones in a table, those of other packages by entry point.
 
-A plug-in is named by "module:attribute" and imported only when it is asked for, so that listing the
-names loads nothing. Other packages add theirs under the entry-point groups `homescribe.sources`,
-`homescribe.engines`, `homescribe.backends` and `homescribe.formats.whisper`; a built-in name cannot be taken.
+A plug-in is named by "module:attribute" and imported only when it is used, so listing the names loads
+nothing. Other packages register theirs under the entry-point groups `homescribe.sources`,
+`homescribe.engines`, `homescribe.backends` and `homescribe.exporters`. They cannot replace a built-in name.
 """
 
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import entry_points
-from typing import Any
+from importlib.metadata import EntryPoint, entry_points
+from typing import Literal, overload
 
+from homescribe.core import Backend, Engine, Exporter, Source
 from homescribe.errors import SetupError, UserError
 
-# In the order in which they are asked or shown. Sources: the first whose `matches` says yes.
-BUILT_IN: dict[str, dict[str, str]] = {
+Group = Literal["sources", "engines", "backends", "exporters"]
+
+# In the order in which they are tried and shown. Sources: the first whose `matches` returns True is used.
+BUILT_IN: dict[Group, dict[str, str]] = {
     "sources": {
         "file": "homescribe.sources.local_files:FileSource",
         "podcast": "homescribe.sources.podcast:PodcastSource",
@@ -35,25 +38,35 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
 }
 
-# What to install when importing a plug-in finds a package missing.
+# Optional package: the extra that installs it.
 EXTRAS = {"whisper": "whisper", "torch": "whisper", "modal": "modal"}
 EXTRAS |= dict.fromkeys(("starlette", "uvicorn", "jinja2", "python_multipart"), "web")
 
 
-def names(group: str) -> list[str]:
-    """Names in `group`, built-in first, in the order in which they are asked."""
-    return [*BUILT_IN[group], *(point.name for point in _foreign(group))]
+def names(group: Group) -> list[str]:
+    """Return the names in `group`: built-in ones first, then those of other packages."""
+    return [*BUILT_IN[group], *(point.name for point in _entry_points(group))]
 
 
-def load(group: str, name: str) -> Any:
-    """The plug-in `name` of `group`: a class or function, not yet called.
+@overload
+def load(group: Literal["sources"], name: str) -> type[Source]: ...
+@overload
+def load(group: Literal["engines"], name: str) -> type[Engine]: ...
+@overload
+def load(group: Literal["backends"], name: str) -> type[Backend]: ...
+@overload
+def load(group: Literal["exporters"], name: str) -> Exporter: ...
+def load(group: Group, name: str) -> object:
+    """Import the plug-in `name` of `group` and return its class, or for an exporter its function.
 
-    Raises UserError for an unknown name, SetupError with the pip command when its package is missing.
+    Raises:
+        UserError: no plug-in has this name.
+        SetupError: a package that the plug-in needs is not installed; the hint has the pip command.
     """
     target = BUILT_IN[group].get(name)
     try:
         if target is None:
-            for point in _foreign(group):
+            for point in _entry_points(group):
                 if point.name == name:
                     return point.load()
             known = ", ".join(names(group))
@@ -62,12 +75,12 @@ def load(group: str, name: str) -> Any:
         return getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("homescribe"):
-            raise  # a table entry of ours that leads nowhere
+            raise  # the table above names a module that does not exist
         raise missing_package(name, error) from error
 
 
 def missing_package(name: str, error: ModuleNotFoundError) -> SetupError:
-    """One line for a plug-in whose package is not installed."""
+    """Return the error to raise when the plug-in or command `name` needs a package that is not installed."""
     package = (error.name or "").partition(".")[0]
     extra = EXTRAS.get(package)
     command = (
@@ -78,6 +91,6 @@ def missing_package(name: str, error: ModuleNotFoundError) -> SetupError:
     )
 
 
-def _foreign(group: str) -> list[Any]:
+def _entry_points(group: Group) -> list[EntryPoint]:
     points = entry_points(group=f"homescribe.{group}")
     return [point for point in points if point.name not in BUILT_IN[group]]
