@@ -1,37 +1,55 @@
-# `make demo` and `make test` work in a fresh clone; both make an environment of their own in .venv.
+# Every target works in a fresh clone: it first installs what it needs into .venv.
 # On Linux, PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu makes torch a small download.
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
-.PHONY: demo test lint docs docs-check bench clean
+.PHONY: help demo test quick coverage lint format docs docs-check bench release clean
 
-demo: .venv/.installed  ## Do the main job for real on bundled speech, then search what was heard.
+help:  ## List the targets.
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: .venv/.installed  ## Transcribe the bundled recordings with the bundled model, then search them.
 	$(BIN)/homescribe demo
 
-test: .venv/.tested  ## Install what the tests need, and run them all.
+test: .venv/.tested  ## Run all tests.
 	$(BIN)/pytest
 
-lint: .venv/.tested  ## Style and types.
+quick: .venv/.tested  ## Run the tests that need no model, no browser and no container: under a minute.
+	$(BIN)/pytest -m "not models and not browser and not containers and not slow"
+
+coverage: .venv/.tested  ## Run all tests and report the lines and branches that they do not reach.
+	$(BIN)/pytest --cov --cov-report=term --cov-report=html
+
+lint: .venv/.tested  ## Check style and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/deno lint --quiet --rules-exclude=no-window,require-await src/homescribe/web/static
+
+format: .venv/.tested  ## Format the code and fix what ruff can fix.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 docs: .venv/.tested  ## Write the command reference from --help.
 	$(BIN)/python docs/generate.py
 
-docs-check: .venv/.tested  ## Fail when the command reference or a link in the docs is stale.
+docs-check: .venv/.tested  ## Fail if the command reference is out of date or a link in the docs is broken.
 	$(BIN)/python docs/generate.py --check
 
-bench: .venv/.tested  ## Engines against what you would pick instead, at the size of tiny.en and small.en.
+bench: .venv/.tested  ## Compare the engines with other tools, at the size of tiny.en and small.en.
 	$(PIP) install matplotlib
 	$(BIN)/python -m benchmarks.engine --size tiny.en --minutes 10
 	$(BIN)/python -m benchmarks.engine --size small.en --minutes 10
 	$(BIN)/python -m benchmarks.library
 
-clean:  ## Remove the environment and what the demo made.
-	rm -rf .venv homescribe-demo
+release: lint docs-check test  ## Check, build and tag the version in src/homescribe/__init__.py; upload nothing.
+	$(PIP) install --group release
+	$(BIN)/python .ci/release.py
+
+clean:  ## Remove the environment and everything that was built.
+	rm -rf .venv homescribe-demo dist htmlcov .coverage .coverage.*
 
 .venv/.created:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "homescribe needs Python 3.11 or newer: make demo PYTHON=python3.12")'
