@@ -144,7 +144,7 @@ class FakeBackend:
     def usage(self, call):
         return None
 
-    def worthwhile(self, audio_seconds):
+    def worth_starting(self, audio_seconds):
         return True
 
 

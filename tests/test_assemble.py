@@ -30,7 +30,7 @@ class Rented(FakeBackend):
         self.fetched_at_first = self.fetched_at_first or len(self.source.fetched)
         return super().submit(audio, options, stop)
 
-    def worthwhile(self, audio_seconds):
+    def worth_starting(self, audio_seconds):
         return audio_seconds >= self.worth
 
     def usage(self, call):

@@ -410,3 +410,25 @@ def test_segments_are_put_in_order_and_kept_inside_their_window():
         (106.0, 110.0, " c"),
     ]
     assert place(wild, window, 101.5)[2].words == (Word(108.0, 110.0, " c", 1.0),)
+
+
+def test_the_languages_stated_are_whispers():
+    from faster_whisper.tokenizer import _LANGUAGE_CODES
+    from whisper.tokenizer import LANGUAGES
+
+    from homescribe.engines import languages
+
+    assert tuple(LANGUAGES) == languages.LANGUAGES
+    assert set(languages.LANGUAGES) == set(_LANGUAGE_CODES)
+
+
+def test_an_engine_states_its_requirements_without_importing_its_packages():
+    code = (
+        "import sys; from homescribe import plugins\n"
+        "for name in ('faster-whisper', 'openai-whisper'):\n"
+        "    needs = plugins.load('engines', name).requirements\n"
+        "    assert all('==' in package for package in needs.packages + needs.gpu_packages)\n"
+        "print(*[m for m in ('torch', 'whisper', 'ctranslate2', 'av') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -791,9 +791,9 @@ def test_bursts_wait_until_boots_are_a_tenth_of_the_work():
     stream = ModalSession(ModalOptions(when="stream"), "faster-whisper", "turbo", 1e-3)
     try:
         boots = backend.BOOT + backend.SCALEDOWN_WINDOW
-        assert not burst.worthwhile(9.9 * boots * 100)
-        assert burst.worthwhile(10.1 * boots * 100)
-        assert stream.worthwhile(1.0)
+        assert not burst.worth_starting(9.9 * boots * 100)
+        assert burst.worth_starting(10.1 * boots * 100)
+        assert stream.worth_starting(1.0)
     finally:
         burst.close()
         stream.close()

@@ -6,9 +6,9 @@ the recording. Names are Whisper's (`segments`, `avg_logprob`) and yt-dlp's (`ch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import Literal, Protocol
@@ -320,6 +320,29 @@ class Engine(Protocol):
         """Free the model."""
 
 
+@dataclass(frozen=True, slots=True)
+class EngineRequirements:
+    """What an engine needs on a machine that has only Python. An engine states it on its class, as
+    `requirements`, so that a backend can install and run it elsewhere without importing its packages.
+
+    The backend installs the packages, calls `download` to put a model into a folder, and then builds
+    `Engine(folder)`.
+    """
+
+    packages: tuple[str, ...]  # pip requirements with exact versions
+    languages: tuple[str, ...]  # Whisper's codes: "en", "de", ...
+    download: Callable[[str, Path], object]  # download a model by name into a folder
+    tasks: tuple[str, ...] = ("transcribe",)
+    gpu_packages: tuple[
+        str, ...
+    ] = ()  # pip requirements for a machine with a CUDA device, in addition
+    # Variables to set before Python starts. "{site_packages}" is where pip installs.
+    environment: Mapping[str, str] = field(default_factory=dict)
+    gpu_available: Callable[[], bool] | None = None  # None: the engine runs on a CPU only
+    gpu_required: bool = False
+    slots: int = 1  # recordings that one loaded model transcribes at once
+
+
 class Session(Protocol):
     """A backend at work with one engine and model."""
 
@@ -338,8 +361,8 @@ class Session(Protocol):
     def usage(self, call: Call) -> Usage | None:
         """What `call` cost, once `result` has returned or raised; None where nothing is paid for."""
 
-    def worthwhile(self, audio_seconds: float) -> bool:
-        """Whether so much audio, ready to be submitted while nothing is in flight, is worth starting for."""
+    def worth_starting(self, audio_seconds: float) -> bool:
+        """Whether this much audio, with nothing in flight, justifies starting the backend."""
 
 
 class Backend(Protocol):

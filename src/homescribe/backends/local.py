@@ -62,6 +62,6 @@ class LocalSession:
         """Nothing: the machine is the user's own."""
         return None
 
-    def worthwhile(self, audio_seconds: float) -> bool:
+    def worth_starting(self, audio_seconds: float) -> bool:
         """Always: starting is free."""
         return True

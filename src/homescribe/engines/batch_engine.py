@@ -21,6 +21,17 @@ from homescribe.engines.scheduler import Network, Scheduler, Task, Written
 from homescribe.engines.segments import cut, place, share
 from homescribe.engines.vad import Recording, Window
 
+# What every batch engine imports: PyAV decodes, faster-whisper brings Silero VAD, which runs on onnxruntime.
+# Exact versions, so that an image built next month is the image that was tested.
+PACKAGES = (
+    "av==18.1.0",
+    "numpy==2.4.6",
+    "faster-whisper==1.2.1",
+    "ctranslate2==4.8.5",
+    "huggingface_hub==2.4.0",
+    "onnxruntime==1.32.0",
+    "tokenizers==0.23.3",
+)
 VOTERS = 3  # windows in which the language is heard
 PROMPT = 223  # tokens of text before a window, half of Whisper's context
 LEFT = 1.0  # seconds of speech after the last word that are worth another window

@@ -46,6 +46,26 @@ def load(model: str, device: str) -> Any:
     return loaded.eval()
 
 
+def download(model: str, folder: Path) -> None:
+    """Download a published `model` into `folder`, its SHA-256 checked by whisper.
+
+    Raises UserError for an unknown name, SetupError when it cannot be downloaded.
+    """
+    import whisper
+
+    if model not in whisper.available_models():
+        raise UserError(
+            f"openai-whisper knows no model {model!r}.",
+            f"Use one of: {', '.join(whisper.available_models())}.",
+        )
+    try:
+        whisper._download(whisper._MODELS[model], str(folder), in_memory=False)
+    except (OSError, RuntimeError) as error:  # RuntimeError: the checksum does not match
+        raise SetupError(
+            f"The model {model} could not be downloaded from OpenAI.", "Try again later."
+        ) from error
+
+
 def _find(model: str, published: list[str]) -> str:
     if model == "demo":
         return str(demo.model("openai-whisper"))
@@ -55,8 +75,10 @@ def _find(model: str, published: list[str]) -> str:
     if path.is_file():
         return str(path)
     if path.is_dir():
+        if len(checkpoints := list(path.glob("*.pt"))) == 1:
+            return str(checkpoints[0])
         raise UserError(
-            f"{path} is a folder.",
+            f"{path} is a folder without a single .pt file.",
             "Name a .pt file, or use --engine faster-whisper for this model.",
         )
     raise UserError(

@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homescribe import demo
-from homescribe.engines.batch_engine import BatchEngine
+from homescribe.core import EngineRequirements
+from homescribe.engines.batch_engine import PACKAGES, BatchEngine
+from homescribe.engines.languages import LANGUAGES
 from homescribe.engines.loading import cores, memory_errors
 from homescribe.engines.scheduler import Task, Written
 from homescribe.engines.timing import words
@@ -30,12 +32,75 @@ LATEST_START = (
 )
 
 
+def gpu_available() -> bool:
+    """Return whether CTranslate2 finds a CUDA device."""
+    import ctranslate2
+
+    return bool(ctranslate2.get_cuda_device_count())
+
+
+def download(model: str, folder: Path | None = None) -> Path:
+    """Download `model` from the Hugging Face Hub and return its folder.
+
+    Args:
+        model: a name that faster-whisper knows, or "owner/name" on the Hub.
+        folder: where to put it. None for the Hub's cache, which is looked into first.
+
+    Raises:
+        UserError: there is no such model.
+        SetupError: it cannot be downloaded.
+    """
+    import huggingface_hub
+    from faster_whisper import available_models, utils
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    if model not in available_models() and not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
+        raise UserError(
+            f"faster-whisper knows no model {model!r}.",
+            f"Use a folder or one of: {', '.join(available_models())}.",
+        )
+    if folder is None:
+        try:
+            return Path(utils.download_model(model, local_files_only=True))
+        except LocalEntryNotFoundError:
+            pass
+    # faster-whisper's own download shows no progress.
+    files = [
+        "config.json",
+        "preprocessor_config.json",
+        "model.bin",
+        "tokenizer.json",
+        "vocabulary.*",
+    ]
+    try:
+        repository = utils._MODELS.get(model, model)
+        return Path(
+            huggingface_hub.snapshot_download(repository, allow_patterns=files, local_dir=folder)
+        )
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise SetupError(
+            f"The model {model} could not be downloaded from the Hugging Face Hub.",
+            "Connect to the network and try again, or give the path of a model as --model.",
+        ) from error
+
+
 class FasterWhisper(BatchEngine):
     """A loaded model: a name that faster-whisper knows, an "owner/name" on the Hugging Face Hub, a folder
     in CTranslate2's format, or "demo". int8 on the CPU, float16 on a GPU.
     """
 
     name = "faster-whisper"
+    requirements = EngineRequirements(
+        packages=PACKAGES,
+        # CTranslate2 needs no cuDNN since 4.6.3, only cuBLAS for CUDA 12. torch would bring CUDA 13.
+        gpu_packages=("nvidia-cublas-cu12==12.9.1.4",),
+        environment={"LD_LIBRARY_PATH": "{site_packages}/nvidia/cublas/lib"},
+        languages=LANGUAGES,
+        tasks=("transcribe", "translate"),
+        download=download,
+        gpu_available=gpu_available,
+        slots=BatchEngine.slots,
+    )
 
     def __init__(self, model: str) -> None:
         super().__init__(model, CTranslate2Network(model))
@@ -154,8 +219,6 @@ def find(model: str) -> Path:
 
     Raises UserError for an unknown name, SetupError when it cannot be fetched.
     """
-    from faster_whisper import available_models
-
     if model == "demo":
         return demo.model("faster-whisper")
     path = Path(model).expanduser()
@@ -170,40 +233,7 @@ def find(model: str) -> Path:
             f"{path} is a file.",
             "Name a folder in CTranslate2's Whisper format, or use --engine openai-whisper.",
         )
-    if model not in available_models() and not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
-        raise UserError(
-            f"faster-whisper knows no model {model!r}.",
-            f"Use a folder or one of: {', '.join(available_models())}.",
-        )
     return download(model)
-
-
-def download(model: str) -> Path:
-    """Where the Hugging Face cache has `model`, fetched first when it has not."""
-    import huggingface_hub
-    from faster_whisper import utils
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(utils.download_model(model, local_files_only=True))
-    except LocalEntryNotFoundError:
-        pass
-    # faster-whisper's own download shows no progress.
-    files = [
-        "config.json",
-        "preprocessor_config.json",
-        "model.bin",
-        "tokenizer.json",
-        "vocabulary.*",
-    ]
-    try:
-        repository = utils._MODELS.get(model, model)
-        return Path(huggingface_hub.snapshot_download(repository, allow_patterns=files))
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise SetupError(
-            f"The model {model} could not be downloaded from the Hugging Face Hub.",
-            "Connect to the network and try again, or give the path of a model as --model.",
-        ) from error
 
 
 @contextmanager

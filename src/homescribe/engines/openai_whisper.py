@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from homescribe.core import EngineRequirements
 from homescribe.engines import checkpoint
-from homescribe.engines.batch_engine import BatchEngine
+from homescribe.engines.batch_engine import PACKAGES, BatchEngine
+from homescribe.engines.languages import LANGUAGES
 from homescribe.engines.torch_network import TorchNetwork
 
 ON_CPU = 8  # windows: more do not make a CPU faster
@@ -16,10 +18,32 @@ ON_GPU = 64
 SHARE = 0.5  # of the free memory of a GPU that a batch may take; the workings take the rest
 
 
+def gpu_available() -> bool:
+    """Return whether torch finds a CUDA device."""
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
 class OpenAIWhisper(BatchEngine):
-    """A loaded model: one of openai-whisper's names, a .pt file, or "demo"."""
+    """A loaded model: one of openai-whisper's names, a .pt file, a folder that holds one, or
+    "demo"."""
 
     name = "openai-whisper"
+    requirements = EngineRequirements(
+        packages=(
+            *PACKAGES,
+            "openai-whisper==20250625",
+            "torch==2.13.0",
+            "numba==0.68.1",
+            "tiktoken==0.14.0",
+        ),
+        languages=LANGUAGES,
+        tasks=("transcribe", "translate"),
+        download=checkpoint.download,
+        gpu_available=gpu_available,
+        slots=8,
+    )
 
     def __init__(self, model: str) -> None:
         import torch

@@ -54,7 +54,7 @@ from homescribe.pipeline.events import (
 # Audios on disk ahead of the engine, for each slot, and at least.
 AHEAD_PER_SLOT = 2
 AHEAD = 4
-# Audio that waits at home for the backend to be worth starting, in bytes. See `Session.worthwhile`.
+# Audio that waits at home for the backend to be worth starting, in bytes. See `Session.worth_starting`.
 GATHER = 2_000_000_000
 # After a stop, how long threads may finish what they do before they are left behind, in seconds.
 GRACE = 1.5
@@ -253,7 +253,7 @@ class Run:
             return True
         gathered = sum(audio.path.stat().st_size for audio in self._gathered)
         seconds = sum(audio.duration or audio.item.duration or 0.0 for audio in self._gathered)
-        return gathered >= self._disk or session.worthwhile(seconds)
+        return gathered >= self._disk or session.worth_starting(seconds)
 
     def _store_calls(self) -> None:
         """However the run ends: no call that was paid for is lost between two threads."""

@@ -292,7 +292,7 @@ class ModalSession:
             metadata=json.dumps(known),
         )
 
-    def worthwhile(self, audio_seconds: float) -> bool:
+    def worth_starting(self, audio_seconds: float) -> bool:
         """Whether boot, load and the wait for the end are a small part of what so much audio costs."""
         if self._options.when == "stream":
             return True
