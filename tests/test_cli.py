@@ -12,10 +12,12 @@ import pytest
 from doubles import item, listing, transcript
 from homescribe import demo
 from homescribe.cli.main import _run, homescribe
-from homescribe.cli.output import clean, clock, count, highlighted, size, span
+from homescribe.cli.output import highlighted
 from homescribe.core import Segment
 from homescribe.errors import PermanentError, RetryableError
 from homescribe.library import Library
+from homescribe.text.display import clock, count, size, span
+from homescribe.text.sanitize import terminal_safe
 
 
 @pytest.fixture(autouse=True)
@@ -461,7 +463,7 @@ def test_words_for_lengths_and_sizes():
 
 def test_clean_keeps_every_script_and_no_control():
     assert (
-        clean("日本語 \u0627\u0644\u0639 é 👩‍👩‍👧\x00\x9b\ud800")
+        terminal_safe("日本語 \u0627\u0644\u0639 é 👩‍👩‍👧\x00\x9b\ud800")
         == "日本語 \u0627\u0644\u0639 é 👩‍👩‍👧"
     )
     assert highlighted("a \x1b b", [(2, 3)]).replace("\x1b[33m\x1b[1m\x1b[0m", "") == "a  b"

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homescribe import Item, Library, Listing, Segment, Transcript, UserError, Word
-from homescribe.formats.whisper import to_srt, to_txt
+from homescribe.formats.subtitles import to_srt
+from homescribe.formats.whisper import to_txt
 from homescribe.library.corrections import retimed
 
 ITEM = Item("web", "talk", "https://x.example/talk", "A talk")

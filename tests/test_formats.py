@@ -29,19 +29,12 @@ from homescribe import demo, plugins
 from homescribe.audio import decode
 from homescribe.core import Chapter, Item, Segment, Transcript, Word, link
 from homescribe.errors import UserError
-from homescribe.formats.whisper import (
-    NAME_BYTES,
-    file_name,
-    prepare,
-    to_json,
-    to_lrc,
-    to_md,
-    to_srt,
-    to_tsv,
-    to_txt,
-    to_vtt,
-    write,
-)
+from homescribe.formats.filenames import NAME_BYTES, file_name
+from homescribe.formats.lrc import to_lrc
+from homescribe.formats.markdown import to_md
+from homescribe.formats.subtitles import to_srt, to_vtt
+from homescribe.formats.whisper import to_json, to_tsv, to_txt
+from homescribe.formats.writer import prepare, write
 
 WHISPERS = {"txt": to_txt, "srt": to_srt, "vtt": to_vtt, "tsv": to_tsv, "json": to_json}
 
@@ -820,7 +813,8 @@ import resource, signal, sys
 from pathlib import Path
 from homescribe.core import Item, Segment, Transcript
 from homescribe.errors import UserError
-from homescribe.formats.whisper import to_txt, write
+from homescribe.formats.whisper import to_txt
+from homescribe.formats.writer import write
 
 item = Item("youtube", "jNQXAC9IVRw", "https://youtu.be/jNQXAC9IVRw", "Me at the zoo")
 said = Transcript("e", "m", "en", 1.0, (Segment(0.0, 1.0, "x" * 100_000),))

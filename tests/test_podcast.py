@@ -656,7 +656,7 @@ def test_retry_after_in_both_spellings(value, seconds):
     ],
 )
 def test_addresses_are_shown_without_secrets(url, shown):
-    assert sanitize.public(url) == shown
+    assert sanitize.public_url(url) == shown
 
 
 @pytest.mark.parametrize(
@@ -707,7 +707,7 @@ def test_languages(told, tag):
     ],
 )
 def test_messages_name_no_internals(words, shown):
-    assert sanitize.message(words) == shown
+    assert sanitize.public_message(words) == shown
 
 
 def test_a_refused_connection_is_told_without_internals():

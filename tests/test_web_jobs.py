@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from homescribe import Library, plugins
-from homescribe.formats.whisper import file_name
+from homescribe.formats.filenames import file_name
 from webbing import FOX, HOSTILE, STRANGE, TOKEN, make_library, serving
 
 OWN = {"Authorization": f"Bearer {TOKEN}"}

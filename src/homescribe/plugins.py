@@ -33,8 +33,13 @@ BUILT_IN: dict[Group, dict[str, str]] = {
         "modal": "homescribe.backends.modal.backend:ModalBackend",
     },
     "exporters": {
-        name: f"homescribe.formats.whisper:to_{name}"
-        for name in ("txt", "srt", "vtt", "tsv", "json", "lrc", "md")
+        "txt": "homescribe.formats.whisper:to_txt",
+        "srt": "homescribe.formats.subtitles:to_srt",
+        "vtt": "homescribe.formats.subtitles:to_vtt",
+        "tsv": "homescribe.formats.whisper:to_tsv",
+        "json": "homescribe.formats.whisper:to_json",
+        "lrc": "homescribe.formats.lrc:to_lrc",
+        "md": "homescribe.formats.markdown:to_md",
     },
 }
 

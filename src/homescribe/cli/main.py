@@ -17,8 +17,8 @@ import click
 
 from homescribe import __version__
 from homescribe.cli.commands import cloud, query, serve, setup, sources, transcribe
-from homescribe.cli.output import clean
 from homescribe.errors import BudgetReached, Cancelled, HomescribeError, SetupError
+from homescribe.text.sanitize import terminal_safe
 
 INTERRUPTED = 130
 
@@ -85,9 +85,9 @@ def _run(arguments: list[str] | None) -> int:
         click.echo("Interrupted. Nothing is lost: the same command goes on from here.", err=True)
         return INTERRUPTED
     except HomescribeError as error:
-        click.echo(f"Error: {clean(error.message)}", err=True)
+        click.echo(f"Error: {terminal_safe(error.message)}", err=True)
         if error.hint:
-            click.echo(clean(error.hint), err=True)
+            click.echo(terminal_safe(error.hint), err=True)
         return exit_code(error)
     except OSError as error:
         if error.errno != errno.ENOSPC:

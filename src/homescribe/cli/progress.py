@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from homescribe.cli.output import clean, clock, moment, size, span
 from homescribe.core import Outcome, Uploads
 from homescribe.errors import SourceBlocked
 from homescribe.pipeline import Progress, Run
+from homescribe.text.display import clock, moment, size, span
+from homescribe.text.sanitize import terminal_safe
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -68,7 +69,7 @@ class Display:
         """One line for an item that ended."""
         ended = self._progress.done + self._progress.failed
         where = f"[{ended}/{self._progress.items}]"
-        title = clean(outcome.item.title)
+        title = terminal_safe(outcome.item.title)
         if outcome.transcript:
             speed = outcome.transcript.duration / outcome.seconds if outcome.seconds else 0
             line = f"{where} {title} ({clock(outcome.transcript.duration)}, {speed:.0f}x realtime)"
@@ -77,10 +78,11 @@ class Display:
             if outcome.error.retry_after is not None:  # else it ends the run, and is told then
                 until = moment(time.time() + outcome.error.retry_after)
                 self._print(
-                    f"{where} {clean(outcome.error.message)} Waiting until {until}.", "yellow"
+                    f"{where} {terminal_safe(outcome.error.message)} Waiting until {until}.",
+                    "yellow",
                 )
         elif outcome.error:
-            self._print(f"{where} {title}: {clean(outcome.error.message)}", "red")
+            self._print(f"{where} {title}: {terminal_safe(outcome.error.message)}", "red")
 
     def _print(self, line: str, style: str) -> None:
         if self._console:
@@ -119,18 +121,23 @@ class _View:
                 else clock(seconds)
             )
             yield Text(
-                f"hearing  {share:>5}  {clean(item.title)}", no_wrap=True, overflow="ellipsis"
+                f"hearing  {share:>5}  {terminal_safe(item.title)}",
+                no_wrap=True,
+                overflow="ellipsis",
             )
         if progress.uploads and progress.uploads.current:
             yield Text(_upload(progress.uploads), no_wrap=True, overflow="ellipsis")
         for item in _few(progress.downloading):
-            yield Text(f"fetching        {clean(item.title)}", no_wrap=True, overflow="ellipsis")
+            yield Text(
+                f"fetching        {terminal_safe(item.title)}", no_wrap=True, overflow="ellipsis"
+            )
         if self._run.stop.is_set():
             yield Text("Stopping. Press Ctrl-C again to stop at once.", style="bold")
         for site, (until, why) in list(progress.waiting.items()):
             if until > time.time():
                 yield Text(
-                    f"waiting for {site} until {moment(until)}: {clean(why)}", style="yellow"
+                    f"waiting for {site} until {moment(until)}: {terminal_safe(why)}",
+                    style="yellow",
                 )
 
 
@@ -138,7 +145,7 @@ def _upload(uploads: Uploads) -> str:
     """What goes up, how large it is, how long it has taken, and how fast those before it went."""
     rate = f" at {size(uploads.rate)}/s" if uploads.rate else ""
     taken = clock(time.time() - uploads.current_since)
-    return f"sending  {taken:>5}  {clean(uploads.current)} ({size(uploads.current_bytes)}{rate})"
+    return f"sending  {taken:>5}  {terminal_safe(uploads.current)} ({size(uploads.current_bytes)}{rate})"
 
 
 def _few(mapping: dict[str, Any], most: int = 4) -> list[Any]:

@@ -15,7 +15,8 @@ from difflib import SequenceMatcher
 
 from homescribe.core import Segment, Word
 from homescribe.errors import UserError
-from homescribe.library.rows import SEGMENT_COLUMNS, clean, segment_row, to_segment
+from homescribe.library.rows import SEGMENT_COLUMNS, segment_row, to_segment
+from homescribe.text.sanitize import sqlite_safe
 from homescribe.text.scripts import tokens
 
 GONE = "There is no line {position} in the transcript of {key}."
@@ -44,7 +45,7 @@ def correct(
     """Let `text` stand in the line at `position`. `was` is what its reader saw there."""
     row = _line(db, item_id, key, position)
     old = to_segment(row)
-    text = " ".join(clean(text).split())
+    text = " ".join(sqlite_safe(text).split())
     if not text:
         raise UserError("A line cannot be empty.", "Write what is said there.")
     if was is not None and " ".join(was.split()) != " ".join(old.text.split()):

@@ -33,7 +33,6 @@ from homescribe.library.rows import (
     SourceRecord,
     State,
     Status,
-    clean,
     clean_item,
     item_row,
     merged,
@@ -47,6 +46,7 @@ from homescribe.library.search import Hit
 from homescribe.library.stats import ChannelRecord, Day, Page, RunRecord, Sort
 from homescribe.library.transactions import transaction, translated
 from homescribe.library.usages import Rental, Spending
+from homescribe.text.sanitize import sqlite_safe
 from homescribe.text.scripts import count_words
 
 # Seconds before the second, third, ... try; the last one goes for all that follow.
@@ -137,7 +137,7 @@ class Library:
         rows = self._read(
             "SELECT key FROM items JOIN source_items USING (item_id) JOIN sources USING (source_id) "
             "WHERE sources.url = ?",
-            (clean(url),),
+            (sqlite_safe(url),),
         )
         return frozenset(row["key"] for row in rows)
 
@@ -164,7 +164,7 @@ class Library:
         """
         with self._writing():
             row = self._db.execute(
-                "SELECT source_id FROM sources WHERE url = ?", (clean(url),)
+                "SELECT source_id FROM sources WHERE url = ?", (sqlite_safe(url),)
             ).fetchone()
             if row is None:
                 known = [row["url"] for row in self._db.execute("SELECT url FROM sources")]
@@ -210,7 +210,7 @@ class Library:
                 "item_id IN (SELECT item_id FROM source_items JOIN sources USING (source_id) "
                 "WHERE sources.url = :source_url)"
             )
-            parameters["source_url"] = clean(source_url)
+            parameters["source_url"] = sqlite_safe(source_url)
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         rows = self._read(
             f"SELECT * FROM ({RECORDS} {where}) "
@@ -223,9 +223,9 @@ class Library:
         """The item with this key, id or address. UserError when there is none or more than one."""
         rows = self._read(
             f"{UNORDERED} WHERE key = :name OR id = :name OR url = :name",
-            {"now": time.time(), "name": clean(key)},
+            {"now": time.time(), "name": sqlite_safe(key)},
         )
-        exact = [row for row in rows if row["key"] == clean(key)]
+        exact = [row for row in rows if row["key"] == sqlite_safe(key)]
         if len(exact or rows) == 1:
             return to_record((exact or rows)[0])
         if rows:
@@ -245,7 +245,7 @@ class Library:
         with self._reading():
             row = self._db.execute(
                 "SELECT transcripts.* FROM transcripts JOIN items USING (item_id) WHERE key = ?",
-                (clean(key),),
+                (sqlite_safe(key),),
             ).fetchone()
             if row is None:
                 return None
@@ -269,8 +269,8 @@ class Library:
                 "(item_id, engine, model, language, duration, seconds, done_at, words) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    *(item_id, clean(transcript.engine), clean(transcript.model)),
-                    *(clean(transcript.language), transcript.duration, seconds, now),
+                    *(item_id, sqlite_safe(transcript.engine), sqlite_safe(transcript.model)),
+                    *(sqlite_safe(transcript.language), transcript.duration, seconds, now),
                     count_words(segment.text for segment in transcript.segments),
                 ),
             )
@@ -305,7 +305,7 @@ class Library:
                 "(item_id, attempts, error, hint, permanent, retry_at, failed_at) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
-                    *(item_id, attempts, clean(error.message), clean(error.hint)),
+                    *(item_id, attempts, sqlite_safe(error.message), sqlite_safe(error.hint)),
                     *(permanent, None if permanent else at + wait, at),
                 ),
             )
@@ -322,7 +322,7 @@ class Library:
             self._db.execute(
                 "REPLACE INTO calls (item_id, backend, call_id, submitted_at, metadata) "
                 "VALUES (?, ?, ?, ?, ?)",
-                (item_id, call.backend, call.id, call.submitted_at, clean(call.metadata)),
+                (item_id, call.backend, call.id, call.submitted_at, sqlite_safe(call.metadata)),
             )
 
     def calls(self, backend: str) -> list[Call]:
@@ -342,7 +342,7 @@ class Library:
         with self._writing():
             self._db.execute(
                 "DELETE FROM calls WHERE item_id = (SELECT item_id FROM items WHERE key = ?)",
-                (clean(key),),
+                (sqlite_safe(key),),
             )
 
     def add_usage(self, usage: Usage) -> None:
@@ -392,7 +392,7 @@ class Library:
         with self._writing():
             self._db.execute(
                 "REPLACE INTO sites (site, blocked_until, reason) VALUES (?, ?, ?)",
-                (clean(site), until, clean(reason)),
+                (sqlite_safe(site), until, sqlite_safe(reason)),
             )
 
     def blocked_sites(self, now: float | None = None) -> dict[str, tuple[float, str]]:
@@ -600,12 +600,12 @@ class Library:
             return self._db.execute(statement, parameters).fetchall()
 
     def _put_source(self, source: str, listing: Listing, now: float) -> int:
-        url, title = clean(listing.url), clean(listing.title)
+        url, title = sqlite_safe(listing.url), sqlite_safe(listing.title)
         self._db.execute(
             "INSERT INTO sources (url, source, title, added_at, listed_at) VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT (url) DO UPDATE SET source = excluded.source, "
             "title = coalesce(nullif(excluded.title, ''), title), listed_at = excluded.listed_at",
-            (url, clean(source), title, now, now),
+            (url, sqlite_safe(source), title, now, now),
         )
         row = self._db.execute("SELECT source_id FROM sources WHERE url = ?", (url,)).fetchone()
         return int(row["source_id"])
@@ -735,7 +735,9 @@ def _marks(number: int) -> str:
 def _in_keys(keys: Collection[str] | None) -> tuple[str, str | None]:
     if keys is None:
         return "", None
-    return "WHERE key IN (SELECT value FROM json_each(:keys))", json.dumps(list(map(clean, keys)))
+    return "WHERE key IN (SELECT value FROM json_each(:keys))", json.dumps(
+        list(map(sqlite_safe, keys))
+    )
 
 
 def _filters(
@@ -750,7 +752,7 @@ def _filters(
     parameters: dict[str, object] = {}
     if channel is not None:
         conditions.append("(channel = :channel COLLATE NOCASE OR channel_id = :channel)")
-        parameters["channel"] = clean(channel)
+        parameters["channel"] = sqlite_safe(channel)
     if since is not None:
         conditions.append("upload_date >= :since")
         parameters["since"] = _day(since)
@@ -759,10 +761,10 @@ def _filters(
         parameters["until"] = _day(until)
     if source is not None:
         conditions.append("items.source = :source")
-        parameters["source"] = clean(source)
+        parameters["source"] = sqlite_safe(source)
     if language is not None:
         conditions.append("item_id IN (SELECT item_id FROM transcripts WHERE language = :language)")
-        parameters["language"] = clean(language)
+        parameters["language"] = sqlite_safe(language)
     return conditions, parameters
 
 

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 
 from homescribe.core import SECOND, Item, Segment
-from homescribe.library.rows import clean
+from homescribe.text.sanitize import sqlite_safe
 from homescribe.text.scripts import spaced
 
 STRETCH = 25 * SECOND
@@ -60,7 +60,9 @@ def passages(segments: Sequence[Segment]) -> Iterator[tuple[int, int, str]]:
     """Yield the first and last position and the indexed text of each passage over `segments`."""
     stretches = list(_stretches(segments))
     texts = [
-        " ".join(spaced(clean(segment.text).strip())[0] for segment in segments[first : last + 1])
+        " ".join(
+            spaced(sqlite_safe(segment.text).strip())[0] for segment in segments[first : last + 1]
+        )
         for first, last in stretches
     ]
     for number in range(max(1, len(stretches) - 1)):

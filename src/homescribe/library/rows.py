@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
@@ -16,11 +15,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from homescribe.core import Chapter, Item, Segment, Transcript, Word
+from homescribe.text.sanitize import is_sqlite_safe, sqlite_safe
 
 State = Literal["done", "in flight", "failed", "pending"]
 STATES: tuple[State, ...] = ("done", "in flight", "failed", "pending")
 
-UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 ITEM_COLUMNS = (
     *("key", "source", "id", "url", "title", "channel", "channel_id", "duration", "upload_date"),
     *("language", "description", "chapters", "media_url"),
@@ -79,25 +78,20 @@ class Status:
     bytes: int  # on disk, with the write-ahead log
 
 
-def clean(text: str) -> str:
-    """`text` as SQLite can hold it."""
-    return UNSTORABLE.sub("\ufffd", text)
-
-
 def clean_item(item: Item) -> Item:
     """`item` as the library keeps it. A path that is not UTF-8 stays usable."""
     changes: dict[str, Any] = {}
     for name in ("source", "id", "title", "channel", "channel_id", "language", "description"):
         value = getattr(item, name)
-        if value is not None and UNSTORABLE.search(value):
-            changes[name] = clean(value)
+        if value is not None and not is_sqlite_safe(value):
+            changes[name] = sqlite_safe(value)
     for name in ("url", "media_url"):
         value = getattr(item, name)
-        if value is not None and UNSTORABLE.search(value) and _as_path(value) is None:
-            changes[name] = clean(value)
-    if any(UNSTORABLE.search(chapter.title) for chapter in item.chapters):
+        if value is not None and not is_sqlite_safe(value) and _as_path(value) is None:
+            changes[name] = sqlite_safe(value)
+    if any(not is_sqlite_safe(chapter.title) for chapter in item.chapters):
         changes["chapters"] = tuple(
-            replace(chapter, title=clean(chapter.title)) for chapter in item.chapters
+            replace(chapter, title=sqlite_safe(chapter.title)) for chapter in item.chapters
         )
     return replace(item, **changes) if changes else item
 
@@ -175,7 +169,7 @@ def segment_row(segment: Segment) -> tuple[Any, ...]:
                 {
                     "start": word.start,
                     "end": word.end,
-                    "word": clean(word.word),
+                    "word": sqlite_safe(word.word),
                     # Not a number is not JSON, and one such row would fail every query over the column.
                     "probability": word.probability if math.isfinite(word.probability) else None,
                 }
@@ -185,9 +179,9 @@ def segment_row(segment: Segment) -> tuple[Any, ...]:
             separators=(",", ":"),
         )
     if segment.flags:
-        flags = json.dumps([clean(flag) for flag in segment.flags], ensure_ascii=False)
+        flags = json.dumps([sqlite_safe(flag) for flag in segment.flags], ensure_ascii=False)
     return (
-        *(segment.start, segment.end, clean(segment.text), segment.avg_logprob),
+        *(segment.start, segment.end, sqlite_safe(segment.text), segment.avg_logprob),
         *(segment.no_speech_prob, segment.compression_ratio, segment.temperature, words, flags),
     )
 
@@ -237,8 +231,8 @@ def _as_path(text: str) -> bytes | None:
 
 def _stored(address: str) -> str | bytes:
     """An address is TEXT, or a BLOB when it is a path that is not UTF-8."""
-    if UNSTORABLE.search(address):
-        return _as_path(address) or clean(address)
+    if not is_sqlite_safe(address):
+        return _as_path(address) or sqlite_safe(address)
     return address
 
 

@@ -27,7 +27,8 @@ from itertools import islice
 from homescribe.core import Item, link
 from homescribe.errors import UserError
 from homescribe.library.passages import PASSAGE_BITS
-from homescribe.library.rows import clean, to_item
+from homescribe.library.rows import to_item
+from homescribe.text.sanitize import sqlite_safe
 from homescribe.text.scripts import CONTROL, UNSPACED, folded_words, separator, spaced
 
 CANDIDATES = 1000  # ranked of each kind; 10 ms for a word that is in every passage
@@ -71,7 +72,7 @@ class Hit:
 
 def terms(query: str) -> list[str]:
     """What a person typed, as phrases that must all be there: "quoted ones" whole, else word by word."""
-    found = PHRASE_OR_WORD.findall(clean(query).translate(QUOTES))
+    found = PHRASE_OR_WORD.findall(sqlite_safe(query).translate(QUOTES))
     phrases = (spaced(phrase or word)[0].replace('"', " ").strip() for phrase, word in found)
     # The last of equal ones stays, since the last word of all may still be growing.
     return list(
@@ -116,7 +117,7 @@ def find(
     expression = match_expression(phrases, unfinished=unfinished)
     if raw and query.strip():
         # In brackets, since FTS5 takes an asterisk at the start for a command.
-        expression = f"({spaced(clean(query))[0]})"
+        expression = f"({spaced(sqlite_safe(query))[0]})"
     if not expression:
         return []
     hits: dict[tuple[object, ...], Hit] = {}

@@ -50,7 +50,7 @@ DAY = 24 * HOUR
 
 def reaction(error: Exception, url: str) -> HomescribeError:
     """What follows when `url` could not be asked or its answer broke off."""
-    where = sanitize.public(url)
+    where = sanitize.public_url(url)
     if isinstance(error, ValueError):  # InvalidURL, InvalidSchema, UnicodeError, ...
         return PermanentError(f"{where} leads to no web address that can be opened.")
     if isinstance(error, requests.exceptions.TooManyRedirects):
@@ -75,12 +75,12 @@ def _reason(error: BaseException) -> str:
             break
         inner = below
     words = getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
-    return sanitize.message(words)
+    return sanitize.public_message(words)
 
 
 def refusal(status: int, headers: Mapping[str, str], url: str) -> HomescribeError:
     """What follows from an HTTP status that is no success."""
-    where = sanitize.public(url)
+    where = sanitize.public_url(url)
     wait = retry_after(headers.get("Retry-After"))
     if status == 429:
         return SourceBlocked(f"{where}: too many requests (HTTP 429).", "", wait or HOUR)
@@ -235,7 +235,7 @@ def cached(url: str, file: Path, stop: threading.Event, limit: int) -> bytes:
             raise refusal(answer.status, answer.headers, url)
         body = answer.read(limit)
         if len(body) > limit:
-            raise UserError(f"{sanitize.public(url)} is longer than {limit // 2**20} MiB.")
+            raise UserError(f"{sanitize.public_url(url)} is longer than {limit // 2**20} MiB.")
         told = {
             "If-None-Match": answer.headers.get("ETag"),
             "If-Modified-Since": answer.headers.get("Last-Modified"),
@@ -325,15 +325,19 @@ def _receive_into(part: Path, url: str, stop: threading.Event, limit: int) -> No
             length = begun.length
         elif answer.status in (206, 416):
             part.unlink(missing_ok=True)
-            raise RetryableError(f"{sanitize.public(url)} has changed since its download began.")
+            raise RetryableError(
+                f"{sanitize.public_url(url)} has changed since its download began."
+            )
         elif answer.status == 200:
             start, length = 0, _whole(answer)
         else:
             raise refusal(answer.status, answer.headers, url)
         if answer.headers.get("Content-Type", "").lower().startswith("text/html"):
-            raise RetryableError(f"{sanitize.public(url)} gives a web page instead of a recording.")
+            raise RetryableError(
+                f"{sanitize.public_url(url)} gives a web page instead of a recording."
+            )
         if (length or 0) > limit:
-            raise PermanentError(f"{sanitize.public(url)} is larger than {limit // 2**30} GiB.")
+            raise PermanentError(f"{sanitize.public_url(url)} is larger than {limit // 2**30} GiB.")
         with _disk(part):
             if not start:
                 _write_note(part, answer, length)
@@ -341,7 +345,7 @@ def _receive_into(part: Path, url: str, stop: threading.Event, limit: int) -> No
                 _write(answer, file, start, limit)
     if length is not None and _size(part) != length:
         raise RetryableError(
-            f"{sanitize.public(url)} broke off after {_size(part)} of {length} bytes.",
+            f"{sanitize.public_url(url)} broke off after {_size(part)} of {length} bytes.",
             "Check the network.",
         )
 
@@ -350,7 +354,9 @@ def _write(answer: Answer, file: IO[bytes], size: int, limit: int) -> None:
     for chunk in answer.chunks():
         size += len(chunk)
         if size > limit:
-            raise PermanentError(f"{sanitize.public(answer.asked)} does not end (a live stream?).")
+            raise PermanentError(
+                f"{sanitize.public_url(answer.asked)} does not end (a live stream?)."
+            )
         file.write(chunk)
 
 

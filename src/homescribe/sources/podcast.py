@@ -82,7 +82,7 @@ class PodcastSource:
             )
         feed = canonical(feed)
         first = self._page(feed, stop)
-        title = sanitize.one_line(first.feed.get("title") or "") or sanitize.public(feed)
+        title = sanitize.one_line(first.feed.get("title") or "") or sanitize.public_url(feed)
         yield Listing(url=feed, title=title, items=self._items(feed, title, first, stop))
 
     def _items(self, feed: str, title: str, page: Any, stop: threading.Event) -> Iterator[Item]:
@@ -103,7 +103,7 @@ class PodcastSource:
             page = self._page(following, stop)
         if not seen:
             raise UserError(
-                f"The feed {sanitize.public(feed)} has no recordings.",
+                f"The feed {sanitize.public_url(feed)} has no recordings.",
                 "Its entries name no audio or video file.",
             )
 
@@ -117,7 +117,7 @@ class PodcastSource:
         page = parse(body, stop)
         if not page.get("version") and not page.entries:
             raise UserError(
-                f"There is no feed at {sanitize.public(url)}.", "Is it the address of a page?"
+                f"There is no feed at {sanitize.public_url(url)}.", "Is it the address of a page?"
             )
         return page
 
@@ -250,10 +250,10 @@ def item_from(entry: Any, feed: str) -> Item | None:
         source="podcast",
         id=name,
         url=page_of(entry, feed) or media,
-        title=sanitize.one_line(sanitize.from_html(str(entry.get("title") or ""))) or name,
+        title=sanitize.one_line(sanitize.html_to_text(str(entry.get("title") or ""))) or name,
         duration=duration(entry),
         upload_date=published(entry),
-        description=sanitize.from_html(max(described, key=len)) or None,
+        description=sanitize.html_to_text(max(described, key=len)) or None,
         chapters=chapters(entry),
         media_url=media,
     )

@@ -1,1 +1,1 @@
-"""Text for people and from strangers: display, clean-up, scripts."""
+"""Text for people and from strangers: display, sanitizing, scripts."""

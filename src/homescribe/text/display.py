@@ -1,4 +1,4 @@
-"""How lengths, sizes and moments are put into words, on a terminal and on the page."""
+"""Format durations, sizes, times and counts for people: on a terminal, on the web page and in exports."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from homescribe.core import HOUR, MINUTE
 
 
 def clock(seconds: float | None) -> str:
-    """`1:02:03` or `2:03`; "?" for an unknown length."""
+    """Format a time in a recording: "1:02:03", or "2:03" below an hour; "?" for None."""
     if seconds is None:
         return "?"
-    minutes, rest = divmod(int(seconds), 60)
+    minutes, rest = divmod(int(max(0.0, seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def span(seconds: float) -> str:
-    """A length in the largest unit that says something: "46.2 h", "12 min", "8 s"."""
+    """Format a duration in its largest unit: "46.2 h", "12 min", "8 s"."""
     if seconds >= HOUR:
         return f"{seconds / HOUR:.1f} h"
     if seconds >= MINUTE:
@@ -26,7 +26,7 @@ def span(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes in decimal units, as file managers show them."""
+    """Format a number of bytes in decimal units: "512 B", "22.4 MB"."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
@@ -35,12 +35,12 @@ def size(count: float) -> str:
 
 
 def moment(unix_time: float) -> str:
-    """Local time, with the date when it is not today."""
+    """Format a Unix time as local time: "14:05", with the date if it is not today."""
     then = datetime.datetime.fromtimestamp(unix_time)
     today = then.date() == datetime.date.today()
     return then.strftime("%H:%M" if today else "%Y-%m-%d %H:%M")
 
 
 def count(number: int, noun: str) -> str:
-    """ "1 item", "430 items"."""
+    """Format a number with its noun: "1 item", "1,430 items"."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

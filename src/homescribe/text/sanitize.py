@@ -1,7 +1,6 @@
-"""What strangers write, made fit to store and to show: titles, descriptions, addresses, dates.
+"""Make text from strangers safe to store, show and write: titles, descriptions, addresses, error messages.
 
-Everything here takes hostile input and gives plain text: no control characters, no lone surrogates (no
-database takes them), nothing that turns the direction of the line around it, no endless line.
+Each function takes hostile text and is named after the place its result is safe for.
 """
 
 from __future__ import annotations
@@ -12,13 +11,79 @@ import re
 from html.parser import HTMLParser
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-TITLE_CHARACTERS = 500  # YouTube allows 100, iTunes 255; what is longer is an attack or an accident
+TITLE_CHARACTERS = 500  # YouTube allows 100, iTunes 255; longer ones are an attack or an accident
 DESCRIPTION_CHARACTERS = 50_000
 MESSAGE_CHARACTERS = 300
 
-# C0 and C1 controls except tab and newline; bidirectional embeddings, overrides, isolates; lone surrogates.
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+# Lone surrogates, which half an emoji in a title leaves; UTF-8 cannot encode them.
+_SURROGATES = range(0xD800, 0xE000)
+_CONTROLS = (*range(0x20), *range(0x7F, 0xA0))  # C0, DEL and C1: terminal escapes among them
+# Bidirectional embeddings, overrides and isolates, with which a title could reorder the rest of its line.
+_BIDI_CONTROLS = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
+
+# --- For a terminal ------------------------------------------------------------------------------
+
+_TERMINAL = {
+    **dict.fromkeys([*_CONTROLS, *_BIDI_CONTROLS, *_SURROGATES]),
+    **{ord(space): " " for space in "\t\n\r"},
+}
+
+
+def terminal_safe(text: str) -> str:
+    """Return `text` on one line, without control characters, bidirectional controls and surrogates."""
+    return terminal_safe_part(text).strip()
+
+
+def terminal_safe_part(text: str) -> str:
+    """Return `text` as `terminal_safe` does, with the blanks at its ends: part of a longer line."""
+    return text.translate(_TERMINAL)
+
+
+# --- For SQLite ----------------------------------------------------------------------------------
+
+_NOT_IN_SQLITE = re.compile("[\x00\ud800-\udfff]")
+
+
+def sqlite_safe(text: str) -> str:
+    """Return `text` with NUL and lone surrogates, which SQLite cannot hold as text, as U+FFFD."""
+    return _NOT_IN_SQLITE.sub(_REPLACEMENT, text)
+
+
+def is_sqlite_safe(text: str) -> bool:
+    """Whether SQLite can hold `text` as it is."""
+    return _NOT_IN_SQLITE.search(text) is None
+
+
+# --- For a text file -----------------------------------------------------------------------------
+
+_FILE = {
+    **dict.fromkeys(set(_CONTROLS) - {ord(kept) for kept in "\t\n\r"}),
+    **{ord(space): " " for space in "\v\f\x85"},
+    **dict.fromkeys(_SURROGATES, _REPLACEMENT),
+}
+
+
+def file_safe(text: str) -> str:
+    """Return `text` with "\\n" at the ends of lines, without control characters and lone surrogates."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").translate(_FILE)
+
+
+def file_safe_line(text: str) -> str:
+    """Return `text` as `file_safe` does, on one line, with each run of white space as one blank."""
+    return " ".join(file_safe(text).split())
+
+
+def utf8_safe(text: str) -> str:
+    """Return `text` with "?" for each lone surrogate. Control characters stay: JSON escapes them."""
+    return text.encode(errors="replace").decode()
+
+
+# --- What a site or a feed says ------------------------------------------------------------------
+
+# C0 and C1 controls except tab and newline; bidirectional controls; lone surrogates.
 _UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-# What Python's libraries tell of themselves: objects, numbers of errors, and the names of our own downloads.
+# Internals in messages of Python's libraries: objects, error numbers, names of our own downloads.
 _INTERNALS = (
     (re.compile(r"\bHTTPS?Connection(?:Pool)?\([^)]*\):?\s*"), ""),
     (re.compile(r"<[^<>]*object at 0x[0-9a-fA-F]+>:?\s*"), ""),
@@ -32,12 +97,12 @@ _PUBLIC_PARAMETERS = ("v", "list", "id")
 
 
 def one_line(text: str, characters: int = TITLE_CHARACTERS) -> str:
-    """`text` on one line of at most `characters`, white space folded."""
+    """Return `text` on one line of at most `characters`, with each run of white space as one blank."""
     return _cut(" ".join(_UNFIT.sub(" ", text[: 20 * characters]).split()), characters)
 
 
-def paragraphs(text: str, characters: int = DESCRIPTION_CHARACTERS) -> str:
-    """`text` with its line breaks, at most `characters`."""
+def multi_line(text: str, characters: int = DESCRIPTION_CHARACTERS) -> str:
+    """Return `text` with its line breaks, at most `characters` and one empty line in a row."""
     lines = text[: 4 * characters].replace("\r\n", "\n").replace("\r", "\n").split("\n")
     kept = "\n".join(_UNFIT.sub(" ", line).rstrip() for line in lines)
     return _cut(re.sub(r"\n{3,}", "\n\n", kept).strip(), characters)
@@ -48,7 +113,7 @@ def _cut(text: str, characters: int) -> str:
 
 
 class _Text(HTMLParser):
-    """Collects the text of an HTML fragment, a line for each block."""
+    """Collect the text of an HTML fragment, one line for each block."""
 
     BLOCKS = frozenset({"p", "br", "div", "li", "ul", "ol", "tr", "h1", "h2", "h3", "h4"})
     HIDDEN = frozenset({"script", "style"})
@@ -74,20 +139,20 @@ class _Text(HTMLParser):
             self.pieces.append(data)
 
 
-def from_html(text: str) -> str:
-    """The text of a description that may hold HTML."""
+def html_to_text(text: str) -> str:
+    """Return the text of a description that may be HTML."""
     text = text[: 4 * DESCRIPTION_CHARACTERS]
     if "<" not in text:
-        return paragraphs(html.unescape(text))
+        return multi_line(html.unescape(text))
     parser = _Text()
     parser.feed(text)
     parser.close()
     lines = "".join(parser.pieces).split("\n")
-    return paragraphs("\n".join(" ".join(line.split()) for line in lines))
+    return multi_line("\n".join(" ".join(line.split()) for line in lines))
 
 
-def public(url: str) -> str:
-    """`url` fit for a message: without password, fragment, and parameters that may be tokens."""
+def public_url(url: str) -> str:
+    """Return `url` without secrets: no password, no fragment, no query parameter that may be a token."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -99,12 +164,12 @@ def public(url: str) -> str:
     return one_line(urlunsplit((parts.scheme, host + port, parts.path, urlencode(query), "")))
 
 
-def message(text: str) -> str:
-    """`text` as part of a one-line message, its addresses fit to be shown, no internals of programs in it."""
+def public_message(text: str) -> str:
+    """Return a library's error message on one line, without secrets in its URLs and without its internals."""
     addresses: list[str] = []
 
     def kept(match: re.Match[str]) -> str:
-        addresses.append(public(match[0]))
+        addresses.append(public_url(match[0]))
         return f"\0{len(addresses) - 1}\0"
 
     shown = _ADDRESS.sub(kept, text.replace("\0", " "))
@@ -115,12 +180,12 @@ def message(text: str) -> str:
 
 
 def has_password(url: str) -> bool:
-    """Whether `url` carries credentials before its host."""
+    """Whether `url` has a user name or password before its host."""
     return "@" in urlsplit(url).netloc
 
 
 def iso_date(text: str | None) -> str | None:
-    """A date as yt-dlp writes it ("20260301") in ISO 8601; None for anything that is no date."""
+    """Return a date of yt-dlp ("20260301") in ISO 8601; None if it is not a date."""
     if not text or not re.fullmatch(r"[0-9]{8}", text):
         return None
     try:
@@ -130,6 +195,6 @@ def iso_date(text: str | None) -> str | None:
 
 
 def language_tag(text: str | None) -> str | None:
-    """`text` if it has the form of a BCP 47 tag ("en", "pt-BR"), with hyphens; else None."""
+    """Return `text` with hyphens if it has the form of a BCP 47 tag ("en", "pt-BR"), else None."""
     tag = (text or "").strip().replace("_", "-")
     return tag if re.fullmatch(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}", tag) else None

@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 
 from homescribe import plugins
 from homescribe.core import Exporter
-from homescribe.formats.whisper import file_name
+from homescribe.formats.filenames import file_name
 from homescribe.library import Library
 from homescribe.web import params
 

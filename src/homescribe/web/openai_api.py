@@ -34,7 +34,7 @@ from homescribe import plugins
 from homescribe.config import Config
 from homescribe.core import MINUTE, Audio, Engine, Item, Segment, Transcript, TranscriptionOptions
 from homescribe.errors import Cancelled, UserError
-from homescribe.formats.whisper import to_srt, to_vtt
+from homescribe.formats.subtitles import to_srt, to_vtt
 
 IDLE = 10 * MINUTE  # after which the model is forgotten
 LISTEN = 0.5  # seconds between two looks whether the client is still there

@@ -7,11 +7,11 @@ a letter is a time without an element for every word.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from homescribe.core import Chapter, Segment, Transcript
-from homescribe.formats.whisper import begins_paragraph
+from homescribe.formats.paragraphs import sections
 
 # Why a line is doubtful, in words; flags of other engines are shown as they are.
 DOUBTS = {
@@ -56,42 +56,23 @@ def parts(
     transcript: Transcript, chapters: Sequence[Chapter], heard: Mapping[int, str]
 ) -> list[Part]:
     """The whole transcript. `heard` is what the machine wrote in the lines that were corrected."""
-    marks = sorted(chapters, key=lambda chapter: chapter.start)
-    numbered = list(enumerate(transcript.segments))
-    found = []
-    for number in range(-1, len(marks)):
-        start = marks[number].start if number >= 0 else 0.0
-        end = marks[number + 1].start if number + 1 < len(marks) else float("inf")
-        # A line belongs where its middle is: a chapter seldom begins between two sentences.
-        inside = [
-            (position, segment)
-            for position, segment in numbered
-            if (segment.start + segment.end) / 2 < end
-        ]
-        numbered = numbered[len(inside) :]
-        title = marks[number].title if number >= 0 else None
-        if inside or title is not None:
-            found.append(Part(title, start, tuple(_paragraphs(inside, heard))))
-    return found
-
-
-def _paragraphs(
-    numbered: Sequence[tuple[int, Segment]], heard: Mapping[int, str]
-) -> Iterator[Paragraph]:
-    lines: list[Line] = []
-    last: Segment | None = None
-    characters = 0
-    for position, segment in numbered:
-        if not segment.text.strip():
-            continue
-        if last is not None and begins_paragraph(last, segment, characters):
-            yield Paragraph(lines[0].start, tuple(lines))
-            lines, characters = [], 0
-        lines.append(line(position, segment, heard.get(position)))
-        characters += len(segment.text)
-        last = segment
-    if lines:
-        yield Paragraph(lines[0].start, tuple(lines))
+    return [
+        Part(
+            section.title,
+            section.start,
+            tuple(
+                Paragraph(
+                    paragraph.start,
+                    tuple(
+                        line(each.position, each.segment, heard.get(each.position))
+                        for each in paragraph.lines
+                    ),
+                )
+                for paragraph in section.paragraphs
+            ),
+        )
+        for section in sections(transcript, chapters)
+    ]
 
 
 def line(position: int, segment: Segment, heard: str | None = None) -> Line:

@@ -10,7 +10,6 @@ import click
 from homescribe.assemble import rented_backend
 from homescribe.cli.commands.sources import open_sources
 from homescribe.cli.options import configured
-from homescribe.cli.output import count, size, span
 from homescribe.cli.tables import print_table
 from homescribe.config import Config
 from homescribe.core import HOUR, Item
@@ -25,6 +24,7 @@ from homescribe.cost.prices import (
     published_rate,
 )
 from homescribe.library import Library, Spending
+from homescribe.text.display import count, size, span
 
 PUBLISHED = f"{PRICES_FROM} as of {PRICES_DATE}"
 

@@ -11,13 +11,15 @@ import click
 from homescribe.cli.commands.cloud import spent_in_words
 from homescribe.cli.commands.transcribe import Writer
 from homescribe.cli.options import configured, existing, output
-from homescribe.cli.output import clean, clock, count, highlighted, moment, size, span
+from homescribe.cli.output import highlighted
 from homescribe.cli.tables import print_table
 from homescribe.config import Config
 from homescribe.core import Item, Transcript, link
 from homescribe.errors import UserError
 from homescribe.library import ItemRecord, State
 from homescribe.library.as_json import hit_as_json, item_as_json, status_as_json
+from homescribe.text.display import clock, count, moment, size, span
+from homescribe.text.sanitize import terminal_safe
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 channel_option = click.option("--channel", metavar="NAME", help="Only from this channel.")
@@ -81,7 +83,7 @@ def status(config: Config, as_json: bool) -> None:
     if spent.calls:
         click.echo(f"{'spent':<10} {spent_in_words(spent)}")
     for site, (until, why) in waits.items():
-        click.echo(f"{site} asks to wait until {moment(until)}: {clean(why)}")
+        click.echo(f"{site} asks to wait until {moment(until)}: {terminal_safe(why)}")
 
 
 @click.command()
@@ -130,7 +132,7 @@ def search(
     for hit in hits:
         if hit.key != last:
             about = " · ".join(
-                clean(part) for part in (hit.title, hit.channel, hit.upload_date) if part
+                terminal_safe(part) for part in (hit.title, hit.channel, hit.upload_date) if part
             )
             click.echo(click.style(about, bold=True))
             last = hit.key
@@ -157,7 +159,7 @@ def show(config: Config, key: str) -> None:
         for segment in transcript.segments:
             doubt = "?" if segment.flags else " "
             flags = f"  ({', '.join(segment.flags).replace('_', ' ')})" if segment.flags else ""
-            click.echo(f"{clock(segment.start):>8} {doubt} {clean(segment.text)}{flags}")
+            click.echo(f"{clock(segment.start):>8} {doubt} {terminal_safe(segment.text)}{flags}")
 
 
 @click.command()
@@ -185,25 +187,25 @@ def _print_json(value: object) -> None:
 
 
 def _title_and_error(record: ItemRecord) -> str:
-    title = clean(record.item.title)
+    title = terminal_safe(record.item.title)
     if not record.error or record.state == "done":
         return title
     again = f" (again after {moment(record.retry_at)})" if record.retry_at else ""
-    return f"{title}: {clean(record.error)}{again}"
+    return f"{title}: {terminal_safe(record.error)}{again}"
 
 
 def _facts(record: ItemRecord, transcript: Transcript | None) -> list[tuple[str, str]]:
     item: Item = record.item
     facts = [
-        ("title", clean(item.title)),
-        ("channel", clean(item.channel or "")),
+        ("title", terminal_safe(item.title)),
+        ("channel", terminal_safe(item.channel or "")),
         ("date", item.upload_date or ""),
         ("length", clock(transcript.duration if transcript else item.duration)),
-        ("link", clean(link(item, 0) if item.source == "file" else item.url)),
+        ("link", terminal_safe(link(item, 0) if item.source == "file" else item.url)),
         ("key", item.key),
         ("state", record.state),
-        ("error", clean(record.error or "")),
-        ("hint", clean(record.hint or "")),
+        ("error", terminal_safe(record.error or "")),
+        ("hint", terminal_safe(record.hint or "")),
         ("again", moment(record.retry_at) if record.retry_at else ""),
     ]
     if transcript:

@@ -16,10 +16,12 @@ from homescribe.cli.commands.sources import add_all, open_sources
 from homescribe.cli.commands.transcribe import Writer, execute
 from homescribe.cli.interrupt import interruptible
 from homescribe.cli.options import configured
-from homescribe.cli.output import clean, clock, highlighted
+from homescribe.cli.output import highlighted
 from homescribe.cli.tables import print_table
 from homescribe.config import Config
 from homescribe.library import Library
+from homescribe.text.display import clock
+from homescribe.text.sanitize import terminal_safe
 
 BROKEN = 3
 PHRASE = '"quick brown fox"'
@@ -41,7 +43,7 @@ def doctor(config: Config, as_json: bool) -> int:
         colours = {"ok": "green", "warning": "yellow", "broken": "red"}
         for check in checks:
             state = click.style(f"{check.state:<8}", fg=colours[check.state])
-            click.echo(f"{state} {check.name:<15} {clean(check.finding)}")
+            click.echo(f"{state} {check.name:<15} {terminal_safe(check.finding)}")
             if check.fix:
                 click.echo(f"{'':<8} {'':<15} {check.fix}")
     return BROKEN if any(check.state == "broken" for check in checks) else 0

@@ -11,7 +11,6 @@ import click
 
 from homescribe.cli.interrupt import interruptible
 from homescribe.cli.options import SOURCE_SETTINGS, configured, existing
-from homescribe.cli.output import clean, count, moment, span
 from homescribe.cli.tables import print_table
 from homescribe.config import Config
 from homescribe.core import SourceOptions
@@ -20,6 +19,8 @@ from homescribe.library import Library
 from homescribe.library.as_json import source_as_json
 from homescribe.pipeline import Listed, Sources, follows
 from homescribe.pipeline import add as list_source
+from homescribe.text.display import count, moment, span
+from homescribe.text.sanitize import terminal_safe
 
 USER_MUST_ACT = 2
 
@@ -68,17 +69,19 @@ def add_all(
 def say(listed: Listed) -> None:
     """One line about what a source offered."""
     if listed.error:
-        message = clean(listed.error.message)
-        name = clean(listed.title)
+        message = terminal_safe(listed.error.message)
+        name = terminal_safe(listed.title)
         click.echo(
             f"Error: {message}" if name in message else f"Error: {name}: {message}", err=True
         )
         if listed.error.hint:
-            click.echo(clean(listed.error.hint), err=True)
+            click.echo(terminal_safe(listed.error.hint), err=True)
         return
     audio = sum(item.duration or 0.0 for item in listed.new)
     length = f" ({span(audio)} of audio)" if audio else ""
-    click.echo(f"{clean(listed.title)}: {count(len(listed.new), 'new item')}{length}", err=True)
+    click.echo(
+        f"{terminal_safe(listed.title)}: {count(len(listed.new), 'new item')}{length}", err=True
+    )
 
 
 @click.command()
@@ -122,8 +125,8 @@ def sources_(config: Config, as_json: bool) -> None:
                 str(r.done),
                 str(r.failed),
                 moment(r.listed_at) if r.listed_at else "",
-                clean(r.title),
-                clean(r.url),
+                terminal_safe(r.title),
+                terminal_safe(r.url),
             )
             for r in records
         ],

@@ -14,15 +14,16 @@ from homescribe.assemble import backend_for
 from homescribe.cli.commands.sources import add_all, open_sources, say
 from homescribe.cli.interrupt import interruptible
 from homescribe.cli.options import RUN_SETTINGS, configured, existing, output
-from homescribe.cli.output import clean, count, moment, span
 from homescribe.cli.progress import Display
 from homescribe.config import Config
 from homescribe.core import Item, Transcript
 from homescribe.errors import Cancelled
-from homescribe.formats import whisper
+from homescribe.formats import writer
 from homescribe.library import Library
 from homescribe.pipeline import Run, Sources
 from homescribe.pipeline import sync as list_again
+from homescribe.text.display import count, moment, span
+from homescribe.text.sanitize import terminal_safe
 
 SOME_FAILED = 1
 USER_MUST_ACT = 2
@@ -134,12 +135,12 @@ class Writer:
     def __init__(self, formats: Iterable[str], directory: Path) -> None:
         self.directory = directory
         self.files = 0
-        whisper.prepare(directory)
+        writer.prepare(directory)
         self._exporters = {name: plugins.load("exporters", name) for name in formats}
 
     def write(self, item: Item, transcript: Transcript) -> None:
         """One file for each format."""
-        self.files += len(whisper.write(self.directory, item, transcript, self._exporters))
+        self.files += len(writer.write(self.directory, item, transcript, self._exporters))
 
     def write_stored(self, library: Library, keys: Iterable[str]) -> int:
         """Write what the library holds of `keys`; how many items that were."""
@@ -167,7 +168,8 @@ def say_what_was_before(library: Library, keys: list[str], writer: Writer) -> in
     failed = [record for record in library.items(state="failed") if record.item.key in set(keys)]
     for record in failed:
         click.echo(
-            f"{clean(record.item.title)} failed before: {clean(record.error or '')}", err=True
+            f"{terminal_safe(record.item.title)} failed before: {terminal_safe(record.error or '')}",
+            err=True,
         )
     if failed:
         click.echo("To try again: homescribe retry KEY", err=True)
@@ -210,7 +212,9 @@ def execute(
     failed: set[str] = set()
     if not quiet:
         for site, (until, why) in library.blocked_sites().items():
-            click.echo(f"{site} is left alone until {moment(until)}: {clean(why)}", err=True)
+            click.echo(
+                f"{site} is left alone until {moment(until)}: {terminal_safe(why)}", err=True
+            )
     display = Display(running)
     try:
         with display.shown():

@@ -69,7 +69,7 @@ def plain(words: str) -> str:
         r"\s*\(caused by .*",
     ):
         words = re.sub(tail, "", words, flags=re.DOTALL)
-    return sanitize.message(words)
+    return sanitize.public_message(words)
 
 
 # In this order: the first expression found in an error's words decides. Taken from yt-dlp's extractors and

@@ -227,7 +227,7 @@ def item_from(reply: Reply) -> Item:
         duration=float(duration) if isinstance(duration, int | float) and duration > 0 else None,
         upload_date=sanitize.iso_date(reply["upload_date"]),
         language=sanitize.language_tag(reply["language"]),
-        description=sanitize.paragraphs(reply["description"]) if reply["description"] else None,
+        description=sanitize.multi_line(reply["description"]) if reply["description"] else None,
         chapters=tuple(
             Chapter(float(start), float(end), sanitize.one_line(str(title or "")))
             for start, end, title in reply["chapters"]
@@ -276,4 +276,4 @@ def _for_a_listing(url: str) -> Iterator[None]:
     try:
         yield
     except ItemError as error:
-        raise UserError(f"{sanitize.public(url)}: {error.message}", error.hint) from error
+        raise UserError(f"{sanitize.public_url(url)}: {error.message}", error.hint) from error

@@ -1,0 +1,93 @@
+"""Names of export files: safe on every system, and a different one for each item."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import unicodedata
+
+from homescribe.core import Item
+from homescribe.text.sanitize import file_safe_line
+
+# What a name may measure. File systems allow 255 bytes, encrypted ones (eCryptfs, many a NAS) only 143.
+NAME_BYTES = 143
+EXTENSION_CHARACTERS = 20
+
+# https://learn.microsoft.com/windows/win32/fileio/naming-a-file, which names the superscripts too.
+_RESERVED = frozenset(
+    ["con", "prn", "aux", "nul", "conin$", "conout$"]
+    + [f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³"]
+)
+# Marks that turn the direction of writing, or show nothing: they make a name look like another.
+_INVISIBLE = re.compile(
+    "[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
+)
+_JOINERS = "\u200d\ufe0e\ufe0f"
+
+
+def file_name(item: Item, extension: str) -> str:
+    """Name for the file of `item`, safe on every system: "2026-03-01 Title [dQw4w9WgXcQ].srt".
+
+    It depends on the item alone, so that it is the same each time, and its id keeps it apart from every
+    other, also where upper and lower case are one. At most NAME_BYTES bytes of UTF-8 in form NFC.
+    """
+    if not re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{EXTENSION_CHARACTERS - 1}}}", extension):
+        raise ValueError(f"not an extension: {extension!r}")
+    # A local file's date is when it was last touched: a copy of it would get another name.
+    date = "" if item.source == "file" else item.upload_date or ""
+    date = f"{date} " if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", date) else ""
+    title = _name(item.title)
+    if not date:
+        title = title.lstrip(".-~ ")
+        if title.partition(".")[0].rstrip().lower() in _RESERVED:
+            title = f"_{title}"
+    end = f"[{_tag(item)}].{extension}"
+    title = _cut(title, NAME_BYTES - len(date) - len(end) - 1)
+    return f"{date}{title} {end}" if title else f"{date}{end}"
+
+
+def _name(title: str) -> str:
+    """`title` with the characters that some system forbids replaced by what reads alike."""
+    title = re.sub(r"\s*:\s+", " - ", _INVISIBLE.sub("", file_safe_line(title)))
+    title = re.sub(r"[/\\|:]", "-", title).replace('"', "'")
+    title = " ".join(re.sub(r"[<>*?]", "", title).split())
+    return unicodedata.normalize("NFC", title)
+
+
+def _cut(title: str, size: int) -> str:
+    """The beginning of `title` in at most `size` bytes, ending with a whole character and, if near, word."""
+    if len(title.encode()) <= size:
+        return title
+    ellipsis = "…"
+    kept = title.encode()[: size - len(ellipsis.encode())].decode(errors="ignore")
+    while kept and (_joined(title[len(kept)]) or kept[-1] == "\u200d"):
+        kept = kept[:-1]
+    words = kept.rpartition(" ")[0]
+    return (words if len(words) > len(kept) * 0.7 else kept).rstrip(" -,;.") + ellipsis
+
+
+def _joined(character: str) -> bool:
+    """Whether `character` belongs to the one before it: an accent, a joiner, a skin tone."""
+    return (
+        unicodedata.category(character).startswith("M")
+        or character in _JOINERS
+        or "\U0001f3fb" <= character <= "\U0001f3ff"
+    )
+
+
+def _tag(item: Item) -> str:
+    """What no other item has, in letters that are safe in a name; altered ids carry a hash after "~".
+
+    A YouTube id stands as it is, for tools that look for it. Two of them that differ in upper and lower
+    case alone do not happen: they are 64 random bits, of which 56 are left where case does not count.
+    """
+    if item.source == "youtube" and re.fullmatch(r"[A-Za-z0-9_-]{11}", item.id):
+        return item.id
+    if re.fullmatch(r"[a-z0-9_]{1,32} [a-z0-9_.-]{1,32}", plain := f"{item.source} {item.id}"):
+        return plain
+    source, name = (
+        re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-")[:16] for part in (item.source, item.id)
+    )
+    digest = hashlib.sha256(item.key.encode(errors="surrogatepass")).digest()
+    return f"{source} {name}~{base64.b32encode(digest)[:12].decode().lower()}".strip()

@@ -1,0 +1,76 @@
+"""md: Markdown to read, with chapters, paragraphs and links to the second.
+
+Titles and texts come from strangers: nothing in them becomes markup, HTML or a link.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+from homescribe.core import Item, Transcript, link
+from homescribe.formats.paragraphs import Paragraph, sections
+from homescribe.text.display import clock
+from homescribe.text.sanitize import file_safe_line
+
+
+def to_md(item: Item, transcript: Transcript) -> str:
+    """Markdown: facts about the recording, chapters as headings, and paragraphs that begin with a link.
+
+    Each link opens the recording at that second. A segment with `flags` ends in a question mark that links
+    to it, so that a reader can check it against the audio.
+    """
+    blocks = [f"# {_escaped(item.title) or _escaped(item.id)}", _facts(item, transcript)]
+    for section in sections(transcript, item.chapters):
+        if section.title is not None:
+            title = f"{_time_link(item, section.start)} {_escaped(section.title)}"
+            blocks.append(f"## {title}".rstrip())
+        blocks += [_paragraph(item, paragraph) for paragraph in section.paragraphs]
+    if any(segment.flags for segment in transcript.segments):
+        blocks.append("(?) The model doubted the words before this mark: follow it to hear them.")
+    return "\n\n".join(blocks) + "\n"
+
+
+def _facts(item: Item, transcript: Transcript) -> str:
+    address = link(item, 0) if item.source == "file" else item.url
+    facts = [
+        ("Recording", _hyperlink(_escaped(item.url), address)),
+        ("Channel", _escaped(item.channel or "")),
+        ("Date", _escaped(item.upload_date or "")),
+        ("Duration", clock(transcript.duration)),
+        ("Language", _escaped(transcript.language)),
+        ("Transcript", _escaped(f"{transcript.engine}, {transcript.model}")),
+    ]
+    return "\n".join(f"- {name}: {value}" for name, value in facts if value)
+
+
+def _paragraph(item: Item, paragraph: Paragraph) -> str:
+    text = ""
+    for line in paragraph.lines:
+        segment = line.segment
+        # A segment brings the blank before its first word; Chinese and Japanese ones have none.
+        text += (" " if segment.text[:1].isspace() else "") + _escaped(segment.text)
+        if segment.flags:
+            why = ", ".join(file_safe_line(re.sub(r"[\W_]+", " ", flag)) for flag in segment.flags)
+            text += " " + _hyperlink("(?)", link(item, segment.start), why)
+    return f"{_time_link(item, paragraph.start)} {text.strip()}"
+
+
+def _time_link(item: Item, seconds: float) -> str:
+    return _hyperlink(clock(seconds), link(item, seconds))
+
+
+def _hyperlink(label: str, address: str, title: str = "") -> str:
+    """Return a Markdown link, or only its label unless the address is http, https or file."""
+    if not re.match("(https?|file)://", address, re.IGNORECASE):
+        return label
+    # Percent-encode all that could end the link, and ";", without which there is no HTML entity.
+    safe = quote(address, safe=":/?#@!$&'*+,=%~", errors="replace")
+    return f'[{label}]({safe} "{title}")' if title else f"[{label}]({safe})"
+
+
+def _escaped(text: str) -> str:
+    """Return `text` on one line that a Markdown reader shows as it is: no markup, HTML or template."""
+    escaped = re.sub(r"[\\`*_{}\[\]#~|$^]", r"\\\g<0>", file_safe_line(text))
+    escaped = re.sub(r"&(?=#?\w+;)", "&amp;", escaped)
+    return escaped.replace("<", "&lt;")
