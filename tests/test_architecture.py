@@ -1,9 +1,10 @@
-"""The tree is the architecture: who may import whom, and what stays unloaded."""
+"""The tree is the architecture: which module may import which, and what stays unloaded."""
 
 import ast
 import graphlib
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ import pytest
 import homescribe
 
 PACKAGE = Path(homescribe.__file__).parent
+FRONT = "__init__"  # homescribe itself, which re-exports the public names
 
-# module: what of homescribe it may import. A folder's rule serves every module in it.
+# module or folder: what it may import of homescribe. A module without a rule has that of its folder.
 ALLOWED = {
     "errors": set(),
     "core": {"errors"},
@@ -45,16 +47,10 @@ ALLOWED = {
         *("pipeline", "plugins", "text", "web"),
     },
 }
+# Loaded by the functions that need them, so that `homescribe --help` answers at once.
 HEAVY = [
-    "torch",
-    "whisper",
-    "modal",
+    *("av", "faster_whisper", "feedparser", "modal", "rich", "starlette", "torch", "whisper"),
     "yt_dlp",
-    "faster_whisper",
-    "av",
-    "starlette",
-    "rich",
-    "feedparser",
 ]
 
 
@@ -64,32 +60,36 @@ def modules():
         yield name.removesuffix("/__init__"), path
 
 
-def imports(path, known):
-    """Modules of homescribe that the file at `path` imports, wherever in it the import stands."""
+def imported_names(path):
+    """Full names that the file at `path` imports, also inside functions."""
     for node in ast.walk(ast.parse(path.read_text())):
-        names = []
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        for name in names:
-            parts = name.split(".")
-            if parts[0] != "homescribe":
-                continue
-            inside = "/".join(parts[1:])
-            while inside and inside not in known:  # a name in a module
-                inside = inside.rpartition("/")[0]
-            if inside:
-                yield inside
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def module_of(name):
+    """The module of homescribe in which the imported name is defined; None if it is of another package."""
+    package, *parts = name.split(".")
+    if package != "homescribe":
+        return None
+    while parts and "/".join(parts) not in MODULES:  # a name in a module
+        parts.pop()
+    return "/".join(parts) or FRONT
 
 
 MODULES = dict(modules())
-IMPORTS = {name: set(imports(path, MODULES)) for name, path in MODULES.items()}
+IMPORTED_NAMES = {name: set(imported_names(path)) for name, path in MODULES.items()}
+IMPORTS = {
+    name: {module for each in names if (module := module_of(each))} - {FRONT}
+    for name, names in IMPORTED_NAMES.items()
+}
 
 
 def rule(name):
-    """What the module may import: its own rule, or that of the nearest folder around it."""
+    """What the module may import: its own rule, else that of the nearest folder around it."""
     while name and name not in ALLOWED:
         name = name.rpartition("/")[0]
     return ALLOWED.get(name)
@@ -98,19 +98,26 @@ def rule(name):
 @pytest.mark.parametrize("name", MODULES)
 def test_imports_go_one_way(name):
     allowed = rule(name)
-    if allowed is None:  # the edge: the command line, the package's front
+    if allowed is None:  # the outermost modules: the command line and the public names
+        assert name in {FRONT, "__main__"} or name.split("/")[0] == "cli"
         return
     for imported in IMPORTS[name]:
         folders = {"/".join(imported.split("/")[: n + 1]) for n in range(imported.count("/") + 1)}
         assert folders & allowed, f"{name} imports {imported}"
 
 
-def test_no_module_imports_itself_by_way_of_others():
-    """Also inside a folder, and also by imports inside of functions."""
-    with pytest.raises(graphlib.CycleError):  # it would be seen
+def test_no_module_imports_itself_through_others():
+    """Also within a folder, and also by imports inside functions."""
+    with pytest.raises(graphlib.CycleError):  # a cycle would be found
         graphlib.TopologicalSorter({"a": {"b"}, "b": {"a"}}).prepare()
-    # A package's __init__ stands for all that it re-exports; its own modules do not import it.
     graphlib.TopologicalSorter(IMPORTS).prepare()
+
+
+def test_modules_import_no_public_name_from_the_package_itself():
+    """It imports most modules, so that would be a cycle."""
+    for name, names in IMPORTED_NAMES.items():
+        taken = {each for each in names if module_of(each) == FRONT}
+        assert taken <= {"homescribe", "homescribe.__version__"}, name
 
 
 @pytest.mark.parametrize("module", ["homescribe", "homescribe.cli.main"])
@@ -120,6 +127,29 @@ def test_importing_loads_nothing_heavy(module):
     assert done.stdout.split() == []
 
 
+def test_no_two_files_have_the_same_name():
+    names = Counter(path.name for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
+    assert [name for name, files in names.items() if files > 1] == []
+
+
 def test_no_module_is_named_like_one_of_the_standard_library():
-    taken = {name for name, _ in modules() if name.rpartition("/")[2] in sys.stdlib_module_names}
-    assert taken == set()
+    named = {path.stem for path in PACKAGE.rglob("*.py")} | {
+        path.name for path in PACKAGE.rglob("*") if (path / "__init__.py").exists()
+    }
+    assert named & set(sys.stdlib_module_names) == set()
+
+
+def test_the_public_names_are_the_ones_in_all():
+    public = {
+        name
+        for name, value in vars(homescribe).items()
+        if not name.startswith("_") and not isinstance(value, type(sys))
+    }
+    assert sorted(public) == homescribe.__all__
+    generated = tuple(f"{name}(" for name in public)  # the docstring of a dataclass without one
+    undocumented = {
+        name
+        for name in public
+        if not (text := getattr(homescribe, name).__doc__) or text.startswith(generated)
+    }
+    assert undocumented == set()

@@ -126,6 +126,8 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Word:
+    """A word of a segment with its time."""
+
     start: float
     end: float
     word: str  # with its leading space, as Whisper gives it
