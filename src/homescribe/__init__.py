@@ -12,6 +12,7 @@
 `transcribe` does the whole job; `add`, `sync` and `Run` are its parts. Every failure is a HomescribeError.
 """
 
+from homescribe.assemble import transcribe
 from homescribe.core import (
     Audio,
     Call,
@@ -38,7 +39,7 @@ from homescribe.errors import (
     UserError,
 )
 from homescribe.library import Hit, ItemRecord, Library, SourceRecord, Status
-from homescribe.pipeline import Listed, Progress, Run, Sources, add, sync, transcribe
+from homescribe.pipeline import Listed, Progress, Run, Sources, add, sync
 
 __version__ = "0.1.0"
 

@@ -1,30 +1,67 @@
-"""The backend that the settings choose, for the command line and the page."""
+"""Build the Library, Sources, Backend and Run that a Config describes.
+
+The command line, the page and `homescribe.transcribe` all build them here, so a setting has the same effect
+everywhere.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 from homescribe import plugins
 from homescribe.config import Config
-from homescribe.core import Backend
+from homescribe.core import Backend, Outcome, SourceOptions, TranscriptionOptions
 from homescribe.cost.prices import DEFAULT_ENGINE, DEFAULT_GPU, DEFAULT_MODEL, machine
-from homescribe.library import Library
+from homescribe.errors import ItemError, PermanentError, RetryableError, UserError
+from homescribe.library import ItemRecord, Library
+from homescribe.pipeline.add import Sources, add
+from homescribe.pipeline.run import Run
 
 if TYPE_CHECKING:
     from homescribe.backends.modal.backend import ModalBackend
 
+BYTES_PER_GIGABYTE = 1e9
 
-def backend_for(config: Config, library: Library) -> Backend:
-    """The backend that `config` names, with what it needs to know."""
+
+def open_library(config: Config, *, must_exist: bool = False) -> Library:
+    """Open the library, creating it if needed.
+
+    Args:
+        must_exist: raise UserError instead of creating a library, so that a mistyped path creates nothing.
+    """
+    if must_exist and not (config.library / "library.db").exists():
+        raise UserError(
+            f"There is no library at {config.library}.",
+            "Add something first (homescribe add URL), or choose another directory with --library DIR.",
+        )
+    return Library(config.library)
+
+
+def open_sources(config: Config, library: Library) -> Sources:
+    """Return the source plug-ins, configured with the library's cache directory and the cookie settings."""
+    return Sources(
+        SourceOptions(
+            cache=library.directory / "cache",
+            cookies=config.cookies,
+            cookies_from_browser=config.cookies_from_browser,
+        )
+    )
+
+
+def build_backend(config: Config, library: Library) -> Backend:
+    """Return the backend that `config` names."""
     if config.backend == "modal":
-        return rented_backend(config, library)
+        return build_modal_backend(config, library)
     return plugins.load("backends", config.backend)()
 
 
-def rented_backend(config: Config, library: Library) -> ModalBackend:
-    """The Modal backend, with this library's experience of it."""
-    plugins.load("backends", "modal")  # says what to install when the extra is missing
+def build_modal_backend(config: Config, library: Library) -> ModalBackend:
+    """Return the Modal backend, configured with the speed and boot time measured by this library's calls."""
+    plugins.load("backends", "modal")  # names the package to install if the extra is missing
     from homescribe.backends.modal.backend import ModalBackend, ModalOptions
 
     rental = library.rental(
@@ -42,3 +79,102 @@ def rented_backend(config: Config, library: Library) -> ModalBackend:
     if rental:
         options = dataclasses.replace(options, speed=rental.speed, boot=rental.boot)
     return ModalBackend(options)
+
+
+def build_run(
+    config: Config,
+    library: Library,
+    sources: Sources,
+    *,
+    options: TranscriptionOptions | None = None,
+    keys: Collection[str] | None = None,
+    limit: int | None = None,
+    stop: Event | None = None,
+) -> Run:
+    """Return a Run with the backend, engine, model and limits of `config`.
+
+    Args:
+        options: used instead of the transcription settings of `config`.
+        keys: transcribe only these items; None for all.
+        limit: transcribe at most this many items.
+        stop: set it to end the run early.
+    """
+    return Run(
+        library,
+        sources,
+        build_backend(config, library),
+        engine=config.engine,
+        model=config.model,
+        options=options or config.transcription(),
+        keys=keys,
+        limit=limit,
+        sleep_interval=config.sleep_interval,
+        disk=round(config.disk * BYTES_PER_GIGABYTE),
+        stop=stop,
+    )
+
+
+def transcribe(
+    *urls: str | Path,
+    library: Path | str,
+    backend: str = "local",
+    engine: str | None = None,
+    model: str | None = None,
+    options: TranscriptionOptions | None = None,
+    sleep_interval: float | None = None,
+    stop: Event | None = None,
+) -> Iterator[Outcome]:
+    """Transcribe everything at `urls` (channels, playlists, feeds, folders, files) into a library.
+
+        for outcome in homescribe.transcribe("talks/", library="~/homescribe"):
+            print(outcome.item.title, outcome.transcript.text if outcome.transcript else outcome.error)
+
+    Items that the library already has a transcript of, or that failed earlier, are not processed again: their
+    Outcomes come first, with the stored transcript or the recorded error.
+
+    Args:
+        library: directory of the library, created if missing.
+        engine: "faster-whisper" or "openai-whisper"; None for the backend's default.
+        model: a published name, a path, or "demo"; None for the backend's default.
+        sleep_interval: seconds between two downloads from one site; None for the source's default.
+        stop: set it, from any thread, to end early; the next call continues from there.
+
+    Yields:
+        One Outcome per item, in the order in which they finish.
+
+    Raises:
+        UserError: a model cannot be loaded, the disk is full, or an address cannot be read. An address that
+            cannot be read is raised after everything else is done.
+    """
+    stop = stop or Event()
+    config = Config(
+        library=Path(library).expanduser(),
+        backend=backend,
+        engine=engine,
+        model=model,
+        sleep_interval=sleep_interval,
+    )
+    with open_library(config) as opened, open_sources(config, opened) as sources:
+        keys: dict[str, None] = {}
+        unreadable: UserError | None = None
+        for url in urls:
+            try:
+                for result in add(opened, sources, str(url), stop, everything=True):
+                    keys.update((item.key, None) for item in result.items)
+            except UserError as error:
+                unreadable = unreadable or error
+        for key in keys:
+            record = opened.item(key)
+            if stored := opened.transcript(key):
+                yield Outcome(record.item, transcript=stored)
+            elif record.state == "failed":
+                yield Outcome(record.item, error=_recorded_error(record))
+        yield from build_run(config, opened, sources, options=options, keys=keys.keys(), stop=stop)
+        if unreadable:
+            raise unreadable
+
+
+def _recorded_error(record: ItemRecord) -> ItemError:
+    """Return the error that an earlier run recorded for a failed item."""
+    kind = PermanentError if record.permanent else RetryableError
+    return kind(record.error or "It failed.", record.hint or "")

@@ -11,7 +11,6 @@ import click
 
 from homescribe import config, plugins
 from homescribe.errors import UserError
-from homescribe.library import Library
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -52,16 +51,6 @@ def _option(setting: config.Setting) -> Callable[[Any], Any]:
     if setting.kind is Path:
         kind = str
     return click.option(flag, type=kind, default=None, metavar=setting.metavar or None, help=text)
-
-
-def existing(settings: config.Config) -> Library:
-    """The library, for commands that read it: a name that is mistyped makes no new one."""
-    if not (settings.library / "library.db").exists():
-        raise UserError(
-            f"There is no library at {settings.library}.",
-            "Add something first (homescribe add URL), or name another place with --library DIR.",
-        )
-    return Library(settings.library)
 
 
 def output(required: bool = False, directory: str | None = None) -> Callable[[Function], Function]:

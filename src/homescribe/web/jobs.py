@@ -18,9 +18,9 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any, Literal
 
-from homescribe.assemble import backend_for
+from homescribe.assemble import build_run, open_library, open_sources
 from homescribe.config import Config
-from homescribe.core import Item, Outcome, SourceOptions
+from homescribe.core import Item, Outcome
 from homescribe.cost import plan as planning
 from homescribe.cost.prices import (
     DEFAULT_ENGINE,
@@ -33,7 +33,7 @@ from homescribe.cost.prices import (
 )
 from homescribe.errors import Cancelled, HomescribeError, SourceBlocked, UserError
 from homescribe.library import Library
-from homescribe.pipeline import Listed, Progress, Run, Sources, add, sync
+from homescribe.pipeline import Listed, Progress, Sources, add, sync
 
 RECENT = 6  # outcomes that are told
 DOING = 6  # items under way that are told
@@ -109,7 +109,7 @@ class Work:
 
     def run(self, keys: Collection[str] | None = None) -> None:
         """Transcribe what is pending, or only `keys` of it."""
-        with Library(self._config.library) as library:
+        with open_library(self._config) as library:
             process = library.running()
         if process is not None and process != str(os.getpid()):
             raise UserError(
@@ -132,7 +132,7 @@ class Work:
     def drop(self) -> None:
         """Take what the last listing found off the list again, as far as nothing was done with it."""
         plan = self._decided()
-        with Library(self._config.library) as library:
+        with open_library(self._config) as library:
             library.remove([item.key for item in library.pending(keys=plan.new_keys())])
             for record in library.sources():
                 if record.url in plan.new_sources:
@@ -164,7 +164,7 @@ class Work:
         """Forget failures of `keys`, or those that would be tried again anyway; begin at once with named
         ones if nothing else is being done. Returns how many there were, and whether a run was begun.
         """
-        with Library(self._config.library) as library:
+        with open_library(self._config) as library:
             forgotten = library.retry(keys)
             free = library.running() is None
         self._seen = None
@@ -199,14 +199,8 @@ class Work:
     def _do(self, job: Job, work: Callable[[Job, Library, Sources], None]) -> None:
         config = self._config
         try:
-            with Library(config.library) as library:
-                options = SourceOptions(
-                    cache=library.directory / "cache",
-                    cookies=config.cookies,
-                    cookies_from_browser=config.cookies_from_browser,
-                )
-                with Sources(options) as sources:
-                    work(job, library, sources)
+            with open_library(config) as library, open_sources(config, library) as sources:
+                work(job, library, sources)
         except Cancelled:
             job.ending = job.ending or "cancelled"
         except HomescribeError as error:
@@ -239,19 +233,7 @@ class Work:
             self._plan = job
 
     def _run(self, job: Job, library: Library, sources: Sources) -> None:
-        config = self._config
-        running = Run(
-            library,
-            sources,
-            backend_for(config, library),
-            engine=config.engine,
-            model=config.model,
-            options=config.transcription(),
-            keys=job.keys,
-            sleep_interval=config.sleep_interval,
-            disk=round(config.disk * 1e9),
-            stop=job.stop,
-        )
+        running = build_run(self._config, library, sources, keys=job.keys, stop=job.stop)
         job.progress = running.progress
         for outcome in running:
             job.recent.appendleft(outcome)
@@ -286,7 +268,7 @@ class Work:
         """What the database shows, looked at again only when it has changed."""
         path = self._config.library / "library.db"
         stamps = tuple(_stamp(file) for file in (path, path.with_name("library.db-wal")))
-        with Library(self._config.library) as library:
+        with open_library(self._config) as library:
             seen = self._seen
             began = time.monotonic()
             if seen is None or seen.is_old(began, stamps):
@@ -337,7 +319,7 @@ class Work:
     def _rented(self, items: Sequence[Item], pause: float) -> Snapshot:
         """Time and price of the GPU that the settings name, at published prices."""
         config = self._config
-        with Library(config.library) as library:
+        with open_library(config) as library:
             planned = planning.plan(
                 library,
                 items,

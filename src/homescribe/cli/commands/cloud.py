@@ -7,8 +7,7 @@ import json
 
 import click
 
-from homescribe.assemble import rented_backend
-from homescribe.cli.commands.sources import open_sources
+from homescribe.assemble import build_modal_backend, open_library, open_sources
 from homescribe.cli.options import configured
 from homescribe.cli.tables import print_table
 from homescribe.config import Config
@@ -40,7 +39,7 @@ def plan(config: Config, keys: tuple[str, ...], deadline: float | None, as_json:
     Prices are published ones; with --backend modal, your account's own where Modal tells them.
     """
     machines = [machine(config.gpu)] if config.gpu else list(MACHINES.values())
-    with Library(config.library) as library, open_sources(config, library) as sources:
+    with open_library(config) as library, open_sources(config, library) as sources:
 
         def pause(item: Item) -> float:
             return config.sleep_interval or sum(sources.of(item).pause) / 2
@@ -68,7 +67,7 @@ def _rates(config: Config, library: Library) -> tuple[planning.Rate, str]:
     """Dollars a second of a machine, and where they come from in words."""
     if config.backend != "modal":
         return published_rate, PUBLISHED
-    backend = rented_backend(config, library)
+    backend = build_modal_backend(config, library)
     own = backend.tells_rates()
     return backend.rate, "the account's own rates" if own else PUBLISHED
 
@@ -119,8 +118,8 @@ def deploy(config: Config) -> None:
 
     A run with --backend modal does it by itself when needed. An app that waits costs nothing.
     """
-    with Library(config.library) as library:
-        rented_backend(config, library).deploy(show=True)
+    with open_library(config) as library:
+        build_modal_backend(config, library).deploy(show=True)
     click.echo("Deployed.", err=True)
 
 
@@ -128,8 +127,8 @@ def deploy(config: Config) -> None:
 @configured()
 def modal_status(config: Config) -> None:
     """What is deployed, what is in flight, what it has cost."""
-    with Library(config.library) as library:
-        backend = rented_backend(config, library)
+    with open_library(config) as library:
+        backend = build_modal_backend(config, library)
         deployed = backend.deployed()
         click.echo(f"deployed   {deployed or 'nothing'}")
         if deployed and not backend.is_current(deployed):
@@ -145,8 +144,8 @@ def stop(config: Config) -> None:
 
     What is in flight is lost to this library, and transcribed again by the next run.
     """
-    with Library(config.library) as library:
-        stopped = rented_backend(config, library).stop()
+    with open_library(config) as library:
+        stopped = build_modal_backend(config, library).stop()
     click.echo("Stopped. Nothing runs any more." if stopped else "Nothing was deployed.", err=True)
 
 

@@ -8,9 +8,10 @@ from typing import get_args
 
 import click
 
+from homescribe.assemble import open_library
 from homescribe.cli.commands.cloud import spent_in_words
 from homescribe.cli.commands.transcribe import Writer
-from homescribe.cli.options import configured, existing, output
+from homescribe.cli.options import configured, output
 from homescribe.cli.output import highlighted
 from homescribe.cli.tables import print_table
 from homescribe.config import Config
@@ -43,7 +44,7 @@ def list_(
     as_json: bool,
 ) -> None:
     """Every item, and how it stands."""
-    with existing(config) as library:
+    with open_library(config, must_exist=True) as library:
         records = list(library.items(state=state, channel=channel, since=since, until=until))
     if as_json:
         _print_json([item_as_json(record) for record in records])
@@ -69,7 +70,7 @@ def list_(
 @configured()
 def status(config: Config, as_json: bool) -> None:
     """The library in figures: items in each state, hours."""
-    with existing(config) as library:
+    with open_library(config, must_exist=True) as library:
         figures = library.status()
         waits = library.blocked_sites()
         spent = library.spending()
@@ -119,7 +120,7 @@ def search(
     Each hit links into the recording at that second. All words must be near each other; words
     in "quotes" must follow each other.
     """
-    with existing(config) as library:
+    with open_library(config, must_exist=True) as library:
         hits = library.search(
             " ".join(query), raw=raw, channel=channel, since=since, until=until, limit=limit
         )
@@ -149,7 +150,7 @@ def show(config: Config, key: str) -> None:
 
     With the time of each line; `?` marks what is doubtful, and why.
     """
-    with existing(config) as library:
+    with open_library(config, must_exist=True) as library:
         record = library.item(key)
         transcript = library.transcript(record.item.key)
     for name, value in _facts(record, transcript):
@@ -168,7 +169,7 @@ def show(config: Config, key: str) -> None:
 @configured()
 def export(config: Config, keys: tuple[str, ...], formats: list[str], output: Path | None) -> int:
     """Write transcripts as files: all, or those named."""
-    with existing(config) as library:
+    with open_library(config, must_exist=True) as library:
         chosen = [library.item(key).item.key for key in keys]
         chosen = chosen or [record.item.key for record in library.items(state="done")]
         writer = Writer(formats, output or library.directory / "exports")

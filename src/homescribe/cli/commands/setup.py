@@ -12,14 +12,14 @@ from click.shell_completion import get_completion_class
 from homescribe import config as settings
 from homescribe import demo as bundled
 from homescribe import doctor as machine
-from homescribe.cli.commands.sources import add_all, open_sources
+from homescribe.assemble import open_library, open_sources
+from homescribe.cli.commands.sources import add_all
 from homescribe.cli.commands.transcribe import Writer, execute
 from homescribe.cli.interrupt import interruptible
 from homescribe.cli.options import configured
 from homescribe.cli.output import highlighted
 from homescribe.cli.tables import print_table
 from homescribe.config import Config
-from homescribe.library import Library
 from homescribe.text.display import clock
 from homescribe.text.sanitize import terminal_safe
 
@@ -90,7 +90,7 @@ def demo(output: Path) -> int:
     With a bundled model: nothing is downloaded.
     """
     config = Config(library=output, model="demo", engine="faster-whisper")
-    with interruptible() as stop, Library(output) as library:
+    with interruptible() as stop, open_library(config) as library:
         click.echo("Transcribing three bundled recordings with the bundled model.", err=True)
         with open_sources(config, library) as sources:
             listed = add_all(library, sources, [str(bundled.samples())], stop, everything=True)

@@ -9,11 +9,11 @@ from threading import Event
 
 import click
 
+from homescribe.assemble import open_library, open_sources
 from homescribe.cli.interrupt import interruptible
-from homescribe.cli.options import SOURCE_SETTINGS, configured, existing
+from homescribe.cli.options import SOURCE_SETTINGS, configured
 from homescribe.cli.tables import print_table
 from homescribe.config import Config
-from homescribe.core import SourceOptions
 from homescribe.errors import Cancelled, SetupError, UserError
 from homescribe.library import Library
 from homescribe.library.as_json import source_as_json
@@ -23,17 +23,6 @@ from homescribe.text.display import count, moment, span
 from homescribe.text.sanitize import terminal_safe
 
 USER_MUST_ACT = 2
-
-
-def open_sources(config: Config, library: Library) -> Sources:
-    """The source plug-ins, with what the settings say about cookies."""
-    return Sources(
-        SourceOptions(
-            cache=library.directory / "cache",
-            cookies=config.cookies,
-            cookies_from_browser=config.cookies_from_browser,
-        )
-    )
 
 
 def expand(urls: Iterable[str]) -> Iterator[str]:
@@ -96,7 +85,7 @@ def add(config: Config, sources: tuple[str, ...], everything: bool) -> int:
     Channels, playlists, videos, podcast feeds, folders, files, patterns such as 'talks/*.mp3'.
     Nothing is downloaded yet. `-` reads a list of addresses from standard input.
     """
-    with interruptible() as stop, Library(config.library) as library:
+    with interruptible() as stop, open_library(config) as library:
         with open_sources(config, library) as opened:
             listed = add_all(library, opened, sources, stop, everything)
         waiting = library.status().states["pending"]
@@ -110,7 +99,7 @@ def add(config: Config, sources: tuple[str, ...], everything: bool) -> int:
 @configured()
 def sources_(config: Config, as_json: bool) -> None:
     """Where `sync` looks for new recordings."""
-    with existing(config) as library:
+    with open_library(config, must_exist=True) as library:
         records = [record for record in library.sources() if follows(library, record)]
     if as_json:
         click.echo(
@@ -148,7 +137,7 @@ def remove(config: Config, names: tuple[str, ...], with_items: bool, yes: bool) 
     it; its items stay unless --items is given. An item that a source still lists comes back with
     the next sync: remove that source too.
     """
-    with existing(config) as library:
+    with open_library(config, must_exist=True) as library:
         known = {record.url for record in library.sources()}
         urls = [name for name in names if name in known]
         keys = [library.item(name).item.key for name in names if name not in known]

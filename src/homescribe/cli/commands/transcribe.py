@@ -10,10 +10,10 @@ from threading import Event
 import click
 
 from homescribe import plugins
-from homescribe.assemble import backend_for
-from homescribe.cli.commands.sources import add_all, open_sources, say
+from homescribe.assemble import build_run, open_library, open_sources
+from homescribe.cli.commands.sources import add_all, say
 from homescribe.cli.interrupt import interruptible
-from homescribe.cli.options import RUN_SETTINGS, configured, existing, output
+from homescribe.cli.options import RUN_SETTINGS, configured, output
 from homescribe.cli.progress import Display
 from homescribe.config import Config
 from homescribe.core import Item, Transcript
@@ -41,7 +41,7 @@ def transcribe(
     Text for a video, a channel, a playlist, a podcast feed, a folder or a file. What the
     library holds already is not done again, only written. Default format: txt.
     """
-    with interruptible() as stop, Library(config.library) as library:
+    with interruptible() as stop, open_library(config) as library:
         with open_sources(config, library) as opened:
             listed = add_all(library, opened, sources, stop, everything=True)
             keys = list(dict.fromkeys(item.key for entry in listed for item in entry.items))
@@ -74,7 +74,7 @@ def run(
     Goes on where an earlier run ended. With -f or -o, each transcript is also written to a file
     as it comes.
     """
-    with interruptible() as stop, Library(config.library) as library:
+    with interruptible() as stop, open_library(config) as library:
         chosen = [library.item(key).item.key for key in keys] or None
         with open_sources(config, library) as opened:
             writer = writer_for(formats, output)
@@ -97,7 +97,7 @@ def sync(
     """
     with (
         interruptible() as stop,
-        Library(config.library) as library,
+        open_library(config) as library,
         open_sources(config, library) as opened,
     ):
         failed = False
@@ -123,7 +123,7 @@ def retry(config: Config, keys: tuple[str, ...], permanent: bool) -> None:
 
     Those that wait for their time, or the items named, also such as failed for good.
     """
-    with existing(config) as library:
+    with open_library(config, must_exist=True) as library:
         chosen = [library.item(key).item.key for key in keys] or None
         forgotten = library.retry(chosen, permanent=permanent)
         click.echo(f"{count(forgotten, 'item')} will be tried again: homescribe run", err=True)
@@ -195,19 +195,7 @@ def execute(
     quiet: bool = False,
 ) -> int:
     """Run, show it, and give the exit code. `quiet`: without a word when there is nothing to do."""
-    running = Run(
-        library,
-        sources,
-        backend_for(config, library),
-        engine=config.engine,
-        model=config.model,
-        options=config.transcription(),
-        keys=keys,
-        limit=limit,
-        sleep_interval=config.sleep_interval,
-        disk=round(config.disk * 1e9),
-        stop=stop,
-    )
+    running = build_run(config, library, sources, keys=keys, limit=limit, stop=stop)
     began = time.time()
     failed: set[str] = set()
     if not quiet:
