@@ -97,7 +97,7 @@ class FakeSources(Sources):
     def __init__(self, source):
         self.source = source
 
-    def named(self, name):
+    def by_name(self, name):
         return self.source
 
     def close(self):

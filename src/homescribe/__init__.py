@@ -39,7 +39,7 @@ from homescribe.errors import (
     UserError,
 )
 from homescribe.library import Hit, ItemRecord, Library, SourceRecord, Status
-from homescribe.pipeline import Listed, Progress, Run, Sources, add, sync
+from homescribe.pipeline import ListingResult, Progress, Run, Sources, add, sync
 
 __version__ = "0.1.0"
 
@@ -55,8 +55,8 @@ __all__ = [
     "ItemError",
     "ItemRecord",
     "Library",
-    "Listed",
     "Listing",
+    "ListingResult",
     "Outcome",
     "PermanentError",
     "Progress",

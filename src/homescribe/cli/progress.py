@@ -105,7 +105,7 @@ class _View:
         from rich.text import Text
 
         progress = self._run.progress
-        heard, total = progress.heard_seconds(), progress.audio_seconds
+        heard, total = progress.transcribed_seconds(), progress.audio_seconds
         ended = progress.done + progress.failed
         yield ProgressBar(
             total=total or progress.items or 1,

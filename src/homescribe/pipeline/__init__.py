@@ -4,7 +4,7 @@ Only the calling thread uses the library. Listing and transcribing are iterators
 for what each listing contained, over `Run` for the Outcomes.
 """
 
-from homescribe.pipeline.add import Listed, Sources, add, follows, sync
+from homescribe.pipeline.add import ListingResult, Sources, add, may_have_new_items, sync
 from homescribe.pipeline.run import Progress, Run
 
-__all__ = ["Listed", "Progress", "Run", "Sources", "add", "follows", "sync"]
+__all__ = ["ListingResult", "Progress", "Run", "Sources", "add", "may_have_new_items", "sync"]

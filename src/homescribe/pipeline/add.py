@@ -24,7 +24,7 @@ STOP_AFTER_KNOWN = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListingResult:
     """What one listing offered: its `items`, the `new` ones among them. Or the `error` it gave.
 
     `items` ends where an update may stop, at items that are known.
@@ -44,16 +44,16 @@ class Sources:
         self._options = options
         self._built: dict[str, Source] = {}
 
-    def named(self, name: str) -> Source:
+    def by_name(self, name: str) -> Source:
         """The source plug-in `name`."""
         if name not in self._built:
             self._built[name] = plugins.load("sources", name)(self._options)
         return self._built[name]
 
-    def at(self, url: str) -> tuple[str, Source]:
+    def for_url(self, url: str) -> tuple[str, Source]:
         """The first plug-in that says `url` is its own, with its name."""
         for name in plugins.names("sources"):
-            source = self.named(name)
+            source = self.by_name(name)
             if source.matches(url):
                 return name, source
         raise UserError(
@@ -61,9 +61,9 @@ class Sources:
             "Give a URL (https://...), a file, a folder or a pattern such as 'talks/*.mp3'.",
         )
 
-    def of(self, item: Item) -> Source:
+    def for_item(self, item: Item) -> Source:
         """The plug-in that fetches `item`: the one its `source` names, else yt-dlp, which knows all sites."""
-        return self.named(item.source if item.source in plugins.names("sources") else "ytdlp")
+        return self.by_name(item.source if item.source in plugins.names("sources") else "ytdlp")
 
     def close(self) -> None:
         with ExitStack() as stack:
@@ -85,8 +85,8 @@ class Sources:
 
 def add(
     library: Library, sources: Sources, url: str, stop: Event, *, everything: bool = False
-) -> Iterator[Listed]:
-    """List `url` and record what is new, a Listed for each listing there.
+) -> Iterator[ListingResult]:
+    """List `url` and record what is new, a ListingResult for each listing there.
 
     Args:
         everything: read listings to their end, also past items that are known.
@@ -94,27 +94,27 @@ def add(
     Raises:
         UserError: nothing can be listed there. What was listed before it is recorded.
     """
-    name, source = sources.at(url)
+    name, source = sources.for_url(url)
     try:
         for listing in source.list(url, stop):
             known = frozenset() if everything else library.known_keys(listing.url)
             items = _take(listing, known)
             new = library.record(name, listing, items)
-            yield Listed(listing.url, listing.title, tuple(items), tuple(new))
+            yield ListingResult(listing.url, listing.title, tuple(items), tuple(new))
     except ItemError as error:
         raise UserError(error.message, error.hint) from error
 
 
 def sync(
     library: Library, sources: Sources, stop: Event, *, everything: bool = False
-) -> Iterator[Listed]:
+) -> Iterator[ListingResult]:
     """List every source of the library again. A source that fails is told and does not stop the others.
 
     A single video or file that was added has nothing new to offer and is not asked again.
     """
     blocked: dict[str, SourceBlocked] = {}
     for record in library.sources():
-        if not follows(library, record):
+        if not may_have_new_items(library, record):
             continue
         if stop.is_set():
             return
@@ -125,10 +125,10 @@ def sync(
         except UserError as error:
             if isinstance(error, SourceBlocked):
                 blocked[record.source] = error
-            yield Listed(record.url, record.title, error=error)
+            yield ListingResult(record.url, record.title, error=error)
 
 
-def follows(library: Library, record: SourceRecord) -> bool:
+def may_have_new_items(library: Library, record: SourceRecord) -> bool:
     """Whether a source can bring something new: all but a recording that was added by itself."""
     if record.items != 1:
         return True

@@ -70,7 +70,7 @@ class Downloads:
         """Begin to fetch `items`, in their order within each site."""
         sites: dict[str, list[Item]] = {}
         for item in items:
-            sites.setdefault(self._sources.of(item).site(item), []).append(item)
+            sites.setdefault(self._sources.for_item(item).site(item), []).append(item)
         self._threads = [
             Thread(target=self._fetch_all, args=(site, queue), name=f"download {site}", daemon=True)
             for site, queue in sites.items()
@@ -183,7 +183,7 @@ class Downloads:
             ) from error
         self._watch(item, True)
         try:
-            return Fetched(self._sources.of(item).fetch(item, folder, self._stop))
+            return Fetched(self._sources.for_item(item).fetch(item, folder, self._stop))
         finally:
             self._watch(item, False)
             with suppress(OSError):  # unless there is something to resume from
@@ -192,7 +192,7 @@ class Downloads:
     def _pause(self, item: Item) -> float:
         if self._sleep_interval is not None:
             return self._sleep_interval
-        return random.uniform(*self._sources.of(item).pause)
+        return random.uniform(*self._sources.for_item(item).pause)
 
     def _take_place(self, site: str) -> None:
         if not self._places.acquire(blocking=False):

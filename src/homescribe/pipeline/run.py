@@ -80,7 +80,7 @@ class Progress:
         default_factory=dict
     )  # site: until (Unix time), why
 
-    def heard_seconds(self) -> float:
+    def transcribed_seconds(self) -> float:
         """Seconds of audio done, those inside unfinished items too."""
         return self.audio_seconds_done + sum(s for _, s in list(self.transcribing.values()))
 
@@ -347,7 +347,7 @@ class Run:
 
     def _downloads(self, session: Session) -> Downloads:
         def watch(item: Item, begins: bool) -> None:
-            self.progress.waiting.pop(self._sources.of(item).site(item), None)
+            self.progress.waiting.pop(self._sources.for_item(item).site(item), None)
             if begins:
                 self.progress.downloading[item.key] = item
             else:

@@ -33,7 +33,7 @@ from homescribe.cost.prices import (
 )
 from homescribe.errors import Cancelled, HomescribeError, SourceBlocked, UserError
 from homescribe.library import Library
-from homescribe.pipeline import Listed, Progress, Sources, add, sync
+from homescribe.pipeline import ListingResult, Progress, Sources, add, sync
 
 RECENT = 6  # outcomes that are told
 DOING = 6  # items under way that are told
@@ -58,7 +58,7 @@ class Job:
     ending: Literal["", "paused", "cancelled"] = ""
     over: bool = False
     error: HomescribeError | None = None
-    found: list[Listed] = field(default_factory=list)
+    found: list[ListingResult] = field(default_factory=list)
     new_sources: set[str] = field(default_factory=set)
     progress: Progress | None = None
     recent: deque[Outcome] = field(default_factory=lambda: deque(maxlen=RECENT))
@@ -218,7 +218,7 @@ class Work:
     def _list(self, job: Job, library: Library, sources: Sources) -> None:
         known = {record.url for record in library.sources()}
         if job.url:
-            _, source = sources.at(job.url)
+            _, source = sources.for_url(job.url)
             job.pause = sum(source.pause) / 2
             listing = add(library, sources, job.url, job.stop)
         else:
@@ -365,7 +365,7 @@ def _error(job: Job | None) -> Snapshot | None:
     return {"message": job.error.message, "hint": job.error.hint}
 
 
-def _listed(listed: Listed) -> Snapshot:
+def _listed(listed: ListingResult) -> Snapshot:
     return {
         "url": listed.url,
         "title": listed.title,
@@ -378,7 +378,7 @@ def _listed(listed: Listed) -> Snapshot:
 
 def _progress(progress: Progress) -> Snapshot:
     """Figures of a run; `seconds_left` is None as long as nothing can be told from."""
-    heard = progress.heard_seconds()
+    heard = progress.transcribed_seconds()
     elapsed = time.time() - progress.began if progress.began else 0.0
     speed = heard / elapsed if heard and elapsed > 1 else None
     left = max(0.0, progress.audio_seconds - heard)

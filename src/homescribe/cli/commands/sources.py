@@ -17,7 +17,7 @@ from homescribe.config import Config
 from homescribe.errors import Cancelled, SetupError, UserError
 from homescribe.library import Library
 from homescribe.library.as_json import source_as_json
-from homescribe.pipeline import Listed, Sources, follows
+from homescribe.pipeline import ListingResult, Sources, may_have_new_items
 from homescribe.pipeline import add as list_source
 from homescribe.text.display import count, moment, span
 from homescribe.text.sanitize import terminal_safe
@@ -37,7 +37,7 @@ def expand(urls: Iterable[str]) -> Iterator[str]:
 
 def add_all(
     library: Library, sources: Sources, urls: Iterable[str], stop: Event, everything: bool
-) -> list[Listed]:
+) -> list[ListingResult]:
     """List each address and say what was found there."""
     found = []
     for url in expand(urls):
@@ -48,14 +48,14 @@ def add_all(
         except SetupError:
             raise
         except UserError as error:  # the other addresses are no worse for it
-            found.append(Listed(url, url, error=error))
+            found.append(ListingResult(url, url, error=error))
             say(found[-1])
         if stop.is_set():
             raise Cancelled
     return found
 
 
-def say(listed: Listed) -> None:
+def say(listed: ListingResult) -> None:
     """One line about what a source offered."""
     if listed.error:
         message = terminal_safe(listed.error.message)
@@ -100,7 +100,7 @@ def add(config: Config, sources: tuple[str, ...], everything: bool) -> int:
 def sources_(config: Config, as_json: bool) -> None:
     """Where `sync` looks for new recordings."""
     with open_library(config, must_exist=True) as library:
-        records = [record for record in library.sources() if follows(library, record)]
+        records = [record for record in library.sources() if may_have_new_items(library, record)]
     if as_json:
         click.echo(
             json.dumps([source_as_json(record) for record in records], ensure_ascii=False, indent=2)
