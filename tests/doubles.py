@@ -54,7 +54,7 @@ class FakeSource:
     def matches(self, url):
         return True
 
-    def site(self, item):
+    def rate_limit_key(self, item):
         return item.id.rpartition("-")[0]
 
     def list(self, url, stop):
@@ -69,7 +69,7 @@ class FakeSource:
             yield each
 
     def fetch(self, item, directory, stop):
-        site = self.site(item)
+        site = self.rate_limit_key(item)
         with self.lock:
             self.fetched.append(item.key)
             self.now[site] = self.now.get(site, 0) + 1

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import homescribe
+from homescribe import plugins
 
 PACKAGE = Path(homescribe.__file__).parent
 FRONT = "__init__"  # homescribe itself, which re-exports the public names
@@ -50,7 +51,7 @@ ALLOWED = {
 # Loaded by the functions that need them, so that `homescribe --help` answers at once.
 HEAVY = [
     *("av", "faster_whisper", "feedparser", "modal", "rich", "starlette", "torch", "whisper"),
-    "yt_dlp",
+    *("requests", "yt_dlp"),
 ]
 
 
@@ -120,11 +121,79 @@ def test_modules_import_no_public_name_from_the_package_itself():
         assert taken <= {"homescribe", "homescribe.__version__"}, name
 
 
+def loaded_by(code):
+    """Heavy modules that are loaded after `code` was run."""
+    code += f"; import sys; print(*[m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
 @pytest.mark.parametrize("module", ["homescribe", "homescribe.cli.main"])
 def test_importing_loads_nothing_heavy(module):
-    code = f"import {module}, sys; print(*[m for m in {HEAVY} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == []
+    assert loaded_by(f"import {module}") == []
+
+
+@pytest.mark.parametrize("source", plugins.BUILT_IN["sources"])
+def test_describing_an_item_loads_nothing_heavy(source):
+    """Search results, exports and pages need links of thousands of items."""
+    item = f"Item({source!r}, 'id', '/talk.mp3', 'title')"
+    assert loaded_by(f"from homescribe import Item, link; link({item}, 0)") == []
+
+
+def source_comparisons(tree):
+    """Lines that compare the source of something with fixed names.
+
+    >>> item.source == "file"
+    """
+
+    def is_source(node):
+        name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", None)
+        return name == "source"
+
+    def is_fixed(node):
+        nodes = getattr(node, "elts", [node])
+        return all(isinstance(n, ast.Constant) and isinstance(n.value, str) for n in nodes)
+
+    for node in ast.walk(tree):
+        compared = []
+        match node:
+            case ast.Compare(left, _, others):
+                compared = [left, *others]
+            case ast.Match(subject, cases):
+                values = [
+                    n.value for c in cases for n in ast.walk(c.pattern) if hasattr(n, "value")
+                ]
+                compared = [subject, *values]
+            case ast.Call(ast.Attribute(subject, "startswith"), arguments):
+                compared = [subject, *arguments]
+        if any(map(is_source, compared)) and any(map(is_fixed, compared)):
+            yield node.lineno
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'item.source == "file"',
+        '"file" != record.item.source',
+        'source in ("youtube", "vimeo")',
+        'item.source not in {"file"}',
+        'item.source.startswith("you")',
+        'match item.source:\n    case "file" | "podcast": pass',
+    ],
+)
+def test_comparisons_of_a_source_are_found(code):
+    assert [*source_comparisons(ast.parse(code))] == [1]
+
+
+def test_only_sources_know_sources_by_name():
+    """A new source is one file: everybody else calls the methods of `core.Source`."""
+    found = {
+        f"{name}:{line}"
+        for name, path in MODULES.items()
+        if not name.startswith("sources/")
+        for line in source_comparisons(ast.parse(path.read_text()))
+    }
+    assert found == set()
 
 
 def test_no_two_files_have_the_same_name():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homescribe.core import Item, link
+from homescribe import Item, link
 
 
 def item(url, source="youtube"):

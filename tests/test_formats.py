@@ -25,9 +25,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from whisper.utils import get_writer
 
-from homescribe import demo, plugins
+from homescribe import demo, link, plugins
 from homescribe.audio import decode
-from homescribe.core import Chapter, Item, Segment, Transcript, Word, link
+from homescribe.core import Chapter, Item, Segment, Transcript, Word
 from homescribe.errors import UserError
 from homescribe.formats.filenames import NAME_BYTES, file_name
 from homescribe.formats.lrc import to_lrc

@@ -69,7 +69,7 @@ def test_a_folder_gives_its_recordings_in_the_order_of_people(source, talks):
     assert (nine.source, nine.url) == ("file", str(talks / "part 9.mp3"))
     assert nine.duration == pytest.approx(7.0, abs=0.1)
     assert len(nine.upload_date) == 10
-    assert source.site(nine) == ""
+    assert source.rate_limit_key(nine) == ""
 
 
 def test_a_file_and_its_file_address(source, talks):

@@ -84,7 +84,7 @@ def test_a_feed_is_listed_with_what_it_says(source, server):
         description="Notes for 25",
         media_url=server.url("/media/ep1.mp3?ep=25"),
     )
-    assert source.site(first) == "127.0.0.1"
+    assert source.rate_limit_key(first) == "127.0.0.1"
 
 
 def test_an_atom_feed(source, server):

@@ -263,7 +263,7 @@ def test_other_sites_are_known_by_their_address(source, server, tmp_path):
         "2026-05-04",
         7.0,
     )
-    assert (first.url, source.site(first)) == (server.url("/two.html"), "127.0.0.1")
+    assert (first.url, source.rate_limit_key(first)) == (server.url("/two.html"), "127.0.0.1")
     assert [one.key for one in only(source, server.url("/two.html"))] == [first.key, second.key]
     audio = source.fetch(second, tmp_path / "second", STOP)
     assert audio.path.read_bytes() == (server.root / "ep2.mp3").read_bytes()
@@ -856,6 +856,8 @@ def test_it_takes_web_addresses_and_nothing_else(source, url, mine):
 
 
 def test_politeness_is_owed_to_the_site(source, tube):
-    assert source.site(item(tube, 1)) == "youtube"
-    assert source.site(Item("vimeo", "1", "https://vimeo.com/1", "t")) == "vimeo"
-    assert source.site(Item("generic", "1", "https://host.example/1", "t")) == "host.example"
+    assert source.rate_limit_key(item(tube, 1)) == "youtube"
+    assert source.rate_limit_key(Item("vimeo", "1", "https://vimeo.com/1", "t")) == "vimeo"
+    assert (
+        source.rate_limit_key(Item("generic", "1", "https://host.example/1", "t")) == "host.example"
+    )

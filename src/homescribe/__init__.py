@@ -25,7 +25,6 @@ from homescribe.core import (
     Transcript,
     TranscriptionOptions,
     Word,
-    link,
 )
 from homescribe.errors import (
     BudgetReached,
@@ -40,6 +39,7 @@ from homescribe.errors import (
 )
 from homescribe.library import Hit, ItemRecord, Library, SourceRecord, Status
 from homescribe.pipeline import ListingResult, Progress, Run, Sources, add, sync
+from homescribe.plugins import link
 
 __version__ = "0.1.0"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import Literal, Protocol
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from homescribe.errors import HomescribeError
 
@@ -57,32 +57,6 @@ class Item:
     @property
     def key(self) -> str:
         return f"{self.source}:{self.id}"
-
-
-def link(item: Item, seconds: float) -> str:
-    """Address of `item` that opens at `seconds`, as its site spells it; a media fragment elsewhere.
-
-    Media fragments: https://www.w3.org/TR/media-frags/#naming-time
-    """
-    start = int(max(0.0, seconds))
-    if item.source == "file":
-        named = item.url if item.url.startswith("file:") else Path(item.url).absolute().as_uri()
-        return f"{named}#t={start}"
-    try:
-        return _timed(urlsplit(item.url), start)
-    except ValueError:  # a feed's mistake in its address must not stop an export or a search
-        return item.url
-
-
-def _timed(url: SplitResult, start: int) -> str:
-    host = (url.hostname or "").removeprefix("www.").removeprefix("m.").removeprefix("music.")
-    if host in ("youtube.com", "youtu.be", "youtube-nocookie.com"):
-        query = [
-            (name, value) for name, value in parse_qsl(url.query) if name not in ("t", "start")
-        ]
-        return urlunsplit(url._replace(query=urlencode([*query, ("t", f"{start}s")]), fragment=""))
-    suffix = f"t={start}s" if host in ("vimeo.com", "player.vimeo.com") else f"t={start}"
-    return urlunsplit(url._replace(fragment=suffix))
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,39 +232,98 @@ class SourceOptions:
     cookies_from_browser: str | None = None  # yt-dlp's words: "firefox", "chrome:Profile 1"
 
 
-class Source(Protocol):
-    """Where recordings come from. Built as `Source(SourceOptions)`, once per run; `fetch` is called from
-    one thread per site, `list` from the main thread.
+@dataclass(frozen=True, slots=True)
+class EmbeddedPlayer:
+    """A site's own player that a web page can embed: `name` ("youtube"), and the recording's id in it."""
 
-    Raises UserError for a URL that is no good, SourceBlocked when the site turns us away, ItemError for
-    one item, Cancelled when `stop` is set: within a second of it.
+    name: str
+    id: str
+
+
+class Source(Protocol):
+    """Where recordings come from. Built as `Source(SourceOptions)`, once per run.
+
+    `list` is called from the main thread, `fetch` from one thread for each rate-limit key. Both raise
+    UserError for an unusable URL, SourceBlocked when the site refuses this machine, ItemError for one
+    item, and Cancelled within a second after `stop` is set.
+
+    The static methods describe an item without a request or a heavy import, and are called on the class.
+    All of them have a default here, which also serves a plug-in's class that does not inherit from this
+    one: see `plugins.source_of`.
     """
 
     name: str
-    pause: tuple[float, float]  # seconds between two downloads from one site: at least, at most
+    pause: tuple[float, float]  # seconds between two downloads with one rate-limit key: min, max
 
-    def __init__(self, options: SourceOptions) -> None: ...
+    def __init__(self, options: SourceOptions) -> None:
+        """Keep `options`, if anything of them is needed."""
 
     def matches(self, url: str) -> bool:
-        """Whether `url` is for this source. Sources are asked in the order of the plug-in table."""
-
-    def site(self, item: Item) -> str:
-        """What politeness is owed to ("youtube", a host name); "" for this machine's own disk."""
+        """Whether this source can list `url`. The first source in the plug-in table that says so is used."""
 
     def list(self, url: str, stop: Event) -> Iterator[Listing]:
-        """What is at `url`, without touching the recordings themselves; UserError when there is nothing.
+        """List what is at `url` without downloading recordings; UserError when there is nothing.
 
-        Taking the next listing ends the items of the one before. Errors come where the request behind
-        them is made: here or from `items`. They are UserErrors: nobody has an item to record them with.
+        Taking the next listing ends the items of the one before. Errors are raised where their request
+        is made: here or in `items`. They are UserErrors, since no item can record them yet.
         """
 
     def fetch(self, item: Item, directory: Path, stop: Event) -> Audio:
-        """The audio of `item`: downloaded into `directory`, which is its own, resuming what is there; or
-        found on disk.
+        """Return the audio of `item`: downloaded into `directory`, which no other item uses, resuming a
+        partial download there; or found on this machine's disk.
         """
 
     def close(self) -> None:
         """End child processes and connections."""
+
+    @staticmethod
+    def rate_limit_key(item: Item) -> str:
+        """Key that downloads share a rate limit by ("youtube", a host name); "" for local files.
+
+        Default: the host that the recording is downloaded from.
+        """
+        try:
+            return urlsplit(item.media_url or item.url).hostname or item.source
+        except ValueError:
+            return item.source
+
+    @staticmethod
+    def link(item: Item, seconds: float) -> str:
+        """URL that opens `item` at `seconds`.
+
+        Default: a media fragment, https://www.w3.org/TR/media-frags/#naming-time
+        """
+        try:
+            return urlsplit(item.url)._replace(fragment=f"t={int(max(0.0, seconds))}").geturl()
+        except ValueError:  # an invalid URL in a feed must not stop an export or a search
+            return item.url
+
+    @staticmethod
+    def local_path(item: Item) -> Path | None:
+        """Path of the recording on this machine's disk; None (default) when it must be downloaded."""
+        return None
+
+    @staticmethod
+    def embedded_player(item: Item) -> EmbeddedPlayer | None:
+        """Player of the site in which a browser can play `item`; None (default) without one."""
+        return None
+
+    @staticmethod
+    def expected_bytes(item: Item, seconds: float) -> int:
+        """Bytes to download for `seconds` of `item`; 0 for local files. Default: MP3 at 128 kbit/s."""
+        return round(seconds * 128_000 / 8)
+
+    @staticmethod
+    def file_tag(item: Item) -> str | None:
+        """Text that identifies `item` in the name of an exported file, of letters that every file system
+        takes; None (default) to have one made of its key.
+        """
+        return None
+
+    @staticmethod
+    def file_date(item: Item) -> str | None:
+        """Date for the name of an exported file, which must never change. Default: the upload date."""
+        return item.upload_date
 
 
 class Engine(Protocol):

@@ -7,11 +7,12 @@ nothing. Other packages register theirs under the entry-point groups `homescribe
 
 from __future__ import annotations
 
+import functools
 import importlib
 from importlib.metadata import EntryPoint, entry_points
 from typing import Literal, overload
 
-from homescribe.core import Backend, Engine, Exporter, Source
+from homescribe.core import Backend, Engine, Exporter, Item, Source
 from homescribe.errors import SetupError, UserError
 
 Group = Literal["sources", "engines", "backends", "exporters"]
@@ -43,14 +44,21 @@ BUILT_IN: dict[Group, dict[str, str]] = {
     },
 }
 
+ANY_SITE = "ytdlp"  # the source of web addresses and items that no other source takes
+
 # Optional package: the extra that installs it.
 EXTRAS = {"whisper": "whisper", "torch": "whisper", "modal": "modal"}
 EXTRAS |= dict.fromkeys(("starlette", "uvicorn", "jinja2", "python_multipart"), "web")
 
 
 def names(group: Group) -> list[str]:
-    """Return the names in `group`: built-in ones first, then those of other packages."""
-    return [*BUILT_IN[group], *(point.name for point in _entry_points(group))]
+    """Return the names in `group`: built-in ones, then those of other packages, in the order of use.
+
+    Sources of other packages come before yt-dlp, which accepts every web address.
+    """
+    built_in = list(BUILT_IN[group])
+    end = built_in.index(ANY_SITE) if group == "sources" else len(built_in)
+    return [*built_in[:end], *(point.name for point in _entry_points(group)), *built_in[end:]]
 
 
 @overload
@@ -66,22 +74,21 @@ def load(group: Group, name: str) -> object:
 
     Raises:
         UserError: no plug-in has this name.
-        SetupError: a package that the plug-in needs is not installed; the hint has the pip command.
+        SetupError: a package that the plug-in needs is not installed (the hint has the pip command), or
+            another package's plug-in cannot be imported.
     """
     target = BUILT_IN[group].get(name)
     try:
         if target is None:
-            for point in _entry_points(group):
-                if point.name == name:
-                    return point.load()
-            known = ", ".join(names(group))
-            raise UserError(f"There is no {group[:-1]} named {name!r}.", f"Choose one of: {known}.")
-        module, attribute = target.split(":")
-        return getattr(importlib.import_module(module), attribute)
+            found = _load_entry_point(group, name)
+        else:
+            module, attribute = target.split(":")
+            found = getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("homescribe"):
             raise  # the table above names a module that does not exist
         raise missing_package(name, error) from error
+    return _with_defaults(name, found) if group == "sources" else found
 
 
 def missing_package(name: str, error: ModuleNotFoundError) -> SetupError:
@@ -96,6 +103,57 @@ def missing_package(name: str, error: ModuleNotFoundError) -> SetupError:
     )
 
 
-def _entry_points(group: Group) -> list[EntryPoint]:
+@functools.cache  # reading the metadata of all installed packages takes milliseconds
+def _entry_points(group: Group) -> tuple[EntryPoint, ...]:
     points = entry_points(group=f"homescribe.{group}")
-    return [point for point in points if point.name not in BUILT_IN[group]]
+    return tuple(point for point in points if point.name not in BUILT_IN[group])
+
+
+def _load_entry_point(group: Group, name: str) -> object:
+    point = next((point for point in _entry_points(group) if point.name == name), None)
+    if point is None:
+        known = ", ".join(names(group))
+        raise UserError(f"There is no {group[:-1]} named {name!r}.", f"Choose one of: {known}.")
+    try:
+        return point.load()
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:
+        package = point.dist.name if point.dist else point.module
+        raise SetupError(
+            f"The {group[:-1]} {name!r} of the package {package!r} cannot be loaded: "
+            f"{type(error).__name__}: {' '.join(str(error).split())}",
+            f"Update the package, or remove it: pip uninstall {package}",
+        ) from error
+
+
+# --- Sources -------------------------------------------------------------------------------------
+
+
+def source_name(item: Item) -> str:
+    """Return the name of the source that `item` comes from.
+
+    `item.source` is that name, or a site that yt-dlp knows ("youtube", "vimeo").
+    """
+    return item.source if item.source in names("sources") else ANY_SITE
+
+
+def source_of(item: Item) -> type[Source]:
+    """Return the class of the source that `item` comes from; its static methods describe the item."""
+    return load("sources", source_name(item))
+
+
+def link(item: Item, seconds: float) -> str:
+    """Return the URL that opens `item` at `seconds`, in the form that its site understands."""
+    return source_of(item).link(item, seconds)
+
+
+@functools.cache
+def _with_defaults(name: str, found: object) -> type[Source]:
+    """Return the class `found`; a subclass with the methods of `core.Source` that it lacks."""
+    if not isinstance(found, type):
+        raise SetupError(
+            f"The source {name!r} is not a class.",
+            "Update or remove the package that registers it.",
+        )
+    return found if Source in found.__mro__ else type(found.__name__, (found, Source), {})

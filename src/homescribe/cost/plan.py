@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from homescribe import plugins
 from homescribe.core import HOUR, Item
 from homescribe.cost.prices import (
     BOOT,
@@ -27,10 +27,6 @@ from homescribe.cost.prices import (
 )
 from homescribe.library import Library
 
-# Bytes of audio for an hour of speech, where nobody knows the file: 50 kbit/s opus from video sites,
-# 128 kbit/s MP3 from podcasts.
-HOURLY_BYTES = 22_500_000
-HOURLY_PODCAST_BYTES = 57_600_000
 # Seconds of an item that no listing tells the length of.
 UNKNOWN_LENGTH = HOUR / 2
 Rate = Callable[[Machine], float]  # dollars a second
@@ -112,8 +108,8 @@ def plan(
         items=len(items),
         items_of_unknown_length=sum(item.duration is None for item in items),
         audio_seconds=audio_seconds,
-        bytes_down=sum(_bytes(item) for item in items if item.source != "file"),
-        bytes_up=sum(_bytes(item) for item in items),
+        bytes_down=sum(_download_bytes(item) for item in items),
+        bytes_up=sum(_upload_bytes(item) for item in items),
         download_seconds=download_seconds,
         prices=prices,
         rows=tuple(rows),
@@ -187,16 +183,21 @@ def _local(
 
 def _polite_seconds(items: Sequence[Item], pause: Callable[[Item], float]) -> float:
     """Seconds that downloads take when each site is asked for one at a time, with its pauses between."""
-    sites: dict[str, float] = {}
+    seconds: dict[str, float] = {}
     for item in items:
-        sites[item.source] = sites.get(item.source, 0.0) + pause(item)
-    return max(sites.values(), default=0.0)
+        key = plugins.source_of(item).rate_limit_key(item)
+        seconds[key] = seconds.get(key, 0.0) + pause(item)
+    return max(seconds.values(), default=0.0)
 
 
-def _bytes(item: Item) -> int:
-    """Bytes of the audio that travels for `item`."""
-    if item.source == "file":
-        path = Path(item.url)
-        return path.stat().st_size if path.is_file() else 0
-    hourly = HOURLY_PODCAST_BYTES if item.source == "podcast" else HOURLY_BYTES
-    return round((item.duration or UNKNOWN_LENGTH) / HOUR * hourly)
+def _download_bytes(item: Item) -> int:
+    """Bytes to download for `item`."""
+    return plugins.source_of(item).expected_bytes(item, item.duration or UNKNOWN_LENGTH)
+
+
+def _upload_bytes(item: Item) -> int:
+    """Bytes to upload for `item`: the local file, or what was downloaded."""
+    path = plugins.source_of(item).local_path(item)
+    if path is None:
+        return _download_bytes(item)
+    return path.stat().st_size if path.is_file() else 0

@@ -7,6 +7,7 @@ import hashlib
 import re
 import unicodedata
 
+from homescribe import plugins
 from homescribe.core import Item
 from homescribe.text.sanitize import file_safe_line
 
@@ -34,8 +35,7 @@ def file_name(item: Item, extension: str) -> str:
     """
     if not re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{EXTENSION_CHARACTERS - 1}}}", extension):
         raise ValueError(f"not an extension: {extension!r}")
-    # A local file's date is when it was last touched: a copy of it would get another name.
-    date = "" if item.source == "file" else item.upload_date or ""
+    date = plugins.source_of(item).file_date(item) or ""
     date = f"{date} " if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", date) else ""
     title = _name(item.title)
     if not date:
@@ -77,13 +77,10 @@ def _joined(character: str) -> bool:
 
 
 def _tag(item: Item) -> str:
-    """What no other item has, in letters that are safe in a name; altered ids carry a hash after "~".
-
-    A YouTube id stands as it is, for tools that look for it. Two of them that differ in upper and lower
-    case alone do not happen: they are 64 random bits, of which 56 are left where case does not count.
-    """
-    if item.source == "youtube" and re.fullmatch(r"[A-Za-z0-9_-]{11}", item.id):
-        return item.id
+    """Return the source's tag for `item`, else "source id"; a hash follows an id that had to be altered."""
+    tag = plugins.source_of(item).file_tag(item)
+    if tag and re.fullmatch(r"[A-Za-z0-9_-]{1,64}", tag):
+        return tag
     if re.fullmatch(r"[a-z0-9_]{1,32} [a-z0-9_.-]{1,32}", plain := f"{item.source} {item.id}"):
         return plain
     source, name = (

@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
-from homescribe.core import Item, Transcript, link
+from homescribe import plugins
+from homescribe.core import Item, Transcript
 from homescribe.formats.paragraphs import Paragraph, sections
+from homescribe.plugins import link
 from homescribe.text.display import clock
 from homescribe.text.sanitize import file_safe_line
 
@@ -32,7 +34,8 @@ def to_md(item: Item, transcript: Transcript) -> str:
 
 
 def _facts(item: Item, transcript: Transcript) -> str:
-    address = link(item, 0) if item.source == "file" else item.url
+    local = plugins.source_of(item).local_path(item)
+    address = link(item, 0) if local else item.url
     facts = [
         ("Recording", _hyperlink(_escaped(item.url), address)),
         ("Channel", _escaped(item.channel or "")),

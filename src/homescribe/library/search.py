@@ -24,10 +24,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from homescribe.core import Item, link
+from homescribe.core import Item
 from homescribe.errors import UserError
 from homescribe.library.passages import PASSAGE_BITS
 from homescribe.library.rows import to_item
+from homescribe.plugins import link
 from homescribe.text.sanitize import sqlite_safe
 from homescribe.text.scripts import CONTROL, UNSPACED, folded_words, separator, spaced
 

@@ -62,8 +62,8 @@ class Sources:
         )
 
     def for_item(self, item: Item) -> Source:
-        """The plug-in that fetches `item`: the one its `source` names, else yt-dlp, which knows all sites."""
-        return self.by_name(item.source if item.source in plugins.names("sources") else "ytdlp")
+        """Return the source that `item` comes from."""
+        return self.by_name(plugins.source_name(item))
 
     def close(self) -> None:
         with ExitStack() as stack:

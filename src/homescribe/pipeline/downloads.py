@@ -70,7 +70,7 @@ class Downloads:
         """Begin to fetch `items`, in their order within each site."""
         sites: dict[str, list[Item]] = {}
         for item in items:
-            sites.setdefault(self._sources.for_item(item).site(item), []).append(item)
+            sites.setdefault(self._sources.for_item(item).rate_limit_key(item), []).append(item)
         self._threads = [
             Thread(target=self._fetch_all, args=(site, queue), name=f"download {site}", daemon=True)
             for site, queue in sites.items()

@@ -347,7 +347,7 @@ class Run:
 
     def _downloads(self, session: Session) -> Downloads:
         def watch(item: Item, begins: bool) -> None:
-            self.progress.waiting.pop(self._sources.for_item(item).site(item), None)
+            self.progress.waiting.pop(self._sources.for_item(item).rate_limit_key(item), None)
             if begins:
                 self.progress.downloading[item.key] = item
             else:

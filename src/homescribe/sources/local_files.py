@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 from urllib.request import url2pathname
 
-from homescribe.core import Audio, Item, Listing, SourceOptions
+from homescribe.core import Audio, Item, Listing, Source
 from homescribe.errors import Cancelled, PermanentError, RetryableError, UserError
 from homescribe.text import sanitize
 
@@ -66,14 +66,11 @@ PIECES = 16  # read for a fingerprint, evenly spread, the first and the last byt
 PIECE = 64 * 1024  # bytes
 
 
-class FileSource:
+class FileSource(Source):
     """Files, folders with all that is in them, and patterns such as "talks/**/*.mp3"; file:// too."""
 
     name = "file"
     pause = (0.0, 0.0)
-
-    def __init__(self, options: SourceOptions) -> None:
-        pass
 
     def matches(self, url: str) -> bool:
         """Whether `url` is written like a path, or is one. What is blank is refused here: see `path_of`."""
@@ -85,9 +82,6 @@ class FileSource:
         path = path_of(url)
         written = url.startswith((".", "~", os.sep)) or Path(url).suffix.lower() in MEDIA
         return written or os.path.lexists(path) or bool(glob.has_magic(url) and any(matching(path)))
-
-    def site(self, item: Item) -> str:
-        return ""
 
     def list(self, url: str, stop: threading.Event) -> Iterator[Listing]:
         path = path_of(url)
@@ -137,7 +131,28 @@ class FileSource:
         return Audio(item=item, path=path, duration=item.duration, temporary=False)
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """Do nothing: no file stays open."""
+
+    @staticmethod
+    def rate_limit_key(item: Item) -> str:
+        return ""
+
+    @staticmethod
+    def link(item: Item, seconds: float) -> str:
+        url = item.url if item.url.startswith("file:") else Path(item.url).absolute().as_uri()
+        return f"{url}#t={int(max(0.0, seconds))}"
+
+    @staticmethod
+    def local_path(item: Item) -> Path:
+        return path_of(item.url)
+
+    @staticmethod
+    def expected_bytes(item: Item, seconds: float) -> int:
+        return 0
+
+    @staticmethod
+    def file_date(item: Item) -> None:
+        """Return None: the date is when the file was last modified, and differs for a copy of it."""
 
 
 # --- Finding -------------------------------------------------------------------------------------

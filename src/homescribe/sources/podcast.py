@@ -20,9 +20,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
-from homescribe.core import HOUR, MINUTE, SECOND, Audio, Chapter, Item, Listing, SourceOptions
+from homescribe.core import (
+    HOUR,
+    MINUTE,
+    SECOND,
+    Audio,
+    Chapter,
+    Item,
+    Listing,
+    Source,
+    SourceOptions,
+)
 from homescribe.errors import Cancelled, HomescribeError, ItemError, PermanentError, UserError
-from homescribe.sources import http_download
+from homescribe.sources.time_links import time_link
 from homescribe.text import sanitize
 
 MIB = 2**20
@@ -30,6 +40,7 @@ FEED_LIMIT = 64 * MIB  # the largest feeds in use have 20
 MEDIA_LIMIT = 8 * 1024 * MIB  # a day and a half at 512 kbit/s
 PAGES = 500  # of a feed that comes in pages (RFC 5005)
 HEAD = 4096  # bytes that tell a feed from a page
+TICK = 0.05 * SECOND  # between two checks of `stop`
 SNIFF = 6 * SECOND  # for all of that
 
 FEED_SCHEMES = ("feed", "podcast", "pcast", "itpc", "rss")
@@ -41,7 +52,7 @@ MEDIA_NAME = re.compile(
 )
 
 
-class PodcastSource:
+class PodcastSource(Source):
     """Feeds at web addresses. Asked before yt-dlp, and sure before it says yes: it looks at the page."""
 
     name = "podcast"
@@ -60,6 +71,8 @@ class PodcastSource:
         parts = urlsplit(feed)
         if VIDEO_SITES.search(parts.hostname or "") or MEDIA_NAME.search(parts.path):
             return False
+        from homescribe.sources import http_download
+
         try:
             with http_download.opened(
                 feed, self._closed, {"Range": f"bytes=0-{HEAD - 1}"}, SNIFF
@@ -67,9 +80,6 @@ class PodcastSource:
                 return answer.status in (200, 206) and is_feed(answer.read(HEAD))
         except HomescribeError:  # its name decides who says what is wrong with it
             return bool(FEED_NAME.search(parts.path))
-
-    def site(self, item: Item) -> str:
-        return urlsplit(item.media_url or "").hostname or self.name
 
     def list(self, url: str, stop: threading.Event) -> Iterator[Listing]:
         feed = address(url)
@@ -109,6 +119,8 @@ class PodcastSource:
 
     def _page(self, url: str, stop: threading.Event) -> Any:
         """The parsed feed at `url`. All errors are the user's: there is no item yet."""
+        from homescribe.sources import http_download
+
         name = hashlib.sha256(url.encode()).hexdigest()[:32]
         try:
             body = http_download.cached(url, self.options.cache / "feeds" / name, stop, FEED_LIMIT)
@@ -122,6 +134,8 @@ class PodcastSource:
         return page
 
     def fetch(self, item: Item, directory: Path, stop: threading.Event) -> Audio:
+        from homescribe.sources import http_download
+
         if not item.media_url:
             raise PermanentError("The feed names no recording for this episode.")
         suffix = Path(urlsplit(item.media_url).path).suffix
@@ -143,6 +157,10 @@ class PodcastSource:
 
     def close(self) -> None:
         self._closed.set()
+
+    @staticmethod
+    def link(item: Item, seconds: float) -> str:
+        return time_link(item.url, seconds)
 
 
 # --- Addresses -----------------------------------------------------------------------------------
@@ -220,7 +238,7 @@ def parse(body: bytes, stop: threading.Event) -> Any:
     threading.Thread(target=work, name="parse feed", daemon=True).start()
     while not stop.is_set():
         with contextlib.suppress(queue.Empty):
-            page = results.get(timeout=http_download.TICK)
+            page = results.get(timeout=TICK)
             if isinstance(page, Exception):
                 raise UserError("The feed cannot be read: it is damaged.") from page
             return page

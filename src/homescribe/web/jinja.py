@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from homescribe import __version__
-from homescribe.core import link
+from homescribe.plugins import link
 from homescribe.text.display import clock, count, moment, size, span
 
 STATIC = Path(__file__).parent / "static"

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
+from homescribe import plugins
 from homescribe.core import Item
 from homescribe.library import Library
 from homescribe.web import params
@@ -17,11 +18,14 @@ from homescribe.web import params
 TYPES = {".m4a": "audio/mp4", ".opus": "audio/ogg", ".mka": "audio/x-matroska", ".m4b": "audio/mp4"}
 
 
+def _path(item: Item) -> Path:
+    """Path of a recording on this machine's disk; an empty one for a recording that is elsewhere."""
+    return plugins.source_of(item).local_path(item) or Path()
+
+
 def media_type(item: Item) -> str | None:
     """The MIME type of a recording on this disk that a browser may play; None for anything else."""
-    if item.source != "file":
-        return None
-    suffix = Path(item.url).suffix.lower()
+    suffix = _path(item).suffix.lower()
     found = TYPES.get(suffix) or mimetypes.types_map.get(suffix, "")
     return found if found.startswith(("audio/", "video/")) else None
 
@@ -29,7 +33,7 @@ def media_type(item: Item) -> str | None:
 def shown_as(item: Item) -> str | None:
     """The type to play it as: a video without a picture is audio."""
     kind = media_type(item)
-    if kind is not None and kind.startswith("video/") and not _has_picture(Path(item.url)):
+    if kind is not None and kind.startswith("video/") and not _has_picture(_path(item)):
         return kind.replace("video/", "audio/", 1)
     return kind
 
@@ -54,7 +58,7 @@ def media(request: Request) -> Response:
     with Library(request.app.state.config.library) as library:
         item = params.item(request, library).item
     kind = media_type(item)
-    path = Path(item.url)
+    path = _path(item)
     if kind is None or not path.is_file():
         raise HTTPException(404)
     return FileResponse(path, media_type=kind, content_disposition_type="inline")

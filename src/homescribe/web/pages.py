@@ -11,8 +11,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from homescribe import plugins
-from homescribe.core import HOUR, Chapter, Item, link
+from homescribe.core import HOUR, Chapter, Item
 from homescribe.library import ChannelRecord, Hit, Library
+from homescribe.plugins import link
 from homescribe.web import charts, params, transcript_view
 from homescribe.web.jinja import page
 from homescribe.web.media import shown_as
@@ -177,7 +178,7 @@ def item(request: Request) -> HTMLResponse:
         chapters=_chapters(found.chapters),
         media_type=shown_as(found),
         player=_player(found),
-        original=link(found, 0) if found.source != "file" else "",
+        original=link(found, 0),
         query=request.query_params.get("q", ""),
         formats=plugins.names("exporters"),
     )
@@ -189,8 +190,8 @@ def _chapters(chapters: Sequence[Chapter]) -> list[Chapter]:
 
 def _player(item: Item) -> str:
     """The id of the video that YouTube's player can play; "" for anything else."""
-    known = item.source == "youtube" and len(item.id) == 11
-    return item.id if known and item.id.replace("-", "").replace("_", "").isalnum() else ""
+    player = plugins.source_of(item).embedded_player(item)
+    return player.id if player and player.name == "youtube" else ""
 
 
 def work(request: Request) -> HTMLResponse:

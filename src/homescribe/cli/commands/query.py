@@ -8,6 +8,7 @@ from typing import get_args
 
 import click
 
+from homescribe import plugins
 from homescribe.assemble import open_library
 from homescribe.cli.commands.cloud import spent_in_words
 from homescribe.cli.commands.transcribe import Writer
@@ -15,10 +16,11 @@ from homescribe.cli.options import configured, output
 from homescribe.cli.output import highlighted
 from homescribe.cli.tables import print_table
 from homescribe.config import Config
-from homescribe.core import Item, Transcript, link
+from homescribe.core import Item, Transcript
 from homescribe.errors import UserError
 from homescribe.library import ItemRecord, State
 from homescribe.library.as_json import hit_as_json, item_as_json, status_as_json
+from homescribe.plugins import link
 from homescribe.text.display import clock, count, moment, size, span
 from homescribe.text.sanitize import terminal_safe
 
@@ -202,7 +204,10 @@ def _facts(record: ItemRecord, transcript: Transcript | None) -> list[tuple[str,
         ("channel", terminal_safe(item.channel or "")),
         ("date", item.upload_date or ""),
         ("length", clock(transcript.duration if transcript else item.duration)),
-        ("link", terminal_safe(link(item, 0) if item.source == "file" else item.url)),
+        (
+            "link",
+            terminal_safe(link(item, 0) if plugins.source_of(item).local_path(item) else item.url),
+        ),
         ("key", item.key),
         ("state", record.state),
         ("error", terminal_safe(record.error or "")),

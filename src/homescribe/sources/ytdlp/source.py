@@ -14,7 +14,18 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from homescribe.core import HOUR, MINUTE, SECOND, Audio, Chapter, Item, Listing, SourceOptions
+from homescribe.core import (
+    HOUR,
+    MINUTE,
+    SECOND,
+    Audio,
+    Chapter,
+    EmbeddedPlayer,
+    Item,
+    Listing,
+    Source,
+    SourceOptions,
+)
 from homescribe.errors import (
     Cancelled,
     HomescribeError,
@@ -23,14 +34,16 @@ from homescribe.errors import (
     RetryableError,
     UserError,
 )
+from homescribe.sources.time_links import time_link
 from homescribe.sources.ytdlp.error_map import UPCOMING
 from homescribe.sources.ytdlp.process import Child, Reply
 from homescribe.text import sanitize
 
 BATCH = 25  # items asked for at once: less than a page of YouTube (30), so that stopping early saves pages
+AUDIO_BITS = 50_000  # a second, of the opus audio that child.FORMAT selects at YouTube
 
 
-class YtdlpSource:
+class YtdlpSource(Source):
     """Asked last: it takes every web address. Also "@handle" and the bare ids of channels and playlists."""
 
     name = "ytdlp"
@@ -46,9 +59,6 @@ class YtdlpSource:
 
     def matches(self, url: str) -> bool:
         return address(url) is not None
-
-    def site(self, item: Item) -> str:
-        return (urlsplit(item.url).hostname or "") if item.source == "generic" else item.source
 
     def list(self, url: str, stop: threading.Event) -> Iterator[Listing]:
         found = address(url)
@@ -140,6 +150,30 @@ class YtdlpSource:
         for child in children:
             child.kill()
 
+    @staticmethod
+    def rate_limit_key(item: Item) -> str:
+        return (urlsplit(item.url).hostname or "") if item.source == "generic" else item.source
+
+    @staticmethod
+    def link(item: Item, seconds: float) -> str:
+        return time_link(item.url, seconds)
+
+    @staticmethod
+    def embedded_player(item: Item) -> EmbeddedPlayer | None:
+        return EmbeddedPlayer("youtube", item.id) if is_youtube_video(item) else None
+
+    @staticmethod
+    def expected_bytes(item: Item, seconds: float) -> int:
+        return round(seconds * AUDIO_BITS / 8)
+
+    @staticmethod
+    def file_tag(item: Item) -> str | None:
+        """Return the id of a YouTube video, which other tools look for in file names.
+
+        It is safe where upper and lower case are the same: 56 of its 64 random bits remain.
+        """
+        return item.id if is_youtube_video(item) else None
+
     @contextlib.contextmanager
     def _child(self) -> Iterator[Child]:
         """A child for one caller: an idle one, or a new one. Handed back unless it died."""
@@ -212,6 +246,10 @@ def _feed_page(url: str) -> str | None:
     if "playlist_id" in query:
         return f"https://www.youtube.com/playlist?list={query['playlist_id'][0]}"
     return None
+
+
+def is_youtube_video(item: Item) -> bool:
+    return item.source == "youtube" and re.fullmatch(r"[\w-]{11}", item.id, re.ASCII) is not None
 
 
 def item_from(reply: Reply) -> Item:
