@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing, suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -777,6 +777,54 @@ def test_a_better_guess_replaces_an_older_one(library):
     library.record("ytdlp", listing(), [item(1, upload_date="2026-03-01")])
     library.record("ytdlp", listing(), [item(1, upload_date="2026-03-02", duration=5.0)])
     assert library.item("id1").item == item(1, upload_date="2026-03-02", duration=5.0)
+
+
+NEW_FIELD = """
+import dataclasses, sys
+from pathlib import Path
+from homescribe import core
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Item(core.Item):
+    views: int | None = dataclasses.field(default=None, metadata=core.BY_PAGE)
+
+core.Item = Item
+for name in [name for name in sys.modules if name.startswith("homescribe.library")]:
+    del sys.modules[name]
+
+from homescribe.library import Library, migrations
+from homescribe.library.as_json import item_as_json
+
+migrations.MIGRATIONS += (lambda db: db.execute("ALTER TABLE items ADD COLUMN views INTEGER"),)
+listed = Item("web", "1", "https://a", "A title")
+fetched = dataclasses.replace(listed, views=7)
+with Library(Path(sys.argv[1])) as library:
+    library.record("web", core.Listing("https://a", "A", iter(())), [listed])
+    assert library.pending() == [listed]
+    library.save(fetched, core.Transcript("e", "m", "en", 1.0, ()))
+    library.record("web", core.Listing("https://a", "A", iter(())), [dataclasses.replace(listed, views=5)])
+    record = library.item("web:1")
+    assert record.item == fetched, "the page knows better than the listing"
+    assert item_as_json(record)["views"] == 7
+"""
+
+
+def test_a_new_field_of_item_needs_only_a_migration(tmp_path):
+    """Rows, JSON and the completion of a listing by its page follow from the fields."""
+    subprocess.run(python(NEW_FIELD, tmp_path), check=True)
+
+
+@pytest.mark.parametrize(
+    ("table", "kind", "own"),
+    [
+        ("items", Item, {"item_id", "key", "added_at"}),
+        ("segments", Segment, {"segment_id", "item_id", "position"}),
+    ],
+)
+def test_the_columns_of_a_table_are_the_fields_of_its_value(library, table, kind, own):
+    columns = {row[1] for row in rows(library, f"PRAGMA table_info({table})")}
+    assert columns - own == {field.name for field in fields(kind)}
+    assert own < columns
 
 
 HOSTILE = "\ud800 lone \x00 NUL \x1b[31m <script>alert(1)</script> '; DROP TABLE items; -- \u202e"

@@ -32,27 +32,39 @@ class Chapter:
     title: str
 
 
+# Metadata of Item's fields. The fields are the one list of what is known about a recording: the library's
+# columns, JSON, and what the page of an item adds to its listing follow from them.
+BY_PAGE = {
+    "by_page": True
+}  # the page is right where a listing may round or guess (approximate dates)
+PATH = {"path": True}  # may be a file path that is not UTF-8
+EXPORT_ONLY = {"json": "export"}  # in the JSON of one item, not in lists
+NO_JSON = {"json": None}
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One recording somewhere: what a listing tells of it, completed by its own page when fetched.
+    """One recording: what its source's listing says about it, completed by its own page when it is fetched.
 
-    `key` names it for good ("youtube:jNQXAC9IVRw"), in the library, on the command line, in file names.
+    `key` names it permanently ("youtube:jNQXAC9IVRw"): in the library, on the command line, in file names.
     """
 
-    source: str  # namespace of `id`: "youtube", "podcast", "file", or yt-dlp's extractor key in lower case
-    id: str  # unique within `source`
+    # Namespace of `id`: "youtube", "podcast", "file", or yt-dlp's extractor key in lower case.
+    source: str = field(metadata=NO_JSON)
+    id: str = field(metadata=NO_JSON)  # unique within `source`
     # Page a person can open (webpage_url), or the absolute path of a local file (file:// where its name is
-    # no Unicode).
-    url: str
+    # not Unicode).
+    url: str = field(metadata=PATH)
     title: str
     channel: str | None = None  # channel, podcast or folder name
-    channel_id: str | None = None
-    duration: float | None = None  # seconds, as the listing says; None when it does not
-    upload_date: str | None = None  # ISO 8601 date, "2026-03-01"
-    language: str | None = None  # BCP 47, as the publisher says
-    description: str | None = None
-    chapters: tuple[Chapter, ...] = ()
-    media_url: str | None = None  # address to download from, where it is not `url`
+    channel_id: str | None = field(default=None, metadata=BY_PAGE | EXPORT_ONLY)
+    duration: float | None = field(default=None, metadata=BY_PAGE)  # seconds; None when not listed
+    upload_date: str | None = field(default=None, metadata=BY_PAGE)  # ISO 8601 date, "2026-03-01"
+    language: str | None = field(default=None, metadata=BY_PAGE)  # BCP 47, as the publisher says
+    description: str | None = field(default=None, metadata=BY_PAGE | NO_JSON)
+    chapters: tuple[Chapter, ...] = field(default=(), metadata=BY_PAGE | EXPORT_ONLY)
+    # Address to download from, where it is not `url`. Never in JSON: that of a private feed has a token.
+    media_url: str | None = field(default=None, metadata=PATH | NO_JSON)
 
     @property
     def key(self) -> str:

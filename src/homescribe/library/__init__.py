@@ -2,7 +2,7 @@
 
 from homescribe.library.corrections import Correction
 from homescribe.library.library import BACKOFF, Library
-from homescribe.library.rows import ItemRecord, SourceRecord, State, Status
+from homescribe.library.records import ItemRecord, SourceRecord, State, Status
 from homescribe.library.search import Hit
 from homescribe.library.stats import ChannelRecord, Day, Page, RunRecord, Sort
 from homescribe.library.usages import Rental, Spending

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
+from homescribe.core import Item
 from homescribe.library import Hit, ItemRecord, SourceRecord, Spending, Status
+
+LISTED = tuple(field.name for field in fields(Item) if "json" not in field.metadata)
 
 
 def item_as_json(record: ItemRecord) -> dict[str, object]:
     """An item as `list --json` gives it."""
-    item = record.item
     return {
-        "key": item.key,
-        "title": item.title,
-        "channel": item.channel,
-        "url": item.url,
-        "duration": item.duration,
-        "upload_date": item.upload_date,
-        "language": item.language,
+        "key": record.item.key,
+        **{name: getattr(record.item, name) for name in LISTED},
         "state": record.state,
         "attempts": record.attempts,
         "error": record.error,

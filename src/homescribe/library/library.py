@@ -25,14 +25,10 @@ from homescribe.core import HOUR, MINUTE, Call, Item, Listing, Segment, Transcri
 from homescribe.errors import ItemError, PermanentError, RetryableError, SetupError, UserError
 from homescribe.library import connection, corrections, lock, passages, search, stats, usages
 from homescribe.library.corrections import Correction
+from homescribe.library.records import STATES, ItemRecord, SourceRecord, State, Status
 from homescribe.library.rows import (
     ITEM_COLUMNS,
     SEGMENT_COLUMNS,
-    STATES,
-    ItemRecord,
-    SourceRecord,
-    State,
-    Status,
     clean_item,
     item_row,
     merged,

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from homescribe.core import MINUTE
-from homescribe.library.rows import ItemRecord, to_record
+from homescribe.library.records import ItemRecord
+from homescribe.library.rows import to_record
 
 Sort = Literal["listed", "newest", "oldest", "longest", "shortest", "title", "done"]
 

@@ -1,0 +1,56 @@
+"""Values that the library returns about items and sources."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from homescribe.core import Item
+
+State = Literal["done", "in flight", "failed", "pending"]
+STATES: tuple[State, ...] = ("done", "in flight", "failed", "pending")
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRecord:
+    """An item and how it stands. Times are Unix times.
+
+    `error` and `hint` are those of the last failure; `attempts` counts failures since the last success.
+    """
+
+    item: Item
+    state: State
+    attempts: int = 0
+    error: str | None = None
+    hint: str | None = None
+    permanent: bool = False
+    retry_at: float | None = None
+    added_at: float = 0.0
+    done_at: float | None = None
+    seconds: float | None = None  # wall time from submission to transcript
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRecord:
+    """A source that was added, with how many of its items are done and failed for good."""
+
+    url: str
+    source: str  # plug-in name
+    title: str
+    items: int
+    done: int
+    failed: int
+    added_at: float  # Unix time
+    listed_at: float  # Unix time
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The library in figures."""
+
+    states: dict[State, int]  # number of items in each, every state present
+    audio_seconds: float  # of all items whose length is known
+    audio_seconds_done: float
+    path: Path
+    bytes: int  # on disk, with the write-ahead log
