@@ -1,6 +1,9 @@
-"""The docs tell the truth about the commands, and their links lead somewhere."""
+"""The docs are true: commands, options, Python names, make targets and links exist."""
 
+import ast
 import importlib.util
+import re
+import tomllib
 from pathlib import Path
 
 import click
@@ -8,6 +11,7 @@ import click
 from homescribe.cli.main import homescribe
 
 ROOT = Path(__file__).resolve().parent.parent
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 
 
 def generator():
@@ -48,3 +52,38 @@ def test_every_command_is_named_in_a_guide_or_the_readme():
     )
     missing = [name for name in homescribe.commands if f"homescribe {name}" not in prose]
     assert missing == []
+
+
+def test_examples_in_python_use_names_that_exist():
+    missing, found = [], 0
+    for page in PAGES:
+        for block in re.findall(r"```python\n(.+?)```", page.read_text("utf-8"), re.DOTALL):
+            for module, name in names_of_homescribe(ast.parse(block)):
+                found += 1
+                if not hasattr(importlib.import_module(module), name):
+                    missing.append(f"{page.name}: {module}.{name}")
+    assert found >= 10
+    assert missing == []
+
+
+def names_of_homescribe(tree):
+    """(module, name) of everything of homescribe that the code imports or uses as `homescribe.name`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("homescribe"):
+            yield from ((node.module, alias.name) for alias in node.names)
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "homescribe":
+            yield "homescribe", node.attr
+
+
+def test_targets_of_make_in_the_docs_exist():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):.*##", makefile, re.MULTILINE))
+    prose = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    used = set(re.findall(r"(?:`|\$ )make ([a-z-]+)", prose))
+    assert {"demo", "test", "quick", "release"} <= used <= targets
+
+
+def test_urls_of_the_project_have_one_base():
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["urls"]
+    assert set(urls) == {"Documentation", "Source", "Issues", "Changelog"}
+    assert [url for url in urls.values() if not url.startswith(urls["Source"])] == []

@@ -1,0 +1,91 @@
+"""The examples in CONTRIBUTING.md work as they are printed."""
+
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+import tomllib
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from fakes import CLIPS
+from homescribe import Library, demo
+from homescribe.library import migrations, schema
+
+TEXT = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+# Name of the file in the first line: its whole text.
+FILES = {
+    match[1]: match[0]
+    for block in re.findall(r"^```python\n(.+?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    if (match := re.match(r"# (\w+\.py)\n.+", block, re.DOTALL))
+}
+[ENTRY_POINTS] = re.findall(r"^```toml\n(.+?)^```", TEXT, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """A folder for PYTHONPATH in which a package with all examples and entry points is installed."""
+    folder = tmp_path / "site"
+    metadata = folder / "examples-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: examples\nVersion: 1.0\n")
+    groups = tomllib.loads(ENTRY_POINTS)["project"]["entry-points"]
+    (metadata / "entry_points.txt").write_text(
+        "".join(
+            f"[{group}]\n" + "".join(f"{name} = {target}\n" for name, target in points.items())
+            for group, points in groups.items()
+        )
+    )
+    return folder
+
+
+@pytest.mark.models
+def test_the_source_the_engine_and_the_format_do_a_whole_job(installed, server, tmp_path):
+    playlist = "# two talks\n/media/ep1.mp3\n/media/ep2.m4a\n"
+    server.routes["/talks.m3u"] = lambda *_: (200, playlist, {"Content-Type": "text/plain"})
+    command = ["transcribe", server.url("/talks.m3u"), "-f", "fountain", "-o", "out"]
+    command += ["--engine", "plain-whisper", "--model", str(demo.model("faster-whisper"))]
+    done = subprocess.run(
+        [sys.executable, "-m", "homescribe", *command],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(installed),
+            "HOMESCRIBE_LIBRARY": "library",
+            "HOMESCRIBE_CONFIG": "none.toml",
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    with Library(tmp_path / "library") as library:
+        items = [record.item for record in library.items()]
+        assert {item.source for item in items} == {"m3u"}
+        assert {library.transcript(item.key).engine for item in items} == {"plain-whisper"}
+    written = {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}
+    assert {name.rpartition(".")[2] for name in written} == {"fountain"}
+    for title, clip in [("ep1.mp3", "ep1"), ("ep2.m4a", "ep2")]:
+        [text] = [text for text in written.values() if f"Title: {title}\n" in text]
+        spoken = re.findall(r"\w+", text.partition("NARRATOR\n")[2].lower())
+        assert spoken == re.findall(r"\w+", CLIPS[clip][2].lower())
+
+
+def test_the_migration_changes_an_older_library(tmp_path, monkeypatch):
+    with Library(tmp_path):
+        pass
+    exec(FILES["schema.py"], namespace := vars(schema) | {})
+    monkeypatch.setattr(schema, "VERSION_N", namespace["VERSION_N"], raising=False)
+    exec(FILES["migrations.py"], namespace := vars(migrations) | {})
+    before = len(migrations.MIGRATIONS)
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, namespace["version_N"]))
+    with Library(tmp_path):
+        pass
+    with closing(sqlite3.connect(tmp_path / "library.db")) as db:
+        assert "place" in {row[1] for row in db.execute("PRAGMA table_info(items)")}
+        assert db.execute("PRAGMA user_version").fetchone() == (before + 1,)
+    assert (tmp_path / f"library-v{before}.db").exists()
