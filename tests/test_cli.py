@@ -12,12 +12,9 @@ import pytest
 from doubles import item, listing, transcript
 from homescribe import demo
 from homescribe.cli.main import _run, homescribe
-from homescribe.cli.output import highlighted
 from homescribe.core import Segment
 from homescribe.errors import PermanentError, RetryableError
 from homescribe.library import Library
-from homescribe.text.display import clock, count, size, span
-from homescribe.text.sanitize import terminal_safe
 
 
 @pytest.fixture(autouse=True)
@@ -449,21 +446,3 @@ def test_the_demo_finds_what_it_heard(tmp_path):
     assert "quick brown fox" in done.stdout
     assert str(tmp_path / "homescribe-demo" / "exports") in done.stderr
     assert len(list(Path(tmp_path, "homescribe-demo", "exports").iterdir())) == 15
-
-
-# --- Words on a terminal -------------------------------------------------------------------------
-
-
-def test_words_for_lengths_and_sizes():
-    assert [clock(0), clock(63), clock(3723), clock(None)] == ["0:00", "1:03", "1:02:03", "?"]
-    assert [span(8), span(720), span(166320)] == ["8 s", "12 min", "46.2 h"]
-    assert [size(999), size(22_000_000), size(3e12)] == ["999 B", "22.0 MB", "3.0 TB"]
-    assert [count(1, "item"), count(1430, "item")] == ["1 item", "1,430 items"]
-
-
-def test_clean_keeps_every_script_and_no_control():
-    assert (
-        terminal_safe("日本語 \u0627\u0644\u0639 é 👩‍👩‍👧\x00\x9b\ud800")
-        == "日本語 \u0627\u0644\u0639 é 👩‍👩‍👧"
-    )
-    assert highlighted("a \x1b b", [(2, 3)]).replace("\x1b[33m\x1b[1m\x1b[0m", "") == "a  b"

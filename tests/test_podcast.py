@@ -22,7 +22,6 @@ from homescribe.errors import (
 )
 from homescribe.sources import http_download, podcast
 from homescribe.sources.podcast import PodcastSource
-from homescribe.text import sanitize
 
 STOP = threading.Event()  # never set
 
@@ -641,73 +640,6 @@ def test_what_comes_from_below_requests_is_tried_again(error):
 )
 def test_retry_after_in_both_spellings(value, seconds):
     assert http_download.retry_after(value) == seconds
-
-
-# --- Text of strangers ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("https://u:p@host.example:8443/a/b?token=1&v=x#frag", "https://host.example:8443/a/b?v=x"),
-        ("http://[::1]:80/x", "http://[::1]:80/x"),
-        ("http://host.example:port/x", "(an address that cannot be read)"),
-        ("http://[", "(an address that cannot be read)"),
-    ],
-)
-def test_addresses_are_shown_without_secrets(url, shown):
-    assert sanitize.public_url(url) == shown
-
-
-@pytest.mark.parametrize(
-    ("told", "date"),
-    [
-        ("20260301", "2026-03-01"),
-        ("20260231", None),
-        ("2026", None),
-        (None, None),
-        ("٢٠٢٦٠٣٠١", None),
-    ],
-)
-def test_dates(told, date):
-    assert sanitize.iso_date(told) == date
-
-
-@pytest.mark.parametrize(
-    ("told", "tag"),
-    [
-        ("en", "en"),
-        ("pt_BR", "pt-BR"),
-        (" de ", "de"),
-        ("English (US)", None),
-        ("", None),
-        (None, None),
-    ],
-)
-def test_languages(told, tag):
-    assert sanitize.language_tag(told) == tag
-
-
-@pytest.mark.parametrize(
-    ("words", "shown"),
-    [
-        (
-            "HTTPSConnection(host='h.example', port=443): Failed to establish a new connection: "
-            "[Errno 111] Connection refused",
-            "Failed to establish a new connection: Connection refused",
-        ),
-        ("<urllib3.connection.HTTPSConnection object at 0x7f01>: Failed", "Failed"),
-        (
-            "No space left on device: '/my own/cache/audio.249.webm.part'",
-            "No space left on device: the recording",
-        ),
-        ("audio.mp3 is empty.", "the recording is empty"),
-        ("https://host.example/audio.mp3?token=1 broke", "https://host.example/audio.mp3 broke"),
-        ("The audio. It is gone.", "The audio. It is gone"),
-    ],
-)
-def test_messages_name_no_internals(words, shown):
-    assert sanitize.public_message(words) == shown
 
 
 def test_a_refused_connection_is_told_without_internals():

@@ -1,1 +1,1 @@
-"""Export formats, and the files they are written to."""
+"""Export formats: one module for each kind of file, the names of the files, and writing them to disk."""

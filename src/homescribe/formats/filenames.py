@@ -11,27 +11,27 @@ from homescribe import plugins
 from homescribe.core import Item
 from homescribe.text.sanitize import file_safe_line
 
-# What a name may measure. File systems allow 255 bytes, encrypted ones (eCryptfs, many a NAS) only 143.
+# Longest name. Most file systems allow 255 bytes, encrypted ones (eCryptfs, on many NAS) only 143.
 NAME_BYTES = 143
 EXTENSION_CHARACTERS = 20
 
-# https://learn.microsoft.com/windows/win32/fileio/naming-a-file, which names the superscripts too.
+# Device names on Windows: https://learn.microsoft.com/windows/win32/fileio/naming-a-file
 _RESERVED = frozenset(
     ["con", "prn", "aux", "nul", "conin$", "conout$"]
     + [f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³"]
 )
-# Marks that turn the direction of writing, or show nothing: they make a name look like another.
+# Characters that are invisible or reorder text: they make one name look like another.
 _INVISIBLE = re.compile(
     "[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
 )
-_JOINERS = "\u200d\ufe0e\ufe0f"
+_JOINING = "\u200d\ufe0e\ufe0f"
 
 
 def file_name(item: Item, extension: str) -> str:
-    """Name for the file of `item`, safe on every system: "2026-03-01 Title [dQw4w9WgXcQ].srt".
+    """Return the name of the export file of `item`: "2026-03-01 Title [dQw4w9WgXcQ].srt".
 
-    It depends on the item alone, so that it is the same each time, and its id keeps it apart from every
-    other, also where upper and lower case are one. At most NAME_BYTES bytes of UTF-8 in form NFC.
+    It depends on the item only, so it is the same each time, and no other item has it, even on file systems
+    that ignore case. It is valid on every system: at most NAME_BYTES bytes of UTF-8, in NFC.
     """
     if not re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{EXTENSION_CHARACTERS - 1}}}", extension):
         raise ValueError(f"not an extension: {extension!r}")
@@ -48,7 +48,7 @@ def file_name(item: Item, extension: str) -> str:
 
 
 def _name(title: str) -> str:
-    """`title` with the characters that some system forbids replaced by what reads alike."""
+    """Return `title` with similar characters for those that a file system forbids."""
     title = re.sub(r"\s*:\s+", " - ", _INVISIBLE.sub("", file_safe_line(title)))
     title = re.sub(r"[/\\|:]", "-", title).replace('"', "'")
     title = " ".join(re.sub(r"[<>*?]", "", title).split())
@@ -56,7 +56,7 @@ def _name(title: str) -> str:
 
 
 def _cut(title: str, size: int) -> str:
-    """The beginning of `title` in at most `size` bytes, ending with a whole character and, if near, word."""
+    """Shorten `title` to at most `size` bytes, at the end of a word if one is near, else of a character."""
     if len(title.encode()) <= size:
         return title
     ellipsis = "…"
@@ -68,16 +68,16 @@ def _cut(title: str, size: int) -> str:
 
 
 def _joined(character: str) -> bool:
-    """Whether `character` belongs to the one before it: an accent, a joiner, a skin tone."""
+    """Whether `character` combines with the one before it: an accent, a joiner, a skin tone."""
     return (
         unicodedata.category(character).startswith("M")
-        or character in _JOINERS
+        or character in _JOINING
         or "\U0001f3fb" <= character <= "\U0001f3ff"
     )
 
 
 def _tag(item: Item) -> str:
-    """Return the source's tag for `item`, else "source id"; a hash follows an id that had to be altered."""
+    """Return the source's tag for `item`, else "source id", with "~" and a hash if it had to be altered."""
     tag = plugins.source_of(item).file_tag(item)
     if tag and re.fullmatch(r"[A-Za-z0-9_-]{1,64}", tag):
         return tag

@@ -9,9 +9,9 @@ from homescribe.text.sanitize import file_safe_line
 
 
 def to_lrc(item: Item, transcript: Transcript) -> str:
-    """Lyrics for music players: [mm:ss.xx] and a line for each segment that says something.
+    """LRC lyrics: a line with its time, [mm:ss.xx], for each segment that is not blank.
 
-    Minutes go on above 59: the format has no hours. https://en.wikipedia.org/wiki/LRC_(file_format)
+    The format has no hours, so minutes exceed 59. https://en.wikipedia.org/wiki/LRC_(file_format)
     """
     minutes, seconds = divmod(round(transcript.duration), 60)
     headers = [("ti", item.title), ("ar", item.channel or "")]
@@ -25,13 +25,14 @@ def to_lrc(item: Item, transcript: Transcript) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-# What a player takes for a tag: [mm:ss], [ar:...], and <mm:ss> before a word.
+# What a player reads as a tag: [mm:ss], [ar:...], and <mm:ss> before a word.
 _LRC_TAG = re.compile(r"\[(?=[^\]]*:)|<(?=\s*\d+\s*:)")
 
 
 def _lyric(text: str) -> str:
-    """`text` in which no player finds a tag: "[Music]" stays, "[00:10]" becomes "(00:10)"."""
-    return _unbracketed(text) if _LRC_TAG.search(file_safe_line(text)) else file_safe_line(text)
+    """Return `text` on one line, without tags: "[Music]" stays, "[00:10]" becomes "(00:10)"."""
+    line = file_safe_line(text)
+    return _unbracketed(line) if _LRC_TAG.search(line) else line
 
 
 def _unbracketed(text: str) -> str:

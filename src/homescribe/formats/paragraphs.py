@@ -1,4 +1,4 @@
-"""Divide a transcript into chapters and paragraphs, for Markdown and for the web page."""
+"""Split a transcript into chapters and paragraphs, for Markdown and for the web page."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 from homescribe.core import Chapter, Segment, Transcript
 
-# A pause that begins a paragraph, in seconds.
-PAUSE = 2.0
-# Characters after which a paragraph ends with its sentence, and after which it ends anyway.
+PAUSE = 2.0  # seconds of silence after which a paragraph begins
+# A paragraph of this many characters ends with its sentence, one of the longest at once.
 PARAGRAPH_CHARACTERS = 500
 LONGEST_PARAGRAPH_CHARACTERS = 1000
 
@@ -20,7 +19,7 @@ _SENTENCE_END = re.compile(r"[.!?…。！？｡؟۔।]['\"”’»)\]」』]*$
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A segment that is not blank, and its position in the transcript."""
+    """A segment with text, and its position in `Transcript.segments`."""
 
     position: int
     segment: Segment
@@ -28,7 +27,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """At least one line."""
+    """One or more lines."""
 
     lines: tuple[Line, ...]
 
@@ -39,7 +38,7 @@ class Paragraph:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A chapter, or what comes before the first one, which has no title."""
+    """A chapter, or the part before the first chapter: that one has no title and starts at 0."""
 
     title: str | None
     start: float
@@ -47,9 +46,9 @@ class Section:
 
 
 def sections(transcript: Transcript, chapters: Sequence[Chapter]) -> Iterator[Section]:
-    """Yield each chapter in order of time, also those without any segment.
+    """Yield the chapters in order of time, including those without segments.
 
-    A segment belongs to the chapter that holds its middle, because chapters seldom begin exactly between
+    A segment belongs to the chapter that contains its middle, because chapters seldom begin exactly between
     two sentences.
     """
     marks = sorted(chapters, key=lambda chapter: chapter.start)

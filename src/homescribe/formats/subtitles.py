@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator
 from homescribe.core import Item, Transcript, Word
 from homescribe.text.sanitize import file_safe
 
-# A subtitle line ends before it is longer, and a subtitle after so many words (whisper.utils).
+# Longest line of a subtitle made of words, and most words in one (whisper.utils).
 LINE_CHARACTERS = 1000
 CUE_WORDS = 1000
 
 
 def to_srt(item: Item, transcript: Transcript) -> str:
-    """SubRip: numbered cues, hours always, a comma before the milliseconds."""
+    """SubRip: numbered cues, times with hours and a comma before the milliseconds."""
     return "".join(
         f"{number}\n{_timestamp(start, ',', True)} --> {_timestamp(end, ',', True)}\n{text}\n\n"
         for number, (start, end, text) in enumerate(_cues(transcript), start=1)
@@ -25,7 +25,7 @@ def to_srt(item: Item, transcript: Transcript) -> str:
 
 
 def to_vtt(item: Item, transcript: Transcript) -> str:
-    """WebVTT: hours only where there are any. Text stands as Whisper leaves it: `<` and `&` as they are."""
+    """WebVTT: times with hours only from one hour on. `<` and `&` are not escaped, as in Whisper's files."""
     cues = "".join(
         f"{_timestamp(start, '.', False)} --> {_timestamp(end, '.', False)}\n{text}\n\n"
         for start, end, text in _cues(transcript)
@@ -34,7 +34,7 @@ def to_vtt(item: Item, transcript: Transcript) -> str:
 
 
 def _timestamp(seconds: float, marker: str, always_hours: bool) -> str:
-    """whisper.utils.format_timestamp: [hh:]mm:ss and milliseconds after `marker`."""
+    """Format a time as whisper.utils.format_timestamp does: [hh:]mm:ss, `marker` and milliseconds."""
     minutes, milliseconds = divmod(round(seconds * 1000.0), 60_000)
     hours, minutes = divmod(minutes, 60)
     whole, milliseconds = divmod(milliseconds, 1000)
@@ -43,10 +43,10 @@ def _timestamp(seconds: float, marker: str, always_hours: bool) -> str:
 
 
 def _cues(transcript: Transcript) -> Iterator[tuple[float, float, str]]:
-    """Start, end and text of each subtitle, as whisper.utils.SubtitlesWriter cuts them.
+    """Yield start, end and text of each cue, cut as whisper.utils.SubtitlesWriter cuts them.
 
-    A segment without words, in a transcript that has words, shows at its own time: Whisper would drop it,
-    which loses nothing there (its text is empty), but would where somebody else filled in the text.
+    In a transcript with words, a segment without words is shown at its own time. Whisper drops it, because
+    there its text is always empty; here a person may have typed the text.
     """
     with_words = any(segment.words for segment in transcript.segments)
     for segment in transcript.segments:
@@ -58,6 +58,7 @@ def _cues(transcript: Transcript) -> Iterator[tuple[float, float, str]]:
 
 
 def _wrapped(words: Iterable[Word]) -> str:
+    """Join `words` into lines of at most LINE_CHARACTERS."""
     text, width = "", 0
     for word in words:
         if width and width + len(word.word) <= LINE_CHARACTERS:
@@ -70,10 +71,11 @@ def _wrapped(words: Iterable[Word]) -> str:
 
 
 def _cue_text(text: str) -> str:
-    """`text` that neither ends its cue nor begins another: no empty line, no arrow, no number on its own.
+    """Return `text` so that it cannot end its cue or begin another one.
 
-    Whisper too writes "->" for "-->", but not among words and not for longer arrows.
+    Empty lines are left out, and "-->" becomes "->". Whisper replaces arrows too, but not longer ones and
+    not in transcripts with words.
     """
     lines = [line for line in re.sub("--+>", "->", file_safe(text)).split("\n") if line.strip()]
-    # Readers of SubRip take a line that begins with a number for the next cue's.
+    # SubRip readers take a line that begins with a number for the number of the next cue.
     return re.sub(r"\n(?=\s*-?\d)", " ", "\n".join(lines))

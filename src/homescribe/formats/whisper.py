@@ -8,19 +8,43 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from homescribe.core import Item, Segment, Transcript
 from homescribe.text.sanitize import file_safe, utf8_safe
 
 
+class WordJSON(TypedDict):
+    """A word of Whisper's result object."""
+
+    word: str
+    start: float
+    end: float
+    probability: float | None
+
+
+class SegmentJSON(TypedDict):
+    """A segment of Whisper's result object, without `seek` and `tokens`; `flags` is homescribe's."""
+
+    id: int
+    start: float
+    end: float
+    text: str
+    temperature: float | None
+    avg_logprob: float | None
+    compression_ratio: float | None
+    no_speech_prob: float | None
+    words: NotRequired[list[WordJSON]]
+    flags: NotRequired[list[str]]
+
+
 def to_txt(item: Item, transcript: Transcript) -> str:
-    """One segment a line."""
+    """Plain text: one line for each segment."""
     return "".join(f"{file_safe(segment.text.strip())}\n" for segment in transcript.segments)
 
 
 def to_tsv(item: Item, transcript: Transcript) -> str:
-    """Tab-separated start, end (integer milliseconds) and text, one segment a row."""
+    """Tab-separated values: start and end in whole milliseconds and text, one row for each segment."""
     rows = [
         f"{round(1000 * segment.start)}\t{round(1000 * segment.end)}\t{_cell(segment.text)}\n"
         for segment in transcript.segments
@@ -29,33 +53,33 @@ def to_tsv(item: Item, transcript: Transcript) -> str:
 
 
 def to_json(item: Item, transcript: Transcript) -> str:
-    """Whisper's result object without `seek` and `tokens`, and what we know of the recording.
+    """Whisper's result object, with metadata of the recording as `homescribe` after `language`.
 
-    Ours are `homescribe` beside `language`, and `flags` in the segments that have any.
+    Segments have no `seek` and `tokens`, and have `flags` if the engine set any.
     """
     with_words = any(segment.words for segment in transcript.segments)
     result = {
         "text": utf8_safe("".join(segment.text for segment in transcript.segments)),
         "segments": [
-            _json_segment(number, segment, with_words)
+            _segment_json(number, segment, with_words)
             for number, segment in enumerate(transcript.segments)
         ],
         "language": transcript.language,
-        "homescribe": _json_item(item, transcript),
+        "homescribe": _recording_json(item, transcript),
     }
     return json.dumps(result, allow_nan=False)
 
 
-def _json_segment(number: int, segment: Segment, with_words: bool) -> dict[str, Any]:
-    result: dict[str, Any] = {
+def _segment_json(number: int, segment: Segment, with_words: bool) -> SegmentJSON:
+    result: SegmentJSON = {
         "id": number,
         "start": segment.start,
         "end": segment.end,
         "text": utf8_safe(segment.text),
-        "temperature": _number(segment.temperature),
-        "avg_logprob": _number(segment.avg_logprob),
-        "compression_ratio": _number(segment.compression_ratio),
-        "no_speech_prob": _number(segment.no_speech_prob),
+        "temperature": _finite(segment.temperature),
+        "avg_logprob": _finite(segment.avg_logprob),
+        "compression_ratio": _finite(segment.compression_ratio),
+        "no_speech_prob": _finite(segment.no_speech_prob),
     }
     if with_words:
         result["words"] = [
@@ -63,7 +87,7 @@ def _json_segment(number: int, segment: Segment, with_words: bool) -> dict[str, 
                 "word": utf8_safe(word.word),
                 "start": word.start,
                 "end": word.end,
-                "probability": _number(word.probability),
+                "probability": _finite(word.probability),
             }
             for word in segment.words
         ]
@@ -72,8 +96,8 @@ def _json_segment(number: int, segment: Segment, with_words: bool) -> dict[str, 
     return result
 
 
-def _json_item(item: Item, transcript: Transcript) -> dict[str, Any]:
-    # Not `media_url`: the address of a private feed's audio carries its listener's token.
+def _recording_json(item: Item, transcript: Transcript) -> dict[str, object]:
+    # Without `media_url`: in a private feed it contains the subscriber's token.
     return {
         "key": utf8_safe(item.key),
         "url": utf8_safe(item.url),
@@ -91,8 +115,8 @@ def _json_item(item: Item, transcript: Transcript) -> dict[str, Any]:
     }
 
 
-def _number(value: float | None) -> float | None:
-    """None for what JSON cannot say: a model in half precision gives NaN now and then."""
+def _finite(value: float | None) -> float | None:
+    """Return None for NaN, which a model in half precision sometimes gives and JSON does not allow."""
     return value if value is not None and math.isfinite(value) else None
 
 

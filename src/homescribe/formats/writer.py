@@ -1,6 +1,6 @@
-"""Write export files: whole or not at all.
+"""Write export files. Each appears complete or not at all.
 
-Files are projections of the library: they can be made again at any time.
+They are projections of the library and can be written again at any time.
 """
 
 from __future__ import annotations
@@ -17,23 +17,26 @@ from homescribe.core import HOUR, Exporter, Item, Transcript
 from homescribe.errors import UserError
 from homescribe.formats.filenames import file_name
 
-# A half-written file of a run that was killed is this old, in seconds: writing one takes milliseconds.
+# Age in seconds from which a partial file is taken for one that a killed run left.
 ABANDONED = 1 * HOUR
 _PART = ".homescribe-{}.part"
 
 
 def prepare(directory: Path) -> None:
-    """Make `directory`, see that it can be written to, and remove what a killed run left half written.
+    """Create `directory`, check that it is writable, and remove partial files that a killed run left.
 
-    Called before work that takes hours, so that a wrong directory stops it at once (UserError).
+    Called before hours of work, so that a wrong directory stops the command at once.
+
+    Raises:
+        UserError: as `write`.
     """
-    with _refusals(directory):
+    with _translated(directory):
         directory.mkdir(parents=True, exist_ok=True)
         part = directory / _PART.format(secrets.token_hex(8))
         part.touch(exist_ok=False)
         part.unlink()
         for leftover in directory.glob(_PART.format("*")):
-            with suppress(FileNotFoundError):  # another run removes it too
+            with suppress(FileNotFoundError):  # another run removed it
                 if leftover.stat().st_mtime < time.time() - ABANDONED:
                     leftover.unlink()
 
@@ -41,19 +44,20 @@ def prepare(directory: Path) -> None:
 def write(
     directory: Path, item: Item, transcript: Transcript, exporters: Mapping[str, Exporter]
 ) -> list[Path]:
-    """Write `item` below `directory` in each format, and tell the paths.
+    """Write `item` into `directory` in each format and return the paths.
 
     Args:
-        exporters: by extension, as `plugins.load("exporters", extension)` gives them.
+        exporters: exporters by extension, as `plugins.load("exporters", extension)` returns them.
 
     Raises:
-        UserError: disk full, not allowed, not a directory. No half of a file is left.
+        UserError: the disk is full, permission is denied, or `directory` is not a directory. No partial file
+            is left.
     """
     paths = []
     for extension, exporter in exporters.items():
         content = exporter(item, transcript).encode(errors="replace")
         path = directory / file_name(item, extension)
-        with _refusals(directory):
+        with _translated(directory):
             directory.mkdir(parents=True, exist_ok=True)
             _replace(path, content)
         paths.append(path)
@@ -61,7 +65,7 @@ def write(
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """The file at `path` is the old one or, whole and on the disk, the new one."""
+    """Write `path` so that it holds either its old content or, once on the disk, all of the new one."""
     part = path.with_name(_PART.format(secrets.token_hex(8)))
     try:
         with part.open("xb") as file:
@@ -75,22 +79,22 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def _refusals(directory: Path) -> Iterator[None]:
-    """What the system says of `directory`, as a UserError that tells what to do about it."""
+def _translated(directory: Path) -> Iterator[None]:
+    """Translate the system's errors about `directory` into a UserError that says what to do."""
     try:
         yield
     except OSError as error:
         match error.errno:
             case errno.ENOSPC | errno.EDQUOT:
                 message = f"No space is left to write to {directory}."
-                hint = "Free some space and export again: the library has everything."
+                hint = "Free some space and export again: the library holds all transcripts."
             case errno.EACCES | errno.EPERM | errno.EROFS:
-                message = f"{directory} cannot be written to."
+                message = f"{directory} is not writable."
                 hint = "Choose another directory, or change its permissions."
             case errno.ENOTDIR | errno.EEXIST:
                 message = f"{directory} is not a directory."
                 hint = "Choose another directory."
             case _:
                 message = f"Cannot write to {directory}: {error.strerror or error}."
-                hint = "Choose another directory, or correct this and export again."
+                hint = "Choose another directory, or fix this and export again."
         raise UserError(message, hint) from error

@@ -1,0 +1,92 @@
+"""Text from strangers is made safe, and values are formatted for people."""
+
+import pytest
+
+from homescribe.cli.output import highlighted
+from homescribe.text import sanitize
+from homescribe.text.display import clock, count, size, span
+from homescribe.text.sanitize import terminal_safe
+
+# --- Display -------------------------------------------------------------------------------------
+
+
+def test_durations_sizes_and_counts():
+    assert [clock(s) for s in (0, 63, 3723, None, -1)] == ["0:00", "1:03", "1:02:03", "?", "0:00"]
+    assert [span(8), span(720), span(166320)] == ["8 s", "12 min", "46.2 h"]
+    assert [size(999), size(22_000_000), size(3e12)] == ["999 B", "22.0 MB", "3.0 TB"]
+    assert [count(1, "item"), count(1430, "item")] == ["1 item", "1,430 items"]
+
+
+def test_terminal_text_keeps_every_script_and_no_control_character():
+    assert (
+        terminal_safe("日本語 \u0627\u0644\u0639 é 👩‍👩‍👧\x00\x9b\ud800")
+        == "日本語 \u0627\u0644\u0639 é 👩‍👩‍👧"
+    )
+    assert highlighted("a \x1b b", [(2, 3)]).replace("\x1b[33m\x1b[1m\x1b[0m", "") == "a  b"
+
+
+# --- Sanitize ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://u:p@host.example:8443/a/b?token=1&v=x#frag", "https://host.example:8443/a/b?v=x"),
+        ("http://[::1]:80/x", "http://[::1]:80/x"),
+        ("http://host.example:port/x", "(an address that cannot be read)"),
+        ("http://[", "(an address that cannot be read)"),
+    ],
+)
+def test_public_urls_have_no_secrets(url, shown):
+    assert sanitize.public_url(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "date"),
+    [
+        ("20260301", "2026-03-01"),
+        ("20260231", None),
+        ("2026", None),
+        (None, None),
+        ("٢٠٢٦٠٣٠١", None),
+    ],
+)
+def test_iso_dates(value, date):
+    assert sanitize.iso_date(value) == date
+
+
+@pytest.mark.parametrize(
+    ("value", "tag"),
+    [
+        ("en", "en"),
+        ("pt_BR", "pt-BR"),
+        (" de ", "de"),
+        ("English (US)", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_language_tags(value, tag):
+    assert sanitize.language_tag(value) == tag
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (
+            "HTTPSConnection(host='h.example', port=443): Failed to establish a new connection: "
+            "[Errno 111] Connection refused",
+            "Failed to establish a new connection: Connection refused",
+        ),
+        ("<urllib3.connection.HTTPSConnection object at 0x7f01>: Failed", "Failed"),
+        (
+            "No space left on device: '/my own/cache/audio.249.webm.part'",
+            "No space left on device: the recording",
+        ),
+        ("audio.mp3 is empty.", "the recording is empty"),
+        ("https://host.example/audio.mp3?token=1 broke", "https://host.example/audio.mp3 broke"),
+        ("The audio. It is gone.", "The audio. It is gone"),
+    ],
+)
+def test_public_messages_have_no_internals(words, shown):
+    assert sanitize.public_message(words) == shown
