@@ -32,8 +32,9 @@ format: .venv/.tested  ## Format the code and fix what ruff can fix.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: .venv/.tested  ## Write the command reference from --help.
+docs: .venv/.tested  ## Write the command reference from --help, and the architecture's picture.
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/diagram.py
 
 docs-check: .venv/.tested  ## Fail if the command reference is out of date or a link in the docs is broken.
 	$(BIN)/python docs/generate.py --check

@@ -3,31 +3,34 @@
 import ast
 import importlib.util
 import re
+import sys
 import tomllib
 from pathlib import Path
 
 import click
 
 from homescribe.cli.main import homescribe
+from test_architecture import FRONT, IMPORTS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 
 
-def generator():
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
 
 
 def test_the_command_reference_is_what_help_says():
     page = ROOT / "docs" / "reference" / "commands.md"
-    assert page.read_text(encoding="utf-8") == generator().reference(), "run `make docs`"
+    assert page.read_text(encoding="utf-8") == script("generate").reference(), "run `make docs`"
 
 
 def test_no_link_in_the_docs_is_broken():
-    assert list(generator().broken_links()) == []
+    assert list(script("generate").broken_links()) == []
 
 
 def test_every_option_of_every_command_says_what_it_does():
@@ -87,3 +90,23 @@ def test_urls_of_the_project_have_one_base():
     urls = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["urls"]
     assert set(urls) == {"Documentation", "Source", "Issues", "Changelog"}
     assert [url for url in urls.values() if not url.startswith(urls["Source"])] == []
+
+
+def test_the_table_of_the_architecture_has_every_module_and_what_it_imports():
+    imports = {}
+    for module, imported in IMPORTS.items():
+        folder = module.split("/")[0]
+        imports.setdefault(folder, set()).update(name.split("/")[0] for name in imported)
+    expected = {
+        folder: sorted(names - {folder})
+        for folder, names in imports.items()
+        if folder not in (FRONT, "__main__")
+    }
+    page = (ROOT / "docs" / "concepts" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)(?:/|\.py)` \| .* \| (.*)\|$", page, re.MULTILINE)
+    assert {folder: re.findall(r"\w+", names) for folder, names in rows} == expected
+
+
+def test_the_picture_of_the_architecture_is_what_its_script_draws():
+    drawn = (ROOT / "docs" / "architecture.svg").read_text(encoding="utf-8")
+    assert drawn == script("diagram").picture(), "run `python docs/diagram.py`"

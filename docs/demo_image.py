@@ -1,6 +1,6 @@
-"""Makes docs/images/demo.svg from a real run of `homescribe demo` in a terminal of 80 columns.
+"""Draw docs/images/demo.svg: the output of `homescribe demo` in a terminal of 80 columns.
 
-python docs/picture.py
+python docs/demo_image.py    run the demo and write the picture
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ COLUMNS = 80
 IMAGE = Path(__file__).parent / "images" / "demo.svg"
 
 
-def recorded(command: list[str], directory: str) -> str:
-    """What `command` shows on a terminal, with its colours."""
+def record(command: list[str], directory: str) -> str:
+    """Run `command` in a pseudo-terminal and return all that it writes, with escape sequences."""
     output = bytearray()
 
     def read(descriptor: int) -> bytes:
@@ -34,10 +34,10 @@ def recorded(command: list[str], directory: str) -> str:
     return output.decode()
 
 
-def settled(terminal: str) -> str:
-    """The lines that are left when the live view has been taken away again.
+def final_lines(terminal: str) -> str:
+    """Return the lines that a terminal shows in the end.
 
-    Each line is what was last written to it: the view moves up and clears what it drew.
+    The progress display moves the cursor up and clears the lines that it drew before.
     """
     lines: list[str] = []
     for raw in terminal.replace("\r\n", "\n").split("\n"):
@@ -49,9 +49,9 @@ def settled(terminal: str) -> str:
 
 
 def main() -> None:
-    """Run the demo and draw it."""
+    """Run the demo and write the picture."""
     with tempfile.TemporaryDirectory() as directory:
-        shown = settled(recorded([sys.executable, "-m", "homescribe", "demo"], directory))
+        shown = final_lines(record([sys.executable, "-m", "homescribe", "demo"], directory))
         shown = shown.replace(directory, "/home/me")
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(Text.from_ansi("$ homescribe demo\n" + shown), soft_wrap=False)
