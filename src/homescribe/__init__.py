@@ -1,4 +1,4 @@
-"""Whole channels, playlists, podcasts and folders as text to search, read along and export.
+"""Transcribe whole channels, playlists, podcasts and folders; search, read and export the text.
 
     import homescribe
 
@@ -9,7 +9,7 @@
         for hit in library.search("a phrase somebody said"):
             print(hit.title, hit.start, hit.url)
 
-`transcribe` does the whole job; `add`, `sync` and `Run` are its parts. Every failure is a HomescribeError.
+`transcribe` does everything; `add`, `sync` and `Run` are its steps. Errors are HomescribeErrors.
 """
 
 from homescribe.assemble import transcribe

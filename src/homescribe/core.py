@@ -1,7 +1,7 @@
-"""The values that travel between the parts, and the protocols that plug-ins implement.
+"""The values that modules exchange, and the protocols that plug-ins implement.
 
-Values are frozen; behaviour lives in functions elsewhere. All times are float seconds from the start of
-the recording. Names are Whisper's (`segments`, `avg_logprob`) and yt-dlp's (`channel`, `upload_date`).
+Values are frozen and have no behaviour. Times in a recording are seconds from its start, as floats. Names are
+those of Whisper (`segments`, `avg_logprob`) and yt-dlp (`channel`, `upload_date`).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ SECOND = 1.0
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 
-# --- What is listed and downloaded ---------------------------------------------------------------
+# --- Recordings ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """A titled stretch of a recording, as its publisher marked it."""
+    """A titled part of a recording, as its publisher defined it."""
 
     start: float
     end: float
@@ -34,9 +34,7 @@ class Chapter:
 
 # Metadata of Item's fields. The fields are the one list of what is known about a recording: the library's
 # columns, JSON, and what the page of an item adds to its listing follow from them.
-BY_PAGE = {
-    "by_page": True
-}  # the page is right where a listing may round or guess (approximate dates)
+BY_PAGE = {"by_page": True}  # exact on the item's page, perhaps rounded or missing in a listing
 PATH = {"path": True}  # may be a file path that is not UTF-8
 EXPORT_ONLY = {"json": "export"}  # in the JSON of one item, not in lists
 NO_JSON = {"json": None}
@@ -73,41 +71,35 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """The audio of an item, on this machine's disk, or in memory where there is no disk to put it on.
+    """The audio of an item: a file on this machine or, in a container, bytes in memory."""
 
-    `item` is completed with what only its page told. `duration` is the length in seconds that the decoded
-    audio must have (publisher's metadata), None when nobody said. `temporary` files are removed once the
-    transcript is stored; a user's own file never is.
-    """
-
-    item: Item
+    item: Item  # completed by its page
     path: Path
-    duration: float | None = None
-    temporary: bool = True
-    data: bytes | None = None  # the file's content, in place of the file
+    duration: float | None = None  # seconds that the decoded audio must last; None if not published
+    temporary: bool = True  # removed once the transcript is stored; False for a user's own file
+    data: bytes | None = None  # content of the file, used instead of `path`
 
     @property
     def media(self) -> Path | bytes:
-        """What a decoder opens."""
+        """What `audio.blocks` and `audio.decode` read."""
         return self.path if self.data is None else self.data
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a source offers at one URL. `items` is lazy: stopping early saves the requests behind it.
+    """The items that a source offers at one URL.
 
-    `newest_first` promises that new items appear at the top, so that an update may stop at known ones.
-    Several listings with the same `url` are parts of one whole (the tabs of a channel), each to be stopped
-    on its own.
+    Several listings may have the same `url`, such as the tabs of a channel. Each is read and stopped on its
+    own.
     """
 
     url: str  # canonical: the same for every spelling of the same channel, feed or folder
     title: str
-    items: Iterator[Item]
-    newest_first: bool = False
+    items: Iterator[Item]  # lazy: makes requests as it is read
+    newest_first: bool = False  # an update may stop at the first known items
 
 
-# --- What is heard -------------------------------------------------------------------------------
+# --- Transcripts ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,30 +108,29 @@ class Word:
 
     start: float
     end: float
-    word: str  # with its leading space, as Whisper gives it
+    word: str  # with its leading space, as in Whisper's output
     probability: float  # 0..1
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A line of speech, with the figures by which Whisper judges its own work."""
+    """A line of a transcript, with Whisper's measures of confidence."""
 
     start: float
     end: float
     text: str
     avg_logprob: float | None = None  # mean log probability of the tokens; below -1 is doubtful
     no_speech_prob: float | None = None  # 0..1
-    compression_ratio: float | None = None  # of the text under zlib; above 2.4 it repeats itself
-    temperature: float | None = None  # at which it was decoded; above 0 it was retried
+    compression_ratio: float | None = None  # of the text, with zlib; above 2.4 it is repetitive
+    temperature: float | None = None  # of decoding; above 0 after a retry
     words: tuple[Word, ...] = ()
-    flags: tuple[
-        str, ...
-    ] = ()  # why a reader should doubt it: "low_probability", "retried", "repetition"
+    # Why the text may be wrong: "low_probability", "retried", "repetition".
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """Every word of one item. `segments` are in order of time and end within `duration`."""
+    """The transcript of one item. `segments` are in order of time and end within `duration`."""
 
     engine: str
     model: str
@@ -154,42 +145,36 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionOptions:
-    """Whisper's options under Whisper's names. `None` leaves the choice to the engine."""
+    """Whisper's options, with Whisper's names. `None`: the engine's default."""
 
-    language: str | None = None  # Whisper's code; None detects it
+    language: str | None = None  # Whisper's code; None: detect it
     task: Literal["transcribe", "translate"] = "transcribe"
     beam_size: int | None = None  # 1 is greedy
-    temperature: tuple[float, ...] = (
-        0.0,
-        0.2,
-        0.4,
-        0.6,
-        0.8,
-        1.0,
-    )  # tried in turn until one passes
+    # Tried in turn until a result passes the quality thresholds.
+    temperature: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     word_timestamps: bool = False
-    vad_filter: bool = True  # skip what holds no speech
+    vad_filter: bool = True  # skip audio without speech
     initial_prompt: str | None = None  # names and spellings to expect
-    condition_on_previous_text: bool = False  # on, a loop in one window spreads to the next
+    condition_on_previous_text: bool = False  # True lets a repetition spread to the next window
 
 
-# --- What happens to it --------------------------------------------------------------------------
+# --- Work ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Work handed to a backend. With an `id` it outlives this process and must be stored at once."""
+    """A recording submitted to a backend. A call with an `id` survives this process: store it at once."""
 
     item: Item
     backend: str
     submitted_at: float  # Unix time
     id: str | None = None
-    metadata: str = ""  # the backend's own words about it (JSON), kept beside the call
+    metadata: str = ""  # JSON of the backend, stored with the call
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one item ended: with a `transcript`, or with the `error` that stopped it."""
+    """The result of one item: a `transcript`, or the `error` that stopped it."""
 
     item: Item
     transcript: Transcript | None = None
@@ -199,49 +184,49 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one finished call took of a rented machine, and its price."""
+    """What one finished call used of a rented machine, and its price."""
 
     call: Call
     engine: str
     model: str
     gpu: str
-    gpu_seconds: float  # its share of the seconds in which the machine worked
-    overhead_seconds: float  # boot, model load and waiting that were paid for on its account
-    boots: int  # 1 for the first call of a machine
+    gpu_seconds: float  # this call's share of the seconds that the machine transcribed
+    overhead_seconds: float  # boot, model loading and idle time charged to this call
+    boots: int  # 1 for the first call on a machine, else 0
     audio_seconds: float
     dollars: float
-    expected_dollars: float  # by what was known when it was submitted
+    expected_dollars: float  # estimate when it was submitted
     finished_at: float  # Unix time
-    outcome: Literal["done", "failed", "died"]  # died: the machine did, not the call
+    outcome: Literal["done", "failed", "died"]  # died: the machine stopped during the call
 
 
 @dataclass(slots=True)
 class Uploads:
-    """What has gone up to a backend so far. It writes it, a display reads it."""
+    """Progress of uploads to a backend: the backend updates it, the progress display reads it."""
 
     items: int = 0
     bytes: int = 0
     seconds: float = 0.0
-    current: str = ""  # title of the item that is on its way
+    current: str = ""  # title of the item that is being uploaded
     current_bytes: int = 0
     current_since: float = 0.0  # Unix time
 
     @property
     def rate(self) -> float | None:
-        """Bytes a second, None before the first has arrived."""
+        """Bytes per second; None before the first upload is complete."""
         return self.bytes / self.seconds if self.seconds else None
 
 
-# --- What plug-ins implement ---------------------------------------------------------------------
+# --- Protocols of plug-ins -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
-    """What every source is constructed with. `cache` is a directory it may keep what it likes in."""
+    """Options of every source. `cache` is a directory for the source's own files."""
 
     cache: Path
     cookies: Path | None = None  # Netscape cookie file
-    cookies_from_browser: str | None = None  # yt-dlp's words: "firefox", "chrome:Profile 1"
+    cookies_from_browser: str | None = None  # in yt-dlp's syntax: "firefox", "chrome:Profile 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,16 +324,18 @@ class Source(Protocol):
 
 
 class Engine(Protocol):
-    """A loaded model. Built as `Engine(model)`: a published name, "demo" or a path; raises UserError for
-    an unknown model, SetupError when it cannot be loaded or fetched. `transcribe` may be called from
-    several threads at once.
+    """A loaded model. Built as `Engine(model)` with a published name, "demo" or a path.
+
+    Building raises UserError for an unknown model, SetupError when it cannot be downloaded or loaded.
+    `transcribe` may be called from several threads at once.
     """
 
     name: str
     model: str
-    slots: int  # how many calls of `transcribe` at once make it faster
+    slots: int  # concurrent calls of `transcribe` up to which it gets faster
 
-    def __init__(self, model: str) -> None: ...
+    def __init__(self, model: str) -> None:
+        """Load `model`."""
 
     def transcribe(
         self,
@@ -357,7 +344,7 @@ class Engine(Protocol):
         stop: Event,
         progress: Callable[[float], None],
     ) -> Transcript:
-        """Every word of `audio`. `progress` is told the seconds of audio that are done.
+        """Transcribe `audio`, calling `progress` with the seconds of audio that are done.
 
         Raises PermanentError (undecodable, no audio), RetryableError (shorter than `audio.duration`),
         UserError (out of memory), Cancelled (soon after `stop` is set).
@@ -380,9 +367,7 @@ class EngineRequirements:
     languages: tuple[str, ...]  # Whisper's codes: "en", "de", ...
     download: Callable[[str, Path], object]  # download a model by name into a folder
     tasks: tuple[str, ...] = ("transcribe",)
-    gpu_packages: tuple[
-        str, ...
-    ] = ()  # pip requirements for a machine with a CUDA device, in addition
+    gpu_packages: tuple[str, ...] = ()  # more pip requirements, for a machine with a CUDA device
     # Variables to set before Python starts. "{site_packages}" is where pip installs.
     environment: Mapping[str, str] = field(default_factory=dict)
     gpu_available: Callable[[], bool] | None = None  # None: the engine runs on a CPU only
@@ -391,22 +376,25 @@ class EngineRequirements:
 
 
 class Session(Protocol):
-    """A backend at work with one engine and model."""
+    """A started backend, with one engine and model loaded."""
 
-    slots: int  # how many calls are worth having in flight
+    slots: int  # calls to keep in flight
 
     @property
     def uploads(self) -> Uploads | None:
-        """What has gone up; None where nothing has to go anywhere."""
+        """Progress of uploads; None for a backend without uploads."""
 
     def submit(self, audio: Audio, options: TranscriptionOptions, stop: Event) -> Call:
-        """Hand over the audio. One submit at a time; returns when the backend has all it needs."""
+        """Submit `audio` and return when the backend has it. Calls must not overlap."""
 
     def result(self, call: Call, stop: Event, progress: Callable[[float], None]) -> Transcript:
-        """Wait for a call of this or, given its id, an earlier process. Raises as Engine.transcribe."""
+        """Wait for a call of this process or, if it has an id, of an earlier one.
+
+        Raises as Engine.transcribe.
+        """
 
     def usage(self, call: Call) -> Usage | None:
-        """What `call` cost, once `result` has returned or raised; None where nothing is paid for."""
+        """Return what `call` cost, after `result` returned or raised; None for one without costs."""
 
     def worth_starting(self, audio_seconds: float) -> bool:
         """Whether this much audio, with nothing in flight, justifies starting the backend."""
@@ -420,11 +408,11 @@ class Backend(Protocol):
     default_model: str
 
     def start(self, engine: str, model: str) -> AbstractContextManager[Session]:
-        """Load or deploy; SetupError when it cannot work here."""
+        """Load the model here, or deploy it; raise SetupError if this backend cannot run."""
 
 
 class Exporter(Protocol):
     """A file format; its plug-in name is the file's extension."""
 
     def __call__(self, item: Item, transcript: Transcript) -> str:
-        """The whole file as text."""
+        """Return the content of the file."""

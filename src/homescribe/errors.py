@@ -1,25 +1,28 @@
-"""Failures, sorted by what happens next. No other exception of ours exists.
+"""All exceptions of homescribe, by what happens after them.
 
     HomescribeError
-    +- UserError             the run stops: the user must act (exit 2)
+    +- UserError             the run stops until the user acts (exit 2)
     |  +- SetupError         something is missing or broken on this machine (exit 3)
-    |  +- BudgetReached      the spending cap stops the run, nothing is lost (exit 4)
-    |  +- SourceBlocked      one site turns us away: its items stay pending, other sites go on
-    +- ItemError             recorded with the item, the run goes on (exit 1 at the end)
-       +- PermanentError     never tried again by itself: private, removed, undecodable
-       +- RetryableError     tried again later: network, 503, truncated, not yet live
-    Cancelled                the run was asked to stop: not a failure, nothing is recorded
+    |  +- BudgetReached      the run stops at the spending cap; nothing is lost (exit 4)
+    |  +- SourceBlocked      one site refuses access: its items stay pending, other sites continue
+    +- ItemError             recorded with the item; the run continues (exit 1 at the end)
+       +- PermanentError     not retried automatically: private, removed, undecodable
+       +- RetryableError     retried later: network, 503, truncated, not yet live
+    Cancelled                the run was stopped: not a failure, nothing is recorded
 
-Plug-ins translate the errors of the libraries they use, each at one place. Anything that is not one of
-these is a bug and shows its traceback.
+Each plug-in translates the errors of the libraries it uses in one place. Any other exception is a bug and
+shows its traceback.
 
-Every class takes only positional arguments that pickle: an error raised in a container is rebuilt at
-home from `args`.
+All arguments are positional and can be pickled, because an error raised in a container is rebuilt on this
+machine from `args`.
 """
 
 
 class HomescribeError(Exception):
-    """`message`: one line, what happened. `hint`: one line, what to do ("" when nothing can be done)."""
+    """An error with a `message`, one line that says what happened, and a `hint`, one that says what to do.
+
+    `hint` is "" when the user can do nothing.
+    """
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
@@ -31,7 +34,7 @@ class HomescribeError(Exception):
 
 
 class UserError(HomescribeError):
-    """The run stops, and the user must act: bad URL, no token, disk full."""
+    """The run stops until the user acts: wrong URL, no token, disk full."""
 
 
 class SetupError(UserError):
@@ -39,13 +42,13 @@ class SetupError(UserError):
 
 
 class BudgetReached(UserError):
-    """Going on would cost more than the user allowed."""
+    """Continuing could cost more than the spending cap allows."""
 
 
 class SourceBlocked(UserError):
-    """A site turns this machine away: nothing is marked failed, other sites go on.
+    """A site refuses this machine: no item is marked failed, and other sites continue.
 
-    `retry_after`: seconds after which asking again makes sense, None when the user must act first.
+    `retry_after`: seconds to wait before the next request; None if the user must act first.
     """
 
     def __init__(self, message: str, hint: str = "", retry_after: float | None = None) -> None:
@@ -55,15 +58,15 @@ class SourceBlocked(UserError):
 
 
 class ItemError(HomescribeError):
-    """One item failed; the run goes on."""
+    """One item failed; the run continues."""
 
 
 class PermanentError(ItemError):
-    """Trying again would fail again: private, removed, undecodable, no audio."""
+    """A retry would fail too: private, removed, undecodable, no audio."""
 
 
 class RetryableError(ItemError):
-    """Worth another try. `retry_after`: seconds to wait at least, None for the library's backoff."""
+    """A retry may succeed. `retry_after`: least seconds to wait; None for the library's backoff."""
 
     def __init__(self, message: str, hint: str = "", retry_after: float | None = None) -> None:
         super().__init__(message, hint)
@@ -72,4 +75,4 @@ class RetryableError(ItemError):
 
 
 class Cancelled(Exception):
-    """The work was cut short because the run's stop event was set."""
+    """The work ended early because the run's stop event was set."""
