@@ -251,7 +251,7 @@ def test_a_mistyped_library_is_told_and_not_made(capsys, tmp_path):
 )
 def test_a_number_that_makes_no_sense_is_one_line(flags, capsys):
     code, _, err = run(capsys, "run", *flags)
-    assert (code, "does not fit" in err, len(err.splitlines())) == (2, True, 2)
+    assert (code, "is not valid" in err, len(err.splitlines())) == (2, True, 2)
 
 
 # --- The machine ---------------------------------------------------------------------------------

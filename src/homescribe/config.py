@@ -1,4 +1,4 @@
-"""Settings: flags over environment over config.toml over defaults, as one frozen Config.
+"""Settings, from command line flags, the environment, config.toml or defaults, in this order.
 
 Every setting has one name everywhere: `sleep_interval` in config.toml, `--sleep-interval` on the command
 line, `HOMESCRIBE_SLEEP_INTERVAL` in the environment.
@@ -20,9 +20,8 @@ from homescribe.errors import UserError
 
 ENVIRONMENT_PREFIX = "HOMESCRIBE_"
 
-
-# What a value of each type is called in a sentence for people.
-WORDS = {
+# How error messages name the type of a value.
+TYPE_NAMES = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
@@ -32,7 +31,7 @@ WORDS = {
 
 
 def _setting(
-    help: str,  # noqa: A002 - click's name for it
+    help: str,  # noqa: A002 - click's name
     default: Any = None,
     metavar: str = "",
     least: float | None = None,
@@ -42,56 +41,61 @@ def _setting(
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All settings of a command. Field metadata holds the words that `--help` and the docs show."""
+    """All settings. The metadata of a field holds the text of `--help` and of the documentation."""
 
-    library: Path = _setting("Where the library is.", Path("~/homescribe"), "DIR")
+    library: Path = _setting("Directory of the library.", Path("~/homescribe"), "DIR")
     backend: str = _setting(
-        "Where the engine runs: local, or modal to rent a GPU.", "local", "NAME"
+        "Where to transcribe: local, or modal for a rented GPU.", "local", "NAME"
     )
     engine: str | None = _setting(
-        "faster-whisper (default here) or openai-whisper.", metavar="NAME"
+        "faster-whisper (default) or openai-whisper.",
+        metavar="NAME",
     )
     model: str | None = _setting(
-        "A published name (tiny, base, small, medium, large-v3, turbo, ...), a path, or demo.",
+        "Name of a Whisper model (tiny, base, small, medium, large-v3, turbo, ...), a path, or demo.",
         metavar="NAME",
     )
     language: str | None = _setting(
-        "Language spoken, as Whisper's code (en, de, ...). Default: detected.", metavar="CODE"
+        "Spoken language, as Whisper's code (en, de, ...). Default: detect it.", metavar="CODE"
     )
     task: Literal["transcribe", "translate"] = _setting(
         "transcribe, or translate into English.", "transcribe"
     )
     beam_size: int | None = _setting(
-        "Beams of the search; 1 is greedy. Default: the engine's.", metavar="N", least=1
+        "Beam size; 1 is greedy search. Default: the engine's.", metavar="N", least=1
     )
-    word_timestamps: bool = _setting("Keep the time of every word.", False)
-    vad_filter: bool = _setting("Skip what holds no speech.", True)
-    initial_prompt: str | None = _setting("Names and spellings to expect.", metavar="TEXT")
+    word_timestamps: bool = _setting("Store the time of each word.", False)
+    vad_filter: bool = _setting("Skip audio without speech.", True)
+    initial_prompt: str | None = _setting(
+        "Prompt with names and spellings to expect.", metavar="TEXT"
+    )
     gpu: str | None = _setting(
         "GPU to rent: T4, L4, A10, L40S, A100, H100, H200, B200, or CPU for none. Default: A10.",
         metavar="NAME",
     )
     max_cost: float | None = _setting(
-        "Dollars that one run may commit itself to at Modal.", metavar="DOLLARS", least=0
+        "Most dollars that one run may spend at Modal.", metavar="DOLLARS", least=0
     )
     when: Literal["burst", "stream"] = _setting(
-        "burst gathers audio here until renting pays; stream submits each recording as it comes.",
+        "burst: queue audio locally until starting a GPU pays off. stream: submit each recording at once.",
         "burst",
     )
-    disk: float = _setting("Gigabytes of audio that may wait here for a burst.", 2.0, "GB", least=0)
-    containers: int = _setting("GPUs to rent at once, at most.", 2, "N", least=1)
+    disk: float = _setting("Most gigabytes of audio to queue for a burst.", 2.0, "GB", least=0)
+    containers: int = _setting("Most GPUs to rent at once.", 2, "N", least=1)
     sleep_interval: float | None = _setting(
         "Seconds between two downloads from one site. Default: 6 to 14 for YouTube, 0 to 1 for podcasts.",
         metavar="SECONDS",
         least=0,
     )
-    cookies: Path | None = _setting("Cookie file for sites that ask for a login.", metavar="FILE")
+    cookies: Path | None = _setting(
+        "Cookie file (Netscape format), for sites that require a login.", metavar="FILE"
+    )
     cookies_from_browser: str | None = _setting(
-        "Browser to take cookies from: firefox, chrome, safari, ...", metavar="BROWSER"
+        "Browser to read cookies from: firefox, chrome, safari, ...", metavar="BROWSER"
     )
 
     def transcription(self) -> TranscriptionOptions:
-        """The settings that are about transcribing, as the engines take them."""
+        """Return the settings that engines take."""
         return TranscriptionOptions(
             language=self.language.lower() if self.language else None,
             task=self.task,
@@ -104,15 +108,15 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One field of Config. `kind` is the Python type of its value, `choices` what it may be, if limited."""
+    """One field of Config."""
 
     name: str
-    kind: type
+    kind: type  # of the value
     default: Any
     help: str
     metavar: str
-    choices: tuple[str, ...] = ()
-    least: float | None = None  # the smallest value of a number
+    choices: tuple[str, ...] = ()  # the only values allowed; () for any
+    least: float | None = None  # smallest number allowed
 
     @property
     def environment(self) -> str:
@@ -120,7 +124,7 @@ class Setting:
 
 
 def settings() -> list[Setting]:
-    """Every setting, in the order of Config."""
+    """Return all settings, in the order of Config."""
     hints = get_type_hints(Config)
     found = []
     for item in dataclasses.fields(Config):
@@ -143,7 +147,7 @@ def settings() -> list[Setting]:
 
 
 def path(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where config.toml is looked for: HOMESCRIBE_CONFIG, else the system's place for settings."""
+    """Return the path of config.toml: HOMESCRIBE_CONFIG, else in the system's directory for settings."""
     if named := environ.get(ENVIRONMENT_PREFIX + "CONFIG"):
         return Path(named).expanduser()
     import platformdirs
@@ -154,13 +158,13 @@ def path(environ: Mapping[str, str] = os.environ) -> Path:
 def load(
     flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ
 ) -> tuple[Config, dict[str, str]]:
-    """The Config, and for each setting where its value comes from ("flag", "HOMESCRIBE_MODEL", ...).
+    """Return the Config, and the origin of each value by setting ("flag", "HOMESCRIBE_MODEL", ...).
 
     Args:
-        flags: values from the command line by setting name; None where no flag was given.
+        flags: values of the command line by setting; None for a flag that was not given.
 
     Raises:
-        UserError: config.toml cannot be read, names an unknown setting, or a value does not fit.
+        UserError: config.toml cannot be read or has an unknown setting, or a value is invalid.
     """
     file = path(environ)
     written = _read(file)
@@ -186,18 +190,18 @@ def _read(file: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UserError(f"{file} cannot be read: {error}.", "Mend or remove the file.") from error
+        raise UserError(f"{file} cannot be read: {error}.", "Fix or remove the file.") from error
     known = {setting.name for setting in settings()}
     if unknown := sorted(set(written) - known):
         raise UserError(
-            f"{file} names an unknown setting: {unknown[0]}.",
-            f"Settings are: {', '.join(sorted(known))}.",
+            f"{file} has an unknown setting: {unknown[0]}.",
+            f"Known settings: {', '.join(sorted(known))}.",
         )
     return written
 
 
 def _parse(setting: Setting, text: str) -> Any:
-    """A value from the environment, where everything is text."""
+    """Convert the text of an environment variable, or return it as it is for `_fit` to reject."""
     if setting.kind is bool:
         return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}.get(
             text.lower(), text
@@ -209,7 +213,7 @@ def _parse(setting: Setting, text: str) -> Any:
 
 
 def _fit(setting: Setting, value: Any, origin: str) -> Any:
-    """`value` as the setting's type, or a UserError that names both."""
+    """Return `value` as the setting's type; raise UserError if it is invalid."""
     if value is None:
         return None
     if setting.kind is Path and isinstance(value, str | Path) and str(value).strip():
@@ -220,10 +224,10 @@ def _fit(setting: Setting, value: Any, origin: str) -> Any:
     if fits and setting.least is not None:
         fits = setting.least <= value < math.inf
     if not fits:
-        wanted = " or ".join(setting.choices) or WORDS[setting.kind]
+        expected = " or ".join(setting.choices) or TYPE_NAMES[setting.kind]
         if setting.least is not None:
-            wanted += f", {setting.least} or more"
+            expected += f", {setting.least} or more"
         raise UserError(
-            f"{setting.name} = {value!r} ({origin}) does not fit.", f"It takes: {wanted}."
+            f"{setting.name} = {value!r} ({origin}) is not valid.", f"Expected: {expected}."
         )
     return value
