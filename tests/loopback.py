@@ -1,21 +1,28 @@
-"""A web server on the loopback: media with Range, feeds, pages, and every way in which a server fails.
+"""A web server on the loopback: media with Range requests, feeds, pages, and failures on request.
 
     with LoopbackServer(folder) as server:
         server.url("/media/ep1.mp3"); server.log  # [(method, path, Range header, status)]
 
-/media/NAME serves a file of `folder`. Its query stages failures:
+/media/NAME serves a file of `folder`. Parameters in its query change the response:
     die_after=N   cut the connection after N bytes (the first `times` requests, 1 by default)
-    fail=STATUS   answer with that status (the first `times` requests, always by default)
+    fail=STATUS   respond with that status (the first `times` requests, always by default)
     bps=N         send N bytes a second
-    norange=1     no ranges
-    etag=X        an ETag, with If-Range obeyed
+    norange=1     no partial content
+    etag=X        an ETag; "content": a hash of the file's content
+    weak=1        the ETag is weak
+    modified=file Last-Modified of the file; "now": the present second
+    ignore_if_range=1  partial content whatever If-Range says; otherwise it is compared
+    bare206=1     no ETag and Last-Modified with partial content
     ctype=X       another content type
-/status/CODE answers with that status, /redirect?to=URL redirects, /stall never answers. `routes` maps further
-paths to functions of (server, query, headers) that return (status, body, headers).
+/status/CODE responds with that status, /redirect?to=URL redirects, /stall never responds. `routes` maps
+further paths to functions of (server, query, headers) that return (status, body, headers). `if_range` lists
+the If-Range header of each request for media.
 """
 
 from __future__ import annotations
 
+import email.utils
+import hashlib
 import http.server
 import json
 import mimetypes
@@ -83,11 +90,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if not path.is_file():
             self._send(404, "not found")
             return
-        if "fail" in query and self._staged("fail", query, default_times=1_000_000):
+        if "fail" in query and self._fails("fail", query, default_times=1_000_000):
             self._send(int(query["fail"]), "nope")
             return
         data = path.read_bytes()
-        status, start, end = self._range(query, len(data))
+        validators = self._validators(query, path, data)
+        status, start, end = self._range(query, len(data), validators)
         if status == 416:
             self._send(416, "", {"Content-Range": f"bytes */{len(data)}"})
             return
@@ -96,27 +104,43 @@ class Handler(http.server.BaseHTTPRequestHandler):
         kind = query.get("ctype") or mimetypes.guess_type(path.name)[0]
         self.send_header("Content-Type", kind or "application/octet-stream")
         self.send_header("Content-Length", str(end - start))
-        if "etag" in query:
-            self.send_header("ETag", f'"{query["etag"]}"')
+        for name, value in validators.items():
+            if status != 206 or "bare206" not in query:
+                self.send_header(name, value)
         if status == 206:
             self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(data)}")
         self.end_headers()
         if self.command != "HEAD":
             self._body(data[start:end], query)
 
-    def _range(self, query, size):
-        """(status, start, end) of what is asked for and allowed."""
-        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
+    def _validators(self, query, path, data):
+        """The headers ETag and Last-Modified, as the query says."""
+        found = {}
+        if "etag" in query:
+            digest = hashlib.sha256(data).hexdigest()
+            value = digest if query["etag"] == "content" else query["etag"]
+            found["ETag"] = ("W/" if "weak" in query else "") + f'"{value}"'
+        if "modified" in query:
+            changed = path.stat().st_mtime if query["modified"] == "file" else time.time()
+            found["Last-Modified"] = email.utils.formatdate(changed, usegmt=True)
+        return found
+
+    def _range(self, query, size, validators):
+        """(status, start, end) of what is requested and allowed."""
+        requested = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
         condition = self.headers.get("If-Range")
-        stale = condition is not None and condition != f'"{query.get("etag")}"'
-        if not asked or stale or query.get("norange") == "1":
+        self.owner.if_range.append(condition)
+        stale = condition is not None and condition not in validators.values()
+        if "ignore_if_range" in query:
+            stale = False
+        if not requested or stale or query.get("norange") == "1":
             return 200, 0, size
-        start = int(asked[1])
-        end = min(int(asked[2]) + 1 if asked[2] else size, size)
+        start = int(requested[1])
+        end = min(int(requested[2]) + 1 if requested[2] else size, size)
         return (206, start, end) if start < size else (416, 0, 0)
 
     def _body(self, data, query):
-        if "die_after" in query and self._staged("die", query, default_times=1):
+        if "die_after" in query and self._fails("die", query, default_times=1):
             self.wfile.write(data[: int(query["die_after"])])
             self.wfile.flush()
             self.connection.shutdown(socket.SHUT_RDWR)
@@ -134,8 +158,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if "bps" in query:
                 time.sleep(1 / 20)
 
-    def _staged(self, what, query, default_times):
-        """Whether a failure is still due for this path."""
+    def _fails(self, what, query, default_times):
+        """Whether this path still has a failure to come."""
         with self.owner.lock:
             done = self.owner.counters.get((what, self.path), 0)
             self.owner.counters[what, self.path] = done + 1
@@ -233,11 +257,12 @@ class LoopbackServer:
         daemon_threads = True
 
         def handle_error(self, request, client_address):
-            """Clients that hang up are part of the tests."""
+            """Ignore clients that close the connection: tests do that."""
 
     def __init__(self, root, port=0):
         self.root = Path(root)
         self.log = []
+        self.if_range = []
         self.counters = {}
         self.lock = threading.Lock()
         self.stopped = threading.Event()

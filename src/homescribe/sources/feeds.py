@@ -1,0 +1,240 @@
+"""RSS and Atom documents: from the bytes of a feed to items. Feeds are hostile input.
+
+feedparser reads the XML. What it returns becomes an Item in `item_from`, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import math
+import queue
+import re
+import threading
+from collections.abc import Sequence
+from datetime import date
+from typing import Literal, Protocol, TypedDict
+from urllib.parse import urljoin, urlsplit
+
+from homescribe.core import HOUR, MINUTE, Chapter, Item
+from homescribe.errors import Cancelled, UserError
+from homescribe.sources import POLL_INTERVAL
+from homescribe.text import sanitize
+
+MEDIA_PATH = re.compile(
+    r"\.(mp3|m4a|m4b|aac|ogg|oga|opus|flac|wav|mp4|m4v|mov|webm|mkv)$", re.IGNORECASE
+)
+
+
+# --- What feedparser returns ---------------------------------------------------------------------
+
+
+class Link(TypedDict, total=False):
+    rel: str
+    href: str
+    url: str  # in media_content
+    type: str
+
+
+class Content(TypedDict, total=False):
+    value: str
+
+
+class Mark(TypedDict, total=False):
+    start: str
+    title: str
+
+
+class Chapters(TypedDict, total=False):
+    chapters: list[Mark]
+
+
+class Entry(TypedDict, total=False):
+    """An entry of a feed. Only what the feed contains is present."""
+
+    id: str
+    title: str
+    link: str
+    links: list[Link]
+    enclosures: list[Link]
+    media_content: list[Link]
+    summary: str
+    content: list[Content]
+    itunes_duration: str
+    published_parsed: Sequence[int] | None
+    updated_parsed: Sequence[int] | None
+    psc_chapters: Chapters
+
+
+class Channel(TypedDict, total=False):
+    title: str
+    language: str
+    links: list[Link]
+
+
+class Feed(Protocol):
+    """One page of a feed."""
+
+    feed: Channel
+    entries: list[Entry]
+
+    def get(self, key: Literal["version"]) -> str | None:
+        """The version of RSS or Atom ("rss20"), "" for other documents."""
+
+
+# --- Documents -----------------------------------------------------------------------------------
+
+
+def is_feed(start: bytes) -> bool:
+    """Whether a document that starts with `start` is RSS or Atom, by its root element, not its type."""
+    encoding = "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1"
+    text = start.decode(encoding, "replace").lstrip("\ufeff\xef\xbb\xbf \t\r\n")
+    text = re.sub(r"<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^\[>]*(\[.*?\])?\s*>", "", text, flags=re.DOTALL)
+    return re.match(r"\s*<(rss|feed|rdf:RDF|atom:feed)[\s>/]", text) is not None
+
+
+def parse(body: bytes, stop: threading.Event) -> Feed:
+    """Parse a feed. A thousand episodes take half a second, so a thread does it that can be left behind.
+
+    Raises UserError when feedparser fails, Cancelled when `stop` is set.
+    """
+    import feedparser
+
+    results: queue.SimpleQueue[Feed | Exception] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            stream = io.BytesIO(body)  # feedparser would take bytes for a file name
+            options = {"sanitize_html": False, "resolve_relative_uris": False}
+            results.put(feedparser.parse(stream, **options))
+        except Exception as error:  # noqa: BLE001 - whatever a parser raises for hostile input
+            results.put(error)
+
+    threading.Thread(target=work, name="parse feed", daemon=True).start()
+    while not stop.is_set():
+        with contextlib.suppress(queue.Empty):
+            page = results.get(timeout=POLL_INTERVAL)
+            if isinstance(page, Exception):
+                raise UserError(
+                    "The feed is damaged and cannot be read.", "Try again later."
+                ) from page
+            return page
+    raise Cancelled
+
+
+# --- Entries -------------------------------------------------------------------------------------
+
+
+def item_from(entry: Entry, feed: str) -> Item | None:
+    """Return the episode in `entry` of the feed at `feed`; None without a recording, as for a blog post."""
+    media = enclosure(entry, feed)
+    if media is None:
+        return None
+    guid = str(entry.get("id") or "").strip() or without_trackers(media)
+    name = hashlib.sha256(f"{feed}\n{guid}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    texts = [str(one.get("value") or "") for one in entry.get("content") or ()]
+    texts.append(str(entry.get("summary") or ""))
+    return Item(
+        source="podcast",
+        id=name,
+        url=episode_page(entry, feed) or media,
+        title=sanitize.one_line(sanitize.html_to_text(str(entry.get("title") or ""))) or name,
+        duration=duration(entry),
+        upload_date=published(entry),
+        description=sanitize.html_to_text(max(texts, key=len)) or None,
+        chapters=chapters(entry),
+        media_url=media,
+    )
+
+
+def web_address(url: str, base: str = "") -> str | None:
+    """Return `url`, which may be relative to `base`, as an http(s) address; None if it is none."""
+    try:
+        url = urljoin(base, url.strip())
+        parts = urlsplit(url)
+        return url if parts.scheme.lower() in ("http", "https") and parts.hostname else None
+    except ValueError:
+        return None
+
+
+def episode_page(entry: Entry, feed: str) -> str | None:
+    """Return the address of the episode's own page.
+
+    feedparser puts an id into `link` when there is no link, so that need not be an address.
+    """
+    for link in entry.get("links") or ():
+        if link.get("rel") == "alternate" and link.get("href"):
+            return web_address(link["href"], feed)
+    return web_address(str(entry.get("link") or ""))
+
+
+def enclosure(entry: Entry, feed: str) -> str | None:
+    """Return the address of the recording: of the first enclosure that may be audio or video."""
+    for link in [*(entry.get("enclosures") or ()), *(entry.get("media_content") or ())]:
+        url = web_address(str(link.get("href") or link.get("url") or ""), feed)
+        kind = str(link.get("type") or "").lower()
+        plausible = kind.startswith(("audio/", "video/")) or kind in (
+            "",
+            "application/octet-stream",
+        )
+        if url and (plausible or MEDIA_PATH.search(urlsplit(url).path)):
+            return url
+    return None
+
+
+def without_trackers(url: str) -> str:
+    """Return the address of a recording without download counters before it and tokens after it.
+
+    Counters have the real address in their path: https://dts.podtrac.com/redirect.mp3/cdn.example/e1.mp3
+    """
+    parts = urlsplit(url)
+    pieces = (parts.netloc + parts.path).split("/")
+    for at in range(len(pieces) - 2, 0, -1):
+        host = pieces[at]
+        if re.fullmatch(r"([\w-]+\.)+[a-z]{2,24}", host, re.IGNORECASE) and not MEDIA_PATH.search(
+            host
+        ):
+            return "/".join([host.lower(), *pieces[at + 1 :]])
+    return "/".join([pieces[0].lower(), *pieces[1:]])
+
+
+def clock_seconds(text: str) -> float | None:
+    """Return the seconds in "3725", "62:05" or "1:02:05.5"; None for anything else."""
+    form = r"(?:(?:(\d{1,3}):)?(\d{1,4}):)?(\d{1,6}(?:\.\d{1,6})?)"
+    match = re.fullmatch(form, text.strip(), re.ASCII)
+    return (
+        int(match[1] or 0) * HOUR + int(match[2] or 0) * MINUTE + float(match[3]) if match else None
+    )
+
+
+def duration(entry: Entry) -> float | None:
+    """Return the seconds in itunes:duration; None for zero, which publishers write when it is unknown."""
+    return clock_seconds(str(entry.get("itunes_duration") or "")) or None
+
+
+def published(entry: Entry) -> str | None:
+    """Return the date of publication, else of the last update, as "2026-03-01"."""
+    time = entry.get("published_parsed")
+    if not time and "updated_parsed" in entry:  # feedparser warns when a missing one is read
+        time = entry["updated_parsed"]
+    try:
+        return date(*time[:3]).isoformat() if time else None
+    except (ValueError, TypeError):
+        return None
+
+
+def chapters(entry: Entry) -> tuple[Chapter, ...]:
+    """Return the chapters (Podlove Simple Chapters) that the feed itself contains."""
+    marks = []
+    for mark in (entry.get("psc_chapters") or {}).get("chapters") or ():
+        start = clock_seconds(str(mark.get("start") or ""))
+        if start is not None:
+            marks.append((start, sanitize.one_line(str(mark.get("title") or ""))))
+    marks.sort()
+    ends = [start for start, _ in marks[1:]] + [duration(entry) or math.inf]
+    return tuple(
+        Chapter(start, end if math.isfinite(end) else start, title)
+        for (start, title), end in zip(marks, ends, strict=False)
+        if end > start
+    )
