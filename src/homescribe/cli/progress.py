@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -20,6 +20,8 @@ from homescribe.text.sanitize import terminal_safe
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.live import Live
+
+Value = TypeVar("Value")
 
 LOOK = 0.1  # seconds between two looks at whether the model is loaded
 
@@ -148,7 +150,7 @@ def _upload(uploads: Uploads) -> str:
     return f"sending  {taken:>5}  {terminal_safe(uploads.current)} ({size(uploads.current_bytes)}{rate})"
 
 
-def _few(mapping: dict[str, Any], most: int = 4) -> list[Any]:
+def _few(mapping: Mapping[str, Value], most: int = 4) -> list[Value]:
     return list(mapping.values())[:most]
 
 

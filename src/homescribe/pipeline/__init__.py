@@ -5,6 +5,7 @@ for what each listing contained, over `Run` for the Outcomes.
 """
 
 from homescribe.pipeline.add import ListingResult, Sources, add, may_have_new_items, sync
-from homescribe.pipeline.run import Progress, Run
+from homescribe.pipeline.run import Run
+from homescribe.pipeline.state import Progress
 
 __all__ = ["ListingResult", "Progress", "Run", "Sources", "add", "may_have_new_items", "sync"]

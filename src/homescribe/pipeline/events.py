@@ -1,4 +1,4 @@
-"""What the run's threads tell the thread that iterates over it. Each is sent through one queue."""
+"""Events that a run's threads send to the iterating thread, all through one queue."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from homescribe.errors import ItemError, SourceBlocked, UserError
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
-    """The audio is on disk and holds a place in the window."""
+class Downloaded:
+    """The audio is on disk and takes up a place in the download buffer."""
 
     audio: Audio
 
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A call that outlives us exists. Its thread waits for `stored` before it does anything else."""
+    """A call exists that outlives this process. The sender waits for `stored` before it continues."""
 
     call: Call
     stored: Flag = field(default_factory=Flag)
@@ -26,14 +26,14 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """A rented call has ended, whether it gave a transcript or not, and this is what it took."""
+    """A call on a rented machine ended, with or without a transcript, and this is what it used."""
 
     usage: Usage
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """The transcript is here."""
+class Transcribed:
+    """The transcript has arrived, `seconds` after the item was submitted."""
 
     item: Item
     transcript: Transcript
@@ -42,46 +42,56 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """`item` failed; `fetched` when its audio had come and holds a place in the window."""
+    """The download or the transcription of `item` failed."""
 
     item: Item
     error: ItemError
-    fetched: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """A site turns us away. `until` (Unix time) when it will be asked again, None when it will not.
+    """A site refused a download.
 
-    `asked`: the site itself asked for the pause, so the next run owes it too.
+    `until`: Unix time of the next attempt, None if there will be none in this run. `requested`: the site
+    itself requested the pause, so later runs must respect it too.
     """
 
     site: str
     item: Item
     error: SourceBlocked
     until: float | None
-    asked: bool
+    requested: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
-    """These items stay as they were: the site is blocked, or the run is ending."""
+class NotDownloaded:
+    """These items stay pending: their site is blocked, or the run is ending."""
 
     items: tuple[Item, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Halted:
-    """The user must act: the run ends."""
+    """The run must end because the user has to act."""
 
     error: UserError
 
 
 @dataclass(frozen=True, slots=True)
 class Crashed:
-    """A bug: the run ends with its traceback."""
+    """The run must end because of a bug; `error` is raised with its traceback."""
 
     error: BaseException
 
 
-Event = Fetched | Submitted | Used | Heard | Failed | Blocked | Left | Halted | Crashed
+Event = (
+    Downloaded
+    | Submitted
+    | Used
+    | Transcribed
+    | Failed
+    | Blocked
+    | NotDownloaded
+    | Halted
+    | Crashed
+)
