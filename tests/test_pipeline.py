@@ -1,9 +1,15 @@
-"""What holds between sources, backend and library, whatever they do."""
+"""Runs and listings with fake sources and backends."""
 
+import tempfile
 import threading
+from collections import Counter
+from pathlib import Path
+from queue import SimpleQueue
 from threading import Event
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from doubles import FakeBackend, FakeSource, FakeSources, item, listing, transcript, until_stopped
 from homescribe.errors import (
@@ -15,7 +21,9 @@ from homescribe.errors import (
 from homescribe.library import Library
 from homescribe.pipeline import Run, add, sync
 from homescribe.pipeline.add import STOP_AFTER_KNOWN
-from homescribe.pipeline.downloads import MAX_WAITS, OUTAGE
+from homescribe.pipeline.downloads import MAX_WAITS, OUTAGE, Downloads
+from homescribe.pipeline.events import NotDownloaded
+from homescribe.pipeline.state import FINAL, Progress, Stage, Stages
 
 
 @pytest.fixture
@@ -44,7 +52,7 @@ def files_left(library):
 # --- A run ---------------------------------------------------------------------------------------
 
 
-def test_everything_pending_is_heard_and_stored(library):
+def test_everything_pending_is_transcribed_and_stored(library):
     fill(library, [item(n) for n in range(5)])
     outcomes = list(run(library, FakeSource(), FakeBackend()))
     assert [outcome.transcript.text for outcome in outcomes] == ["hello world"] * 5
@@ -53,13 +61,13 @@ def test_everything_pending_is_heard_and_stored(library):
     assert files_left(library) == []
 
 
-def test_the_length_that_was_heard_replaces_the_one_that_was_announced(library):
+def test_the_transcribed_duration_replaces_the_listed_one(library):
     fill(library, [item(1, duration=None), item(2, duration=356_400.0)])
     list(run(library, FakeSource(), FakeBackend()))
     assert [record.item.duration for record in library.items()] == [10.0, 10.0]
 
 
-def test_a_second_run_has_nothing_to_do_and_loads_no_model(library):
+def test_a_second_run_with_nothing_pending_loads_no_model(library):
     fill(library, [item(1)])
     list(run(library, FakeSource(), FakeBackend()))
     backend, source = FakeBackend(), FakeSource()
@@ -67,7 +75,7 @@ def test_a_second_run_has_nothing_to_do_and_loads_no_model(library):
     assert (backend.starts, source.fetched) == (0, [])
 
 
-def test_one_failure_is_recorded_and_the_rest_goes_on(library):
+def test_a_failed_download_is_recorded_and_the_run_continues(library):
     def fetching(wanted):
         if wanted.id == "site-1":
             raise PermanentError("Private video.")
@@ -81,7 +89,7 @@ def test_one_failure_is_recorded_and_the_rest_goes_on(library):
     assert list(run(library, FakeSource(), FakeBackend())) == []  # never again by itself
 
 
-def test_a_failure_of_the_engine_is_the_items_own(library):
+def test_a_failed_transcription_is_recorded_and_the_run_continues(library):
     def hearing(audio):
         if audio.item.id == "site-0":
             raise PermanentError("No audio.")
@@ -93,7 +101,7 @@ def test_a_failure_of_the_engine_is_the_items_own(library):
     assert files_left(library) == []
 
 
-def test_a_truncated_download_is_fetched_anew_next_time(library):
+def test_truncated_audio_is_downloaded_again_by_the_next_run(library):
     def hearing(audio):
         raise RetryableError("The audio breaks off.", retry_after=3600)
 
@@ -108,7 +116,7 @@ def test_a_truncated_download_is_fetched_anew_next_time(library):
     assert states(library) == {"site-1": "done"}
 
 
-def test_what_failed_and_is_due_again_is_tried_again_in_the_same_run(library, monkeypatch):
+def test_a_failed_item_that_is_due_again_is_retried_in_the_same_run(library, monkeypatch):
     monkeypatch.setattr("homescribe.library.library.BACKOFF", (0.0,) * 5)
     tries = []
 
@@ -124,7 +132,7 @@ def test_what_failed_and_is_due_again_is_tried_again_in_the_same_run(library, mo
     assert states(library) == {"site-1": "done"}
 
 
-def test_a_users_own_file_stays(library, tmp_path):
+def test_a_local_file_is_not_removed(library, tmp_path):
     own = tmp_path / "talk.mp3"
     own.write_bytes(b"audio")
 
@@ -139,7 +147,7 @@ def test_a_users_own_file_stays(library, tmp_path):
     assert own.read_bytes() == b"audio"
 
 
-def test_only_the_items_named_and_only_so_many(library):
+def test_keys_and_limit_restrict_a_run(library):
     fill(library, [item(n) for n in range(6)])
     list(run(library, FakeSource(), FakeBackend(), keys=["fake:site-4", "fake:site-2"]))
     assert [i for i, state in states(library).items() if state == "done"] == ["site-2", "site-4"]
@@ -147,7 +155,7 @@ def test_only_the_items_named_and_only_so_many(library):
     assert list(states(library).values()).count("done") == 3
 
 
-# --- Politeness ----------------------------------------------------------------------------------
+# --- Pauses and blocked sites --------------------------------------------------------------------
 
 
 def test_one_download_at_a_time_from_one_site(library):
@@ -157,14 +165,86 @@ def test_one_download_at_a_time_from_one_site(library):
     assert source.most == {"one": 1, "two": 1}
 
 
-def test_downloads_run_ahead_only_as_far_as_the_window(library):
+class RecordingStop(Event):
+    """A stop flag that returns from every wait at once and appends its length to `log`."""
+
+    def __init__(self, log):
+        super().__init__()
+        self.log = log
+
+    def wait(self, timeout=None):
+        self.log.append(timeout)
+        return False
+
+
+def downloads_and_pauses(directory, pause, sleep_interval, fetching=lambda item: b"audio"):
+    """Download three items from one site; return each download and the length of each pause, in order."""
+    log = []
+    source = FakeSource(fetching=lambda item: (log.append(item.id), fetching(item))[1])
+    source.pause = pause
+    inbox = SimpleQueue()
+    downloads = Downloads(
+        FakeSources(source),
+        directory,
+        inbox,
+        RecordingStop(log),
+        Progress(),
+        buffer_size=3,
+        sleep_interval=sleep_interval,
+    )
+    downloads.start([item(n) for n in range(3)])
+    while not isinstance(inbox.get(timeout=10), NotDownloaded):
+        pass
+    return log
+
+
+def test_a_pause_between_two_downloads_from_one_site(tmp_path):
+    assert downloads_and_pauses(tmp_path, pause=(0, 0), sleep_interval=7) == [
+        *("site-0", 7, "site-1", 7, "site-2")
+    ]
+
+
+def test_the_sources_own_pause_is_the_default(tmp_path):
+    log = downloads_and_pauses(tmp_path, pause=(6, 14), sleep_interval=None)
+    assert log[::2] == ["site-0", "site-1", "site-2"]
+    assert all(6 <= pause <= 14 for pause in log[1::2])
+    assert len(log) == 5
+
+
+def test_a_pause_after_a_failed_download_too(tmp_path):
+    def fetching(wanted):
+        raise PermanentError("Private video.")
+
+    log = downloads_and_pauses(tmp_path, pause=(0, 0), sleep_interval=7, fetching=fetching)
+    assert log == ["site-0", 7, "site-1", 7, "site-2"]
+
+
+def test_a_site_that_blocks_a_retried_item_is_not_tried_again_in_the_same_run(library, monkeypatch):
+    monkeypatch.setattr("homescribe.library.library.BACKOFF", (0.0,) * 5)
+    attempts = []
+
+    def fetching(wanted):
+        attempts.append(wanted.id)
+        assert len(attempts) < 5
+        if len(attempts) == 1:
+            raise RetryableError("503")
+        raise SourceBlocked("Sign in to confirm you're not a bot")
+
+    fill(library, [item(1)])
+    with pytest.raises(SourceBlocked):
+        list(run(library, FakeSource(fetching=fetching), FakeBackend()))
+    assert len(attempts) == 2
+    assert states(library) == {"site-1": "pending"}
+
+
+def test_downloads_run_ahead_only_as_far_as_the_buffer(library):
     fill(library, [item(n) for n in range(20)])
     source = FakeSource()
     reached = []
     gate = Event()
 
     def hearing(audio):
-        gate.wait(0.5)  # long enough for the downloads to run into the window's end
+        gate.wait(0.5)  # long enough for the downloads to fill the buffer
         gate.set()
         reached.append(len(files_left(library)))
         return transcript()
@@ -190,7 +270,7 @@ def test_a_bot_check_stops_the_site_and_marks_nothing_failed(library):
     assert library.item("fake:youtube-1").attempts == 0
 
 
-def test_a_rate_limit_is_waited_out(library):
+def test_a_run_waits_as_long_as_a_site_requests(library):
     asked = []
 
     def fetching(wanted):
@@ -205,7 +285,7 @@ def test_a_rate_limit_is_waited_out(library):
     assert len([outcome for outcome in outcomes if outcome.transcript]) == 3
 
 
-def test_a_site_that_only_ever_asks_to_wait_is_given_up(library):
+def test_a_site_that_always_requests_a_pause_counts_as_blocked(library):
     def fetching(wanted):
         raise SourceBlocked("Too many requests", retry_after=0.01)
 
@@ -217,7 +297,7 @@ def test_a_site_that_only_ever_asks_to_wait_is_given_up(library):
     assert set(states(library).values()) == {"pending"}
 
 
-def test_an_outage_does_not_use_up_every_item(library, monkeypatch):
+def test_an_outage_does_not_use_an_attempt_of_every_item(library, monkeypatch):
     monkeypatch.setattr("homescribe.pipeline.downloads.OUTAGE_PAUSES", (0.05, 0.05))
 
     def fetching(wanted):
@@ -228,7 +308,7 @@ def test_an_outage_does_not_use_up_every_item(library, monkeypatch):
         list(run(library, FakeSource(fetching=fetching), FakeBackend()))
     assert list(states(library).values()).count("failed") == OUTAGE + 2
     assert list(states(library).values()).count("pending") == 30 - OUTAGE - 2
-    assert library.blocked_sites() == {}  # the next run may ask at once
+    assert library.blocked_sites() == {}  # the next run may try at once
 
 
 def test_an_outage_that_ends_costs_a_few_items_one_attempt(library, monkeypatch):
@@ -247,7 +327,7 @@ def test_an_outage_that_ends_costs_a_few_items_one_attempt(library, monkeypatch)
     assert set(states(library).values()) == {"done"}
 
 
-def test_late_videos_in_a_row_are_no_outage(library):
+def test_consecutive_videos_that_are_not_available_yet_are_no_outage(library):
     def fetching(wanted):
         if wanted.id != "site-7":
             raise RetryableError("Not there yet.", retry_after=3600)
@@ -258,7 +338,7 @@ def test_late_videos_in_a_row_are_no_outage(library):
     assert states(library)["site-7"] == "done"
 
 
-def test_a_site_that_asked_to_wait_is_left_alone_by_the_next_run_too(library):
+def test_the_next_run_also_waits_as_long_as_a_site_requested(library):
     import time
 
     library.block_site("site", time.time() + 3600, "Too many requests")
@@ -275,7 +355,7 @@ def test_a_site_that_asked_to_wait_is_left_alone_by_the_next_run_too(library):
 # --- Calls that outlive the run ------------------------------------------------------------------
 
 
-def test_a_call_is_stored_before_its_result_is_asked_for(library):
+def test_a_call_is_stored_before_its_result_is_requested(library):
     seen = []
 
     def hearing(audio):
@@ -307,7 +387,7 @@ def test_the_next_run_collects_what_was_submitted_and_submits_only_the_rest(libr
     assert set(states(library).values()) == {"done"}
 
 
-def test_a_call_of_another_backend_is_neither_collected_nor_done_twice(library):
+def test_a_call_of_another_backend_is_neither_collected_nor_submitted_again(library):
     fill(library, [item(1)])
     running = run(library, FakeSource(), backend := FakeBackend(ids=True))
     backend.hearing = lambda audio: until_stopped(running.stop)
@@ -338,7 +418,7 @@ def test_a_stopped_run_loses_nothing(library):
     assert len(list(run(library, FakeSource(), FakeBackend()))) == 8
 
 
-def test_when_the_user_must_act_the_run_ends_and_nothing_is_marked_failed(library):
+def test_a_user_error_ends_the_run_and_marks_nothing_failed(library):
     def hearing(audio):
         if audio.item.id == "site-1":
             raise UserError("Out of memory.", "Choose a smaller model.")
@@ -351,7 +431,7 @@ def test_when_the_user_must_act_the_run_ends_and_nothing_is_marked_failed(librar
 
 
 @pytest.mark.parametrize("where", ["fetching", "hearing"])
-def test_a_bug_in_a_plug_in_shows_itself(library, where):
+def test_an_unexpected_exception_of_a_plug_in_is_raised(library, where):
     def broken(work):
         raise ZeroDivisionError("a bug")
 
@@ -372,17 +452,17 @@ def test_leaving_the_loop_ends_the_threads(library):
         if thread.name.startswith(("download", "slot")):
             thread.join(5)
             assert not thread.is_alive()
-    with library.run_lock():  # given back
+    with library.run_lock():  # it was released
         pass
 
 
-def test_two_runs_at_once_are_one_too_many(library):
+def test_only_one_run_at_a_time_per_library(library):
     fill(library, [item(1)])
     with library.run_lock(), Library(library.directory) as other, pytest.raises(UserError):
         list(run(other, FakeSource(), FakeBackend()))
 
 
-def test_leftovers_of_a_killed_run_are_swept_but_what_can_be_resumed_stays(library):
+def test_a_run_removes_abandoned_downloads_but_resumes_partial_ones(library):
     fill(library, [item(1), item(2)])
     list(run(library, FakeSource(), FakeBackend(), keys=["fake:site-1"]))
     fetched = []
@@ -403,6 +483,132 @@ def test_leftovers_of_a_killed_run_are_swept_but_what_can_be_resumed_stays(libra
     assert list((library.directory / "downloads").iterdir()) == []
 
 
+# --- Stages --------------------------------------------------------------------------------------
+
+# What may follow each stage. Items start as WAITING or COLLECTING; a retry sets RETRYABLE back to WAITING.
+ENDED = {Stage.DONE, Stage.FAILED, Stage.RETRYABLE}
+NEXT = {
+    None: {Stage.WAITING, Stage.COLLECTING},
+    Stage.WAITING: {Stage.DOWNLOADED, Stage.FAILED, Stage.RETRYABLE, Stage.PENDING},
+    Stage.DOWNLOADED: {Stage.QUEUED},
+    Stage.QUEUED: {Stage.SUBMITTING},
+    Stage.SUBMITTING: {Stage.SUBMITTED},
+    Stage.SUBMITTED: ENDED,
+    Stage.COLLECTING: ENDED,
+    Stage.RETRYABLE: {Stage.WAITING},
+}
+
+
+class CheckedStages(Stages):
+    """Record each transition that NEXT does not allow."""
+
+    def __init__(self):
+        super().__init__()
+        self.wrong = []
+
+    def _set(self, key, stage):
+        before = self._stages.get(key)
+        if stage not in NEXT.get(before, ()):
+            self.wrong.append((key, before, stage))
+        super()._set(key, stage)
+        if Counter(self._stages.values()) != +self._counts:
+            self.wrong.append((key, "counts", self._counts))
+
+
+def checked(running):
+    running._stages = CheckedStages()
+    return running
+
+
+def raise_or_return(outcome, value):
+    if outcome == "permanent":
+        raise PermanentError("No.")
+    if outcome == "retryable":
+        raise RetryableError("Later.", retry_after=3600)
+    if outcome == "blocked":
+        raise SourceBlocked("Not now.")
+    if outcome == "slow":
+        Event().wait(0.002)
+    return value
+
+
+outcome = st.sampled_from(["good", "slow", "permanent", "retryable"])
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    plan=st.lists(
+        st.tuples(st.sampled_from(["one", "two"]), outcome | st.just("blocked"), outcome),
+        min_size=1,
+        max_size=12,
+    ),
+    slots=st.integers(1, 3),
+    ids=st.booleans(),
+    stop_after=st.none() | st.integers(1, 4),
+)
+def test_every_item_ends_in_a_final_stage_whatever_the_order_of_events(
+    plan, slots, ids, stop_after
+):
+    items = [item(n, site) for n, (site, _, _) in enumerate(plan)]
+    downloads = {each.key: step[1] for each, step in zip(items, plan, strict=True)}
+    transcriptions = {each.key: step[2] for each, step in zip(items, plan, strict=True)}
+    source = FakeSource(fetching=lambda each: raise_or_return(downloads[each.key], b"audio"))
+    backend = FakeBackend(
+        lambda work: raise_or_return(transcriptions[work.item.key], transcript()), slots, ids
+    )
+    with tempfile.TemporaryDirectory() as folder, Library(Path(folder)) as library:
+        fill(library, items)
+        running = checked(run(library, source, backend))
+        outcomes = []
+        try:
+            for each in running:
+                outcomes.append(each)
+                if stop_after and len(outcomes) >= stop_after:
+                    running.stop.set()
+        except SourceBlocked:
+            assert "blocked" in downloads.values()
+        assert running._stages.wrong == []
+        stages = running._stages._stages
+        transcribed = {each.item.key for each in outcomes if each.transcript}
+        failed = {each.item.key for each in outcomes if isinstance(each.error, PermanentError)}
+        assert transcribed == {key for key, stage in stages.items() if stage is Stage.DONE}
+        assert failed == {key for key, stage in stages.items() if stage is Stage.FAILED}
+        if stop_after is None:
+            assert set(stages) == {each.key for each in items}
+            assert set(stages.values()) <= FINAL
+            assert all("part" in path.name for path in files_left(library))
+        for record in library.items():
+            assert (record.state == "done") == (record.item.key in transcribed)
+            # A call is stored for whatever was submitted and has not ended.
+            if ids and record.item.key in backend.submitted and not record.error:
+                assert record.state in ("done", "in flight")
+
+
+def test_no_submission_starts_once_the_run_is_ending(library, monkeypatch):
+    """A call that the iterating thread did not wait for would be paid for and not stored."""
+    fill(library, [item(n) for n in range(2)])
+    reached, ended = Event(), Event()
+    start_submitting = Stages.start_submitting
+
+    def late(stages, key):
+        if key == item(1).key:
+            reached.set()
+            ended.wait(10)
+        return start_submitting(stages, key)
+
+    monkeypatch.setattr(Stages, "start_submitting", late)
+    backend = FakeBackend(lambda work: (reached.wait(10), transcript())[1], slots=2, ids=True)
+    iterator = iter(run(library, FakeSource(), backend))
+    next(iterator)
+    iterator.close()
+    ended.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("slot"):
+            thread.join(10)
+    assert backend.submitted == [item(0).key]
+    assert states(library) == {"site-0": "done", "site-1": "pending"}
+
+
 # --- Listing -------------------------------------------------------------------------------------
 
 URL = "https://channel.example/"
@@ -421,7 +627,7 @@ def test_an_update_stops_at_known_items(library):
     assert len(source.taken) == 2 + STOP_AFTER_KNOWN
 
 
-def test_all_reads_to_the_end(library):
+def test_everything_reads_to_the_end(library):
     old = [item(n) for n in range(200, 0, -1)]
     list_once(library, old)
     source, [listed] = list_once(library, [*old, item(0)], everything=True)
@@ -429,14 +635,14 @@ def test_all_reads_to_the_end(library):
     assert len(source.taken) == 201
 
 
-def test_a_playlist_is_read_to_its_end_since_new_items_come_last(library):
+def test_a_playlist_is_read_to_its_end_because_new_items_come_last(library):
     old = [item(n) for n in range(100)]
     list_once(library, old, newest_first=False)
     _, [listed] = list_once(library, [*old, item(100)], newest_first=False)
     assert [new.id for new in listed.new] == ["site-100"]
 
 
-def test_a_listing_that_breaks_off_is_not_recorded_so_the_next_one_reads_all(library):
+def test_an_incomplete_listing_is_not_recorded(library):
     with pytest.raises(UserError):
         list_once(library, [item(2), UserError("The network is down."), item(1)])
     assert list(library.items()) == []
@@ -444,13 +650,13 @@ def test_a_listing_that_breaks_off_is_not_recorded_so_the_next_one_reads_all(lib
     assert len(listed.new) == 2
 
 
-def test_what_is_new_comes_first_in_the_next_run(library):
+def test_the_newest_items_are_first_in_the_next_run(library):
     list_once(library, [item(n) for n in (2, 1)])
     list_once(library, [item(n) for n in (3, 2, 1)])
     assert [each.id for each in library.pending()] == ["site-3", "site-2", "site-1"]
 
 
-def test_sync_tells_of_a_source_that_fails_and_goes_on(library):
+def test_sync_reports_a_source_that_fails_and_continues(library):
     bad, good = "https://bad.example/", "https://good.example/"
     source = FakeSource([listing(bad, []), listing(good, [])])
     for url in (bad, good):
@@ -461,7 +667,7 @@ def test_sync_tells_of_a_source_that_fails_and_goes_on(library):
     assert states(library) == {"site-1": "pending"}
 
 
-def test_sync_does_not_ask_a_site_again_that_turned_us_away(library):
+def test_sync_sends_no_further_request_to_a_site_that_blocked_one(library):
     urls = [f"https://{name}.example/" for name in "ab"]
     source = FakeSource([listing(url, []) for url in urls])
     for url in urls:

@@ -1,33 +1,33 @@
-"""Listing: what is at an address goes into the library, without touching the recordings.
+"""Add and sync: record in the library which items a source lists, without downloading recordings.
 
-A listing is recorded whole or not at all. So everything below a known item of a newest-first listing is
-known too, and an update may stop there: that is what makes a daily sync of a large channel one request.
+A listing is recorded completely or not at all. So if an item of a newest-first listing is known, all older
+items are known too, and an update can stop there. That makes a daily sync of a large channel a single
+request.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from threading import Event
 from types import TracebackType
-from typing import Any
 
 from homescribe import plugins
 from homescribe.core import Item, Listing, Source, SourceOptions
 from homescribe.errors import ItemError, SourceBlocked, UserError
 from homescribe.library import Library, SourceRecord
 
-# Known items in a row after which the rest is taken as known. More than one, since channels pin old
-# videos to the top and move scheduled ones; one page of a tab, so it costs no extra request.
+# Consecutive known items after which the rest counts as known. More than one, because channels pin old
+# videos to the top and move scheduled ones. One page of a tab, so it costs no extra request.
 STOP_AFTER_KNOWN = 30
 
 
 @dataclass(frozen=True, slots=True)
 class ListingResult:
-    """What one listing offered: its `items`, the `new` ones among them. Or the `error` it gave.
+    """What one listing contained: its `items` and the `new` ones among them, or the `error` it raised.
 
-    `items` ends where an update may stop, at items that are known.
+    `items` ends where an update stopped.
     """
 
     url: str
@@ -38,26 +38,26 @@ class ListingResult:
 
 
 class Sources:
-    """The source plug-ins of one run, each built when first asked for."""
+    """The source plug-ins, each created when it is first used."""
 
     def __init__(self, options: SourceOptions) -> None:
         self._options = options
-        self._built: dict[str, Source] = {}
+        self._created: dict[str, Source] = {}
 
     def by_name(self, name: str) -> Source:
-        """The source plug-in `name`."""
-        if name not in self._built:
-            self._built[name] = plugins.load("sources", name)(self._options)
-        return self._built[name]
+        """Return the source plug-in `name`."""
+        if name not in self._created:
+            self._created[name] = plugins.load("sources", name)(self._options)
+        return self._created[name]
 
     def for_url(self, url: str) -> tuple[str, Source]:
-        """The first plug-in that says `url` is its own, with its name."""
+        """Return the first plug-in that matches `url`, with its name."""
         for name in plugins.names("sources"):
             source = self.by_name(name)
             if source.matches(url):
                 return name, source
         raise UserError(
-            f"Nothing at {url!r} can be read.",
+            f"No source can read {url!r}.",
             "Give a URL (https://...), a file, a folder or a pattern such as 'talks/*.mp3'.",
         )
 
@@ -66,10 +66,11 @@ class Sources:
         return self.by_name(plugins.source_name(item))
 
     def close(self) -> None:
+        """Close all plug-ins."""
         with ExitStack() as stack:
-            for source in self._built.values():
+            for source in self._created.values():
                 stack.callback(source.close)
-        self._built.clear()
+        self._created.clear()
 
     def __enter__(self) -> Sources:
         return self
@@ -86,13 +87,13 @@ class Sources:
 def add(
     library: Library, sources: Sources, url: str, stop: Event, *, everything: bool = False
 ) -> Iterator[ListingResult]:
-    """List `url` and record what is new, a ListingResult for each listing there.
+    """List `url`, record the new items, and yield a ListingResult per listing.
 
     Args:
-        everything: read listings to their end, also past items that are known.
+        everything: read listings to their end, even past known items.
 
     Raises:
-        UserError: nothing can be listed there. What was listed before it is recorded.
+        UserError: nothing can be listed at `url`. Listings that were yielded before are recorded.
     """
     name, source = sources.for_url(url)
     try:
@@ -108,9 +109,10 @@ def add(
 def sync(
     library: Library, sources: Sources, stop: Event, *, everything: bool = False
 ) -> Iterator[ListingResult]:
-    """List every source of the library again. A source that fails is told and does not stop the others.
+    """List every source of the library again, record the new items, and yield a ListingResult per listing.
 
-    A single video or file that was added has nothing new to offer and is not asked again.
+    A source that fails yields its error and does not stop the others. A single video or file cannot have
+    new items and is not listed again.
     """
     blocked: dict[str, SourceBlocked] = {}
     for record in library.sources():
@@ -129,7 +131,7 @@ def sync(
 
 
 def may_have_new_items(library: Library, record: SourceRecord) -> bool:
-    """Whether a source can bring something new: all but a recording that was added by itself."""
+    """Return whether a source may list new items: all but a recording that was added by its own address."""
     if record.items != 1:
         return True
     [key] = library.known_keys(record.url)
@@ -137,9 +139,9 @@ def may_have_new_items(library: Library, record: SourceRecord) -> bool:
 
 
 def _take(listing: Listing, known: frozenset[str]) -> list[Item]:
-    """The listing's items, down to where an update may stop."""
-    items: Any = listing.items
-    with closing(items) if hasattr(items, "close") else ExitStack():
+    """Return the listing's items, up to where an update may stop."""
+    items = listing.items
+    with closing(items) if isinstance(items, Generator) else nullcontext():
         taken: list[Item] = []
         known_in_a_row = 0
         for item in items:
