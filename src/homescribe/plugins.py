@@ -156,4 +156,6 @@ def _with_defaults(name: str, found: object) -> type[Source]:
             f"The source {name!r} is not a class.",
             "Update or remove the package that registers it.",
         )
-    return found if Source in found.__mro__ else type(found.__name__, (found, Source), {})
+    if Source in found.__mro__:
+        return found
+    return type(found.__name__, (found, Source), {"__module__": found.__module__})
