@@ -1,3 +1,5 @@
+"""Audio is decoded completely, at the right time, and safely."""
+
 import io
 import json
 import math
@@ -34,8 +36,8 @@ def wav(samples, rate=RATE, channels=1):
 
 
 def encoded(samples, codec, container, rate=48_000, **options):
-    """int16 mono `samples` through an encoder, as the bytes of a file."""
-    with tempfile.TemporaryDirectory() as folder:  # "faststart" reads again what it wrote
+    """Return int16 mono `samples` encoded as the bytes of a file."""
+    with tempfile.TemporaryDirectory() as folder:  # "faststart" reads back its output
         path = Path(folder) / "encoded"
         _encode(path, samples, codec, container, rate, options)
         return path.read_bytes()
@@ -68,7 +70,7 @@ def video_only(path):
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda p: p.name)
-def test_samples_are_whole_from_a_path_and_from_bytes(path):
+def test_samples_are_decoded_completely_from_a_path_and_from_bytes(path):
     truth = json.loads(path.with_suffix(".json").read_text())
     waveform = audio.decode(path)
     assert waveform.dtype == np.float32
@@ -83,7 +85,7 @@ def test_samples_are_whole_from_a_path_and_from_bytes(path):
     assert np.abs(loud).mean() > 20 * np.abs(quiet).mean()
 
 
-def test_blocks_are_even_and_join_to_the_whole():
+def test_blocks_are_equally_long_and_join_to_the_waveform():
     path = SAMPLES[0]
     pieces = list(audio.blocks(path, seconds=7.5))
     assert {len(p) for p in pieces[:-1]} == {round(7.5 * RATE)}
@@ -107,7 +109,7 @@ def test_blocks_are_even_and_join_to_the_whole():
         ("pcm_s16le", "matroska"),
     ],
 )
-def test_every_usual_container(codec, container):
+def test_every_common_container(codec, container):
     waveform = audio.decode(encoded(tone(3, 48_000), codec, container))
     assert len(waveform) / RATE == pytest.approx(3, abs=0.1)
     middle = waveform[RATE : 2 * RATE]
@@ -120,8 +122,8 @@ def test_stereo_is_neither_louder_nor_clipped():
     assert np.abs(audio.decode(wav(both, channels=2))).max() == pytest.approx(0.95, abs=0.01)
 
 
-def test_a_late_start_and_a_pause_keep_their_place_in_time(tmp_path):
-    """Audio of a video that begins at 1 s and misses 4..7 s: silence stands there."""
+def test_a_late_start_and_a_gap_become_silence(tmp_path):
+    """Audio of a video that begins at 1 s and lacks 4..7 s."""
     path = tmp_path / "gaps.mkv"
     with av.open(str(path), "w") as out:
         video = out.add_stream("mpeg4", rate=10)
@@ -144,28 +146,28 @@ def test_a_late_start_and_a_pause_keep_their_place_in_time(tmp_path):
     ]
 
 
-def test_the_sample_rate_may_change_in_mid_stream():
+def test_the_sample_rate_may_change_midway():
     both = encoded(tone(2, 44_100), "aac", "adts", 44_100)
     both += encoded(tone(2, 24_000), "aac", "adts", 24_000)
     waveform = audio.decode(both)
     assert len(waveform) / RATE == pytest.approx(4, abs=0.3)
     for second in (1, 3):
-        heard = np.abs(np.fft.rfft(waveform[second * RATE : second * RATE + RATE // 2]))
-        assert np.argmax(heard) * 2 == pytest.approx(440, abs=4)
+        spectrum = np.abs(np.fft.rfft(waveform[second * RATE : second * RATE + RATE // 2]))
+        assert np.argmax(spectrum) * 2 == pytest.approx(440, abs=4)
 
 
-# --- What is not there -----------------------------------------------------------------------------
+# --- Damaged and missing audio ---------------------------------------------------------------------
 
 
-def test_a_file_that_breaks_off_is_not_a_short_recording():
+def test_a_truncated_file_is_not_a_short_recording():
     for path in SAMPLES:
         whole = path.read_bytes()
         duration = audio.probe(path)
         assert len(audio.decode(whole, duration=round(duration))) > 0
-        if path.suffix == ".m4a":  # its index stands at the end
+        if path.suffix == ".m4a":  # its index is at the end
             whole = encoded(tone(60), "aac", "mp4", RATE, movflags="faststart")
             duration = 60
-        with pytest.raises(RetryableError, match="breaks off"):
+        with pytest.raises(RetryableError, match="ends early"):
             audio.decode(whole[: len(whole) * 2 // 3], duration=duration)
 
 
@@ -179,7 +181,7 @@ def test_a_file_that_breaks_off_is_not_a_short_recording():
         (585, 600, True),
         (3575, 3600, False),
         (3565, 3600, True),
-        (35_960, 36_000, True),  # never more than half a minute, however long
+        (35_960, 36_000, True),  # never more than 30 s, however long
         (700, 600, False),
     ],
 )
@@ -191,7 +193,7 @@ def test_how_much_may_be_missing(decoded, expected, short):
         audio.check_duration(decoded, expected)
 
 
-def test_damage_in_the_middle_is_passed_over_but_not_taken_for_silence():
+def test_damage_in_the_middle_is_skipped_but_not_counted_as_silence():
     whole = bytearray(encoded(tone(60), "aac", "mp4", RATE, movflags="faststart"))
     body = whole.index(b"mdat") + 4
     third = (len(whole) - body) // 3
@@ -199,11 +201,11 @@ def test_damage_in_the_middle_is_passed_over_but_not_taken_for_silence():
     waveform = audio.decode(bytes(whole), duration=60)
     assert len(waveform) / RATE == pytest.approx(60, abs=1)
     whole[body + third : body + 2 * third] = b"\xff" * third
-    with pytest.raises(RetryableError, match="breaks off"):
+    with pytest.raises(RetryableError, match="ends early"):
         audio.decode(bytes(whole), duration=60)
 
 
-def test_what_is_no_recording_says_so_in_one_line(tmp_path):
+def test_a_file_that_is_no_recording_gives_one_line(tmp_path):
     video_only(tmp_path / "video.mkv")
     (tmp_path / "empty.mp3").touch()
     (tmp_path / "text.mp3").write_text("This is a letter, not a song.\n" * 1000)
@@ -213,15 +215,15 @@ def test_what_is_no_recording_says_so_in_one_line(tmp_path):
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
     (tmp_path / "folder.mp3").mkdir()
     (tmp_path / "head.m4a").write_bytes(SAMPLES[2].read_bytes()[:2000])
-    said = set()
+    messages = set()
     for path in sorted(tmp_path.iterdir()):
         with pytest.raises(PermanentError) as caught:
             audio.decode(path)
         assert "\n" not in caught.value.message
-        said.add(caught.value.message)
-    assert "empty.mp3 is empty." in said
-    assert "The file has no audio stream." in said
-    assert "text.mp3 is not audio or video that can be decoded." in said
+        messages.add(caught.value.message)
+    assert "empty.mp3 is empty." in messages
+    assert "The file has no audio stream." in messages
+    assert "text.mp3 is not audio or video that can be decoded." in messages
     with pytest.raises(PermanentError, match="is empty"):
         audio.decode(b"")
     with pytest.raises(RetryableError, match="no longer there"):
@@ -231,7 +233,7 @@ def test_what_is_no_recording_says_so_in_one_line(tmp_path):
             audio.probe(tmp_path / name)
 
 
-def test_a_guessed_length_is_no_length(tmp_path):
+def test_an_estimated_length_is_not_returned(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(encoded(tone(3), "aac", "adts", RATE))
     assert audio.probe(path) is None
@@ -257,7 +259,7 @@ OPENERS = {  # text that makes ffmpeg open other files
 
 @pytest.mark.parametrize("kind", OPENERS)
 @pytest.mark.parametrize("suffix", ["mp3", "m3u8", "ffconcat", "mpd", "sdp"])
-def test_a_file_never_makes_us_open_another(tmp_path, kind, suffix):
+def test_no_file_makes_us_open_another(tmp_path, kind, suffix):
     target = tmp_path / "secret.webm"
     target.write_bytes(SAMPLES[0].read_bytes())
     path = tmp_path / f"song.{suffix}"
@@ -268,7 +270,7 @@ def test_a_file_never_makes_us_open_another(tmp_path, kind, suffix):
         audio.decode(path.read_bytes())
 
 
-def test_absurd_shapes_are_refused():
+def test_absurd_rates_and_channels_are_refused():
     for rate, channels in ((1, 1), (8, 1), (4_000_000, 1), (16_000, 200), (16_000, 2_000)):
         head = bytearray(wav(np.zeros(channels * 1000, np.int16)))
         head[22:24] = channels.to_bytes(2, "little")
@@ -290,7 +292,7 @@ def test_timestamps_that_claim_years_do_not_become_years_of_silence(tmp_path):
     with pytest.raises(PermanentError, match="longer than a week"):  # noqa: PT012
         for block in audio.blocks(path):
             total += len(block)
-    assert total <= audio.LONGEST * RATE
+    assert total <= audio.MAX_SECONDS * RATE
 
 
 PEAK = """
@@ -304,7 +306,7 @@ print(total / 16000, peak_bytes())
 
 
 def peak(path):
-    """Seconds decoded and peak memory in bytes of a process that streams `path`."""
+    """Return the seconds decoded and the peak memory in bytes of a process that streams `path`."""
     done = subprocess.run(
         [sys.executable, "-c", PEAK, str(path)],
         capture_output=True,
@@ -324,7 +326,7 @@ def test_memory_does_not_grow_with_length(tmp_path):
                 out.writeframes(tone(60).tobytes())
     short, long = peak(tmp_path / "5.wav"), peak(tmp_path / "120.wav")
     assert (short[0], long[0]) == (300, 120 * 60)
-    assert long[1] < short[1] + 20e6  # the whole would be 460 MB
+    assert long[1] < short[1] + 20e6  # the whole waveform would take 460 MB
 
 
 # --- Errors ----------------------------------------------------------------------------------------

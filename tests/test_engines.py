@@ -186,7 +186,7 @@ def test_a_truncated_file_is_retryable(engine, tmp_path):
     whole = SAMPLES["channel-40s"].read_bytes()
     path = tmp_path / "cut.webm"
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(RetryableError, match="breaks off"):
+    with pytest.raises(RetryableError, match="ends early"):
         transcribe(engine, path, duration=37.0)
 
 
