@@ -26,7 +26,7 @@ def source(tmp_path):
 
 @pytest.fixture
 def talks(tmp_path, clips):
-    """A folder of recordings, of other things, and of what is hidden."""
+    """A folder with recordings, other files and hidden files."""
     root = tmp_path / "talks"
     for name, clip in {
         "part 10.mp3": "ep2.mp3",
@@ -48,7 +48,7 @@ def only(source, url):
 
 
 def wav(path, seconds, speech=()):
-    """Digital silence but for `speech`: [(second, value)]. 16 kHz, so that 10 s are 320 kB."""
+    """Write silence with a constant value in some seconds: [(second, value)]. 10 s are 320 kB at 16 kHz."""
     samples = np.zeros(seconds * 16_000, np.int16)
     for second, value in speech:
         samples[second * 16_000 : (second + 1) * 16_000] = value
@@ -60,7 +60,7 @@ def wav(path, seconds, speech=()):
         container.mux(stream.encode(None))
 
 
-def test_a_folder_gives_its_recordings_in_the_order_of_people(source, talks):
+def test_a_folder_lists_its_recordings_in_natural_order(source, talks):
     one, items = only(source, talks)
     assert (one.url, one.title, one.newest_first) == (str(talks), "talks", False)
     assert [item.title for item in items] == ["one", "part 9", "part 10"]
@@ -72,7 +72,7 @@ def test_a_folder_gives_its_recordings_in_the_order_of_people(source, talks):
     assert source.rate_limit_key(nine) == ""
 
 
-def test_a_file_and_its_file_address(source, talks):
+def test_a_path_and_a_file_url_are_the_same_file(source, talks):
     path = talks / "part 9.mp3"
     one, [item] = only(source, path)
     assert (one.url, one.title, item.url) == (str(path), "part 9", str(path))
@@ -82,7 +82,7 @@ def test_a_file_and_its_file_address(source, talks):
     assert (audio.path, audio.temporary) == (path, False)
 
 
-def test_a_relative_path_is_the_same_place(source, talks, monkeypatch):
+def test_a_relative_path_becomes_absolute(source, talks, monkeypatch):
     monkeypatch.chdir(talks.parent)
     assert only(source, "talks")[0].url == str(talks)
     assert only(source, "./talks/../talks/")[0].url == str(talks)
@@ -100,7 +100,7 @@ def test_patterns(source, talks):
     assert ".flac" in caught.value.hint
 
 
-def test_a_name_that_looks_like_a_pattern_is_a_name(source, talks, clips):
+def test_an_existing_file_whose_name_looks_like_a_pattern(source, talks, clips):
     shutil.copy(clips / "ep1.m4a", talks / "talk [2026].m4a")
     assert [item.title for item in only(source, talks / "talk [2026].m4a")[1]] == ["talk [2026]"]
 
@@ -116,7 +116,7 @@ def test_a_name_that_looks_like_a_pattern_is_a_name(source, talks, clips):
         ("pipe.mp3", "neither a file nor a folder"),
     ],
 )
-def test_what_is_no_recording_is_told(source, talks, name, words):
+def test_a_path_without_a_recording_is_an_error_of_one_line(source, talks, name, words):
     (talks / "empty").mkdir()
     (talks / "zero.mp3").touch()
     (talks / "dangling.mp3").symlink_to(talks / "nowhere.mp3")
@@ -126,8 +126,8 @@ def test_what_is_no_recording_is_told(source, talks, name, words):
     assert "\n" not in caught.value.message
 
 
-def test_a_broken_file_in_a_folder_is_an_item_that_will_fail(source, talks):
-    """The others are not held up by it, and nothing is left out in silence."""
+def test_a_broken_file_in_a_folder_becomes_an_item_that_fails_later(source, talks):
+    """The other files are listed, and the broken one is not skipped silently."""
     (talks / "broken.mp3").write_bytes(b"this is no sound" * 100)
     items = only(source, talks)[1]
     assert [item.title for item in items] == ["broken", "one", "part 9", "part 10"]
@@ -139,19 +139,19 @@ def test_a_moved_and_renamed_file_is_the_same_item(source, talks):
     (talks / "part 9.mp3").rename(talks / "Deep" / "renamed.mp3")
     [after] = only(source, talks / "Deep" / "renamed.mp3")[1]
     assert after.key == before.key
-    with pytest.raises(RetryableError, match="is not there") as caught:
+    with pytest.raises(RetryableError, match="is missing") as caught:
         source.fetch(before, talks, STOP)
     assert "moved" in caught.value.hint
 
 
-def test_the_same_recording_twice_is_one_item(source, talks):
+def test_two_copies_are_one_item(source, talks):
     shutil.copy(talks / "part 9.mp3", talks / "a copy.mp3")
     items = only(source, talks)[1]
     assert [item.title for item in items] == ["a copy", "one", "part 10"]
     assert items[0].key == only(source, talks / "part 9.mp3")[1][0].key
 
 
-def test_a_changed_file_is_not_what_was_added(source, talks, clips):
+def test_a_file_that_has_changed_is_not_transcribed(source, talks, clips):
     path = talks / "part 9.mp3"
     [before] = only(source, path)[1]
     shutil.copy(clips / "dub.mp3", path)
@@ -161,8 +161,8 @@ def test_a_changed_file_is_not_what_was_added(source, talks, clips):
     assert after.key != before.key
 
 
-def test_tracks_that_agree_in_every_piece_are_still_two(source, tmp_path):
-    """Studio tracks have one length, and silence wherever a fingerprint looks."""
+def test_different_files_with_one_fingerprint_are_two_items(source, tmp_path):
+    """Tracks of one session have the same length, and may be silent in every sample."""
     folder = tmp_path / "session"
     folder.mkdir()
     for name, value in (("guest", 1000), ("host", 2000)):
@@ -179,8 +179,8 @@ def test_tracks_that_agree_in_every_piece_are_still_two(source, tmp_path):
         source.fetch(items[0], folder, STOP)
 
 
-def test_the_fingerprint_of_a_large_file_reads_little_of_it(tmp_path):
-    """A file of a tebibyte, sparse: reading it all would never end."""
+def test_the_fingerprint_of_a_large_file_reads_only_samples(tmp_path):
+    """A sparse file of 1 TiB: reading all of it would take hours."""
     with (tmp_path / "large.wav").open("wb") as file:
         file.truncate(2**40)
     first = local_files.fingerprint(tmp_path / "large.wav")
@@ -190,14 +190,14 @@ def test_the_fingerprint_of_a_large_file_reads_little_of_it(tmp_path):
     assert local_files.fingerprint(tmp_path / "large.wav") != first
 
 
-def test_a_file_that_cannot_be_read_does_not_hold_up_the_others(source, talks, monkeypatch):
+def test_an_unreadable_file_does_not_stop_the_listing(source, talks, monkeypatch):
     def denied(path):
         if path.name == "part 9.mp3":
             raise PermissionError(13, "Permission denied")
         return "0" * 16
 
     monkeypatch.setattr(local_files, "fingerprint", denied)  # root may read everything
-    monkeypatch.setattr(local_files, "whole", lambda path, _: "w" + path.name)
+    monkeypatch.setattr(local_files, "content_hash", lambda path, _: "w" + path.name)
     items = only(source, talks)[1]
     assert "part 9" in [item.title for item in items]
     [nine] = [item for item in items if item.title == "part 9"]
@@ -205,7 +205,7 @@ def test_a_file_that_cannot_be_read_does_not_hold_up_the_others(source, talks, m
         source.fetch(nine, talks, STOP)
 
 
-def test_a_name_that_is_no_unicode(source, talks, clips):
+def test_a_name_that_is_not_unicode(source, talks, clips):
     path = os.fsencode(talks) + b"/caf\xe9.mp3"
     shutil.copy(clips / "ep1.mp3", path)
     (talks / "part 9.mp3").unlink()  # the same recording
@@ -217,7 +217,7 @@ def test_a_name_that_is_no_unicode(source, talks, clips):
     assert os.fsencode(source.fetch(odd, talks, STOP).path) == path
 
 
-def test_a_link_to_the_folder_above_is_no_circle(source, talks):
+def test_links_to_folders_are_not_followed(source, talks):
     (talks / "Deep" / "up").symlink_to(talks)
     assert len(only(source, talks)[1]) == 3
 
@@ -230,13 +230,13 @@ def test_cancelling_a_listing(source, talks):
 
 
 @pytest.mark.parametrize(
-    ("url", "mine"),
+    ("url", "matches"),
     [
         ("talks", True),
         ("talks/*.mp3", True),
-        ("talks/*.flac", True),  # no match, and no address either
+        ("talks/*.flac", True),  # matches nothing, but is not a web address
         ("nowhere/*", False),
-        ("missing.mp3", True),  # a slip of the pen, and no address
+        ("missing.mp3", True),  # a misspelled name, and not a web address
         ("./missing", True),
         ("/missing", True),
         ("~/missing", True),
@@ -248,12 +248,12 @@ def test_cancelling_a_listing(source, talks):
         ("ytsearch5:talk.mp3", False),
     ],
 )
-def test_it_takes_what_is_written_like_a_path(source, talks, monkeypatch, url, mine):
+def test_paths_match_and_web_addresses_do_not(source, talks, monkeypatch, url, matches):
     monkeypatch.chdir(talks.parent)
-    assert source.matches(url) is mine
+    assert source.matches(url) is matches
 
 
-def test_an_item_of_a_path_with_odd_characters_is_found_again(source, tmp_path, clips):
+def test_a_path_with_special_characters(source, tmp_path, clips):
     folder = tmp_path / "50 % $HOME ~ #1 ü"
     folder.mkdir()
     shutil.copy(clips / "ep1.mp3", folder / "why?.mp3")
@@ -273,22 +273,22 @@ def test_an_item_of_a_path_with_odd_characters_is_found_again(source, tmp_path, 
 def test_the_guide_names_every_extension():
     guide = Path(__file__).parents[1] / "docs" / "guides" / "sources.md"
     paragraph = guide.read_text().partition("known by their extension:")[2].partition("Hidden")[0]
-    assert set(re.findall(r"`(\.\w+)`", paragraph)) == local_files.MEDIA
+    assert set(re.findall(r"`(\.\w+)`", paragraph)) == local_files.EXTENSIONS
 
 
-# --- What a person mistypes or damages -----------------------------------------------------------
+# --- Mistakes ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("url", ["", " ", "\t\n", "file:", "file://", "FILE:///"])
-def test_a_blank_address_is_not_the_folder_one_is_in(source, talks, monkeypatch, url):
+def test_a_blank_address_is_not_the_current_folder(source, talks, monkeypatch, url):
     monkeypatch.chdir(talks)
-    assert source.matches(url)  # nobody else is asked what it might be
+    assert source.matches(url)  # so that no other source is tried
     with pytest.raises(UserError, match="address is empty"):
         list(source.list(url, STOP))
     assert len(only(source, ".")[1]) == 3
 
 
-def test_a_file_that_was_cut_is_not_said_to_be_fetched_again(source, tmp_path):
+def test_the_hint_for_a_truncated_local_file(source, tmp_path):
     wav(tmp_path / "talk.wav", 10)
     whole = (tmp_path / "talk.wav").read_bytes()
     (tmp_path / "talk.wav").write_bytes(whole[: len(whole) // 2])
@@ -297,7 +297,7 @@ def test_a_file_that_was_cut_is_not_said_to_be_fetched_again(source, tmp_path):
     assert "a file of your own must be copied here again" in caught.value.hint
 
 
-def test_the_name_of_a_download_is_not_shown(tmp_path):
+def test_messages_show_the_name_of_a_local_file_but_not_of_a_download(tmp_path):
     for name, said in {
         "audio.249.webm": "The recording is not",
         "talk.webm": "talk.webm is",

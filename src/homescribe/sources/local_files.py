@@ -1,9 +1,9 @@
-"""Recordings that already lie on this machine's disk: a file, a folder, a pattern.
+"""Recordings on this machine's disk: a file, a folder, or a pattern.
 
-A file is known by its content, not its path: moved or renamed, it is not transcribed again, and what lies
-in two places is one item. Reading whole films for that would take hours, so a fingerprint of its size and
-of pieces from all over it stands for the content. Tracks of one session can agree even in those (the same
-size, silence in every piece): where two files of one listing do, all of both is read.
+A file is identified by its content, not its path: after a move it is not transcribed again, and two copies
+are one item. Since reading whole films would take hours, the id is a fingerprint: a hash of the size and of
+samples from all over the file. Two tracks of one session can have the same fingerprint (the same size, and
+silence in every sample). When two files of one listing do, their whole content is hashed.
 """
 
 from __future__ import annotations
@@ -23,110 +23,90 @@ from homescribe.core import Audio, Item, Listing, Source
 from homescribe.errors import Cancelled, PermanentError, RetryableError, UserError
 from homescribe.text import sanitize
 
-MEDIA = frozenset(
-    f".{extension}"
-    for extension in (
-        *(
-            "aac",
-            "ac3",
-            "aif",
-            "aiff",
-            "amr",
-            "ape",
-            "au",
-            "caf",
-            "flac",
-            "m4a",
-            "m4b",
-            "mka",
-            "mp2",
-            "mp3",
-        ),
-        *("oga", "ogg", "opus", "ra", "spx", "wav", "weba", "wma", "wv"),
-        *(
-            "3gp",
-            "avi",
-            "flv",
-            "m2ts",
-            "m4v",
-            "mkv",
-            "mov",
-            "mp4",
-            "mpeg",
-            "mpg",
-            "mts",
-            "ogv",
-            "ts",
-            "vob",
-        ),
-        *("webm", "wmv"),
+EXTENSIONS = frozenset(
+    re.findall(
+        r"\.\w+",
+        ".3gp .aac .ac3 .aif .aiff .amr .ape .au .avi .caf .flac .flv .m2ts .m4a .m4b .m4v .mka .mkv .mov "
+        ".mp2 .mp3 .mp4 .mpeg .mpg .mts .oga .ogg .ogv .opus .ra .spx .ts .vob .wav .weba .webm .wma .wmv "
+        ".wv",
     )
 )
-PIECES = 16  # read for a fingerprint, evenly spread, the first and the last bytes among them
-PIECE = 64 * 1024  # bytes
+SAMPLES = 16  # in a fingerprint, evenly spread; the first and the last bytes are among them
+SAMPLE_BYTES = 64 * 1024
 
 
 class FileSource(Source):
-    """Files, folders with all that is in them, and patterns such as "talks/**/*.mp3"; file:// too."""
+    """Files, folders with everything below them, and patterns such as "talks/**/*.mp3"; file:// too."""
 
     name = "file"
     pause = (0.0, 0.0)
 
     def matches(self, url: str) -> bool:
-        """Whether `url` is written like a path, or is one. What is blank is refused here: see `path_of`."""
+        """Whether `url` has the form of a path, or exists. A blank one matches too: `path_of` rejects it."""
         if not url.strip():
             return True
         scheme = re.match(r"([A-Za-z][\w+.-]+):", url)
-        if scheme:  # one letter is a drive
+        if scheme:  # a single letter is a drive
             return scheme[1].lower() == "file"
         path = path_of(url)
-        written = url.startswith((".", "~", os.sep)) or Path(url).suffix.lower() in MEDIA
-        return written or os.path.lexists(path) or bool(glob.has_magic(url) and any(matching(path)))
+        is_path = url.startswith((".", "~", os.sep)) or Path(url).suffix.lower() in EXTENSIONS
+        return is_path or os.path.lexists(path) or bool(glob.has_magic(url) and any(matching(path)))
 
     def list(self, url: str, stop: threading.Event) -> Iterator[Listing]:
         path = path_of(url)
         if not os.path.lexists(path) and glob.has_magic(str(path)):
-            files = natural(one for one in stoppable(matching(path), stop) if is_recording(one))
-            where = f"No recording matches {url!r}."
+            files = naturally_sorted(
+                one for one in stoppable(matching(path), stop) if is_recording(one)
+            )
+            message = f"No recording matches {url!r}."
         elif path.is_dir():
-            files = natural(walk(path, stop))
-            where = f"There is no recording in {path}."
+            files = naturally_sorted(recordings_below(path, stop))
+            message = f"There is no recording in {path}."
         elif path.is_file():
-            yield self._one(path)
+            yield self._single_file(path)
             return
         elif path.exists():
-            raise UserError(f"{path} is neither a file nor a folder.")
+            raise UserError(
+                f"{path} is neither a file nor a folder.",
+                "Give an audio or video file, or a folder.",
+            )
         else:
-            raise UserError(f"There is no file or folder {str(path)!r}.", "Is it spelled right?")
+            raise UserError(
+                f"There is no file or folder {str(path)!r}.", "Check the spelling and the folder."
+            )
         if not files:
-            raise UserError(where, f"Looked for: {' '.join(sorted(MEDIA))}")
+            raise UserError(message, f"Searched for: {' '.join(sorted(EXTENSIONS))}")
         title = sanitize.one_line(path.name or str(path))
         yield Listing(storable(path), title, items(files, stop))
 
-    def _one(self, path: Path) -> Listing:
-        """The listing of a file that was named itself: it must be a recording, whatever it is called."""
+    def _single_file(self, path: Path) -> Listing:
+        """Return the listing of a file given by its own path: any extension is fine if there is audio."""
         try:
             item = item_from(path, fingerprint(path), strict=True)
         except PermanentError as error:
             raise UserError(error.message, error.hint) from error
         except OSError as error:
-            raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+            raise UserError(
+                f"{path} cannot be read: {error.strerror}.", "Check the permissions and the disk."
+            ) from error
         return Listing(storable(path), item.title, iter([item]))
 
     def fetch(self, item: Item, directory: Path, stop: threading.Event) -> Audio:
         path = path_of(item.url)
         if not path.exists():
             raise RetryableError(
-                f"{path} is not there.",
-                "Plug the disk in again, or add the place that it was moved to.",
+                f"{path} is missing.",
+                "Connect its disk again, or add the place to which it was moved.",
             )
         try:
-            found = whole(path, stop) if item.id.startswith("w") else fingerprint(path)
+            found = content_hash(path, stop) if item.id.startswith("w") else fingerprint(path)
         except OSError as error:
-            raise RetryableError(f"{path} cannot be read: {error.strerror}.") from error
+            raise RetryableError(
+                f"{path} cannot be read: {error.strerror}.", "Check the permissions and the disk."
+            ) from error
         if found != item.id:
             raise RetryableError(
-                f"{path} has changed since it was added.", "Add it again, and remove this one."
+                f"{path} has changed since it was added.", "Add it again, and remove this item."
             )
         return Audio(item=item, path=path, duration=item.duration, temporary=False)
 
@@ -155,28 +135,28 @@ class FileSource(Source):
         """Return None: the date is when the file was last modified, and differs for a copy of it."""
 
 
-# --- Finding -------------------------------------------------------------------------------------
+# --- Paths ---------------------------------------------------------------------------------------
 
 
 def path_of(url: str) -> Path:
-    """The absolute path that the user or an item means. UserError for a blank one.
+    """Return the absolute path that `url` means. Raises UserError for a blank one.
 
-    An empty path would stand for the folder one is in: an unset variable in a script would add all of it.
+    An empty path would mean the current folder: an unset variable in a script would add all of it.
     """
     if not re.sub(r"^file:/*$", "", url.strip(), flags=re.IGNORECASE):
         raise UserError(
             "An address is empty.",
-            "Give a URL (https://...), a file, a folder (. is this one) or a pattern.",
+            "Give a URL (https://...), a file, a folder (. is the current one) or a pattern.",
         )
     if url.lower().startswith("file:"):
         path = urlsplit(url).path
-        # url2pathname takes every name for UTF-8, which only Windows promises.
+        # url2pathname assumes that every name is UTF-8, which is true on Windows only.
         return Path(url2pathname(path) if os.name == "nt" else os.fsdecode(unquote_to_bytes(path)))
-    return Path(os.path.abspath(Path(url).expanduser()))  # noqa: PTH100 - symlinks stay as they are
+    return Path(os.path.abspath(Path(url).expanduser()))  # noqa: PTH100 - keeps symbolic links
 
 
 def storable(path: Path) -> str:
-    """`path` as text that a database takes; a file:// address when its name is no Unicode."""
+    """Return `path` as text that a database can store: a file:// URL if the name is not valid Unicode."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -185,25 +165,26 @@ def storable(path: Path) -> str:
 
 
 def is_recording(path: Path) -> bool:
-    return path.suffix.lower() in MEDIA and not path.name.startswith(".") and path.is_file()
+    """Whether `path` is a file with the extension of a recording, and not hidden."""
+    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".") and path.is_file()
 
 
-def walk(folder: Path, stop: threading.Event) -> Iterator[Path]:
-    """Every recording below `folder`; links to folders are not followed, they may lead in a circle."""
-    for here, folders, names in os.walk(folder):
+def recordings_below(folder: Path, stop: threading.Event) -> Iterator[Path]:
+    """Yield every recording below `folder`. Links to folders are not followed: they may form a cycle."""
+    for parent, folders, names in os.walk(folder):
         check(stop)
         folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (path for path in (Path(here, name) for name in names) if is_recording(path))
+        yield from (path for path in (Path(parent, name) for name in names) if is_recording(path))
 
 
 def matching(pattern: Path) -> Iterator[Path]:
-    """What a pattern of absolute paths stands for; `**` for any number of folders."""
+    """Yield the paths that match an absolute pattern; `**` matches any number of folders."""
     found = glob.iglob(str(pattern), recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
     return map(Path, found)
 
 
-def natural(paths: Iterable[Path]) -> list[Path]:
-    """In the order in which people number: "part 9" before "part 10"."""
+def naturally_sorted(paths: Iterable[Path]) -> list[Path]:
+    """Sort `paths` with numbers by value: "part 9" before "part 10"."""
 
     def key(path: Path) -> list[tuple[int, int, str]]:
         pieces = re.split(r"(\d+)", str(path).casefold())
@@ -213,12 +194,14 @@ def natural(paths: Iterable[Path]) -> list[Path]:
 
 
 def stoppable(paths: Iterator[Path], stop: threading.Event) -> Iterator[Path]:
+    """Yield `paths` until `stop` is set, then raise Cancelled."""
     for path in paths:
         check(stop)
         yield path
 
 
 def check(stop: threading.Event) -> None:
+    """Raise Cancelled if `stop` is set."""
     if stop.is_set():
         raise Cancelled
 
@@ -227,39 +210,44 @@ def check(stop: threading.Event) -> None:
 
 
 def items(files: list[Path], stop: threading.Event) -> Iterator[Item]:
-    """The items of a listing, each content once."""
-    for path, name in named(files, stop):
+    """Yield the items of a listing: one for each content."""
+    for path, name in identified(files, stop):
         check(stop)
         yield item_from(path, name)
 
 
-def named(files: list[Path], stop: threading.Event) -> Iterator[tuple[Path, str]]:
-    """Each file with its id. Fingerprints that occur twice are checked against the whole content."""
-    alike: dict[str, list[Path]] = {}
+def identified(files: list[Path], stop: threading.Event) -> Iterator[tuple[Path, str]]:
+    """Yield the first path of each content, and its id. Equal fingerprints are checked by whole files."""
+    groups: dict[str, list[Path]] = {}
     for path in files:
         check(stop)
-        alike.setdefault(identify(path, stop), []).append(path)
-    for name, paths in alike.items():
+        groups.setdefault(id_of(path, stop), []).append(path)
+    for name, paths in groups.items():
         contents: dict[str, Path] = {}
         if len(paths) > 1:
             for path in paths:
-                contents.setdefault(identify(path, stop, all_of_it=True), path)
+                contents.setdefault(id_of(path, stop, whole=True), path)
         if len(contents) > 1:
             yield from ((path, content) for content, path in contents.items())
         else:
             yield paths[0], name
 
 
-def identify(path: Path, stop: threading.Event, *, all_of_it: bool = False) -> str:
-    """The id of `path`; one of its own for a file that cannot be read, which shows when it is fetched."""
+def id_of(path: Path, stop: threading.Event, *, whole: bool = False) -> str:
+    """Return an id for `path`. An unreadable file has one too: the error is reported when it is fetched."""
     try:
-        return whole(path, stop) if all_of_it else fingerprint(path)
+        return content_hash(path, stop) if whole else fingerprint(path)
     except OSError:
         return "unreadable-" + hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
 
 
 def item_from(path: Path, name: str, *, strict: bool = False) -> Item:
-    """`strict`: raise PermanentError when it is no recording; else that shows when it is transcribed."""
+    """Return the item of a file.
+
+    Args:
+        name: the id.
+        strict: raise PermanentError if it is not a recording; otherwise its transcription will fail.
+    """
     from homescribe import audio
 
     try:
@@ -281,24 +269,24 @@ def item_from(path: Path, name: str, *, strict: bool = False) -> Item:
 
 
 def fingerprint(path: Path) -> str:
-    """An id from the size and PIECES pieces; from everything in a file of up to a mebibyte."""
+    """Return a hash of the size and SAMPLES samples; of the whole content in a file of up to 1 MiB."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        found = hashlib.sha256(f"{size}:".encode())
-        if size <= PIECES * PIECE:
-            found.update(file.read())
+        digest = hashlib.sha256(f"{size}:".encode())
+        if size <= SAMPLES * SAMPLE_BYTES:
+            digest.update(file.read())
         else:
-            for piece in range(PIECES):
-                file.seek((size - PIECE) * piece // (PIECES - 1))
-                found.update(file.read(PIECE))
-    return found.hexdigest()[:16]
+            for sample in range(SAMPLES):
+                file.seek((size - SAMPLE_BYTES) * sample // (SAMPLES - 1))
+                digest.update(file.read(SAMPLE_BYTES))
+    return digest.hexdigest()[:16]
 
 
-def whole(path: Path, stop: threading.Event) -> str:
-    """An id from all of the content; its first letter is none of a fingerprint's."""
-    found = hashlib.sha256()
+def content_hash(path: Path, stop: threading.Event) -> str:
+    """Return a hash of the whole content, with a "w" in front, which no fingerprint has."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(2**20):
             check(stop)
-            found.update(block)
-    return "w" + found.hexdigest()[:16]
+            digest.update(block)
+    return "w" + digest.hexdigest()[:16]
