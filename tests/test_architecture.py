@@ -28,12 +28,16 @@ ALLOWED = {
     "sources/ytdlp/child": set(),
     "engines": {"core", "errors", "audio", "demo", "engines"},
     "cost/prices": {"errors"},
+    "cost/budget": {"errors"},
     "cost": {"core", "errors", "library", "plugins", "cost"},
     "backends": {"core", "errors", "plugins"},
     "backends/modal": {"core", "errors", "plugins", "cost", "backends/modal"},
     "backends/modal/modal_transcribe": {
-        *("core", "errors", "plugins", "cost/prices", "backends/modal/wire")
+        *("core", "errors", "plugins", "cost/prices"),
+        *("backends/modal/wire", "backends/modal/images", "backends/modal/meter"),
     },
+    "backends/modal/images": {"core"},
+    "backends/modal/meter": set(),
     "backends/modal/wire": {"core", "errors"},
     "formats": {"core", "errors", "plugins", "text", "formats"},
     "library": {"core", "errors", "plugins", "text", "library"},

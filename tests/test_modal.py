@@ -17,11 +17,17 @@ import grpclib
 import modal
 import pytest
 
-from homescribe import demo
-from homescribe.backends.modal import backend, modal_transcribe, wire
-from homescribe.backends.modal.backend import ModalBackend, ModalOptions, ModalSession
+from homescribe import demo, plugins
+from homescribe.backends.modal import images, modal_errors, modal_transcribe, session, wire
+from homescribe.backends.modal.backend import ModalBackend
+from homescribe.backends.modal.meter import Meter
+from homescribe.backends.modal.session import ModalOptions, ModalSession
 from homescribe.backends.modal.wire import Reply
 from homescribe.core import Audio, Call, Item, Segment, Transcript, TranscriptionOptions, Word
+from homescribe.cost import prices
+from homescribe.engines.batch_engine import PACKAGES
+from homescribe.engines.faster_whisper import FasterWhisper
+from homescribe.engines.openai_whisper import OpenAIWhisper
 from homescribe.errors import (
     BudgetReached,
     Cancelled,
@@ -38,11 +44,14 @@ GO = threading.Event()  # never set: nobody stops these runs
 # An engine that does what the media tells it to, put into containers as any plug-in would be.
 STUMBLING = """
 import os, pathlib, time
-from homescribe.core import Segment, Transcript
+from homescribe.core import EngineRequirements, Segment, Transcript
 from homescribe.errors import UserError
 
 class Stumbling:
     name, slots = "stumbling", 1
+    requirements = EngineRequirements(
+        packages=(), languages=("en",), download=lambda model, folder: None, slots=4
+    )
     def __init__(self, model):
         self.model = model
     def transcribe(self, audio, options, stop, progress):
@@ -79,46 +88,73 @@ def place(tmp_path_factory):
         "[homescribe.engines]\nstumbling = stumbling:Stumbling\n"
     )
     (folder / "weights").mkdir()
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        modal_transcribe.declare_engine("stumbling", plugins.load("engines", "stumbling"))
+        yield folder
 
 
 @pytest.fixture(scope="module")
 def hub():
-    """A hub that publishes the bundled model as `acme/tiny`, hashes and all."""
-    folder, asked = demo.model("faster-whisper"), []
+    """A Hugging Face Hub with the bundled model as `acme/tiny`, and `acme/damaged`, whose first download of
+    model.bin has a wrong byte.
+
+    Yields its address and the list of (method, path) that were requested.
+    """
+    folder, requested, commit = demo.model("faster-whisper"), [], "c0ffee" * 6 + "c0ff"
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
 
     def described(name, content):
+        git = hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
+        entry = {"type": "file", "path": name, "size": len(content), "oid": git}
         if name == "model.bin":
-            return {"rfilename": name, "lfs": {"sha256": hashlib.sha256(content).hexdigest()}}
-        header = f"blob {len(content)}\0".encode()
-        return {"rfilename": name, "blobId": hashlib.sha1(header + content).hexdigest()}
+            sha256 = hashlib.sha256(content).hexdigest()
+            entry["lfs"] = {"oid": sha256, "size": len(content), "pointerSize": 134}
+        return entry
 
     class Hub(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_HEAD(self):
+            self.do_GET()
+
         def do_GET(self):
-            asked.append(self.path)
-            if self.path.startswith("/api/models/acme/"):
-                entries = [described(name, content) for name, content in files.items()]
-                if "damaged" in self.path:
-                    entries = [described(e["rfilename"], b"something else") for e in entries]
-                body = json.dumps({"sha": "c0ffee", "siblings": entries}).encode()
-            elif self.path.split("/")[3:5] == ["resolve", "c0ffee"]:
-                body = files[self.path.rpartition("/")[2]]
+            requested.append((self.command, self.path))
+            path = self.path.partition("?")[0]
+            headers = {}
+            if path.startswith("/api/models/acme/"):
+                reply = {"id": "acme/x", "sha": commit, "siblings": []}
+                if "/tree/" in path:
+                    reply = [described(name, content) for name, content in files.items()]
+                body = json.dumps(reply).encode()
+            elif path.split("/")[1] == "acme":
+                body = files[path.rpartition("/")[2]]
+                headers = {
+                    "X-Repo-Commit": commit,
+                    "ETag": f'"{hashlib.sha256(body).hexdigest()}"',
+                    "X-Linked-Size": str(len(body)),
+                }
+                again = requested.count((self.command, self.path)) > 1
+                if "damaged" in path and path.endswith(".bin") and not again:
+                    body = bytes([body[0] ^ 1]) + body[1:]
             else:
-                self.send_error(404)
-                return
-            self.send_response(200)
+                body = b""
+            self.send_response(200 if body else 404)
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            if self.command == "GET":
+                self.wfile.write(body)
 
         def log_message(self, *args):
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", asked
+        yield f"http://127.0.0.1:{server.server_port}", requested
         server.shutdown()
         thread.join()
 
@@ -130,7 +166,6 @@ def one_standin(place, hub):
         Standin(
             max_containers=2,
             grace=0.5,
-            container_path=[place],
             container_env={
                 "HOMESCRIBE_WEIGHTS": str(place / "weights"),
                 "HF_ENDPOINT": hub[0],
@@ -141,9 +176,9 @@ def one_standin(place, hub):
     ):
         for name, value in standin.environment().items():
             patch.setenv(name, value)
-        patch.setattr(backend, "PAUSES", (0.05, 0.2))
-        patch.setattr(backend, "UPLOAD_GRACE", 1.0)
-        patch.setattr(backend, "SLOW_LINE", 1_000_000)
+        patch.setattr(session, "PAUSES", (0.05, 0.2))
+        patch.setattr(session, "UPLOAD_GRACE", 1.0)
+        patch.setattr(session, "SLOW_LINE", 1_000_000)
         yield standin
 
 
@@ -162,11 +197,6 @@ def standin(one_standin):
         "container_python",
     ):
         setattr(one_standin.settings, name, getattr(before, name))
-
-
-@pytest.fixture
-def stumbling(monkeypatch):
-    monkeypatch.setitem(modal_transcribe.CLASSES, "stumbling", "Light")
 
 
 @contextlib.contextmanager
@@ -284,10 +314,10 @@ def test_a_version_that_is_deployed_is_not_deployed_again(standin):
     with working():
         pass
     assert len(standin.moments("deploy")) == before + 1
-    assert ModalBackend().deployed() == modal_transcribe.fingerprint()
+    assert ModalBackend().deployed() == modal_transcribe.FINGERPRINT
 
 
-def test_results_are_taken_as_they_finish(standin, stumbling):
+def test_results_are_taken_as_they_finish(standin):
     with working("stumbling", max_containers=2) as session:
         slow = session.submit(told("sleep", "order"), TranscriptionOptions(), GO)
         _, quick = run_to_end(session, told("quick"))
@@ -307,16 +337,16 @@ def test_a_gpu_that_does_not_exist_is_refused_here(standin):
 
 
 def test_no_containers_at_all_are_refused_here():
-    with pytest.raises(UserError, match="no container"):
+    with pytest.raises(UserError, match="one container"):
         ModalBackend(ModalOptions(max_containers=0))
 
 
 @pytest.mark.parametrize(
     ("engine", "model", "said"),
     [
-        ("whisper.cpp", "tiny", "no image for the engine"),
-        ("faster-whisper", "./my-model", "is on this machine"),
-        ("faster-whisper", "/models/my-model", "is on this machine"),
+        ("whisper.cpp", "tiny", "no engine named 'whisper.cpp'"),
+        ("faster-whisper", "./my-model", "is a path on this machine"),
+        ("faster-whisper", "/models/my-model", "is a path on this machine"),
     ],
 )
 def test_what_modal_cannot_have_is_refused_here(standin, engine, model, said):
@@ -344,12 +374,12 @@ def test_no_token(one_standin, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True
     )
-    assert "SetupError: Modal does not let this machine in: Token missing" in done.stderr
+    assert "SetupError: Modal refuses this machine's token: Token missing" in done.stderr
 
 
 def test_a_wrong_token_is_never_told(standin):
     standin.settings.token_id = "ak-somebody-else"
-    with pytest.raises(SetupError, match="does not let this machine in") as caught, working():
+    with pytest.raises(SetupError, match="refuses this machine's token") as caught, working():
         pass
     assert "as-standin" not in str(caught.value)
     assert "modal setup" in caught.value.hint
@@ -390,7 +420,7 @@ def test_an_upload_can_be_stopped(standin):
             session.submit(sample(), TranscriptionOptions(), stop)
 
 
-def test_a_wait_can_be_stopped_and_the_call_lives_on(standin, stumbling):
+def test_a_wait_can_be_stopped_and_the_call_lives_on(standin):
     stop = threading.Event()
     with working("stumbling") as session:
         call = session.submit(told("sleep", "stopped"), TranscriptionOptions(), GO)
@@ -416,7 +446,7 @@ def test_the_cloud_works_on_while_the_network_is_away(standin):
 
 
 def test_a_service_that_stays_away_ends_the_run_and_keeps_the_call(standin):
-    with working(patience=0.0) as session:
+    with working(max_silence=0.0) as session:
         call = session.submit(sample(), TranscriptionOptions(), GO)
         standin.settings.faults = {"FunctionGetOutputs": [grpclib.Status.UNAVAILABLE] * 50}
         with pytest.raises(UserError, match="does not answer"):
@@ -429,22 +459,20 @@ def test_a_service_that_stays_away_ends_the_run_and_keeps_the_call(standin):
 # --- Containers that fail --------------------------------------------------------------------------
 
 
-def test_a_container_that_dies_in_mid_call_is_the_servers_to_replace(standin, stumbling):
+def test_a_container_that_dies_in_mid_call_is_the_servers_to_replace(standin):
     with working("stumbling") as session:
         call, transcript = run_to_end(session, told("once"))
     assert transcript.text.isdigit()
     assert standin.deliveries()[call.id] == 2
 
 
-def test_a_recording_that_kills_containers_fails_alone_and_is_not_paid_for_again_and_again(
-    standin, stumbling
-):
+def test_a_recording_that_kills_containers_fails_alone_and_is_not_paid_for_again_and_again(standin):
     with working("stumbling") as session:
         poison = session.submit(told("die"), TranscriptionOptions(), GO)
         with pytest.raises(RetryableError, match="containers ended") as first:
             session.result(poison, GO, lambda seconds: None)
         assert session.usage(poison).outcome == "died"
-        assert first.value.args[0] == "2 containers ended while they worked on it."
+        assert first.value.args[0] == "2 containers ended while they transcribed it."
         again = session.submit(told("die"), TranscriptionOptions(), GO)
         with pytest.raises(PermanentError, match="alone in its container"):
             session.result(again, GO, lambda seconds: None)
@@ -453,7 +481,7 @@ def test_a_recording_that_kills_containers_fails_alone_and_is_not_paid_for_again
     assert standin.deliveries()[poison.id] == 3  # twice at work, once only to be told no
 
 
-def test_the_next_run_keeps_a_suspect_apart(standin, stumbling):
+def test_the_next_run_keeps_a_suspect_apart(standin):
     suspects = frozenset({"file:die"})
     with working("stumbling", suspects=suspects) as session:
         call = session.submit(told("die"), TranscriptionOptions(), GO)
@@ -461,7 +489,7 @@ def test_the_next_run_keeps_a_suspect_apart(standin, stumbling):
             session.result(call, GO, lambda seconds: None)
 
 
-def test_out_of_memory_on_the_gpu_is_the_users_to_solve(standin, stumbling):
+def test_out_of_memory_on_the_gpu_is_the_users_to_solve(standin):
     with working("stumbling") as session:
         call = session.submit(told("memory"), TranscriptionOptions(), GO)
         with pytest.raises(UserError, match="out of memory"):
@@ -469,9 +497,7 @@ def test_out_of_memory_on_the_gpu_is_the_users_to_solve(standin, stumbling):
         assert session.usage(call).outcome == "failed"  # so that it is not collected for ever
 
 
-def test_an_engine_that_breaks_takes_its_container_along_but_not_the_next_recording(
-    standin, stumbling
-):
+def test_an_engine_that_breaks_takes_its_container_along_but_not_the_next_recording(standin):
     with working("stumbling", max_containers=1) as session:
         _, before = run_to_end(session, told("before"))
         call = session.submit(told("break"), TranscriptionOptions(), GO)
@@ -481,7 +507,7 @@ def test_an_engine_that_breaks_takes_its_container_along_but_not_the_next_record
         assert after.text != before.text  # another process
 
 
-def test_a_call_that_takes_too_long(standin, stumbling):
+def test_a_call_that_takes_too_long(standin):
     with working("stumbling", timeout=1.0) as session:
         call = session.submit(told("sleep", "too long"), TranscriptionOptions(), GO)
         with pytest.raises(RetryableError, match="longer than a call may take"):
@@ -492,7 +518,7 @@ def test_a_call_that_takes_too_long(standin, stumbling):
 def test_a_model_nobody_publishes_is_refused_before_a_gpu_is_rented(standin):
     before = len(standin.containers())
     with (
-        pytest.raises(UserError, match="no model named 'no-such-model'"),
+        pytest.raises(UserError, match="no model 'no-such-model'"),
         working(model="no-such-model"),
     ):
         pass
@@ -500,7 +526,7 @@ def test_a_model_nobody_publishes_is_refused_before_a_gpu_is_rented(standin):
 
 
 def test_a_container_that_cannot_load_its_model(standin):
-    modal_transcribe.notes.put("weights faster-whisper gone", True)
+    modal_transcribe.notes.put(modal_transcribe.weights_note("faster-whisper", "gone"), True)
     with working(model="gone") as session:
         call = session.submit(sample(), TranscriptionOptions(), GO)
         with pytest.raises(SetupError, match="weights of gone are not in the volume"):
@@ -535,7 +561,7 @@ def test_a_recording_that_breaks_off_is_fetched_again(standin):
             session.result(call, GO, lambda seconds: None)
 
 
-def test_a_result_of_last_week_is_gone(standin, stumbling):
+def test_a_result_of_last_week_is_gone(standin):
     with working("stumbling") as session:
         call, _ = run_to_end(session, told("last week"))
         standin.expire(call.id)
@@ -553,7 +579,7 @@ def test_a_call_modal_does_not_know(standin):
             session.result(call, GO, lambda seconds: None)
 
 
-def test_a_result_that_cannot_be_read(standin, stumbling):
+def test_a_result_that_cannot_be_read(standin):
     with working("stumbling") as session:
         call, _ = run_to_end(session, told("unreadable"))
         standin.garble(call.id)
@@ -572,18 +598,24 @@ def test_weights_are_fetched_once_and_used(standin, hub):
             _, transcript = run_to_end(session, sample())
         assert words(transcript) == truth("fox-20s.txt")
         assert transcript.model == "acme/tiny"
-    assert len([path for path in hub[1] if path.endswith("model.bin")]) == 1
+    downloads = [path for method, path in hub[1] if method == "GET" and "acme/tiny" in path]
+    assert len([path for path in downloads if path.endswith("model.bin")]) == 1
 
 
-def test_weights_that_are_not_what_was_published_are_refused(standin, hub, place):
-    said = "not what their publisher describes"
-    with pytest.raises(SetupError, match=said), working(model="acme/damaged"):
+def test_weights_that_differ_from_the_published_ones_are_not_used(standin, place):
+    with (
+        pytest.raises(SetupError, match="differs from the published"),
+        working(model="acme/damaged"),
+    ):
         pass
     assert not (place / "weights/faster-whisper/acme--damaged").exists()
+    with working(model="acme/damaged") as session:  # the next try downloads the file again
+        _, transcript = run_to_end(session, sample(key="repaired"))
+    assert words(transcript) == truth("fox-20s.txt")
 
 
-def test_weights_that_cannot_be_found(standin, hub):
-    with pytest.raises(SetupError, match="cannot be found"), working(model="other/none"):
+def test_weights_of_an_unknown_repository_are_refused(standin):
+    with pytest.raises(SetupError, match="could not be downloaded"), working(model="other/none"):
         pass
 
 
@@ -598,7 +630,7 @@ def bare_python(tmp_path_factory):
     python = folder / "bin" / "python"
     client = f"modal=={importlib.metadata.version('modal')}"
     install = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-compile"]
-    subprocess.run([*install, client, *modal_transcribe.COMMON], check=True, capture_output=True)
+    subprocess.run([*install, client, *PACKAGES], check=True, capture_output=True)
     return python
 
 
@@ -627,14 +659,12 @@ def test_the_images_are_built_from_exact_versions(standin):
     built = "\n".join(
         line for image in standin.control.images.values() for line in image.dockerfile_commands
     )
-    for package in (
-        *modal_transcribe.COMMON,
-        *modal_transcribe.LIGHT_GPU,
-        *modal_transcribe.TORCH,
-    ):
-        assert "==" in package
-        assert package in built
-    assert f"LD_LIBRARY_PATH={modal_transcribe.CUBLAS}" in built.replace("'", "").replace('"', "")
+    for needs in (FasterWhisper.requirements, OpenAIWhisper.requirements):
+        for package in (*needs.packages, *needs.gpu_packages):
+            assert "==" in package
+            assert package in built
+    cublas = f"{images.SITE_PACKAGES}/nvidia/cublas/lib"
+    assert f"LD_LIBRARY_PATH={cublas}" in built.replace("'", "").replace('"', "")
 
 
 # --- The script by itself --------------------------------------------------------------------------
@@ -681,7 +711,7 @@ def test_stop_ends_the_app(standin):
 # --- Errors, wire and meter ------------------------------------------------------------------------
 
 
-def modal_errors():
+def errors_of_modal():
     found, left = set(), [modal.exception.Error, modal.exception.ModuleNotMountable]
     while left:
         kind = left.pop()
@@ -690,16 +720,16 @@ def modal_errors():
     return sorted(found, key=lambda kind: kind.__name__)
 
 
-@pytest.mark.parametrize("kind", modal_errors(), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", errors_of_modal(), ids=lambda kind: kind.__name__)
 def test_every_error_of_modal_becomes_ours(kind):
-    ours = backend.translate(kind.__new__(kind, "it said\nso"))
+    ours = modal_errors.translate(kind.__new__(kind, "it said\nso"))
     assert isinstance(ours, HomescribeError)
     assert "\n" not in ours.message
 
 
 def test_a_bug_of_ours_is_not_dressed_up():
-    assert backend.translate(ZeroDivisionError()) is None
-    with pytest.raises(ZeroDivisionError), backend.modal_errors():
+    assert modal_errors.translate(ZeroDivisionError()) is None
+    with pytest.raises(ZeroDivisionError), modal_errors.call_errors():
         raise ZeroDivisionError
 
 
@@ -724,7 +754,7 @@ def test_replies_survive_the_wire():
         ),
     )
     for reply in (
-        Reply(transcript=transcript, gpu_seconds=1.5, first=True, container="ta-1"),
+        Reply(transcript=transcript, gpu_seconds=1.5, first=True),
         Reply(error=RetryableError("later", "wait", 60.0)),
         Reply(claimed_by="fc-1"),
     ):
@@ -737,7 +767,7 @@ def test_replies_survive_the_wire():
 
 
 def test_a_reply_of_a_later_version_is_read_for_what_is_known():
-    plain = {**Reply(claimed_by="fc-1").plain(), "wire": 2, "mood": "good"}
+    plain = {**Reply(claimed_by="fc-1").plain(), "mood": "good"}
     assert Reply.parse(plain) == Reply(claimed_by="fc-1")
 
 
@@ -748,8 +778,8 @@ def test_an_error_this_end_alone_knows_travels_as_the_nearest_both_know():
 
 def test_the_meter_gives_every_second_to_somebody(monkeypatch):
     now = 0.0
-    monkeypatch.setattr(modal_transcribe.time, "monotonic", lambda: now)
-    meter = modal_transcribe.Meter(0.0)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    meter = Meter(0.0)
     now = 30.0
     assert meter.begin("a") == (30.0, True)
     now = 40.0
@@ -784,13 +814,16 @@ def test_one_token_names_one_piece_of_work():
     assert len({token(), *different}) == 5
 
 
+def unstarted(options):
+    """A session that is not connected to anything."""
+    return ModalSession(options, "faster-whisper", "turbo", FasterWhisper.requirements, 1e-3)
+
+
 def test_bursts_wait_until_boots_are_a_tenth_of_the_work():
-    burst = ModalSession(
-        ModalOptions(speed=100.0, max_containers=1), "faster-whisper", "turbo", 1e-3
-    )
-    stream = ModalSession(ModalOptions(when="stream"), "faster-whisper", "turbo", 1e-3)
+    burst = unstarted(ModalOptions(speed=100.0, max_containers=1))
+    stream = unstarted(ModalOptions(when="stream"))
     try:
-        boots = backend.BOOT + backend.SCALEDOWN_WINDOW
+        boots = prices.BOOT + prices.SCALEDOWN_WINDOW
         assert not burst.worth_starting(9.9 * boots * 100)
         assert burst.worth_starting(10.1 * boots * 100)
         assert stream.worth_starting(1.0)

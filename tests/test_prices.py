@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from homescribe.cost import prices
+from homescribe.cost.budget import Budget
 from homescribe.errors import BudgetReached, Cancelled, UserError
 
 GO = threading.Event()
@@ -79,7 +80,7 @@ def test_no_gpu_outruns_the_cores_that_feed_it():
 
 def budget(cap):
     """A dollar an hour of audio, ten cents for each of at most two machines."""
-    return prices.Budget(cap, rate=1.0, speed=3600.0, overhead=0.1, machines=2)
+    return Budget(cap, rate=1.0, speed=3600.0, overhead=0.1, machines=2)
 
 
 def test_what_fits_is_let_through_and_what_does_not_is_not():

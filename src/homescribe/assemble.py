@@ -62,7 +62,8 @@ def build_backend(config: Config, library: Library) -> Backend:
 def build_modal_backend(config: Config, library: Library) -> ModalBackend:
     """Return the Modal backend, configured with the speed and boot time measured by this library's calls."""
     plugins.load("backends", "modal")  # names the package to install if the extra is missing
-    from homescribe.backends.modal.backend import ModalBackend, ModalOptions
+    from homescribe.backends.modal.backend import ModalBackend
+    from homescribe.backends.modal.session import ModalOptions
 
     rental = library.rental(
         config.engine or DEFAULT_ENGINE,

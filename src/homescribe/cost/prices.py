@@ -7,12 +7,10 @@ read (`backends/modal/modal_transcribe.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from threading import Condition, Event
 
-from homescribe.errors import BudgetReached, Cancelled, UserError
+from homescribe.errors import UserError
 
 HOURLY = 3600.0  # seconds
 
@@ -149,84 +147,3 @@ def expected_speed(engine: str, model: str, rented: Machine) -> float:
     measured = MEASURED_SPEED.get(engine, MEASURED_SPEED["openai-whisper"])
     speed = measured * relative * rented.bandwidth / MEASURED_BANDWIDTH
     return min(speed, CORE_SPEED * rented.cores)
-
-
-# --- The cap ---------------------------------------------------------------------------------------
-
-# Without calls of its own to judge by, the cap reckons with half the expected speed.
-CAUTION = 2.0
-
-
-class Budget:
-    """Keeps what a run spends below `cap`: what is finished at its price, what is in flight as expected.
-
-    Threads `reserve` before they submit and `settle` when the price is known. A reserve that does not fit
-    waits while calls are in flight, since their true price may leave room, and raises when none is.
-
-    Args:
-        cap: dollars; None for no cap.
-        rate: dollars a second of one machine.
-        speed: times realtime.
-        overhead: seconds of each machine that are paid beside its work: boot, load, waiting for its end.
-        machines: how many run at once at most.
-    """
-
-    def __init__(
-        self, cap: float | None, rate: float, speed: float, overhead: float, machines: int
-    ) -> None:
-        self.spent = 0.0
-        self._cap = cap
-        self._rate = rate
-        self._speed = speed
-        self._overhead = overhead
-        self._machines = machines
-        self._open: dict[str, float] = {}
-        self._changed = Condition()
-
-    def price(self, audio_seconds: float) -> float:
-        """Dollars that so much audio is expected to cost, a machine that is running assumed."""
-        return audio_seconds / self._speed * self._rate
-
-    def reserve(self, key: str, audio_seconds: float, stop: Event) -> None:
-        """Count `key` in, waiting while what is in flight may still turn out cheaper.
-
-        Raises BudgetReached when it does not fit and nothing is in flight, Cancelled when `stop` is set.
-        """
-        price = self.price(audio_seconds)
-        with self._changed:
-            while self._cap is not None and (total := self._with_one_more(price)) > self._cap:
-                if not self._open:
-                    raise BudgetReached(
-                        f"The next recording may bring this run to ${total:.2f}, and the limit is "
-                        f"${self._cap:.2f}; ${self.spent:.2f} is spent.",
-                        "Everything paid for is stored. Go on with a higher --max-cost.",
-                    )
-                self._changed.wait(timeout=0.5)
-                if stop.is_set():
-                    raise Cancelled
-            self._open[key] = price
-
-    def _with_one_more(self, price: float) -> float:
-        """Dollars spent, and expected for what is in flight and one call more."""
-        machines = min(self._machines, len(self._open) + 1)
-        return (
-            self.spent + sum(self._open.values()) + price + machines * self._overhead * self._rate
-        )
-
-    def settle(self, key: str, dollars: float) -> None:
-        """`key` has ended and cost so much. Calls of earlier runs, never reserved here, cost this run
-        nothing."""
-        with self._changed:
-            if self._open.pop(key, None) is not None:
-                self.spent += dollars
-            self._changed.notify_all()
-
-    @contextmanager
-    def reserved(self, key: str, audio_seconds: float, stop: Event) -> Iterator[None]:
-        """`reserve` for the time of a submission, given back if it fails."""
-        self.reserve(key, audio_seconds, stop)
-        try:
-            yield
-        except BaseException:
-            self.settle(key, 0.0)
-            raise

@@ -74,9 +74,19 @@ def download(model: str, folder: Path | None = None) -> Path:
     ]
     try:
         repository = utils._MODELS.get(model, model)
-        return Path(
+        found = Path(
             huggingface_hub.snapshot_download(repository, allow_patterns=files, local_dir=folder)
         )
+        if folder is not None:  # the Hub's own cache is trusted
+            checked = huggingface_hub.HfApi().verify_repo_checksums(repository, local_dir=folder)
+            for wrong in checked.mismatches:
+                (folder / wrong["path"]).unlink()  # so that the next try downloads it again
+            if checked.mismatches:
+                raise SetupError(
+                    f"{checked.mismatches[0]['path']} of {model} differs from the published file.",
+                    "Try again later.",
+                )
+        return found
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise SetupError(
             f"The model {model} could not be downloaded from the Hugging Face Hub.",

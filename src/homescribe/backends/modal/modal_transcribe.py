@@ -1,350 +1,302 @@
-"""The Modal script: home downloads, a rented GPU transcribes, the text comes home.
+"""The Modal script: one image, one class and one weight fetcher for every engine.
 
-This is what Modal runs: two images, a volume of weights, and a class that loads a model once for each
-container. `modal_backend` calls it from home.
+The class loads a model once for each container and transcribes recordings that `backend.py` submits from
+the home machine.
 
     modal run src/homescribe/backends/modal/modal_transcribe.py --path talk.mp3
     modal deploy src/homescribe/backends/modal/modal_transcribe.py
 
-Media is decoded in memory; nothing touches a container's disk. A recording that fails is a reply, not an
-exception, so that Modal has nothing to retry. Each recording is claimed by the first call that starts on it;
-a second call with the same recording (the home machine died before it could note the first) is told whose it
-is and costs nothing. Audio and text go to Modal and nowhere else.
+Media is decoded in memory and never written to a container's disk. A recording that fails is a reply, not
+an exception, so that Modal does not retry it. The first call that starts on a recording claims it. A second
+call with the same recording (submitted because the home machine stopped before it had stored the id of the
+first) replies with the first call's id and costs next to nothing. Audio and text are sent to Modal only.
 """
 
-# No `from __future__ import annotations` here: Modal reads the types of class parameters as they stand.
+# No `from __future__ import annotations` here: Modal reads the types of class parameters at run time.
 import dataclasses
 import hashlib
+import importlib
 import json
 import os
-import time
-import urllib.request
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Lock
-from typing import Any, Literal
+from threading import Event
+from typing import Any, cast
 
 import modal
 import modal.experimental
 
 import homescribe
 from homescribe import plugins
-from homescribe.backends.modal.wire import Reply, make_request, one_line
-from homescribe.core import HOUR, MINUTE, Audio, Engine, Item, TranscriptionOptions
-from homescribe.cost.prices import DEFAULT_GPU, MAX_CONTAINERS, SCALEDOWN_WINDOW, Machine, machine
+from homescribe.backends.modal.images import (
+    ENGINE,
+    ENGINE_CLASS,
+    EngineClass,
+    build_image,
+    class_name,
+    fetcher_name,
+    local_package,
+    source_files,
+)
+from homescribe.backends.modal.meter import STARTED, Meter
+from homescribe.backends.modal.wire import (
+    PlainReply,
+    Reply,
+    Request,
+    make_request,
+    one_line,
+    parse_options,
+)
+from homescribe.core import (
+    HOUR,
+    MINUTE,
+    Audio,
+    Engine,
+    EngineRequirements,
+    Item,
+    TranscriptionOptions,
+)
+from homescribe.cost.prices import (
+    DEFAULT_ENGINE,
+    DEFAULT_GPU,
+    DEFAULT_MODEL,
+    MAX_CONTAINERS,
+    SCALEDOWN_WINDOW,
+    Machine,
+    machine,
+)
 from homescribe.errors import HomescribeError, RetryableError, SetupError, UserError
 
 APP = "homescribe"
 
 
-def process_age() -> float:
-    """Seconds since this process began, which were paid for: Python's own start is among them."""
-    try:
-        since_boot = float(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot / os.sysconf("SC_CLK_TCK")
-    except (OSError, AttributeError, IndexError, ValueError):
-        return 0.0  # not Linux, or a sandbox without /proc
+# --- The engines -----------------------------------------------------------------------------------
 
 
-STARTED = time.monotonic() - process_age()
-
-# --- Build the images ------------------------------------------------------------------------------
-
-# Exact versions: an image built next month is the image that was tested. torch and CTranslate2 want
-# different CUDA libraries, so each engine has an image of its own.
-COMMON = (
-    "av==18.1.0",
-    "numpy==2.4.6",
-    "faster-whisper==1.2.1",
-    "ctranslate2==4.8.5",
-    "huggingface_hub==2.4.0",
-    "onnxruntime==1.32.0",
-    "tokenizers==0.23.3",
-)
-# CTranslate2 needs no cuDNN since 4.6.3, only cuBLAS for CUDA 12, which no torch brings along here.
-LIGHT_GPU = ("nvidia-cublas-cu12==12.9.1.4",)
-# faster-whisper is here for its speech detector alone.
-TORCH = ("openai-whisper==20250625", "torch==2.13.0", "numba==0.68.1", "tiktoken==0.14.0")
-
-PYTHON = "3.12"
-CUBLAS = f"/usr/local/lib/python{PYTHON}/site-packages/nvidia/cublas/lib"
-WEIGHTS = Path(os.environ.get("HOMESCRIBE_WEIGHTS", "/weights"))  # where the volume is mounted
+def installed_engines() -> dict[str, EngineClass]:
+    """Return the classes of all engines that are installed on this machine and state their requirements."""
+    found = {}
+    for engine in plugins.names("engines"):
+        try:
+            engine_class = cast(EngineClass, plugins.load("engines", engine))
+        except Exception:  # noqa: BLE001 - one broken engine must not break the others
+            continue  # `backend.py` loads it again, and so reports the error, when the engine is chosen
+        if hasattr(engine_class, "requirements"):
+            found[engine] = engine_class
+    return found
 
 
-def with_our_code(image: modal.Image) -> modal.Image:
-    """`image` and, last so that a change does not rebuild it, this package; this file too when run alone."""
-    # Python that nobody imports there does no harm; samples and pages would only take time to upload.
-    image = image.add_local_python_source(
-        "homescribe", ignore=["demo/samples", "web", "**/__pycache__"]
-    )
-    alone = not __package__  # `modal run FILE`: the module has no package to come with
-    return image.add_local_file(__file__, f"/root/{Path(__file__).name}") if alone else image
-
-
-slim = modal.Image.debian_slim(python_version=PYTHON)
-light_image = with_our_code(
-    slim.uv_pip_install(*COMMON, *LIGHT_GPU).env({"LD_LIBRARY_PATH": CUBLAS})
-)
-torch_image = with_our_code(slim.uv_pip_install(*COMMON, *TORCH))
-
-
-def fingerprint() -> str:
-    """Names what a deployment contains: a change of this package's code is a new one."""
-    package = Path(homescribe.__file__).parent
+def fingerprint(engine_classes: Mapping[str, EngineClass]) -> str:
+    """Return a name for what is deployed. It changes with the code and with an engine's requirements."""
     digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+    packages = ["homescribe"]
+    for engine, engine_class in engine_classes.items():
+        needs = engine_class.requirements
+        values = [getattr(needs, field.name) for field in dataclasses.fields(needs)]
+        plain = [value for value in values if not callable(value)]
+        digest.update(json.dumps([engine, plain], default=dict).encode())
+        if own_package := local_package(engine_class):
+            packages.append(own_package)
+    for package in packages:
+        for name, content in source_files(package):
+            digest.update(name.encode() + content)
     return f"{homescribe.__version__}-{digest.hexdigest()[:12]}"
 
 
+# By name. A container has only its own engine, which it imports when it loads a model.
+ENGINES = installed_engines() if modal.is_local() else {}
+FINGERPRINT = fingerprint(ENGINES) if modal.is_local() else ""
+
 app = modal.App(
-    APP, tags={"fingerprint": fingerprint()} if modal.is_local() else {}, include_source=False
+    APP, tags={"fingerprint": FINGERPRINT} if modal.is_local() else {}, include_source=False
 )
 weights = modal.Volume.from_name("homescribe-weights", create_if_missing=True)
-# Which call has started on which recording, and which weights are in the volume. Modal forgets an entry
-# after seven days, as it does results.
+# Which call has claimed which recording, and which weights are in the volume. Modal removes an entry after
+# seven days without use; results are kept as long.
 notes = modal.Dict.from_name("homescribe-notes", create_if_missing=True)
 
-# --- Fetch weights, once for everybody -------------------------------------------------------------
+# --- One image for each engine ---------------------------------------------------------------------
 
-# A container without a GPU, one at a time: no GPU is paid for while gigabytes arrive, and no two
-# containers write to one cold cache.
+WEIGHTS = Path(os.environ.get("HOMESCRIBE_WEIGHTS", "/weights"))  # where the volume is mounted
+
+
+# --- Download weights, once for all containers -----------------------------------------------------
+
+# One container without a GPU: no GPU is paid for while gigabytes arrive, and no two containers write the
+# same files.
 FETCHING: dict[str, Any] = {
     "volumes": {str(WEIGHTS): weights},
     "max_containers": 1,
     "cpu": 1.0,
     "memory": 1024,  # MiB
     "timeout": int(HOUR),
-    "scaledown_window": 2,  # seconds, the least there is
+    "scaledown_window": 2,  # seconds, the least that Modal accepts
     "include_source": False,
 }
-CHUNK = 1 << 20  # bytes
-
-
-@app.function(image=light_image, **FETCHING)
-def fetch_light(engine: str, model: str) -> None:
-    """Bring the weights of `model` into the volume, for engines of the light image."""
-    fetch_weights(engine, model)
-
-
-@app.function(image=torch_image, **FETCHING)
-def fetch_torch(engine: str, model: str) -> None:
-    """Bring the weights of `model` into the volume, for engines of the torch image."""
-    fetch_weights(engine, model)
 
 
 def fetch_weights(engine: str, model: str) -> None:
-    """Download what the publisher offers as `model`, check every hash, and only then give it its name.
+    """Put the weights of `model` into the volume, by the engine's own download.
 
-    Raises UserError for an unknown model, SetupError when it cannot be had or is not what was published.
+    They are downloaded under another name and renamed when they are complete. Only our own errors are
+    raised, which the home machine can read.
     """
     place = weights_of(engine, model)
     if not place.exists():
         draft = place.with_name(place.name + ".part")
-        for file in published(engine, model):
-            name = draft / file.name if file.name else draft
-            download(file, name)
+        draft.mkdir(parents=True, exist_ok=True)
+        try:
+            load_class().requirements.download(model, draft)
+        except HomescribeError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the home machine may not have the error's class
+            words = f"{type(error).__name__}: {one_line(str(error))}"
+            raise SetupError(
+                f"The weights of {model} could not be downloaded: {words}", "Try again later."
+            ) from None
         draft.replace(place)
         weights.commit()
-    notes.put(f"weights {engine} {model}", True)
+    notes.put(weights_note(engine, model), True)
 
 
 def weights_of(engine: str, model: str) -> Path:
-    """Where the volume holds a model: a folder for faster-whisper, one file for openai-whisper."""
-    name = model.replace("/", "--")
-    return WEIGHTS / engine / (f"{name}.pt" if engine == "openai-whisper" else name)
+    """Return the folder of a model in the volume."""
+    return WEIGHTS / engine / model.replace("/", "--")
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedFile:
-    """A file as its publisher describes it. `name` is "" when it is the whole model."""
-
-    name: str
-    url: str
-    algorithm: Literal["sha256", "git"]
-    digest: str
+def weights_note(engine: str, model: str) -> str:
+    """Return the key of the note that a model is in the volume."""
+    return f"model {engine} {model}"
 
 
-def published(engine: str, model: str) -> list[PublishedFile]:
-    """The files of a model, with the hashes that their publisher gives."""
-    if engine == "openai-whisper":
-        from whisper import _MODELS
-
-        if model not in _MODELS:
-            raise UserError(f"openai-whisper has no model named {model!r}.")
-        # OpenAI puts the sha256 into the address: .../models/<sha256>/<name>.pt
-        url = _MODELS[model]
-        return [PublishedFile("", url, "sha256", url.split("/")[-2])]
-    from faster_whisper.utils import _MODELS as REPOSITORIES
-
-    repository = REPOSITORIES.get(model, model)
-    if "/" not in repository:
-        raise UserError(f"faster-whisper has no model named {model!r}.")
-    return _repository_files(repository)
-
-
-def _repository_files(repository: str) -> list[PublishedFile]:
-    """The files of a Hugging Face repository at its present commit.
-
-    https://huggingface.co/docs/hub/api: large files come with their sha256, small ones with git's hash.
-    """
-    hub = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    try:
-        with urllib.request.urlopen(f"{hub}/api/models/{repository}?blobs=true") as answer:
-            described = json.load(answer)
-    except OSError as error:
-        raise SetupError(
-            f"The model {repository} cannot be found at {hub}: {error}.", "Check its name."
-        ) from error
-    return [
-        PublishedFile(
-            name=file["rfilename"],
-            url=f"{hub}/{repository}/resolve/{described['sha']}/{file['rfilename']}",
-            algorithm="sha256" if "lfs" in file else "git",
-            digest=file["lfs"]["sha256"] if "lfs" in file else file["blobId"],
-        )
-        for file in described["siblings"]
-        if "/" not in file["rfilename"] and not file["rfilename"].startswith(".")
-    ]
-
-
-def download(file: PublishedFile, place: Path) -> None:
-    """`file` at `place`, or SetupError when its content is not what was published."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with urllib.request.urlopen(file.url) as answer, place.open("wb") as written:
-            digest = hashlib.sha256()
-            if file.algorithm == "git":
-                digest = hashlib.sha1(f"blob {answer.headers['Content-Length']}\0".encode())
-            while chunk := answer.read(CHUNK):
-                digest.update(chunk)
-                written.write(chunk)
-    except OSError as error:
-        raise SetupError(
-            f"The weights at {file.url} cannot be downloaded: {error}.", "Try again later."
-        ) from error
-    if digest.hexdigest() != file.digest:
-        place.unlink()
-        raise SetupError(
-            f"The weights at {file.url} are not what their publisher describes.", "Try again later."
-        )
+def load_class() -> EngineClass:
+    """Import the class of this container's engine."""
+    module, _, name = os.environ[ENGINE_CLASS].partition(":")
+    return cast(EngineClass, getattr(importlib.import_module(module), name))
 
 
 # --- Transcribe in a container ---------------------------------------------------------------------
 
-# Recordings that one container works on at a time: while one is decoded and searched for speech, others
-# keep the GPU busy. The batch engine puts all of them into the same batches.
-INPUTS = {"faster-whisper": 4, "openai-whisper": 8}
-# A result later than this is no result: twelve hours of audio at the slowest GPU's speed, twice over.
+# The longest that one call may take: twelve hours of audio at the slowest GPU's speed, twice over.
 TIMEOUT = 2 * HOUR
 # Loading the largest model from the volume takes about a minute.
 STARTUP_TIMEOUT = 10 * MINUTE
-# Containers in which one recording may begin. Preemption takes a container now and then; a recording that
-# has seen two of them end is sent home, whatever Modal would go on to do with it.
+# Containers in which one recording may start. Modal preempts a container now and then. A recording that has
+# seen two of them end is sent home as failed.
 MAX_ATTEMPTS = 2
 
-RENTED: dict[str, Any] = {
+TRANSCRIBING: dict[str, Any] = {
     "volumes": {str(WEIGHTS): weights},
     "timeout": int(TIMEOUT),
     "startup_timeout": int(STARTUP_TIMEOUT),
     "scaledown_window": int(SCALEDOWN_WINDOW),
     "max_containers": MAX_CONTAINERS,
-    "retries": 0,  # a failed recording is a reply; what Modal lost by preemption it restarts by itself
+    "retries": 0,  # a failed recording is a reply; Modal restarts a preempted one by itself
     "include_source": False,
 }
 
 
-@app.cls(image=light_image, **RENTED)
-@modal.concurrent(max_inputs=INPUTS["faster-whisper"])
-class Light:
-    """Engines that need no torch."""
+@dataclass(frozen=True, slots=True)
+class Service:
+    """An engine as it is declared to Modal."""
 
-    engine: str = modal.parameter()
-    model: str = modal.parameter()
-
-    @modal.enter()
-    def load(self) -> None:
-        """Once for each container."""
-        self.worker = Worker(self.engine, self.model)
-
-    @modal.method()
-    def transcribe(self, media: bytes, request: dict[str, Any]) -> dict[str, Any]:
-        """See Worker.answer."""
-        return self.worker.answer(media, request)
+    requirements: EngineRequirements
+    transcriber: Any  # modal.Cls of Transcriber
+    fetcher: Any  # modal.Function
 
 
-@app.cls(image=torch_image, **RENTED)
-@modal.concurrent(max_inputs=INPUTS["openai-whisper"])
-class Torch:
-    """Engines that run on torch."""
+services: dict[str, Service] = {}
 
-    engine: str = modal.parameter()
-    model: str = modal.parameter()
 
-    @modal.enter()
-    def load(self) -> None:
-        """Once for each container."""
-        self.worker = Worker(self.engine, self.model)
+def declare_engine(engine: str, engine_class: EngineClass) -> None:
+    """Declare the image, the class and the weight fetcher of an engine."""
+    requirements = engine_class.requirements
+    image = build_image(engine, engine_class)
+    if not __package__:  # `modal run FILE`: the module has no package to come with
+        image = image.add_local_file(__file__, f"/root/{Path(__file__).name}")
+    transcriber, fetcher = declare(engine, image, requirements.slots)
+    services[engine] = Service(requirements, transcriber, fetcher)
 
-    @modal.method()
-    def transcribe(self, media: bytes, request: dict[str, Any]) -> dict[str, Any]:
-        """See Worker.answer."""
-        return self.worker.answer(media, request)
+
+def declare(engine: str, image: modal.Image, slots: int) -> tuple[Any, Any]:
+    """Declare the class and the weight fetcher of an engine, and return both.
+
+    A container finds them as globals of this module, under names that follow from the engine's name.
+    """
+
+    class Transcriber:
+        """A model of the engine, loaded once for each container."""
+
+        model: str = modal.parameter()
+
+        @modal.enter()
+        def load(self) -> None:
+            """Load the model."""
+            self.worker = Worker(engine, self.model)
+
+        @modal.method()
+        def transcribe(self, media: bytes, request: dict[str, Any]) -> dict[str, Any]:
+            """Transcribe one recording; see Worker.answer."""
+            return dict(self.worker.answer(media, cast(Request, request)))
+
+    def fetch(model: str) -> None:
+        fetch_weights(engine, model)
+
+    Transcriber.__name__ = Transcriber.__qualname__ = class_name(engine)
+    fetch.__name__ = fetch.__qualname__ = fetcher_name(engine)
+    transcriber = app.cls(image=image, **TRANSCRIBING)(
+        modal.concurrent(max_inputs=slots)(Transcriber)
+    )
+    fetcher = app.function(image=image, **FETCHING)(fetch)
+    globals().update({class_name(engine): transcriber, fetcher_name(engine): fetcher})
+    return transcriber, fetcher
 
 
 def hardware(rented: Machine) -> dict[str, Any]:
-    """`with_options` for a machine. Cores and memory feed the GPU: see money.MACHINES."""
+    """Return the arguments of `with_options` for a machine. Cores and memory: see prices.MACHINES."""
     options: dict[str, Any] = {"cpu": rented.cores, "memory": rented.memory * 1024}
     return options if rented.gpu == "CPU" else {**options, "gpu": rented.gpu}
 
 
-# The names under which a deployed app is looked up, by engine.
-CLASSES = {"faster-whisper": "Light", "openai-whisper": "Torch"}
-FETCHERS = {"Light": "fetch_light", "Torch": "fetch_torch"}
-
-
 class Worker:
-    """A loaded model and the meter that runs beside it."""
+    """A loaded model, and the meter that divides the container's seconds among its calls."""
 
     def __init__(self, engine: str, model: str) -> None:
         self._meter = Meter(STARTED)
         self._model = model
-        self._engine = load_engine(engine, model)
         self._engine_name = engine
+        self._engine = load_engine(engine, model)
 
-    def answer(self, media: bytes, request: dict[str, Any]) -> dict[str, Any]:
-        """The reply to one recording, as `Reply.plain`. Raises nothing: whatever fails is in it."""
+    def answer(self, media: bytes, request: Request) -> PlainReply:
+        """Return the reply to one recording. Nothing is raised: a failure is part of the reply."""
         call, token = modal.current_function_call_id() or "", request["token"]
         overhead, first = self._meter.begin(call)
         try:
-            reply = self._claimed(call, token) or self._transcribe(media, request)
+            reply = self._claim(call, token) or self._transcribe(media, request)
         finally:
             seconds = self._meter.end(call)
         if reply.error is not None and not reply.claimed_by:
-            notes.pop(token, None)  # it may be tried again
+            notes.pop(token, None)  # another call may try again
         return dataclasses.replace(
-            reply,
-            gpu_seconds=seconds,
-            overhead_seconds=overhead,
-            first=first,
-            container=os.environ.get("MODAL_TASK_ID", ""),
+            reply, gpu_seconds=seconds, overhead_seconds=overhead, first=first
         ).plain()
 
-    def _claimed(self, call: str, token: str) -> Reply | None:
-        """None when this call is the one to transcribe, else a reply that says why not."""
+    def _claim(self, call: str, token: str) -> Reply | None:
+        """Claim the recording for this call. Return None, or a reply that says why it is not ours."""
         if notes.put(token, [call, 1], skip_if_exists=True):
             return None
         owner, attempts = notes.get(token, [call, 0])
         if owner != call:
             return Reply(claimed_by=owner)
         if attempts >= MAX_ATTEMPTS:
-            words = f"{attempts} containers ended while they worked on it."
+            words = f"{attempts} containers ended while they transcribed it."
             return Reply(error=RetryableError(words), died=True)
         notes.put(token, [call, attempts + 1])
         return None
 
-    def _transcribe(self, media: bytes, request: dict[str, Any]) -> Reply:
+    def _transcribe(self, media: bytes, request: Request) -> Reply:
         source, _, name = request["key"].partition(":")
         audio = Audio(
             Item(source, name, url="", title=""),
@@ -352,109 +304,73 @@ class Worker:
             duration=request["duration"],
             data=media,
         )
-        options = TranscriptionOptions(
-            **{**request["options"], "temperature": tuple(request["options"]["temperature"])}
-        )
         try:
-            if request["gpu"] != "CPU" and not sees_gpu(self._engine_name):
+            if request["gpu"] != "CPU" and not gpu_available():
                 raise SetupError(
                     f"The container has no {request['gpu']} that {self._engine_name} can use.",
                     "Nothing was transcribed at the price of a GPU. Report it with `modal app logs`.",
                 )
-            transcript = self._engine.transcribe(audio, options, Event(), lambda seconds: None)
+            transcript = self._engine.transcribe(
+                audio, parse_options(request["options"]), Event(), lambda seconds: None
+            )
         except HomescribeError as error:
             return Reply(error=error)
-        except Exception as error:  # noqa: BLE001 - one recording must not end the others' container unseen
-            # CUDA errors poison the process: what comes next would fail for no fault of its own.
+        except Exception as error:  # noqa: BLE001 - one recording must not end the container of others
+            # After a CUDA error every later call of the process fails as well.
             modal.experimental.stop_fetching_inputs()
-            words = f"The engine broke on it: {type(error).__name__}: {one_line(str(error))}"
+            words = f"The engine crashed: {type(error).__name__}: {one_line(str(error))}"
             return Reply(error=RetryableError(words), died=True)
         return Reply(transcript=dataclasses.replace(transcript, model=self._model))
 
 
 def load_engine(engine: str, model: str) -> Engine:
-    """The engine with its weights from the volume. Only errors of ours come out, for they travel home."""
-    name = model
-    if model != "demo":
-        weights.reload()
-        place = weights_of(engine, model)
-        if not place.exists():
-            raise SetupError(f"The weights of {model} are not in the volume.", "Run it again.")
-        name = str(place)
+    """Load `model` from the volume. Only our own errors are raised, which the home machine can read."""
     try:
-        loaded: Engine = plugins.load("engines", engine)(name)
-        return loaded
+        name = model
+        if model != "demo":
+            weights.reload()
+            place = weights_of(engine, model)
+            if not place.exists():
+                raise SetupError(f"The weights of {model} are not in the volume.", "Run it again.")
+            name = str(place)
+        return cast(type[Engine], load_class())(name)
     except HomescribeError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, home must be able to read it
+    except Exception as error:  # noqa: BLE001 - the home machine may not have the error's class
         words = f"{engine} cannot load {model}: {type(error).__name__}: {one_line(str(error))}"
         raise SetupError(words, "See `modal app logs homescribe`.") from None
 
 
-def sees_gpu(engine: str) -> bool:
-    """Whether the engine's library finds a CUDA device; a rented GPU that it does not use costs the same."""
-    if engine == "openai-whisper":
-        import torch
-
-        return bool(torch.cuda.is_available())
-    import ctranslate2
-
-    return bool(ctranslate2.get_cuda_device_count())
+def gpu_available() -> bool:
+    """Return whether the engine finds a CUDA device. A rented GPU costs the same when it is not used."""
+    check = load_class().requirements.gpu_available
+    return check is not None and check()
 
 
-class Meter:
-    """Divides the seconds of a container among the calls that it worked on.
-
-    Seconds with several calls at work are shared equally; seconds with none (boot, load, waiting) go to
-    the call that begins next. So the sum over calls is the container's whole time up to the last result.
-    """
-
-    def __init__(self, started: float) -> None:
-        self._lock = Lock()
-        self._at = started
-        self._idle = 0.0
-        self._shares: dict[str, float] = {}
-        self._calls = 0
-
-    def begin(self, call: str) -> tuple[float, bool]:
-        """Seconds that nobody worked before `call`, and whether it is this container's first."""
-        with self._lock:
-            self._advance()
-            overhead, self._idle = self._idle, 0.0
-            self._shares[call] = 0.0
-            self._calls += 1
-            return overhead, self._calls == 1
-
-    def end(self, call: str) -> float:
-        """The seconds that fell to `call`."""
-        with self._lock:
-            self._advance()
-            return self._shares.pop(call)
-
-    def _advance(self) -> None:
-        now = time.monotonic()
-        elapsed, self._at = now - self._at, now
-        for call in self._shares:
-            self._shares[call] += elapsed / len(self._shares)
-        if not self._shares:
-            self._idle += elapsed
+if modal.is_local():
+    for name, engine_class in ENGINES.items():
+        declare_engine(name, engine_class)
+else:  # the server has the definition; a container only looks up the names
+    declare(os.environ[ENGINE], modal.Image.debian_slim(), slots=1)
 
 
 @app.local_entrypoint()
 def main(
-    path: str, engine: str = "faster-whisper", model: str = "turbo", gpu: str = DEFAULT_GPU
+    path: str, engine: str = DEFAULT_ENGINE, model: str = DEFAULT_MODEL, gpu: str = DEFAULT_GPU
 ) -> None:
-    """Transcribe one file and print its text: the cloud half alone, without a library."""
+    """Transcribe one file at Modal and print its text, without a library."""
     media = Path(path).read_bytes()
-    # Every time anew: there is no library here that could follow an earlier call.
+    # A new key every time: there is no library here that could follow an earlier call.
     item = Item("file", uuid.uuid4().hex, url=path, title=Path(path).name)
     rented = machine(gpu)
+    if engine not in services:
+        raise UserError(f"The engine {engine!r} cannot run at Modal.")
+    service = services[engine]
     if model != "demo":
-        {"Light": fetch_light, "Torch": fetch_torch}[CLASSES[engine]].remote(engine, model)
-    service: Any = {"Light": Light, "Torch": Torch}[CLASSES[engine]]
-    remote = service.with_options(**hardware(rented))
+        service.fetcher.remote(model)
+    remote = service.transcriber.with_options(**hardware(rented))(model=model)
     request = make_request(item, media, None, TranscriptionOptions(), rented.gpu, engine, model)
-    reply = Reply.parse(remote(engine=engine, model=model).transcribe.remote(media, request))
+    reply = Reply.parse(remote.transcribe.remote(media, request))
     if reply.error is not None:
         raise reply.error
     assert reply.transcript is not None

@@ -1,16 +1,15 @@
-"""What crosses the wire between home and a container: bytes and plain dicts.
+"""The requests and replies exchanged between the home machine and a container: bytes and plain dicts.
 
-Never a pickled class of ours: two versions of homescribe can read each other, and a reply that cannot be
-rebuilt cannot lose a transcript that was paid for. A recording that fails is a reply too.
+No object of ours is pickled, so that two versions of homescribe can read each other's replies, and a
+transcript that was paid for is never lost to a changed class. A recording that fails is a reply as well.
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations` here: Modal reads the annotations of methods that use these types.
 import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from homescribe import __version__
 from homescribe.core import Item, Segment, Transcript, TranscriptionOptions, Word
@@ -23,46 +22,63 @@ from homescribe.errors import (
     UserError,
 )
 
-WIRE = 1  # version of the dicts; a reply of another version is still read, field by field
-
 ERRORS = {
     kind.__name__: kind
     for kind in (UserError, SetupError, PermanentError, RetryableError, ItemError)
 }
 
 
+class Request(TypedDict):
+    """What a container needs besides the media. It holds no title, no address and no secret."""
+
+    key: str  # of the item
+    duration: float | None  # seconds, as in Audio
+    options: dict[str, Any]  # TranscriptionOptions
+    gpu: str
+    token: str  # hash of the recording, the options and the version: equal work has an equal token
+
+
+class PlainReply(TypedDict):
+    """A Reply as dicts, lists, strings and numbers."""
+
+    transcript: dict[str, Any] | None
+    error: list[Any] | None  # the class's name, then its arguments
+    died: bool
+    claimed_by: str
+    gpu_seconds: float
+    overhead_seconds: float
+    first: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a call came to: a transcript, an error, or the id of the call that has the recording."""
+    """The end of a call: a transcript, an error, or the id of another call that has the same recording."""
 
     transcript: Transcript | None = None
     error: HomescribeError | None = None
-    died: bool = False  # the container failed the recording, which may be at fault or not
+    died: bool = False  # the container or the engine crashed, with or without the recording's fault
     claimed_by: str = ""
     gpu_seconds: float = 0.0
     overhead_seconds: float = 0.0
-    first: bool = False  # of its container
-    container: str = ""
+    first: bool = False  # whether this was the container's first call
 
-    def plain(self) -> dict[str, Any]:
-        """As dicts, lists, strings and numbers."""
+    def plain(self) -> PlainReply:
+        """Return the reply as dicts, lists, strings and numbers."""
         return {
-            "wire": WIRE,
             "transcript": None if self.transcript is None else dataclasses.asdict(self.transcript),
-            "error": None if self.error is None else [_kind(self.error), *self.error.args],
+            "error": None if self.error is None else [_error_name(self.error), *self.error.args],
             "died": self.died,
             "claimed_by": self.claimed_by,
             "gpu_seconds": self.gpu_seconds,
             "overhead_seconds": self.overhead_seconds,
             "first": self.first,
-            "container": self.container,
         }
 
     @classmethod
-    def parse(cls, plain: dict[str, Any]) -> Reply:
-        """Of what `plain` made, in this version or another."""
+    def parse(cls, plain: PlainReply) -> "Reply":
+        """Read what `plain` wrote, in this version or another. Unknown fields are ignored."""
         known = {field.name for field in dataclasses.fields(cls)}
-        values = {name: value for name, value in plain.items() if name in known}
+        values: dict[str, Any] = {name: value for name, value in plain.items() if name in known}
         if values.get("error") is not None:
             kind, *arguments = values["error"]
             values["error"] = ERRORS.get(kind, ItemError)(*arguments)
@@ -72,7 +88,7 @@ class Reply:
 
 
 def parse_transcript(plain: dict[str, Any]) -> Transcript:
-    """A Transcript from the dict that `dataclasses.asdict` made of one."""
+    """Return the Transcript that `dataclasses.asdict` turned into `plain`."""
     segments = tuple(
         Segment(
             **{
@@ -86,6 +102,11 @@ def parse_transcript(plain: dict[str, Any]) -> Transcript:
     return Transcript(**{**plain, "segments": segments})
 
 
+def parse_options(plain: dict[str, Any]) -> TranscriptionOptions:
+    """Return the TranscriptionOptions that `dataclasses.asdict` turned into `plain`."""
+    return TranscriptionOptions(**{**plain, "temperature": tuple(plain["temperature"])})
+
+
 def make_request(
     item: Item,
     media: bytes,
@@ -94,31 +115,27 @@ def make_request(
     gpu: str,
     engine: str,
     model: str,
-) -> dict[str, Any]:
-    """What a container needs to know beside the media. No title, no address, nothing of the user's.
-
-    `token` names the work: the same recording with the same options, by the same version, whoever asks.
-    """
-    asked = dataclasses.asdict(options)
+) -> Request:
+    """Return the request for one recording."""
+    plain_options = dataclasses.asdict(options)
     digest = hashlib.sha256(media)
-    work = [__version__, item.key, engine, model, asked]
+    work = [__version__, item.key, engine, model, plain_options]
     digest.update(json.dumps(work, sort_keys=True).encode())
     return {
-        "wire": WIRE,
         "key": item.key,
         "duration": duration,
-        "options": asked,
+        "options": plain_options,
         "gpu": gpu,
         "token": digest.hexdigest(),
     }
 
 
-def _kind(error: HomescribeError) -> str:
-    """The nearest of `ERRORS`, so that a class this end alone knows becomes one both know."""
+def _error_name(error: HomescribeError) -> str:
+    """Return the nearest class in `ERRORS`, which both ends know."""
     return next(kind.__name__ for kind in type(error).__mro__ if kind.__name__ in ERRORS)
 
 
 def one_line(text: str, longest: int = 300) -> str:
-    """A foreign message, folded and cut to what a person reads."""
+    """Return another library's message on one line, cut to `longest` characters."""
     folded = " ".join(text.split())
     return folded if len(folded) <= longest else folded[: longest - 3] + "..."

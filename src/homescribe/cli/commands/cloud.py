@@ -68,7 +68,7 @@ def _rates(config: Config, library: Library) -> tuple[planning.Rate, str]:
     if config.backend != "modal":
         return published_rate, PUBLISHED
     backend = build_modal_backend(config, library)
-    own = backend.tells_rates()
+    own = backend.has_account_rates()
     return backend.rate, "the account's own rates" if own else PUBLISHED
 
 

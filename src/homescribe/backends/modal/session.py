@@ -1,0 +1,389 @@
+"""A session at Modal: submits recordings, collects transcripts, records what each call cost.
+
+The id of a call is all that is needed to collect it, for seven days, from any process. So `submit` and
+`result` share no state about a call: `submit` returns the id, the caller stores it, and `result` takes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import contextlib
+import dataclasses
+import itertools
+import json
+import math
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Event, Lock
+from typing import Any, Literal, TypedDict, TypeVar, cast
+
+import modal
+
+from homescribe.backends.modal import modal_transcribe
+from homescribe.backends.modal.images import class_name
+from homescribe.backends.modal.modal_errors import (
+    Died,
+    Missing,
+    RaisedInContainer,
+    Unavailable,
+    call_errors,
+)
+from homescribe.backends.modal.wire import PlainReply, Reply, make_request
+from homescribe.core import (
+    HOUR,
+    Audio,
+    Call,
+    EngineRequirements,
+    Item,
+    Transcript,
+    TranscriptionOptions,
+    Uploads,
+    Usage,
+)
+from homescribe.cost.budget import UNMEASURED_SPEED_FACTOR, Budget
+from homescribe.cost.prices import (
+    BOOT,
+    BURST_OVERHEAD,
+    DEFAULT_GPU,
+    MAX_CONTAINERS,
+    SCALEDOWN_WINDOW,
+    Machine,
+    expected_speed,
+    machine,
+)
+from homescribe.errors import Cancelled, PermanentError, RetryableError, SetupError, UserError
+
+T = TypeVar("T")
+
+# Calls in flight at once. Each is a thread at home that waits and, until its result is stored, a file.
+SLOTS = 64
+# Seconds that a request for a result stays open on the server.
+POLL = 50.0
+TICK = 0.1  # seconds between looks at `stop`
+# Seconds before a request that failed is sent again: the first pause, doubled up to the second.
+PAUSES = (1.0, 30.0)
+# An upload whose connection is cut can leave Modal's client waiting forever: its HTTP library repeats the
+# request with the body already used up, and sets no time limit. So an upload may take four times as long as
+# those before it, the first one as long as it takes at SLOW_LINE bytes per second, and each UPLOAD_GRACE
+# seconds more.
+SLOW_LINE = 16_000
+UPLOAD_GRACE = 30.0
+OPUS_BYTES = 50_000 / 8  # bytes per second of downloaded audio, where the duration is unknown
+
+
+@dataclass(frozen=True, slots=True)
+class ModalOptions:
+    """Which machines to rent, how many and how long. `machine` raises UserError for an unknown GPU."""
+
+    gpu: str = DEFAULT_GPU
+    max_containers: int = MAX_CONTAINERS
+    max_cost: float | None = None  # dollars that one run may spend
+    when: Literal["burst", "stream"] = "burst"
+    speed: float | None = None  # times realtime, measured by this library's own calls
+    boot: float = (
+        BOOT + SCALEDOWN_WINDOW
+    )  # seconds paid per container besides its work: start and idle end
+    suspects: frozenset[str] = frozenset()  # keys of items whose last container died
+    max_silence: float = 2 * HOUR  # seconds without a reply from Modal before the run stops
+    timeout: float = modal_transcribe.TIMEOUT
+    scaledown_window: float = SCALEDOWN_WINDOW
+
+    @property
+    def machine(self) -> Machine:
+        return machine(self.gpu)
+
+
+class CallMetadata(TypedDict, total=False):
+    """What is stored with a call at home, as JSON. A call of an older version may lack any of it."""
+
+    gpu: str
+    token: str
+    alone: bool  # submitted to a container of its own
+    audio_seconds: float
+    rate: float  # dollars per second
+    expected: float  # dollars
+
+
+def upload_limit(uploads: Uploads, size: int) -> float:
+    """Return the seconds after which an upload of `size` bytes counts as cut off."""
+    slowest = max(SLOW_LINE, uploads.rate / 4) if uploads.rate else SLOW_LINE
+    return UPLOAD_GRACE + size / slowest
+
+
+class ModalSession:
+    """One engine and model at Modal. Any number of threads may wait for results; one uploads at a time."""
+
+    slots = SLOTS
+
+    def __init__(
+        self,
+        options: ModalOptions,
+        engine: str,
+        model: str,
+        requirements: EngineRequirements,
+        rate: float,
+    ) -> None:
+        self.uploads = Uploads()
+        self._options = options
+        self._engine, self._model = engine, model
+        self._requirements = requirements
+        self._rate = rate
+        self._speed = options.speed or expected_speed(engine, model, options.machine)
+        self.budget = Budget(
+            options.max_cost,
+            rate,
+            options.speed or self._speed * UNMEASURED_SPEED_FACTOR,
+            options.boot,
+            options.max_containers,
+        )
+        self._uploading = Lock()
+        self._suspects = set(options.suspects)
+        self._usages: dict[str, Usage] = {}
+        self._transcribers: dict[bool, Any] = {}
+        # Modal's client waits in coroutines, so hundreds of open requests need one thread.
+        self._closed = Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="modal", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop waiting. Calls in flight continue at Modal."""
+        self._closed.set()
+        with contextlib.suppress(builtins.TimeoutError):
+            asyncio.run_coroutine_threadsafe(_cancel_tasks(), self._loop).result(timeout=10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    # --- Submit ----------------------------------------------------------------------------------
+
+    def submit(self, audio: Audio, options: TranscriptionOptions, stop: Event) -> Call:
+        """Upload the audio and start a call for it.
+
+        Raises BudgetReached when its expected price exceeds what is left of `max_cost`.
+        """
+        self._check(options)
+        key = audio.item.key
+        with self._uploading:
+            if stop.is_set():
+                raise Cancelled
+            media = audio.path.read_bytes() if audio.data is None else audio.data
+            seconds = audio.duration or audio.item.duration or len(media) / OPUS_BYTES
+            gpu = self._options.machine.gpu
+            request = make_request(
+                audio.item, media, audio.duration, options, gpu, self._engine, self._model
+            )
+            alone = key in self._suspects
+            with (
+                self.budget.reserved(key, seconds, stop),
+                self._upload(audio.item, len(media)),
+            ):
+                spawn = self._transcriber(alone).transcribe.spawn
+                try:
+                    limit = upload_limit(self.uploads, len(media))
+                    call = self._send(lambda: spawn.aio(media, request), stop, limit)
+                except Missing as error:
+                    raise SetupError(
+                        "The homescribe app is no longer deployed.", "Run again to deploy it."
+                    ) from error
+        metadata = CallMetadata(
+            gpu=gpu,
+            token=request["token"],
+            alone=alone,
+            audio_seconds=seconds,
+            rate=self._rate,
+            expected=seconds / self._speed * self._rate,
+        )
+        return Call(
+            item=audio.item,
+            backend="modal",
+            submitted_at=time.time(),
+            id=call.object_id,
+            metadata=json.dumps(metadata),
+        )
+
+    def worth_starting(self, audio_seconds: float) -> bool:
+        """Return whether starting and ending the containers is a small part of what this audio costs."""
+        if self._options.when == "stream":
+            return True
+        overhead = self._options.boot * self._options.max_containers
+        return overhead <= BURST_OVERHEAD * audio_seconds / self._speed
+
+    def _check(self, options: TranscriptionOptions) -> None:
+        """Refuse, before anything is uploaded, what no model of the engine can do."""
+        if options.task not in self._requirements.tasks:
+            raise UserError(
+                f"The engine {self._engine!r} cannot {options.task}.",
+                f"Use --task {' or '.join(self._requirements.tasks)}.",
+            )
+        known = self._requirements.languages
+        if options.language is not None and options.language not in known:
+            raise UserError(
+                f"The engine {self._engine!r} knows no language {options.language!r}.",
+                f"Use one of: {', '.join(sorted(known))}.",
+            )
+
+    def _transcriber(self, alone: bool) -> Any:
+        """Return the deployed class on the chosen machine; `alone`: with one recording per container."""
+        if alone not in self._transcribers:
+            deployed = modal.Cls.from_name(modal_transcribe.APP, class_name(self._engine))
+            rented = deployed.with_options(
+                **modal_transcribe.hardware(self._options.machine),
+                max_containers=self._options.max_containers,
+                scaledown_window=max(2, round(self._options.scaledown_window)),
+                timeout=max(1, round(self._options.timeout)),
+            )
+            if alone:
+                rented = rented.with_concurrency(max_inputs=1)
+            self._transcribers[alone] = rented(model=self._model)
+        return self._transcribers[alone]
+
+    @contextmanager
+    def _upload(self, item: Item, size: int) -> Iterator[None]:
+        """Keep `uploads` up to date during one upload."""
+        started = time.monotonic()
+        self.uploads.current_bytes, self.uploads.current_since = size, time.time()
+        self.uploads.current = item.title
+        try:
+            yield
+            self.uploads.items += 1
+            self.uploads.bytes += size
+            self.uploads.seconds += time.monotonic() - started
+        finally:
+            self.uploads.current = ""
+
+    # --- Collect ---------------------------------------------------------------------------------
+
+    def result(self, call: Call, stop: Event, progress: Callable[[float], None]) -> Transcript:
+        """Wait for a call of this or an earlier process and return its transcript."""
+        metadata: CallMetadata = json.loads(call.metadata or "{}")
+        assert call.id is not None
+        reply = self._collect(call.id, stop)
+        if reply.claimed_by:
+            mine = reply
+            reply = self._collect(reply.claimed_by, stop)
+            if reply.transcript is None:
+                reply = dataclasses.replace(mine, error=reply.error, died=reply.died, claimed_by="")
+        self._settle(call, metadata, reply)
+        if reply.transcript is not None:
+            return reply.transcript
+        if "token" in metadata:
+            # The claim has no owner any more: the next call may transcribe this recording.
+            self._send(lambda: modal_transcribe.notes.pop.aio(metadata["token"], None), stop)
+        assert reply.error is not None
+        if not reply.died:
+            raise reply.error
+        if metadata.get("alone"):
+            raise PermanentError(
+                f"{reply.error.message} It was alone in its container.",
+                "Try another model or GPU: homescribe retry KEY, then run.",
+            ) from reply.error
+        self._suspects.add(call.item.key)
+        raise reply.error
+
+    def usage(self, call: Call) -> Usage | None:
+        """Return what a finished call cost; None for one that is unfinished or unknown."""
+        return self._usages.get(call.id or "")
+
+    def _collect(self, call_id: str, stop: Event) -> Reply:
+        """Return how the call ended. Raises only what says nothing about the call."""
+        get = modal.FunctionCall.from_id(call_id).get
+        # The first request returns at once: with a result that is ready, or an error for one that is lost.
+        timeouts = itertools.chain([0.0], itertools.repeat(POLL))
+        try:
+            plain = self._send(lambda: get.aio(timeout=next(timeouts)), stop)
+        except RaisedInContainer as error:
+            return Reply(error=error.error)
+        except Missing:
+            return Reply(error=RetryableError("Its result was kept for seven days and is gone."))
+        except Died as error:
+            return Reply(error=error, died=True)
+        except RetryableError as error:
+            return Reply(error=error)
+        if not isinstance(plain, dict):
+            return Reply(error=RetryableError("Its result cannot be read."))
+        return Reply.parse(cast(PlainReply, plain))
+
+    def _settle(self, call: Call, metadata: CallMetadata, reply: Reply) -> None:
+        """Record what the call cost. A container's idle end is charged to its first call."""
+        rate = metadata.get("rate", self._rate)
+        overhead = reply.overhead_seconds + (self._options.scaledown_window if reply.first else 0.0)
+        dollars = (reply.gpu_seconds + overhead) * rate
+        outcome: Literal["done", "failed", "died"] = "failed"
+        audio_seconds = metadata.get("audio_seconds", 0.0)
+        if reply.transcript is not None:
+            outcome, audio_seconds = "done", reply.transcript.duration
+        elif reply.died:
+            outcome = "died"
+        self.budget.settle(call.item.key, dollars)
+        self._usages[call.id or ""] = Usage(
+            call=call,
+            engine=self._engine,
+            model=self._model,
+            gpu=metadata.get("gpu", self._options.machine.gpu),
+            gpu_seconds=reply.gpu_seconds,
+            overhead_seconds=overhead,
+            boots=int(reply.first),
+            audio_seconds=audio_seconds,
+            dollars=dollars,
+            expected_dollars=metadata.get("expected", 0.0)
+            + (self._options.boot * rate if reply.first else 0.0),
+            finished_at=time.time(),
+            outcome=outcome,
+        )
+
+    # --- Requests to Modal -----------------------------------------------------------------------
+
+    def _send(
+        self, request: Callable[[], Coroutine[Any, Any, T]], stop: Event, limit: float = math.inf
+    ) -> T:
+        """Send a request, again and again while Modal is unavailable or the result is not ready.
+
+        Raises Cancelled soon after `stop` is set, UserError when Modal stays unavailable for
+        `max_silence`, and what `call_errors` raises.
+        """
+        last_reply, pause = time.monotonic(), PAUSES[0]
+        while True:
+            try:
+                if self._closed.is_set():
+                    raise Cancelled
+                with call_errors():
+                    return self._wait(request(), stop, limit)
+            except builtins.TimeoutError:  # Modal replied that there is no result yet
+                last_reply, pause = time.monotonic(), PAUSES[0]
+            except Unavailable as error:
+                if time.monotonic() - last_reply > self._options.max_silence:
+                    raise UserError(
+                        f"Modal does not answer: {error.message}",
+                        "Run again later: what was submitted is collected first.",
+                    ) from error
+                if stop.wait(pause):
+                    raise Cancelled from error
+                pause = min(2 * pause, PAUSES[1])
+
+    def _wait(self, request: Coroutine[Any, Any, T], stop: Event, limit: float) -> T:
+        started = time.monotonic()
+        future = asyncio.run_coroutine_threadsafe(request, self._loop)
+        while not wait([future], timeout=TICK).done:
+            if stop.is_set():
+                future.cancel()
+                raise Cancelled
+            if time.monotonic() - started > limit:
+                future.cancel()
+                raise Unavailable(f"no reply for {limit:.0f} seconds")
+        if future.cancelled():  # by `close`
+            raise Cancelled
+        return future.result()
+
+
+async def _cancel_tasks() -> None:
+    """Cancel every other task of this event loop."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)

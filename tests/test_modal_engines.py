@@ -1,0 +1,163 @@
+"""Engines of other packages at Modal: built from what they state, against the stand-in."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from homescribe import demo
+from homescribe.backends.modal import images
+from homescribe.core import EngineRequirements
+from modal_standin import Standin
+
+COUNTER = """
+import os
+from pathlib import Path
+
+from homescribe.audio import decode
+from homescribe.core import EngineRequirements, Segment, Transcript
+
+def download(model, folder):
+    (folder / "unit.txt").write_text(model)
+
+class Counter:
+    # Transcribes a recording as its length, in the unit that its weights name.
+    name, slots = "acme-counter", 1
+    requirements = EngineRequirements(
+        packages=("av==18.1.0", "numpy==2.4.6"),
+        languages=("en",),
+        download=download,
+        environment={"ACME_PREFIX": "Exactly"},
+    )
+
+    def __init__(self, model):
+        self.unit = Path(model, "unit.txt").read_text()
+        self.model = model
+
+    def transcribe(self, audio, options, stop, progress):
+        seconds = len(decode(audio.media)) / 16000
+        text = f" {os.environ['ACME_PREFIX']} {seconds:.0f} {self.unit}."
+        return Transcript(self.name, self.model, "en", seconds, (Segment(0.0, seconds, text),))
+
+    def close(self):
+        pass
+
+class Plain:
+    name, slots = "acme-plain", 1
+"""
+
+
+@pytest.fixture
+def package(tmp_path):
+    """The installed package `acme`, as pip would leave it. Only the home machine has it on its path."""
+    folder = tmp_path / "site-packages"
+    (folder / "acme").mkdir(parents=True)
+    (folder / "acme" / "__init__.py").touch()
+    (folder / "acme" / "counter.py").write_text(COUNTER)
+    info = folder / "acme_engines-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-engines\nVersion: 1.0\n")
+    (info / "top_level.txt").write_text("acme\n")
+    (info / "entry_points.txt").write_text(
+        "[homescribe.engines]\n"
+        "acme-counter = acme.counter:Counter\n"
+        "acme-plain = acme.counter:Plain\n"
+    )
+    return folder
+
+
+@pytest.fixture
+def homescribe(package, tmp_path):
+    """Runs a command in a process of its own: (exit code, stdout, stderr)."""
+    (tmp_path / "weights").mkdir()
+    variables = {"OMP_NUM_THREADS": "1", "HOMESCRIBE_WEIGHTS": str(tmp_path / "weights")}
+    with Standin(max_containers=1, grace=0.5, container_env=variables) as standin:
+        environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(("HOMESCRIBE_", "MODAL_"))},
+            **standin.environment(),
+            "PYTHONPATH": str(package),
+            "HOMESCRIBE_LIBRARY": str(tmp_path / "library"),
+            "HOMESCRIBE_CONFIG": str(tmp_path / "none.toml"),
+            "HOMESCRIBE_BACKEND": "modal",
+            "HOMESCRIBE_ENGINE": "acme-counter",
+            "HOMESCRIBE_MODEL": "seconds",
+            "HOMESCRIBE_GPU": "CPU",
+        }
+
+        def run(*arguments):
+            done = subprocess.run(
+                [sys.executable, "-m", "homescribe", *arguments],
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=120,
+            )
+            return done.returncode, done.stdout, done.stderr
+
+        run.standin = standin
+        yield run
+
+
+def test_an_engine_of_another_package_runs_at_modal(homescribe, package):
+    homescribe("add", str(demo.samples() / "fox-20s.mp3"))
+    code, _, err = homescribe("run")
+    assert code == 0, err
+    code, out, _ = homescribe("search", "Exactly", "--json")
+    assert "Exactly 19 seconds." in json.loads(out)[0]["text"]
+
+    images_built = homescribe.standin.control.images.values()
+    commands = [line for image in images_built for line in image.dockerfile_commands]
+    assert "Exactly" in "".join(line for line in commands if "ACME_PREFIX" in line)
+    assert any("av==18.1.0" in line and "faster-whisper" not in line for line in commands)
+
+    # What the engine states is part of what is deployed.
+    assert "another version" not in homescribe("modal", "status")[1]
+    changed = COUNTER.replace("Exactly", "About")
+    (package / "acme" / "counter.py").write_text(changed)
+    assert "another version" in homescribe("modal", "status")[1]
+
+
+def test_what_an_engine_cannot_do_is_refused_before_anything_is_sent(homescribe):
+    homescribe("add", str(demo.samples() / "fox-20s.mp3"))
+    for arguments, message in (
+        (("--engine", "acme-plain"), "The engine 'acme-plain' states no requirements"),
+        (("--gpu", "A10"), "The engine 'acme-counter' does not use a GPU."),
+        (("--language", "de"), "The engine 'acme-counter' knows no language 'de'."),
+        (("--task", "translate"), "The engine 'acme-counter' cannot translate."),
+    ):
+        code, _, err = homescribe("run", *arguments)
+        assert code == 2, err
+        assert message in err
+        assert "Traceback" not in err
+    called = {call.function.name for call in homescribe.standin.calls()}
+    assert called <= {"download_acme_counter"}
+
+
+def test_a_package_that_pip_installs_is_not_sent_from_this_machine(monkeypatch, package):
+    monkeypatch.syspath_prepend(package)
+
+    class Engine:
+        requirements = EngineRequirements(("Acme.Engines==1.0",), ("en",), lambda *_: None)
+
+    Engine.__module__ = "acme.counter"
+    assert images.local_package(Engine) is None
+    Engine.requirements = EngineRequirements(("numpy==2.4.6",), ("en",), lambda *_: None)
+    assert images.local_package(Engine) == "acme"
+    Engine.__module__ = "homescribe.engines.faster_whisper"
+    assert images.local_package(Engine) is None
+
+
+def test_every_engine_has_a_class_name_of_its_own_at_modal():
+    names = [
+        "faster-whisper",
+        "faster_whisper",
+        "faster.whisper",
+        "faster whisper",
+        "fasterwhisper",
+    ]
+    spelled = [images.class_name(name) for name in names]
+    assert spelled[0] == "transcribe_faster_whisper"
+    assert len(set(spelled)) == len(names)
+    assert all(name.isidentifier() for name in spelled)
