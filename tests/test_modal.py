@@ -90,8 +90,12 @@ def place(tmp_path_factory):
     (folder / "weights").mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
-        modal_transcribe.declare_engine("stumbling", plugins.load("engines", "stumbling"))
+        plugins._entry_points.cache_clear()
+        engine_class = plugins.load("engines", "stumbling")
+        patch.setitem(modal_transcribe.ENGINES, "stumbling", engine_class)
+        modal_transcribe.declare_engine("stumbling", engine_class)
         yield folder
+    plugins._entry_points.cache_clear()
 
 
 @pytest.fixture(scope="module")

@@ -68,13 +68,13 @@ class ModalBackend:
 
     def _requirements(self, engine: str) -> EngineRequirements:
         """Return what an engine states. UserError when it cannot run at Modal, or not on this machine."""
-        if engine not in modal_transcribe.services:
+        if engine not in modal_transcribe.ENGINES:
             plugins.load("engines", engine)  # raises for an unknown name or a missing package
             raise UserError(
                 f"The engine {engine!r} states no requirements, so Modal cannot install it.",
-                f"Use --backend local, or one of: {', '.join(modal_transcribe.services)}.",
+                f"Use --backend local, or one of: {', '.join(modal_transcribe.ENGINES)}.",
             )
-        requirements = modal_transcribe.services[engine].requirements
+        requirements = modal_transcribe.ENGINES[engine].requirements
         if requirements.gpu_required and self.machine.gpu == "CPU":
             raise UserError(f"The engine {engine!r} needs a GPU.", "Use --gpu A10.")
         if requirements.gpu_available is None and self.machine.gpu != "CPU":

@@ -72,7 +72,7 @@ def local_package(engine_class: EngineClass) -> str | None:
 
 
 def source_files(package: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the name, relative to the package, and the content of every Python file of a package or module."""
+    """Yield name and content of every Python file of a package. Names are relative to it."""
     module = importlib.import_module(package)
     folders = [Path(folder) for folder in getattr(module, "__path__", [])]
     for folder in folders:

@@ -14,6 +14,7 @@ first) replies with the first call's id and costs next to nothing. Audio and tex
 
 # No `from __future__ import annotations` here: Modal reads the types of class parameters at run time.
 import dataclasses
+import functools
 import hashlib
 import importlib
 import json
@@ -23,7 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import Any, cast
+from typing import TypedDict, cast
 
 import modal
 import modal.experimental
@@ -54,7 +55,6 @@ from homescribe.core import (
     MINUTE,
     Audio,
     Engine,
-    EngineRequirements,
     Item,
     TranscriptionOptions,
 )
@@ -81,8 +81,8 @@ def installed_engines() -> dict[str, EngineClass]:
     for engine in plugins.names("engines"):
         try:
             engine_class = cast(EngineClass, plugins.load("engines", engine))
-        except Exception:  # noqa: BLE001 - one broken engine must not break the others
-            continue  # `backend.py` loads it again, and so reports the error, when the engine is chosen
+        except HomescribeError:
+            continue  # it cannot be loaded; `backend.py` reports the error when the engine is chosen
         if hasattr(engine_class, "requirements"):
             found[engine] = engine_class
     return found
@@ -126,15 +126,16 @@ WEIGHTS = Path(os.environ.get("HOMESCRIBE_WEIGHTS", "/weights"))  # where the vo
 
 # One container without a GPU: no GPU is paid for while gigabytes arrive, and no two containers write the
 # same files.
-FETCHING: dict[str, Any] = {
-    "volumes": {str(WEIGHTS): weights},
-    "max_containers": 1,
-    "cpu": 1.0,
-    "memory": 1024,  # MiB
-    "timeout": int(HOUR),
-    "scaledown_window": 2,  # seconds, the least that Modal accepts
-    "include_source": False,
-}
+fetching = functools.partial(
+    app.function,
+    volumes={str(WEIGHTS): weights},
+    max_containers=1,
+    cpu=1.0,
+    memory=1024,  # MiB
+    timeout=int(HOUR),
+    scaledown_window=2,  # seconds, the least that Modal accepts
+    include_source=False,
+)
 
 
 def fetch_weights(engine: str, model: str) -> None:
@@ -187,24 +188,24 @@ STARTUP_TIMEOUT = 10 * MINUTE
 # seen two of them end is sent home as failed.
 MAX_ATTEMPTS = 2
 
-TRANSCRIBING: dict[str, Any] = {
-    "volumes": {str(WEIGHTS): weights},
-    "timeout": int(TIMEOUT),
-    "startup_timeout": int(STARTUP_TIMEOUT),
-    "scaledown_window": int(SCALEDOWN_WINDOW),
-    "max_containers": MAX_CONTAINERS,
-    "retries": 0,  # a failed recording is a reply; Modal restarts a preempted one by itself
-    "include_source": False,
-}
+transcribing = functools.partial(
+    app.cls,
+    volumes={str(WEIGHTS): weights},
+    timeout=int(TIMEOUT),
+    startup_timeout=int(STARTUP_TIMEOUT),
+    scaledown_window=int(SCALEDOWN_WINDOW),
+    max_containers=MAX_CONTAINERS,
+    retries=0,  # a failed recording is a reply; Modal restarts a preempted one by itself
+    include_source=False,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
     """An engine as it is declared to Modal."""
 
-    requirements: EngineRequirements
-    transcriber: Any  # modal.Cls of Transcriber
-    fetcher: Any  # modal.Function
+    transcriber: modal.Cls
+    fetcher: modal.Function[[str], None, None]
 
 
 services: dict[str, Service] = {}
@@ -212,16 +213,14 @@ services: dict[str, Service] = {}
 
 def declare_engine(engine: str, engine_class: EngineClass) -> None:
     """Declare the image, the class and the weight fetcher of an engine."""
-    requirements = engine_class.requirements
     image = build_image(engine, engine_class)
     if not __package__:  # `modal run FILE`: the module has no package to come with
         image = image.add_local_file(__file__, f"/root/{Path(__file__).name}")
-    transcriber, fetcher = declare(engine, image, requirements.slots)
-    services[engine] = Service(requirements, transcriber, fetcher)
+    services[engine] = declare(engine, image, engine_class.requirements.slots)
 
 
-def declare(engine: str, image: modal.Image, slots: int) -> tuple[Any, Any]:
-    """Declare the class and the weight fetcher of an engine, and return both.
+def declare(engine: str, image: modal.Image, slots: int) -> Service:
+    """Declare the class and the weight fetcher of an engine.
 
     A container finds them as globals of this module, under names that follow from the engine's name.
     """
@@ -237,27 +236,38 @@ def declare(engine: str, image: modal.Image, slots: int) -> tuple[Any, Any]:
             self.worker = Worker(engine, self.model)
 
         @modal.method()
-        def transcribe(self, media: bytes, request: dict[str, Any]) -> dict[str, Any]:
+        def transcribe(self, media: bytes, request: Request) -> PlainReply:
             """Transcribe one recording; see Worker.answer."""
-            return dict(self.worker.answer(media, cast(Request, request)))
+            return self.worker.answer(media, request)
 
     def fetch(model: str) -> None:
         fetch_weights(engine, model)
 
     Transcriber.__name__ = Transcriber.__qualname__ = class_name(engine)
     fetch.__name__ = fetch.__qualname__ = fetcher_name(engine)
-    transcriber = app.cls(image=image, **TRANSCRIBING)(
-        modal.concurrent(max_inputs=slots)(Transcriber)
+    # Modal's decorators return other types than they are annotated with.
+    transcriber = cast(
+        modal.Cls, transcribing(image=image)(modal.concurrent(max_inputs=slots)(Transcriber))
     )
-    fetcher = app.function(image=image, **FETCHING)(fetch)
+    fetcher: modal.Function[[str], None, None] = fetching(image=image)(fetch)
     globals().update({class_name(engine): transcriber, fetcher_name(engine): fetcher})
-    return transcriber, fetcher
+    return Service(transcriber, fetcher)
 
 
-def hardware(rented: Machine) -> dict[str, Any]:
+class Hardware(TypedDict, total=False):
+    """Arguments of `with_options`."""
+
+    cpu: float  # physical cores
+    memory: int  # MiB
+    gpu: str
+
+
+def hardware(rented: Machine) -> Hardware:
     """Return the arguments of `with_options` for a machine. Cores and memory: see prices.MACHINES."""
-    options: dict[str, Any] = {"cpu": rented.cores, "memory": rented.memory * 1024}
-    return options if rented.gpu == "CPU" else {**options, "gpu": rented.gpu}
+    options = Hardware(cpu=rented.cores, memory=rented.memory * 1024)
+    if rented.gpu != "CPU":
+        options["gpu"] = rented.gpu
+    return options
 
 
 class Worker:

@@ -20,7 +20,7 @@ from concurrent.futures import wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event, Lock
-from typing import Any, Literal, TypedDict, TypeVar, cast
+from typing import Literal, TypedDict, TypeVar, cast
 
 import modal
 
@@ -33,7 +33,7 @@ from homescribe.backends.modal.modal_errors import (
     Unavailable,
     call_errors,
 )
-from homescribe.backends.modal.wire import PlainReply, Reply, make_request
+from homescribe.backends.modal.wire import PlainReply, Reply, Request, make_request
 from homescribe.core import (
     HOUR,
     Audio,
@@ -59,6 +59,7 @@ from homescribe.cost.prices import (
 from homescribe.errors import Cancelled, PermanentError, RetryableError, SetupError, UserError
 
 T = TypeVar("T")
+Spawn = Callable[[bytes, Request], Coroutine[object, None, modal.FunctionCall[PlainReply]]]
 
 # Calls in flight at once. Each is a thread at home that waits and, until its result is stored, a file.
 SLOTS = 64
@@ -144,7 +145,7 @@ class ModalSession:
         self._uploading = Lock()
         self._suspects = set(options.suspects)
         self._usages: dict[str, Usage] = {}
-        self._transcribers: dict[bool, Any] = {}
+        self._spawns: dict[bool, Spawn] = {}
         # Modal's client waits in coroutines, so hundreds of open requests need one thread.
         self._closed = Event()
         self._loop = asyncio.new_event_loop()
@@ -183,10 +184,10 @@ class ModalSession:
                 self.budget.reserved(key, seconds, stop),
                 self._upload(audio.item, len(media)),
             ):
-                spawn = self._transcriber(alone).transcribe.spawn
+                spawn = self._spawn(alone)
                 try:
                     limit = upload_limit(self.uploads, len(media))
-                    call = self._send(lambda: spawn.aio(media, request), stop, limit)
+                    call = self._send(lambda: spawn(media, request), stop, limit)
                 except Missing as error:
                     raise SetupError(
                         "The homescribe app is no longer deployed.", "Run again to deploy it."
@@ -228,9 +229,12 @@ class ModalSession:
                 f"Use one of: {', '.join(sorted(known))}.",
             )
 
-    def _transcriber(self, alone: bool) -> Any:
-        """Return the deployed class on the chosen machine; `alone`: with one recording per container."""
-        if alone not in self._transcribers:
+    def _spawn(self, alone: bool) -> Spawn:
+        """Return what submits to the deployed class on the chosen machine.
+
+        `alone`: to a container that transcribes one recording at a time.
+        """
+        if alone not in self._spawns:
             deployed = modal.Cls.from_name(modal_transcribe.APP, class_name(self._engine))
             rented = deployed.with_options(
                 **modal_transcribe.hardware(self._options.machine),
@@ -240,8 +244,8 @@ class ModalSession:
             )
             if alone:
                 rented = rented.with_concurrency(max_inputs=1)
-            self._transcribers[alone] = rented(model=self._model)
-        return self._transcribers[alone]
+            self._spawns[alone] = rented(model=self._model).transcribe.spawn.aio
+        return self._spawns[alone]
 
     @contextmanager
     def _upload(self, item: Item, size: int) -> Iterator[None]:
@@ -340,7 +344,10 @@ class ModalSession:
     # --- Requests to Modal -----------------------------------------------------------------------
 
     def _send(
-        self, request: Callable[[], Coroutine[Any, Any, T]], stop: Event, limit: float = math.inf
+        self,
+        request: Callable[[], Coroutine[object, None, T]],
+        stop: Event,
+        limit: float = math.inf,
     ) -> T:
         """Send a request, again and again while Modal is unavailable or the result is not ready.
 
@@ -366,7 +373,7 @@ class ModalSession:
                     raise Cancelled from error
                 pause = min(2 * pause, PAUSES[1])
 
-    def _wait(self, request: Coroutine[Any, Any, T], stop: Event, limit: float) -> T:
+    def _wait(self, request: Coroutine[object, None, T], stop: Event, limit: float) -> T:
         started = time.monotonic()
         future = asyncio.run_coroutine_threadsafe(request, self._loop)
         while not wait([future], timeout=TICK).done:

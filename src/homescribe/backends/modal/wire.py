@@ -28,12 +28,15 @@ ERRORS = {
 }
 
 
+Plain = dict[str, Any]  # what dataclasses.asdict returns
+
+
 class Request(TypedDict):
     """What a container needs besides the media. It holds no title, no address and no secret."""
 
     key: str  # of the item
     duration: float | None  # seconds, as in Audio
-    options: dict[str, Any]  # TranscriptionOptions
+    options: Plain  # TranscriptionOptions
     gpu: str
     token: str  # hash of the recording, the options and the version: equal work has an equal token
 
@@ -41,8 +44,8 @@ class Request(TypedDict):
 class PlainReply(TypedDict):
     """A Reply as dicts, lists, strings and numbers."""
 
-    transcript: dict[str, Any] | None
-    error: list[Any] | None  # the class's name, then its arguments
+    transcript: Plain | None
+    error: list[object] | None  # the class's name, then its arguments
     died: bool
     claimed_by: str
     gpu_seconds: float
@@ -78,7 +81,7 @@ class Reply:
     def parse(cls, plain: PlainReply) -> "Reply":
         """Read what `plain` wrote, in this version or another. Unknown fields are ignored."""
         known = {field.name for field in dataclasses.fields(cls)}
-        values: dict[str, Any] = {name: value for name, value in plain.items() if name in known}
+        values: Plain = {name: value for name, value in plain.items() if name in known}
         if values.get("error") is not None:
             kind, *arguments = values["error"]
             values["error"] = ERRORS.get(kind, ItemError)(*arguments)
@@ -87,7 +90,7 @@ class Reply:
         return cls(**values)
 
 
-def parse_transcript(plain: dict[str, Any]) -> Transcript:
+def parse_transcript(plain: Plain) -> Transcript:
     """Return the Transcript that `dataclasses.asdict` turned into `plain`."""
     segments = tuple(
         Segment(
@@ -102,7 +105,7 @@ def parse_transcript(plain: dict[str, Any]) -> Transcript:
     return Transcript(**{**plain, "segments": segments})
 
 
-def parse_options(plain: dict[str, Any]) -> TranscriptionOptions:
+def parse_options(plain: Plain) -> TranscriptionOptions:
     """Return the TranscriptionOptions that `dataclasses.asdict` turned into `plain`."""
     return TranscriptionOptions(**{**plain, "temperature": tuple(plain["temperature"])})
 
