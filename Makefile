@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test quick coverage lint format docs docs-check bench release clean
+.PHONY: help demo test quick coverage lint lint-js format docs docs-check bench release clean
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -14,19 +14,29 @@ demo: .venv/.installed  ## Transcribe the bundled recordings with the bundled mo
 	$(BIN)/homescribe demo
 
 test: .venv/.tested  ## Run all tests.
+	-@$(BIN)/python tests/browser.py
 	$(BIN)/pytest
 
 quick: .venv/.tested  ## Run the tests that need no model, no browser and no container: under a minute.
 	$(BIN)/pytest -m "not models and not browser and not containers and not slow"
 
 coverage: .venv/.tested  ## Run all tests and report the lines and branches that they do not reach.
+	-@$(BIN)/python tests/browser.py
 	$(BIN)/pytest --cov --cov-report=term --cov-report=html
 
 lint: .venv/.tested  ## Check style and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/deno lint --quiet --rules-exclude=no-window,require-await src/homescribe/web/static
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory lint-js; \
+	else echo "JavaScript was not checked: install Node.js 20 or later, then run make lint again."; fi
+
+lint-js: node_modules/.package-lock.json  ## Check the JavaScript of the web interface; needs Node.js.
+	npm run --silent lint
+
+node_modules/.package-lock.json: package-lock.json
+	npm ci --silent --no-audit --no-fund
+	touch $@
 
 format: .venv/.tested  ## Format the code and fix what ruff can fix.
 	$(BIN)/ruff check --fix .
@@ -50,7 +60,7 @@ release: lint docs-check test  ## Check, build and tag the version in src/homesc
 	$(BIN)/python .ci/release.py
 
 clean:  ## Remove the environment and everything that was built.
-	rm -rf .venv homescribe-demo dist htmlcov .coverage .coverage.*
+	rm -rf .venv node_modules homescribe-demo dist htmlcov .coverage .coverage.*
 
 .venv/.created:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "homescribe needs Python 3.11 or newer: make demo PYTHON=python3.12")'
@@ -65,5 +75,4 @@ clean:  ## Remove the environment and everything that was built.
 .venv/.tested: .venv/.installed
 	$(PIP) install torch==2.13.0
 	$(PIP) install --editable '.[whisper,modal,web]' --group test --group lint
-	command -v chromium chromium-browser google-chrome >/dev/null || $(BIN)/playwright install chromium
 	touch $@

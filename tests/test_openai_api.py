@@ -1,4 +1,4 @@
-"""OpenAI's own client, pointed at the page."""
+"""The OpenAI endpoint, tested with OpenAI's own client."""
 
 import httpx
 import openai
@@ -7,14 +7,14 @@ import srt
 import webvtt
 
 from fakes import CLIPS
-from webbing import serving
+from web_server import TOKEN, serving
 
-SAID = CLIPS["ep1"][2]
+TEXT = CLIPS["ep1"][2]
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("speech")) as address:
+    with serving(tmp_path_factory.mktemp("openai")) as address:
         yield address
 
 
@@ -35,17 +35,17 @@ def verbose(client, clips):
 
 
 def test_verbose_json_has_segments_and_words(verbose):
-    assert verbose.text == SAID
+    assert verbose.text == TEXT
     assert verbose.language == "english"
     assert float(verbose.duration) == pytest.approx(7, abs=0.1)
-    assert "".join(segment.text for segment in verbose.segments).strip() == SAID
-    assert [word.word for word in verbose.words] == SAID.split()
+    assert "".join(segment.text for segment in verbose.segments).strip() == TEXT
+    assert [word.word for word in verbose.words] == TEXT.split()
     assert all(0 <= word.start <= word.end <= 7.1 for word in verbose.words)
     assert verbose.segments[0].avg_logprob < 0
 
 
 def test_every_format(client, clips, verbose):
-    def ask(response_format):
+    def transcribe(response_format):
         return client.audio.transcriptions.create(
             file=("talk.mp3", (clips / "ep1.mp3").read_bytes()),
             model="gpt-4o-transcribe",
@@ -54,14 +54,14 @@ def test_every_format(client, clips, verbose):
             prompt="A channel about transcription.",
         )
 
-    assert ask("json").text == SAID
-    assert ask("text") == f"{SAID}\n"
-    cues = list(srt.parse(ask("srt")))
-    assert " ".join(cue.content for cue in cues) == SAID
-    assert " ".join(cue.text for cue in webvtt.from_string(ask("vtt"))) == SAID
+    assert transcribe("json").text == TEXT
+    assert transcribe("text") == f"{TEXT}\n"
+    cues = list(srt.parse(transcribe("srt")))
+    assert " ".join(cue.content for cue in cues) == TEXT
+    assert " ".join(cue.text for cue in webvtt.from_string(transcribe("vtt"))) == TEXT
 
 
-def test_the_model_of_the_settings_is_the_only_one(client, clips):
+def test_only_the_model_of_the_settings_is_available(client, clips):
     assert [model.id for model in client.models.list()] == ["whisper-1", "demo"]
     with pytest.raises(openai.NotFoundError, match="'/etc/passwd' does not exist"):
         client.audio.transcriptions.create(file=clips / "ep1.mp3", model="/etc/passwd")
@@ -75,32 +75,32 @@ def test_the_model_of_the_settings_is_the_only_one(client, clips):
         ({"language": "klingon"}, "klingon"),
     ],
 )
-def test_what_does_not_fit_is_told(client, clips, fields, message):
+def test_an_invalid_parameter_is_an_error(client, clips, fields, message):
     with pytest.raises(openai.BadRequestError, match=message):
         client.audio.transcriptions.create(file=clips / "ep1.mp3", model="whisper-1", **fields)
 
 
-def test_what_is_no_recording_is_told(client, clips):
+def test_a_file_that_is_not_audio_is_an_error(client, clips):
     with pytest.raises(openai.BadRequestError, match="not audio"):
         client.audio.transcriptions.create(file=clips / "junk.mp3", model="whisper-1")
 
 
-def test_no_file_is_told(base):
+def test_a_missing_file_is_an_error(base):
     answer = httpx.post(f"{base}/v1/audio/transcriptions", data={"model": "whisper-1"})
     assert answer.status_code == 400
     assert answer.json()["error"]["type"] == "invalid_request_error"
 
 
-def test_pages_of_other_sites_may_not_have_anything_transcribed(base):
+def test_other_sites_are_refused(base):
     for headers in ({"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
         answer = httpx.post(f"{base}/v1/audio/transcriptions", headers=headers)
         assert answer.status_code == 403
 
 
 def test_other_machines_need_the_token_as_their_key(tmp_path):
-    with serving(tmp_path, private=True) as address:
+    with serving(tmp_path, token_required=True) as address:
         stranger = openai.OpenAI(base_url=f"{address}/v1", api_key="wrong", max_retries=0)
         with stranger, pytest.raises(openai.AuthenticationError):
             stranger.models.list()
-        with openai.OpenAI(base_url=f"{address}/v1", api_key="token-of-this-start") as client:
+        with openai.OpenAI(base_url=f"{address}/v1", api_key=TOKEN) as client:
             assert client.models.list().data

@@ -1,4 +1,4 @@
-"""The page's server, asked without a browser: what it lets in, what it says, and what it never does."""
+"""The web server, tested without a browser: access, pages, recordings and the serve command."""
 
 import re
 import subprocess
@@ -11,7 +11,17 @@ import pytest
 from homescribe import Library
 from homescribe.cli.main import homescribe
 from homescribe.web.security import is_loopback
-from webbing import FOX, HOSTILE, RIDGE, STRANGE, TOKEN, make_library, serving
+from web_server import (
+    FOX,
+    HOSTILE,
+    HOSTILE_ITEM,
+    PRIVATE,
+    RETRYABLE,
+    RIDGE,
+    TOKEN,
+    make_library,
+    serving,
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +42,7 @@ def client(base):
 
 
 def text_of(html):
-    """What a reader of a page sees, as one line."""
+    """The text of a page, on one line."""
 
     class Text(HTMLParser):
         def __init__(self):
@@ -48,7 +58,7 @@ def text_of(html):
 
 
 def tags_of(html):
-    """Every tag with its attributes."""
+    """Every tag of a page, with its attributes."""
 
     class Tags(HTMLParser):
         def __init__(self):
@@ -63,7 +73,7 @@ def tags_of(html):
     return parser.found
 
 
-# --- Who may ask -----------------------------------------------------------------------------------
+# --- Access ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "10.0.0.1", "", "["])
@@ -72,7 +82,7 @@ def test_a_foreign_host_is_refused(client, host):
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:1", "[::1]:8765"])
-def test_the_names_of_this_machine_are_let_in(client, host):
+def test_names_of_this_machine_are_allowed(client, host):
     assert client.get("/", headers={"Host": host}).status_code == 200
 
 
@@ -80,25 +90,25 @@ def test_the_names_of_this_machine_are_let_in(client, host):
     "origin", ["http://evil.example", "null", "http://127.0.0.1", "https://{host}"]
 )
 @pytest.mark.parametrize("path", ["/", "/api/items", "/v1/models"])
-def test_a_foreign_origin_may_not_even_read(client, origin, path):
+def test_a_foreign_origin_cannot_read(client, origin, path):
     origin = origin.format(host=client.base_url.netloc.decode())
     answer = client.get(path, headers={"Origin": origin})
     assert answer.status_code == 403
     assert "access-control-allow-origin" not in answer.headers
 
 
-def test_a_link_on_another_site_opens_a_page_but_nothing_is_embedded_there(client):
+def test_another_site_can_link_to_a_page_but_not_embed_it(client):
     site = {"Sec-Fetch-Site": "cross-site"}
-    followed = site | {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
-    assert client.get("/", headers=followed).status_code == 200
-    assert client.get("/", headers=followed | {"Sec-Fetch-Dest": "iframe"}).status_code == 403
+    navigation = site | {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert client.get("/", headers=navigation).status_code == 200
+    assert client.get("/", headers=navigation | {"Sec-Fetch-Dest": "iframe"}).status_code == 403
     assert (
         client.get(f"/media/{FOX}", headers=site | {"Sec-Fetch-Mode": "no-cors"}).status_code == 403
     )
 
 
 def test_other_machines_need_the_token_for_everything(library):
-    with serving(library, private=True) as address, httpx.Client(base_url=address) as client:
+    with serving(library, token_required=True) as address, httpx.Client(base_url=address) as client:
         for path in ("/", "/static/app.js", f"/media/{FOX}", "/?token=wrong"):
             assert client.get(path).status_code == 401
         assert client.get("/", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
@@ -106,18 +116,18 @@ def test_other_machines_need_the_token_for_everything(library):
         assert opened.status_code == 303
         assert opened.headers["location"] == "/library?sort=title"
         assert "httponly" in opened.headers["set-cookie"].lower()
-        assert client.get("/library").status_code == 200  # the client keeps the cookie
+        assert client.get("/library").status_code == 200  # with the cookie
 
 
 @pytest.mark.parametrize(
     ("host", "own"),
     [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("nas", False)],
 )
-def test_only_this_machine_is_loopback(host, own):
+def test_loopback_addresses(host, own):
     assert is_loopback(host) == own
 
 
-def test_no_page_may_run_a_script_of_its_text(client):
+def test_pages_contain_no_inline_scripts(client):
     policy = dict(
         part.split(" ", 1)
         for part in client.get("/").headers["content-security-policy"].split("; ")
@@ -125,23 +135,23 @@ def test_no_page_may_run_a_script_of_its_text(client):
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == policy["style-src"] == policy["media-src"] == "'self'"
     assert policy["frame-src"] == "https://www.youtube-nocookie.com"
-    for path in ("/", "/library", f"/items/{RIDGE}", f"/items/{STRANGE}"):
+    for path in ("/", "/library", f"/items/{RIDGE}", f"/items/{HOSTILE_ITEM}"):
         for tag, attributes in tags_of(client.get(path).text):
             assert not [name for name in attributes if name.startswith("on") or name == "style"]
             if tag == "script":
                 assert attributes["src"].startswith("/static/")
 
 
-def test_a_body_that_is_too_large_is_not_read(client):
-    answer = client.post("/api/work", content=b" " * 1_100_000)
+def test_a_large_request_body_is_refused(client):
+    answer = client.post("/api/queue", content=b" " * 1_100_000)
     assert answer.status_code == 413
 
 
-# --- What it shows ---------------------------------------------------------------------------------
+# --- Pages -----------------------------------------------------------------------------------------
 
 
-def test_strange_titles_and_texts_are_shown_as_they_are(client):
-    page = client.get(f"/items/{STRANGE}")
+def test_hostile_titles_and_texts_are_escaped(client):
+    page = client.get(f"/items/{HOSTILE_ITEM}")
     assert "<script>document" not in page.text
     assert "<img" not in page.text
     seen = text_of(page.text)
@@ -150,7 +160,7 @@ def test_strange_titles_and_texts_are_shown_as_they_are(client):
     assert "{{ 7 * 7 }}" in seen
 
 
-def test_a_search_finds_a_phrase_and_links_to_its_second(client):
+def test_a_search_result_links_to_its_time(client):
     results = client.get("/results", params={"q": '"quick brown fox"'}).text
     assert "<mark>quick</mark> <mark>brown</mark> <mark>fox</mark>" in results or (
         "<mark>quick brown fox</mark>" in results
@@ -158,9 +168,9 @@ def test_a_search_finds_a_phrase_and_links_to_its_second(client):
     assert re.search(rf'href="/items/{FOX}\?q=[^"]*&amp;t=0\.40"', results)
 
 
-def test_a_word_that_is_being_typed_is_found(client):
+def test_an_unfinished_word_is_found(client):
     assert "<mark>wooden</mark>" in client.get("/results", params={"q": "wood"}).text
-    assert "Nothing found" in client.get("/results", params={"q": '"wood"'}).text
+    assert "No results" in client.get("/results", params={"q": '"wood"'}).text
 
 
 @pytest.mark.parametrize(
@@ -174,18 +184,18 @@ def test_a_word_that_is_being_typed_is_found(client):
         ({"since": "2026-01-07"}, False),
     ],
 )
-def test_filters_narrow_a_search(client, filters, found):
+def test_search_filters(client, filters, found):
     results = client.get("/results", params={"q": "quick", **filters}).text
     assert ("<mark>quick</mark>" in results) == found
 
 
-def test_a_date_that_is_none_is_told(client):
+def test_an_invalid_date_is_an_error(client):
     answer = client.get("/results", params={"q": "fox", "since": "yesterday"})
     assert answer.status_code == 400
     assert "not a date" in answer.text
 
 
-def test_the_library_is_sorted_narrowed_and_turned_by_pages(client):
+def test_the_library_is_sorted_filtered_and_paginated(client):
     def titles(**query):
         return re.findall(
             r'class="name"><a[^>]*><bdi>([^<]*)', client.get("/library", params=query).text
@@ -199,7 +209,7 @@ def test_the_library_is_sorted_narrowed_and_turned_by_pages(client):
     assert titles(offset=1000) == []
 
 
-def test_ten_thousand_items_come_in_pages(tmp_path):
+def test_ten_thousand_items_are_paginated(tmp_path):
     from homescribe import Item, Listing
 
     items = [Item("web", f"{n}", f"https://x.example/{n}", f"Talk {n:05}") for n in range(10_000)]
@@ -213,25 +223,39 @@ def test_ten_thousand_items_come_in_pages(tmp_path):
     assert len(page) < 100_000
 
 
-def test_an_item_without_a_transcript_says_why(client):
-    seen = text_of(client.get("/items/youtube:ridge000001").text)
+def test_an_item_without_a_transcript_shows_the_error(client):
+    seen = text_of(client.get(f"/items/{PRIVATE}").text)
     assert "This video is private. Ask its owner." in seen
-    assert "tried again by a run after" in text_of(client.get("/items/podcast:late").text)
+    assert "tries it again" in text_of(client.get(f"/items/{RETRYABLE}").text)
 
 
 @pytest.mark.parametrize(
     "path", ["/items/youtube:none", "/items/ridge000000", "/nothing", "/media/nothing", "/items/"]
 )
-def test_what_is_not_there_is_not_found(client, path):
+def test_unknown_addresses_are_not_found(client, path):
     answer = client.get(path)
     assert answer.status_code == 404
     assert "<h1>" in answer.text
 
 
+def test_an_unknown_page_is_reported_in_words(client):
+    assert "<h1>Page not found.</h1>" in client.get("/nothing").text
+
+
+def test_static_files_of_one_page_have_one_version(client):
+    """Modules import each other by relative path, so a cached page must not mix versions."""
+    found = re.findall(r"/static/(\w+)/[\w.]+", client.get(f"/items/{RIDGE}").text)
+    assert len(found) >= 4
+    assert len(set(found)) == 1
+    script = client.get(f"/static/{found[0]}/app.js")
+    assert script.status_code == 200
+    assert "immutable" in script.headers["cache-control"]
+
+
 # --- Recordings ------------------------------------------------------------------------------------
 
 
-def test_a_recording_plays_by_its_key_and_in_parts(client, library):
+def test_a_recording_is_served_by_its_key_and_in_ranges(client, library):
     whole = client.get(f"/media/{FOX}")
     assert whole.headers["content-type"] == "audio/mpeg"
     assert whole.headers["accept-ranges"] == "bytes"
@@ -246,11 +270,11 @@ def test_a_recording_plays_by_its_key_and_in_parts(client, library):
 @pytest.mark.parametrize(
     "name", ["/etc/passwd", "../library.db", "%2e%2e%2flibrary.db", "fox", RIDGE, "file:../fox"]
 )
-def test_no_request_names_a_path(client, name):
+def test_media_are_never_addressed_by_path(client, name):
     assert client.get(f"/media/{name}").status_code == 404
 
 
-def test_only_recordings_are_served(tmp_path):
+def test_only_existing_recordings_are_served(tmp_path):
     from homescribe import Item, Listing
 
     secret = tmp_path / "secret.txt"
@@ -266,24 +290,24 @@ def test_only_recordings_are_served(tmp_path):
         assert httpx.get(f"{address}/media/file:g").status_code == 404
 
 
-# --- The command -----------------------------------------------------------------------------------
+# --- homescribe serve ------------------------------------------------------------------------------
 
 
-def test_serve_says_where_it_is_and_ends_with_ctrl_c(tmp_path):
+def test_serve_prints_its_address_and_ends_on_ctrl_c(tmp_path):
     import signal
 
     command = [sys.executable, "-m", "homescribe", "--library", str(tmp_path), "serve", "--no-open"]
     with subprocess.Popen([*command, "--port", "0"], stderr=subprocess.PIPE, text=True) as process:
         line = process.stderr.readline()
         address = re.search(r"http://127\.0\.0\.1:\d+/", line)[0]
-        assert "Nothing here yet" in httpx.get(address).text
+        assert "Your library is empty" in httpx.get(address).text
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
         assert process.wait(20) == 0
     assert "Traceback" not in rest
 
 
-def test_a_port_that_is_taken_is_one_clear_line(base, library):
+def test_a_port_in_use_is_a_one_line_error(base, library):
     port = base.rpartition(":")[2]
     command = [sys.executable, "-m", "homescribe", "--library", str(library), "serve", "--no-open"]
     done = subprocess.run([*command, "--port", port], capture_output=True, text=True, check=False)
@@ -292,7 +316,7 @@ def test_a_port_that_is_taken_is_one_clear_line(base, library):
     assert "Traceback" not in done.stderr
 
 
-def test_the_command_line_does_not_load_the_server():
+def test_the_command_line_does_not_import_the_server():
     assert "serve" in homescribe.commands
     code = (
         "import homescribe.cli.main, sys; print('uvicorn' in sys.modules, 'jinja2' in sys.modules)"
@@ -301,7 +325,7 @@ def test_the_command_line_does_not_load_the_server():
     assert done.stdout.split() == ["False", "False"]
 
 
-def test_a_missing_extra_is_named(tmp_path):
+def test_a_missing_extra_is_reported(tmp_path):
     code = (
         "import sys; sys.modules['starlette'] = sys.modules['uvicorn'] = None\n"
         "from homescribe.cli.main import main; main(['--library', sys.argv[1], 'serve', '--no-open'])"

@@ -1,7 +1,7 @@
-"""The page's actions and the library as JSON, under /api: documented in docs/reference/api.md.
+"""The JSON API under /api: the library, the queue and corrections. Documented in docs/reference/api.md.
 
-Reads need nothing on this machine, writes the token of this start (Authorization: Bearer) or a browser's
-proof that our own page asks: see guard.py. Errors are {"error": {"message", "hint"}}.
+On this machine, reading needs no token; writing needs either the token (Authorization: Bearer) or a request
+from the web interface itself: see security.py. Errors are {"error": {"message", "hint"}}.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TypedDict
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -24,35 +24,38 @@ from homescribe.formats.whisper import to_json
 from homescribe.library import Library
 from homescribe.library.as_json import hit_as_json, item_as_json, source_as_json, status_as_json
 from homescribe.web import params, transcript_view
-from homescribe.web.jobs import Work
+from homescribe.web.jobs import Jobs
+from homescribe.web.snapshot import Snapshot
 
-MOST_ITEMS = 1000  # of one answer
-MOST_HITS = 200
+MAX_ITEMS = 1000  # in one response
+MAX_HITS = 200
 
-TICK = 0.4  # seconds between two looks at what is being done
-ALIVE = 15.0  # seconds after which a silent connection is given a sign of life
-RECONNECT = 1000  # milliseconds a browser waits before it asks again
+POLL_INTERVAL = 0.4  # seconds between two snapshots for an open event stream
+KEEPALIVE_INTERVAL = (
+    15.0  # seconds without an event after which a comment keeps the connection open
+)
+RECONNECT_DELAY = 1000  # milliseconds that a browser waits before it reconnects
 
 # --- Reading -----------------------------------------------------------------------------------------
 
 
 def items(request: Request) -> Response:
-    """{"total", "items": [...]}; filters, sort, limit and offset as in the address of the library's page."""
+    """{"total", "items": [...]}, with the query parameters of the library page."""
     with Library(request.app.state.config.library) as library:
-        found = library.page(
+        page = library.page(
             **params.filters(request).arguments(),
             state=params.state(request),
             sort=params.sort(request),
-            limit=params.number(request, "limit", 100, MOST_ITEMS),
+            limit=params.number(request, "limit", 100, MAX_ITEMS),
             offset=params.number(request, "offset", 0, 10_000_000),
         )
     return JSONResponse(
-        {"total": found.total, "items": [item_as_json(record) for record in found.records]}
+        {"total": page.total, "items": [item_as_json(record) for record in page.records]}
     )
 
 
 def item(request: Request) -> Response:
-    """An item, and its transcript as the json export has it (null when there is none)."""
+    """One item, with its transcript in the format of the json export (null without a transcript)."""
     with Library(request.app.state.config.library) as library:
         record = params.item(request, library)
         transcript = library.transcript(record.item.key)
@@ -67,38 +70,37 @@ def search(request: Request) -> Response:
             request.query_params.get("q", ""),
             raw=request.query_params.get("raw") == "true",
             **params.filters(request).arguments(),
-            limit=params.number(request, "limit", 20, MOST_HITS),
+            limit=params.number(request, "limit", 20, MAX_HITS),
             offset=params.number(request, "offset", 0, 10_000),
         )
     return JSONResponse({"hits": [hit_as_json(hit) for hit in hits]})
 
 
 def sources(request: Request) -> Response:
-    """{"sources": [...]} in the order in which they were added."""
+    """{"sources": [...]}, oldest first."""
     with Library(request.app.state.config.library) as library:
         records = library.sources()
     return JSONResponse({"sources": [source_as_json(record) for record in records]})
 
 
 def status(request: Request) -> Response:
-    """The library in figures."""
+    """Totals of the library, as `homescribe status --json`, and the version of homescribe."""
     with Library(request.app.state.config.library) as library:
-        waits, spent = library.blocked_sites(), library.spending()
-        figures = status_as_json(library.status(), waits, spent)
-    return JSONResponse({**figures, "version": __version__})
+        waits, spending = library.blocked_sites(), library.spending()
+        totals = status_as_json(library.status(), waits, spending)
+    return JSONResponse({**totals, "version": __version__})
 
 
-# --- Work --------------------------------------------------------------------------------------------
+# --- Queue -------------------------------------------------------------------------------------------
 
 
-def work(request: Request) -> Response:
-    """What is being done now."""
-    return JSONResponse(_work(request).snapshot())
+def queue(request: Request) -> Response:
+    """The snapshot of the queue."""
+    return JSONResponse(_snapshot(request))
 
 
 async def events(request: Request) -> Response:
-    """What is being done, whenever it changes, as server-sent events: each is a whole snapshot, so that
-    nothing is missed by whoever comes late or comes back.
+    """A snapshot whenever the queue changes, as server-sent events.
 
     https://html.spec.whatwg.org/multipage/server-sent-events.html
     """
@@ -107,135 +109,143 @@ async def events(request: Request) -> Response:
 
 
 async def _events(request: Request) -> AsyncIterator[str]:
-    yield f"retry: {RECONNECT}\n\n"
-    told = ""
-    silent = 0.0
+    yield f"retry: {RECONNECT_DELAY}\n\n"
+    sent = ""
+    silent = 0.0  # seconds since the last message
     closing = request.app.state.closing
     while not closing.is_set():
-        now = json.dumps(await run_in_threadpool(_work(request).snapshot))
-        silent += TICK
-        if now != told:
-            told, silent = now, 0.0
-            yield f"event: work\ndata: {now}\n\n"
-        elif silent >= ALIVE:
+        current = json.dumps(await run_in_threadpool(_snapshot, request))
+        silent += POLL_INTERVAL
+        if current != sent:
+            sent, silent = current, 0.0
+            yield f"event: queue\ndata: {current}\n\n"
+        elif silent >= KEEPALIVE_INTERVAL:
             silent = 0.0
-            yield ": still here\n\n"
-        await asyncio.sleep(TICK)
+            yield ": keep-alive\n\n"
+        await asyncio.sleep(POLL_INTERVAL)
 
 
 async def act(request: Request) -> Response:
-    """POST /api/work {"do": ...}: what there is to do stands in ACTIONS. Answers with the snapshot."""
-    asked = await _body(request)
-    action = ACTIONS.get(_text(asked, "do"))
+    """POST {"action": ...}: one of ACTIONS. Returns the snapshot."""
+    body = await _json_object(request)
+    action = ACTIONS.get(_string(body, "action"))
     if action is None:
-        raise UserError(f"There is nothing to do named {asked.get('do')!r}.", f"One of: {KNOWN}.")
-    told = await run_in_threadpool(action, _work(request), asked)
-    snapshot = await run_in_threadpool(_work(request).snapshot)
-    return JSONResponse({**snapshot, **told}, status_code=202)
+        raise UserError(
+            f"Unknown action {body.get('action')!r}.", f"Known actions: {', '.join(ACTIONS)}."
+        )
+    result = await run_in_threadpool(action, request.app.state.jobs, body)
+    snapshot = await run_in_threadpool(_snapshot, request)
+    return JSONResponse({**snapshot, **(result or {})}, status_code=202)
 
 
-def _add(work: Work, asked: Mapping[str, Any]) -> dict[str, Any]:
-    work.add(_text(asked, "url"))
-    return {}
+class RetryResult(TypedDict):
+    """What "retry" adds to the snapshot."""
+
+    retried: int  # failures that were forgotten
+    started: bool  # whether a run was started
 
 
-def _run(work: Work, asked: Mapping[str, Any]) -> dict[str, Any]:
-    work.run(_keys(asked))
-    return {}
+Body = Mapping[str, object]
+Action = Callable[[Jobs, Body], RetryResult | None]
 
 
-def _retry(work: Work, asked: Mapping[str, Any]) -> dict[str, Any]:
-    forgotten, began = work.retry(_keys(asked))
-    return {"retried": forgotten, "began": began}
+def _add(jobs: Jobs, body: Body) -> None:
+    jobs.add(_string(body, "url"))
 
 
-def _plainly(method: Callable[[Work], None]) -> Callable[[Work, Mapping[str, Any]], dict[str, Any]]:
-    def action(work: Work, asked: Mapping[str, Any]) -> dict[str, Any]:
-        method(work)
-        return {}
+def _run(jobs: Jobs, body: Body) -> None:
+    jobs.transcribe(_keys(body))
+
+
+def _retry(jobs: Jobs, body: Body) -> RetryResult:
+    retried, started = jobs.retry(_keys(body))
+    return {"retried": retried, "started": started}
+
+
+def _without_arguments(method: Callable[[Jobs], None]) -> Action:
+    def action(jobs: Jobs, body: Body) -> None:
+        method(jobs)
 
     return action
 
 
-ACTIONS: dict[str, Callable[[Work, Mapping[str, Any]], dict[str, Any]]] = {
+ACTIONS: dict[str, Action] = {
     "add": _add,
-    "sync": _plainly(Work.sync),
-    "accept": _plainly(Work.accept),
-    "keep": _plainly(Work.keep),
-    "drop": _plainly(Work.drop),
+    "sync": _without_arguments(Jobs.sync),
+    "accept": _without_arguments(Jobs.accept),
+    "keep": _without_arguments(Jobs.keep),
+    "drop": _without_arguments(Jobs.drop),
     "run": _run,
-    "cancel-listing": _plainly(lambda work: work.stop("list", "cancelled")),
-    "pause": _plainly(lambda work: work.stop("run", "paused")),
-    "resume": _plainly(Work.resume),
-    "cancel": _plainly(lambda work: work.stop("run", "cancelled")),
+    "cancel-listing": _without_arguments(Jobs.cancel_listing),
+    "pause": _without_arguments(Jobs.pause),
+    "resume": _without_arguments(Jobs.resume),
+    "cancel": _without_arguments(Jobs.cancel),
     "retry": _retry,
 }
-KNOWN = ", ".join(ACTIONS)
 
 
-def _work(request: Request) -> Work:
-    work: Work = request.app.state.work
-    return work
+def _snapshot(request: Request) -> Snapshot:
+    snapshot: Snapshot = request.app.state.snapshots.take()
+    return snapshot
 
 
 # --- Corrections -------------------------------------------------------------------------------------
 
 
 async def correct(request: Request) -> Response:
-    """PUT {"text", "was"}: let `text` stand in this line, if it still says `was` (left out: whatever)."""
-    sent = await _body(request)
-    was = None if sent.get("was") is None else _text(sent, "was")
-    text = _text(sent, "text")
+    """PUT {"text", "expected"}: replace the text of a segment, if it still is `expected` (optional)."""
+    body = await _json_object(request)
+    expected = None if body.get("expected") is None else _string(body, "expected")
+    text = _string(body, "text")
 
     def change(library: Library, key: str, position: int) -> Segment:
-        return library.correct(key, position, text, was=was)
+        return library.correct(key, position, text, was=expected)
 
-    return await run_in_threadpool(_changed, request, change)
+    return await run_in_threadpool(_changed_line, request, change)
 
 
 async def undo(request: Request) -> Response:
-    """DELETE: what stood in this line before its latest correction."""
-    return await run_in_threadpool(_changed, request, Library.undo_correction)
+    """DELETE: undo the latest correction of a segment."""
+    return await run_in_threadpool(_changed_line, request, Library.undo_correction)
 
 
-def _changed(request: Request, change: Callable[[Library, str, int], Segment]) -> Response:
-    """The line after a change, as the page shows it."""
+def _changed_line(request: Request, change: Callable[[Library, str, int], Segment]) -> Response:
+    """Apply `change` to a segment and return its new line."""
     position = request.path_params["position"]
     with Library(request.app.state.config.library) as library:
         key = params.item(request, library).item.key
         segment = change(library, key, position)
         correction = library.corrections(key).get(position)
-    kept = transcript_view.line(position, segment, correction.heard if correction else None)
-    return JSONResponse(asdict(kept))
+    line = transcript_view.line(position, segment, correction.heard if correction else None)
+    return JSONResponse(asdict(line))
 
 
-# --- What is sent ------------------------------------------------------------------------------------
+# --- Request bodies ----------------------------------------------------------------------------------
 
 
-async def _body(request: Request) -> Mapping[str, Any]:
-    """The JSON object in the body."""
+async def _json_object(request: Request) -> Body:
     try:
-        sent = json.loads(await request.body() or b"{}")
+        body = json.loads(await request.body() or b"{}")
     except ValueError as error:
-        raise UserError("The request's body is not JSON.", "Send an object.") from error
-    if not isinstance(sent, dict):
-        raise UserError("The request's body is not an object.", 'Send {"do": ...}.')
-    return sent
+        raise UserError("The request body is not JSON.", "Send a JSON object.") from error
+    if not isinstance(body, dict):
+        raise UserError("The request body is not a JSON object.", 'Send {"action": ...}.')
+    return body
 
 
-def _text(asked: Mapping[str, Any], name: str) -> str:
-    value = asked.get(name, "")
+def _string(body: Body, name: str) -> str:
+    value = body.get(name, "")
     if not isinstance(value, str):
-        raise UserError(f"{name} is not text.", "Send a string.")
+        raise UserError(f"{name} is not a string.", "Send a string.")
     return value
 
 
-def _keys(asked: Mapping[str, Any]) -> list[str] | None:
-    keys = asked.get("keys")
+def _keys(body: Body) -> list[str] | None:
+    keys = body.get("keys")
     if keys is None:
         return None
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or not keys:
-        raise UserError("keys is not a list of keys.", "Leave it out for all.")
+        raise UserError("keys is not a list of item keys.", "Leave it out to select all items.")
     return keys
 
 
@@ -247,7 +257,7 @@ ROUTES = [
     Route("/api/search", search),
     Route("/api/sources", sources),
     Route("/api/status", status),
-    Route("/api/work", work, methods=["GET"]),
-    Route("/api/work", act, methods=["POST"]),
-    Route("/api/work/events", events),
+    Route("/api/queue", queue, methods=["GET"]),
+    Route("/api/queue", act, methods=["POST"]),
+    Route("/api/queue/events", events),
 ]

@@ -1,10 +1,10 @@
-"""The web application: what answers at which address, and how errors look there."""
+"""The web application: routes, static files and error responses."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
+from http import HTTPStatus
 from threading import Event
 
 from starlette.applications import Starlette
@@ -19,71 +19,74 @@ from homescribe.config import Config
 from homescribe.errors import HomescribeError, SetupError
 from homescribe.library import Library
 from homescribe.web import api, exports, media, openai_api, pages
-from homescribe.web.jinja import page
-from homescribe.web.jobs import Work
-from homescribe.web.security import Guard
+from homescribe.web.jinja import STATIC, render
+from homescribe.web.jobs import Jobs
+from homescribe.web.security import SecurityMiddleware
+from homescribe.web.shared_engine import SharedEngine
+from homescribe.web.snapshot import Snapshots
 
-STATIC = Path(__file__).parent / "static"
 YEAR = 365 * 24 * 3600  # seconds
 
 
-def build(
+def build_app(
     config: Config,
     *,
     token: str,
     host: str = "127.0.0.1",
-    private: bool = False,
+    token_required: bool = False,
     closing: Event | None = None,
 ) -> ASGIApp:
-    """The application over the library in `config`, guarded.
+    """Build the application for the library in `config`, behind the security middleware.
 
     Args:
-        token: lets programs write, and everybody in where `private`.
-        host: the address that it will be bound to.
-        private: it can be reached from other machines.
-        closing: set it when the server ends, so that answers without an end do so too.
+        token: allows a program to write, and where `token_required` to do anything.
+        host: the address that the server listens on.
+        token_required: every request needs the token, because other machines can reach the server.
+        closing: set by the server when it shuts down, so that event streams end.
     """
     app = Starlette(
         routes=[
             Route("/", pages.home),
             Route("/results", pages.results),
             Route("/library", pages.library),
-            Route("/work", pages.work),
-            Route("/figures", pages.figures),
-            Route("/work/lists", pages.lists),
-            Route("/export/{format}.zip", exports.many),
-            Route("/export/{format}/{key:path}", exports.one),
+            Route("/queue", pages.queue),
+            Route("/queue/lists", pages.queue_lists),
+            Route("/statistics", pages.statistics),
+            Route("/export/{format}.zip", exports.export_zip),
+            Route("/export/{format}/{key:path}", exports.export),
             Route("/items/{key:path}", pages.item),
             Route("/media/{key:path}", media.media),
             *api.ROUTES,
             *openai_api.ROUTES,
-            Mount("/static", _Static(directory=STATIC)),
+            Mount("/static/{version}", _StaticFiles(directory=STATIC)),
         ],
         exception_handlers={
-            HomescribeError: _sorry,
-            HTTPException: _not_here,
-            Exception: _bug,
+            HomescribeError: _homescribe_error,
+            HTTPException: _http_error,
+            Exception: _internal_error,
         },
         lifespan=_lifespan,
     )
     app.state.config = config
-    app.state.work = Work(config)
-    app.state.ears = openai_api.Ears(config)
+    app.state.jobs = Jobs(config)
+    app.state.snapshots = Snapshots(config, app.state.jobs)
+    app.state.engine = SharedEngine(config)
     app.state.closing = closing or Event()
-    return Guard(app, token=token, private=private, host=host)
+    return SecurityMiddleware(app, token=token, token_required=token_required, host=host)
 
 
 @asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
-    # Open all the time, so that no request is the last to close the database and has to clear its log.
+    # When its last connection closes, SQLite writes its log back. This connection stays open, so that no
+    # request has to wait for that.
     with Library(app.state.config.library):
         yield
-    app.state.work.close()
-    app.state.ears.close()
+    app.state.jobs.close()
+    app.state.engine.close()
 
 
-class _Static(StaticFiles):
-    """Files of ours, kept by the browser: their addresses change with their content."""
+class _StaticFiles(StaticFiles):
+    """Static files, cached for good: their addresses contain a version (jinja.static)."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
@@ -91,34 +94,36 @@ class _Static(StaticFiles):
         return response
 
 
-def _sorry(request: Request, error: Exception) -> Response:
-    """A mistake of the user's or of the world: one line and what to do."""
+def _homescribe_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HomescribeError)
     status = 500 if isinstance(error, SetupError) else 400
-    return _answer(request, status, error.message, error.hint)
+    return _error_response(request, status, error.message, error.hint)
 
 
-def _not_here(request: Request, error: Exception) -> Response:
+def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    message = error.detail if error.status_code != 404 or " " in error.detail else ""
-    return _answer(request, error.status_code, message or "There is nothing here.")
+    message = error.detail
+    if message == HTTPStatus.NOT_FOUND.phrase:
+        message = "Page not found."
+    return _error_response(request, error.status_code, message)
 
 
-def _bug(request: Request, error: Exception) -> Response:
-    return _answer(
+def _internal_error(request: Request, error: Exception) -> Response:
+    return _error_response(
         request,
         500,
-        "homescribe made a mistake.",
-        "The terminal it was started in says which. Please report it.",
+        "Internal error.",
+        "The terminal that runs homescribe serve shows the details. Please report them.",
     )
 
 
-def _answer(request: Request, status: int, message: str, hint: str = "") -> Response:
+def _error_response(request: Request, status: int, message: str, hint: str = "") -> Response:
+    """An error in the format of the path: OpenAI's JSON, the API's JSON or a page."""
     path: str = request.scope["path"]
-    if path.startswith("/v1/"):  # as OpenAI words it
+    if path.startswith("/v1/"):
         kind = "invalid_request_error" if status < 500 else "server_error"
-        told = {"message": f"{message} {hint}".strip(), "type": kind, "param": None, "code": None}
-        return JSONResponse({"error": told}, status_code=status)
+        error = {"message": f"{message} {hint}".strip(), "type": kind, "param": None, "code": None}
+        return JSONResponse({"error": error}, status_code=status)
     if path.startswith("/api/"):
         return JSONResponse({"error": {"message": message, "hint": hint}}, status_code=status)
-    return page(request, "error.html", status=status, message=message, hint=hint)
+    return render(request, "error.html", status=status, message=message, hint=hint)

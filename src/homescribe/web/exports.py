@@ -1,4 +1,4 @@
-"""Transcripts as files to take along: one, or many in a zip that is written while it is sent."""
+"""Downloads of transcripts: one file, or a zip of many that is written while it is sent."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, cast
 from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
@@ -19,7 +19,10 @@ from homescribe.formats.filenames import file_name
 from homescribe.library import Library
 from homescribe.web import params
 
-TYPES = {
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+MEDIA_TYPES = {
     "txt": "text/plain",
     "srt": "application/x-subrip",
     "vtt": "text/vtt",
@@ -30,7 +33,7 @@ TYPES = {
 }
 
 
-def one(request: Request) -> Response:
+def export(request: Request) -> Response:
     """The transcript of one item as a file."""
     name = request.path_params["format"]
     exporter = _exporter(name)
@@ -41,52 +44,52 @@ def one(request: Request) -> Response:
         raise HTTPException(404, f"{record.item.key} has no transcript yet.")
     content = exporter(record.item, transcript).encode(errors="replace")
     headers = {"Content-Disposition": _attachment(file_name(record.item, name))}
-    return Response(content, media_type=TYPES.get(name, "text/plain"), headers=headers)
+    return Response(content, media_type=MEDIA_TYPES.get(name, "text/plain"), headers=headers)
 
 
-def many(request: Request) -> Response:
-    """A zip of every transcript that the filters leave."""
+def export_zip(request: Request) -> Response:
+    """A zip of all transcripts that match the filters."""
     name = request.path_params["format"]
     exporter = _exporter(name)
-    chosen = params.filters(request)
+    filters = params.filters(request)
     directory = request.app.state.config.library
     with Library(directory) as library:
-        found = library.page(**chosen.arguments(), state="done", limit=-1).records
-    keys = [record.item.key for record in found]
-    title = chosen.channel or "homescribe"
+        records = library.page(**filters.arguments(), state="done", limit=-1).records
+    keys = [record.item.key for record in records]
+    title = filters.channel or "homescribe"
     safe = "".join(letter if letter.isalnum() or letter in " -_" else "-" for letter in title)[:80]
     headers = {"Content-Disposition": _attachment(f"{safe.strip() or 'homescribe'} {name}.zip")}
-    content = _zipped(directory, keys, name, exporter)
+    content = _zip_chunks(directory, keys, name, exporter)
     return StreamingResponse(content, media_type="application/zip", headers=headers)
 
 
 def _exporter(name: str) -> Exporter:
     if name not in plugins.names("exporters"):
-        raise HTTPException(404, f"There is no format named {name!r}.")
+        raise HTTPException(404, f"Unknown format: {name}.")
     exporter: Exporter = plugins.load("exporters", name)
     return exporter
 
 
-def _zipped(directory: Path, keys: list[str], name: str, exporter: Exporter) -> Iterator[bytes]:
-    """The zip in pieces, an item at a time: it needs no more memory for a thousand than for one."""
-    written = _Pieces()
-    with zipfile.ZipFile(cast(IO[bytes], written), "w", zipfile.ZIP_DEFLATED) as archive:
+def _zip_chunks(directory: Path, keys: list[str], name: str, exporter: Exporter) -> Iterator[bytes]:
+    """The zip in chunks of one item, so that its memory does not grow with the number of items."""
+    buffer = _ChunkBuffer()
+    with zipfile.ZipFile(cast(IO[bytes], buffer), "w", zipfile.ZIP_DEFLATED) as archive:
         for key in keys:
-            # Opened for each: the server takes every piece from another thread.
+            # Opened for each item: the server may request every chunk from another thread.
             with Library(directory) as library:
                 transcript = library.transcript(key)
-                if transcript is None:  # removed since the list was made
+                if transcript is None:  # deleted in the meantime
                     continue
                 item = library.item(key).item
             archive.writestr(
                 file_name(item, name), exporter(item, transcript).encode(errors="replace")
             )
-            yield written.taken()
-    yield written.taken()
+            yield buffer.take()
+    yield buffer.take()
 
 
-class _Pieces(io.RawIOBase):
-    """A file that can only be written to, and what was written since it was last taken."""
+class _ChunkBuffer(io.RawIOBase):
+    """A write-only file whose content is taken away in chunks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,15 +98,17 @@ class _Pieces(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data: Any) -> int:
-        self._parts.append(bytes(data))
-        return len(data)
+    def write(self, data: ReadableBuffer) -> int:
+        content = bytes(data)
+        self._parts.append(content)
+        return len(content)
 
-    def taken(self) -> bytes:
+    def take(self) -> bytes:
+        """Return what was written since the last call."""
         parts, self._parts = self._parts, []
         return b"".join(parts)
 
 
 def _attachment(name: str) -> str:
-    """https://www.rfc-editor.org/rfc/rfc6266: the name in any script."""
+    """A Content-Disposition header for a name in any script (RFC 6266)."""
     return f"attachment; filename*=UTF-8''{quote(name, safe='')}"

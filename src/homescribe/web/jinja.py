@@ -1,4 +1,4 @@
-"""HTML from templates. Titles, descriptions and transcripts are strangers' text: all of it is escaped."""
+"""HTML from Jinja templates. All text is escaped: titles and transcripts come from strangers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -14,34 +13,33 @@ from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from homescribe import __version__
 from homescribe.plugins import link
-from homescribe.text.display import clock, count, moment, size, span
+from homescribe.text.display import clock, count, moment, span
 
 STATIC = Path(__file__).parent / "static"
 
 
-def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-    """The answer to `request` that `template` makes of `values`."""
+def render(request: Request, template: str, status: int = 200, **values: object) -> HTMLResponse:
+    """Respond to `request` with `template`, filled with `values`."""
     text = _environment().get_template(template).render(path=request.scope["path"], **values)
-    # Never kept: what the library holds may have changed a moment later.
+    # Never cached: the library may change at any moment.
     return HTMLResponse(text, status_code=status, headers={"Cache-Control": "no-store"})
 
 
 def address(path: str, query: Mapping[str, object] | None = None, fragment: str = "") -> str:
-    """A link within the page; what is empty in `query` is left out."""
+    """A link to a page. Empty values of `query` are left out."""
     pairs = [(name, value) for name, value in (query or {}).items() if value not in (None, "")]
-    asked = f"?{urlencode(pairs)}" if pairs else ""
-    return quote(path, safe="/:") + asked + (f"#{fragment}" if fragment else "")
+    encoded = f"?{urlencode(pairs)}" if pairs else ""
+    return quote(path, safe="/:") + encoded + (f"#{fragment}" if fragment else "")
 
 
 def item_address(key: str, query: Mapping[str, object] | None = None, fragment: str = "") -> str:
-    """The page of an item."""
+    """A link to the page of an item."""
     return address(f"/items/{key}", query, fragment)
 
 
-def marked(text: str, ranges: Iterable[tuple[int, int]]) -> Markup:
-    """`text` with these ranges of its characters in <mark>."""
+def highlight(text: str, ranges: Iterable[tuple[int, int]]) -> Markup:
+    """`text` with these ranges of characters in <mark> elements."""
     parts = []
     at = 0
     for start, end in ranges:
@@ -50,8 +48,8 @@ def marked(text: str, ranges: Iterable[tuple[int, int]]) -> Markup:
     return Markup("").join([*parts, escape(text[at:])])
 
 
-def outward(url: str) -> str:
-    """`url` if a browser may be sent there from a link; "" for javascript:, file: and the like."""
+def web_address(url: str) -> str:
+    """`url` if it starts with http: or https:, else "": no link may lead to javascript: or file:."""
     try:
         return url if urlsplit(url).scheme.lower() in ("http", "https") else ""
     except ValueError:
@@ -59,13 +57,21 @@ def outward(url: str) -> str:
 
 
 def static(name: str) -> str:
-    """The address of a file of ours, with a mark that changes when the file does."""
-    return f"/static/{name}?{_digest(name)}"
+    """The address of a static file.
+
+    The version is in the path, not in the query, so that a module that another one imports as "./app.js" is
+    of the same version, and is loaded only once.
+    """
+    return f"/static/{_static_version()}/{name}"
 
 
 @cache
-def _digest(name: str) -> str:
-    return hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:10]
+def _static_version() -> str:
+    """A digest that changes with the content of any static file."""
+    digest = hashlib.sha256()
+    for path in sorted(STATIC.iterdir()):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:10]
 
 
 @cache
@@ -77,15 +83,14 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"clock": clock, "size": size, "span": span, "moment": moment}
+    environment.filters |= {"clock": clock, "span": span, "moment": moment}
     environment.globals |= {
         "address": address,
         "count": count,
+        "highlight": highlight,
         "item_address": item_address,
         "link": link,
-        "marked": marked,
-        "outward": outward,
         "static": static,
-        "version": __version__,
+        "web_address": web_address,
     }
     return environment

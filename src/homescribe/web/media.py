@@ -1,4 +1,4 @@
-"""The recordings on this disk, by library key alone: no request names a path."""
+"""Recordings on this machine's disk, for the player. A request names a library key, never a path."""
 
 from __future__ import annotations
 
@@ -14,26 +14,29 @@ from homescribe.core import Item
 from homescribe.library import Library
 from homescribe.web import params
 
-# What browsers play under a name that Python's table does not have.
-TYPES = {".m4a": "audio/mp4", ".opus": "audio/ogg", ".mka": "audio/x-matroska", ".m4b": "audio/mp4"}
-
-
-def _path(item: Item) -> Path:
-    """Path of a recording on this machine's disk; an empty one for a recording that is elsewhere."""
-    return plugins.source_of(item).local_path(item) or Path()
+# Extensions that browsers can play and Python's table does not know.
+MEDIA_TYPES = {
+    ".m4a": "audio/mp4",
+    ".m4b": "audio/mp4",
+    ".mka": "audio/x-matroska",
+    ".opus": "audio/ogg",
+}
 
 
 def media_type(item: Item) -> str | None:
     """The MIME type of a recording on this disk that a browser may play; None for anything else."""
-    suffix = _path(item).suffix.lower()
-    found = TYPES.get(suffix) or mimetypes.types_map.get(suffix, "")
+    path = plugins.source_of(item).local_path(item)
+    if path is None:
+        return None
+    suffix = path.suffix.lower()
+    found = MEDIA_TYPES.get(suffix) or mimetypes.types_map.get(suffix, "")
     return found if found.startswith(("audio/", "video/")) else None
 
 
-def shown_as(item: Item) -> str | None:
-    """The type to play it as: a video without a picture is audio."""
-    kind = media_type(item)
-    if kind is not None and kind.startswith("video/") and not _has_picture(_path(item)):
+def player_type(item: Item) -> str | None:
+    """Like `media_type`, but a video file without a picture is audio."""
+    kind, path = media_type(item), plugins.source_of(item).local_path(item)
+    if kind and path and kind.startswith("video/") and not _has_picture(path):
         return kind.replace("video/", "audio/", 1)
     return kind
 
@@ -44,21 +47,20 @@ def _has_picture(path: Path) -> bool:
 
     try:
         with av.open(str(path)) as container:
-            # A cover is kept as a video of one picture.
+            # A cover image is stored as a video stream of one picture.
             return any(
                 not stream.disposition & Disposition.attached_pic
                 for stream in container.streams.video
             )
-    except (OSError, av.FFmpegError):  # moved, or broken: the player says so
+    except (OSError, av.FFmpegError):  # moved or damaged: the player reports it
         return False
 
 
 def media(request: Request) -> Response:
-    """A recording's file; parts of it where a Range is asked for."""
+    """The file of a recording, or the part in the Range header."""
     with Library(request.app.state.config.library) as library:
         item = params.item(request, library).item
-    kind = media_type(item)
-    path = _path(item)
-    if kind is None or not path.is_file():
+    kind, path = media_type(item), plugins.source_of(item).local_path(item)
+    if kind is None or path is None or not path.is_file():
         raise HTTPException(404)
     return FileResponse(path, media_type=kind, content_disposition_type="inline")

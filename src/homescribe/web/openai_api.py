@@ -1,12 +1,12 @@
-"""OpenAI's endpoints for audio, so that programs made for them work with a changed base URL.
+"""OpenAI's audio endpoints, so that programs written for OpenAI work with a changed base URL.
 
     POST /v1/audio/transcriptions   file, model, language, prompt, response_format, temperature,
     POST /v1/audio/translations     timestamp_granularities[]
     GET  /v1/models
 
-https://platform.openai.com/docs/api-reference/audio. The recording is transcribed on this machine by the
-engine and model of the settings, kept nowhere, and gone from the disk when the answer is sent. Whatever
-OpenAI's models are called stands for the model of the settings: no request chooses what is loaded here.
+https://platform.openai.com/docs/api-reference/audio. The recording is transcribed on this machine with the
+engine and model of the settings, and deleted when the response is sent. OpenAI's model names are aliases of
+the model of the settings: no request decides which model is loaded.
 """
 
 from __future__ import annotations
@@ -16,12 +16,10 @@ import math
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from threading import Event, Lock, Semaphore, Timer
-from typing import Any, BinaryIO, Literal
+from threading import Event
+from typing import BinaryIO, Literal, NotRequired, TypedDict
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
@@ -30,18 +28,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from homescribe import plugins
-from homescribe.config import Config
-from homescribe.core import MINUTE, Audio, Engine, Item, Segment, Transcript, TranscriptionOptions
+from homescribe.core import Audio, Item, Segment, Transcript, TranscriptionOptions
 from homescribe.errors import Cancelled, UserError
 from homescribe.formats.subtitles import to_srt, to_vtt
+from homescribe.web.shared_engine import SharedEngine
 
-IDLE = 10 * MINUTE  # after which the model is forgotten
-LISTEN = 0.5  # seconds between two looks whether the client is still there
-THEIRS = ("whisper-", "gpt-")  # how OpenAI's names of models begin
+POLL_INTERVAL = 0.5  # seconds between two checks whether the client is still connected
+OPENAI_MODEL_PREFIXES = ("whisper-", "gpt-")
 FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
+UPLOAD = Item("upload", "upload", "", "The recording")  # stands for a recording outside the library
 
-# Names of languages as OpenAI's verbose_json gives them, by Whisper's codes.
+Task = Literal["transcribe", "translate"]
+
+# Language names of OpenAI's verbose_json, by Whisper's codes.
 LANGUAGES = dict(
     re.findall(
         r"(\w+)=(\w+)",
@@ -62,160 +61,155 @@ LANGUAGES = dict(
 )
 
 
-class Ears:
-    """The engine of the settings, loaded when it is first needed and forgotten after a while."""
+class DurationUsage(TypedDict):
+    type: Literal["duration"]
+    seconds: int
 
-    def __init__(self, config: Config) -> None:
-        backend = plugins.load("backends", "local")
-        here = config.backend == "local"
-        self._engine_name: str = config.engine or backend.default_engine
-        self.model: str = (config.model if here else None) or backend.default_model
-        self._lock = Lock()
-        self._engine: Engine | None = None
-        self._places = Semaphore()
-        self._users = 0
-        self._timer: Timer | None = None
 
-    @contextmanager
-    def engine(self) -> Iterator[Engine]:
-        """The engine, for one recording."""
-        with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
-            if self._engine is None:
-                loaded: Engine = plugins.load("engines", self._engine_name)(self.model)
-                self._engine, self._places = loaded, Semaphore(max(1, loaded.slots))
-            engine, places = self._engine, self._places
-            self._users += 1
-        try:
-            with places:
-                yield engine
-        finally:
-            with self._lock:
-                self._users -= 1
-                if not self._users:
-                    self._timer = Timer(IDLE, self.close)
-                    self._timer.daemon = True
-                    self._timer.start()
+class SegmentAnswer(TypedDict):
+    """A segment of OpenAI's verbose_json. `seek` and `tokens` have no meaning here and stay empty."""
 
-    def close(self) -> None:
-        """Free the model, unless somebody is using it."""
-        with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
-            if self._engine is not None and not self._users:
-                self._engine.close()
-                self._engine = None
+    id: int
+    seek: int
+    start: float
+    end: float
+    text: str
+    tokens: list[int]
+    temperature: float
+    avg_logprob: float
+    compression_ratio: float
+    no_speech_prob: float
+
+
+class WordAnswer(TypedDict):
+    word: str
+    start: float
+    end: float
+
+
+class VerboseAnswer(TypedDict):
+    """OpenAI's verbose_json."""
+
+    task: Task
+    language: str
+    duration: float
+    text: str
+    segments: list[SegmentAnswer]
+    usage: DurationUsage
+    words: NotRequired[list[WordAnswer]]
 
 
 async def transcriptions(request: Request) -> Response:
-    """The words of the recording that was sent, in the language in which they are said."""
+    """Transcribe the uploaded recording in its own language."""
     return await _answer(request, "transcribe")
 
 
 async def translations(request: Request) -> Response:
-    """The words of the recording that was sent, in English."""
+    """Transcribe the uploaded recording into English."""
     return await _answer(request, "translate")
 
 
 async def models(request: Request) -> Response:
-    """What may be asked for."""
-    ears: Ears = request.app.state.ears
-    names = dict.fromkeys(["whisper-1", ears.model])
+    """List the accepted model names."""
+    engine: SharedEngine = request.app.state.engine
+    names = dict.fromkeys(["whisper-1", engine.model])
     data = [
         {"id": name, "object": "model", "created": 0, "owned_by": "homescribe"} for name in names
     ]
     return JSONResponse({"object": "list", "data": data})
 
 
-async def _answer(request: Request, task: Literal["transcribe", "translate"]) -> Response:
-    ears: Ears = request.app.state.ears
+async def _answer(request: Request, task: Task) -> Response:
+    engine: SharedEngine = request.app.state.engine
     async with request.form(max_files=1, max_fields=50) as form:
-        wanted = _text(form, "response_format") or "json"
-        if wanted not in FORMATS:
+        response_format = _text(form, "response_format") or "json"
+        if response_format not in FORMATS:
             raise UserError(
-                f"There is no response_format {wanted!r}.", f"One of: {', '.join(FORMATS)}."
+                f"Unknown response_format {response_format!r}.",
+                f"Known formats: {', '.join(FORMATS)}.",
             )
         model = _text(form, "model")
-        if model and model != ears.model and not model.startswith(THEIRS):
+        if model and model != engine.model and not model.startswith(OPENAI_MODEL_PREFIXES):
             raise HTTPException(
-                404, f"The model {model!r} does not exist here; {ears.model!r} does."
+                404, f"The model {model!r} does not exist here. Use {engine.model!r}."
             )
         options = _options(form, task)
-        sent = form.get("file")
-        if not isinstance(sent, UploadFile):
-            raise UserError("There is no file.", "Send the recording as the field `file`.")
+        upload = form.get("file")
+        if not isinstance(upload, UploadFile):
+            raise UserError("No file was sent.", "Send the recording as the form field `file`.")
         stop = Event()
-        watching = asyncio.create_task(_watch(request, stop))
+        watcher = asyncio.create_task(_watch_connection(request, stop))
         try:
-            transcript = await run_in_threadpool(_hear, ears, sent.file, options, stop)
+            transcript = await run_in_threadpool(_transcribe, engine, upload.file, options, stop)
         except Cancelled:
-            return Response(status_code=499)  # nobody is there to read it
+            return Response(status_code=499)  # the client has disconnected
         finally:
-            watching.cancel()
-    return _formatted(transcript, wanted, task, "word" in form.getlist("timestamp_granularities[]"))
+            watcher.cancel()
+    return _formatted(transcript, response_format, task, options.word_timestamps)
 
 
-async def _watch(request: Request, stop: Event) -> None:
-    """Set `stop` when the client has gone or the server ends."""
+async def _watch_connection(request: Request, stop: Event) -> None:
+    """Set `stop` when the client disconnects or the server shuts down."""
     while not (request.app.state.closing.is_set() or await request.is_disconnected()):
-        await asyncio.sleep(LISTEN)
+        await asyncio.sleep(POLL_INTERVAL)
     stop.set()
 
 
-def _hear(ears: Ears, sent: BinaryIO, options: TranscriptionOptions, stop: Event) -> Transcript:
+def _transcribe(
+    shared: SharedEngine, upload: BinaryIO, options: TranscriptionOptions, stop: Event
+) -> Transcript:
     with tempfile.TemporaryDirectory(prefix="homescribe-") as directory:
         path = Path(directory) / "recording"
         with path.open("wb") as file:
-            shutil.copyfileobj(sent, file)
-        item = Item("upload", "upload", "", "The recording")
-        with ears.engine() as engine:
-            return engine.transcribe(Audio(item, path), options, stop, lambda seconds: None)
+            shutil.copyfileobj(upload, file)
+        with shared.use() as engine:
+            return engine.transcribe(Audio(UPLOAD, path), options, stop, lambda seconds: None)
 
 
-def _options(form: FormData, task: Literal["transcribe", "translate"]) -> TranscriptionOptions:
+def _options(form: FormData, task: Task) -> TranscriptionOptions:
     given = _text(form, "temperature")
     try:
         temperature = float(given or 0.0)
     except ValueError:
         temperature = math.nan
     if not 0 <= temperature <= 1:
-        raise UserError(f"temperature = {given!r} does not fit.", "It goes from 0 to 1.")
+        raise UserError(f"temperature {given!r} is not valid.", "Send a number from 0 to 1.")
     options = TranscriptionOptions(
         language=_text(form, "language") or None,
         task=task,
         initial_prompt=_text(form, "prompt") or None,
         word_timestamps="word" in form.getlist("timestamp_granularities[]"),
     )
-    # At 0, OpenAI too raises it where a passage does not come out well.
+    # 0 is the default: as at OpenAI, the temperature is then raised where decoding fails.
     return replace(options, temperature=(temperature,)) if temperature else options
 
 
-def _text(form: Mapping[str, Any], name: str) -> str:
+def _text(form: FormData, name: str) -> str:
     value = form.get(name, "")
     return value.strip() if isinstance(value, str) else ""
 
 
-def _formatted(transcript: Transcript, wanted: str, task: str, with_words: bool) -> Response:
-    item = Item("upload", "upload", "", "The recording")
-    match wanted:
+def _formatted(
+    transcript: Transcript, response_format: str, task: Task, with_words: bool
+) -> Response:
+    usage = DurationUsage(type="duration", seconds=math.ceil(transcript.duration))
+    match response_format:
         case "text":
             return PlainTextResponse(f"{transcript.text}\n")
         case "srt":
-            return PlainTextResponse(to_srt(item, transcript))
+            return PlainTextResponse(to_srt(UPLOAD, transcript))
         case "vtt":
-            return PlainTextResponse(to_vtt(item, transcript))
+            return PlainTextResponse(to_vtt(UPLOAD, transcript))
         case "json":
-            usage = {"type": "duration", "seconds": math.ceil(transcript.duration)}
             return JSONResponse({"text": transcript.text, "usage": usage})
-    answer: dict[str, Any] = {
-        "task": task,
-        "language": LANGUAGES.get(transcript.language, transcript.language),
-        "duration": transcript.duration,
-        "text": transcript.text,
-        "segments": [_segment(number, each) for number, each in enumerate(transcript.segments)],
-        "usage": {"type": "duration", "seconds": math.ceil(transcript.duration)},
-    }
+    answer = VerboseAnswer(
+        task=task,
+        language=LANGUAGES.get(transcript.language, transcript.language),
+        duration=transcript.duration,
+        text=transcript.text,
+        segments=[_segment(number, each) for number, each in enumerate(transcript.segments)],
+        usage=usage,
+    )
     if with_words:
         answer["words"] = [
             {"word": word.word.strip(), "start": word.start, "end": word.end}
@@ -225,10 +219,7 @@ def _formatted(transcript: Transcript, wanted: str, task: str, with_words: bool)
     return JSONResponse(answer)
 
 
-def _segment(number: int, segment: Segment) -> dict[str, Any]:
-    """Figures that an engine does not give are 0, since clients take them for numbers."""
-    figures = ("temperature", "avg_logprob", "compression_ratio", "no_speech_prob")
-    values = {name: getattr(segment, name) for name in figures}
+def _segment(number: int, segment: Segment) -> SegmentAnswer:
     return {
         "id": number,
         "seek": 0,
@@ -236,11 +227,16 @@ def _segment(number: int, segment: Segment) -> dict[str, Any]:
         "end": segment.end,
         "text": segment.text,
         "tokens": [],
-        **{
-            name: value if value is not None and math.isfinite(value) else 0.0
-            for name, value in values.items()
-        },
+        "temperature": _number(segment.temperature),
+        "avg_logprob": _number(segment.avg_logprob),
+        "compression_ratio": _number(segment.compression_ratio),
+        "no_speech_prob": _number(segment.no_speech_prob),
     }
+
+
+def _number(value: float | None) -> float:
+    """`value`, or 0 where the engine gives none: clients expect a number."""
+    return value if value is not None and math.isfinite(value) else 0.0
 
 
 ROUTES = [

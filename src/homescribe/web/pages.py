@@ -1,31 +1,33 @@
-"""The pages to read: search, library, one item."""
+"""The HTML pages: search, library, item, queue and statistics."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TypedDict
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from homescribe import plugins
-from homescribe.core import HOUR, Chapter, Item
-from homescribe.library import ChannelRecord, Hit, Library
+from homescribe.core import HOUR, Item
+from homescribe.formats.paragraphs import sections
+from homescribe.library import ChannelRecord, Hit, Library, Page, SourceRecord
 from homescribe.plugins import link
 from homescribe.web import charts, params, transcript_view
-from homescribe.web.jinja import page
-from homescribe.web.media import shown_as
+from homescribe.web.jinja import render
+from homescribe.web.media import player_type
 
-HITS = 40  # on a page of results
-SHOWN_OF_ITEM = 4  # hits of one item before the rest is folded away
-ITEMS = 50  # on a page of the library
-RECENT = 8
-FAILURES = 100  # on the page of the work
-CHOICES = 300  # channels, those with the most items, in a filter
-CHARTED = 20  # bars of a chart
-CHANNELS = 60  # on the first page
+# Entries on a page, each list's longest first part.
+HITS = 40
+HITS_PER_ITEM = 4  # more are folded away
+ITEMS = 50
+RECENT_ITEMS = 8
+FAILED_ITEMS = 100
+CHANNEL_CHOICES = 300  # the channels with the most items, in a filter
+CHART_BARS = 20
+CHANNELS = 60
 
 SORTS = {
     "listed": "as listed",
@@ -49,68 +51,75 @@ class Group:
     hits: tuple[Hit, ...]
 
 
+class Results(TypedDict):
+    """Variables of results.html."""
+
+    groups: list[Group]
+    hits_per_item: int
+    more: dict[str, object] | None  # query of the next page of results
+    offset: int
+
+
 def home(request: Request) -> HTMLResponse:
-    """Search, and without a query what there is to search."""
+    """Search; without a query, an overview of the library."""
     query = request.query_params.get("q", "").strip()
-    chosen = params.filters(request)
+    filters = params.filters(request)
     with Library(request.app.state.config.library) as library:
-        results = _results(request, library, query, chosen)
+        results = _search(request, library, query, filters)
         channels = library.channels()
         overview = None
         if not query:
             overview = {
                 "status": library.status(),
-                "channels": channels,
-                "recent": library.page(state="done", sort="done", limit=RECENT).records,
+                "channels": channels[:CHANNELS],
+                "recent": library.page(state="done", sort="done", limit=RECENT_ITEMS).records,
             }
         choices = _choices(library, channels)
-    return page(
+    return render(
         request,
         "home.html",
         query=query,
-        chosen=asdict(chosen),
-        narrowed=chosen.any(),
+        filters=asdict(filters),
+        is_filtered=filters.any(),
         choices=choices,
         overview=overview,
-        most_channels=CHANNELS,
         **results,
     )
 
 
 def results(request: Request) -> HTMLResponse:
-    """Only the results of a search, for the page that is being typed in."""
+    """The results of a search alone, for search while typing."""
     query = request.query_params.get("q", "").strip()
     with Library(request.app.state.config.library) as library:
-        found = _results(request, library, query, params.filters(request))
-    return page(request, "results.html", query=query, **found)
+        found = _search(request, library, query, params.filters(request))
+    return render(request, "results.html", query=query, **found)
 
 
-def _results(
-    request: Request, library: Library, query: str, chosen: params.Filters
-) -> dict[str, Any]:
+def _search(request: Request, library: Library, query: str, filters: params.Filters) -> Results:
     offset = params.number(request, "offset", 0, 10_000)
     hits: list[Hit] = []
     if query:
         hits = library.search(
-            query, as_typed=True, **chosen.arguments(), limit=HITS + 1, offset=offset
+            query, as_typed=True, **filters.arguments(), limit=HITS + 1, offset=offset
         )
     return {
-        "groups": _grouped(hits[:HITS]),
-        "shown_of_item": SHOWN_OF_ITEM,
-        "more": _next(request, offset + HITS) if len(hits) > HITS else None,
+        "groups": _groups(hits[:HITS]),
+        "hits_per_item": HITS_PER_ITEM,
+        "more": _query_at(request, offset + HITS) if len(hits) > HITS else None,
         "offset": offset,
     }
 
 
-def _next(request: Request, offset: int) -> dict[str, object]:
+def _query_at(request: Request, offset: int) -> dict[str, object]:
+    """The query of `request` with another offset."""
     return {**request.query_params, "offset": offset}
 
 
-def _grouped(hits: Sequence[Hit]) -> list[Group]:
-    """Items in the order of their best hit."""
-    groups: dict[str, list[Hit]] = {}
+def _groups(hits: Sequence[Hit]) -> list[Group]:
+    """Hits by item, the item with the best hit first."""
+    by_key: dict[str, list[Hit]] = {}
     for hit in hits:
-        groups.setdefault(hit.key, []).append(hit)
+        by_key.setdefault(hit.key, []).append(hit)
     return [
         Group(
             key,
@@ -119,112 +128,116 @@ def _grouped(hits: Sequence[Hit]) -> list[Group]:
             found[0].upload_date,
             tuple(sorted(found, key=lambda hit: (hit.end > 0, hit.start))),
         )
-        for key, found in groups.items()
+        for key, found in by_key.items()
     ]
 
 
 def _choices(library: Library, channels: Sequence[ChannelRecord]) -> dict[str, list[str]]:
-    """What can be chosen in each filter."""
+    """The values that each filter offers."""
     return {
-        "channel": [channel.name for channel in channels[:CHOICES]],
+        "channel": [channel.name for channel in channels[:CHANNEL_CHOICES]],
         "language": library.languages(),
         "source": library.item_sources(),
     }
 
 
 def library(request: Request) -> HTMLResponse:
-    """Items, sorted and narrowed down."""
-    chosen = params.filters(request)
+    """The items of the library, sorted and filtered."""
+    filters = params.filters(request)
     state, sort = params.state(request), params.sort(request)
     offset = params.number(request, "offset", 0, 10_000_000)
     with Library(request.app.state.config.library) as opened:
         found = opened.page(
-            **chosen.arguments(), state=state, sort=sort, limit=ITEMS, offset=offset
+            **filters.arguments(), state=state, sort=sort, limit=ITEMS, offset=offset
         )
         choices = _choices(opened, opened.channels())
-    later, earlier = offset + ITEMS, max(0, offset - ITEMS)
-    return page(
+    return render(
         request,
         "library.html",
         found=found,
-        chosen=asdict(chosen),
+        filters=asdict(filters),
         state=state,
         sort=sort,
         sorts=SORTS,
         choices=choices,
         offset=offset,
-        previous=_next(request, earlier) if offset else None,
-        following=_next(request, later) if later < found.total else None,
+        previous_page=_query_at(request, max(0, offset - ITEMS)) if offset else None,
+        next_page=_query_at(request, offset + ITEMS) if offset + ITEMS < found.total else None,
         formats=plugins.names("exporters"),
     )
 
 
 def item(request: Request) -> HTMLResponse:
-    """One item: its transcript to read along, what is known of it, or why there is no transcript."""
+    """One item: its transcript and player, or why there is no transcript."""
     with Library(request.app.state.config.library) as library:
         record = params.item(request, library)
         transcript = library.transcript(record.item.key)
         corrections = library.corrections(record.item.key)
     found = record.item
-    heard = {position: correction.heard for position, correction in corrections.items()}
-    return page(
+    originals = {position: correction.heard for position, correction in corrections.items()}
+    divided = list(sections(transcript, found.chapters)) if transcript else []
+    return render(
         request,
         "item.html",
         record=record,
         item=found,
         transcript=transcript,
-        parts=transcript_view.parts(transcript, found.chapters, heard) if transcript else [],
+        sections=divided,
+        lines=transcript_view.lines(divided, originals),
         direction=transcript_view.direction(transcript.language) if transcript else "auto",
-        chapters=_chapters(found.chapters),
-        media_type=shown_as(found),
-        player=_player(found),
+        chapters=sorted(found.chapters, key=lambda chapter: chapter.start),
+        media_type=player_type(found),
+        youtube_id=_youtube_id(found),
         original=link(found, 0),
         query=request.query_params.get("q", ""),
         formats=plugins.names("exporters"),
     )
 
 
-def _chapters(chapters: Sequence[Chapter]) -> list[Chapter]:
-    return sorted(chapters, key=lambda chapter: chapter.start)
-
-
-def _player(item: Item) -> str:
-    """The id of the video that YouTube's player can play; "" for anything else."""
+def _youtube_id(item: Item) -> str:
+    """The id for YouTube's player; "" for anything else."""
     player = plugins.source_of(item).embedded_player(item)
     return player.id if player and player.name == "youtube" else ""
 
 
-def work(request: Request) -> HTMLResponse:
-    """Add, run, pause, and what went wrong."""
-    snapshot = json.dumps(request.app.state.work.snapshot())
-    return page(request, "work.html", snapshot=snapshot, **_lists(request))
+def queue(request: Request) -> HTMLResponse:
+    """The queue: add sources, start and pause runs, retry failed items."""
+    snapshot = json.dumps(request.app.state.snapshots.take())
+    return render(request, "queue.html", snapshot=snapshot, **_queue_lists(request))
 
 
-def lists(request: Request) -> HTMLResponse:
-    """Only the lists on that page, for when they have changed."""
-    return page(request, "lists.html", **_lists(request))
+def queue_lists(request: Request) -> HTMLResponse:
+    """The lists of the queue page alone, for when they have changed."""
+    return render(request, "queue_lists.html", **_queue_lists(request))
 
 
-def _lists(request: Request) -> dict[str, Any]:
+class QueueLists(TypedDict):
+    """Variables of queue_lists.html."""
+
+    failed: Page
+    sources: list[SourceRecord]
+
+
+def _queue_lists(request: Request) -> QueueLists:
     with Library(request.app.state.config.library) as library:
-        failed = library.page(state="failed", sort="listed", limit=FAILURES)
-        return {"failures": failed, "sources": library.sources()}
+        failed = library.page(state="failed", sort="listed", limit=FAILED_ITEMS)
+        return {"failed": failed, "sources": library.sources()}
 
 
-def figures(request: Request) -> HTMLResponse:
-    """What has been done so far: hours over time, words per channel, speed and price of each run."""
+def statistics(request: Request) -> HTMLResponse:
+    """Audio transcribed over time, words per channel, speed and price of each run."""
     with Library(request.app.state.config.library) as library:
         days, channels, runs = library.days(), library.channels(), library.runs()
-    talkative = sorted(channels, key=lambda channel: -channel.words)
-    return page(
+    by_words = sorted((c for c in channels if c.words), key=lambda channel: -channel.words)
+    return render(
         request,
-        "figures.html",
+        "statistics.html",
         days=days,
-        hours=charts.rising([(day.day, day.audio_seconds / HOUR) for day in days]),
+        hours=charts.cumulative([(day.day, day.audio_seconds / HOUR) for day in days]),
         audio_seconds=sum(day.audio_seconds for day in days),
         words=sum(day.words for day in days),
-        channels=charts.bars([(c.name, float(c.words)) for c in talkative if c.words][:CHARTED]),
-        others=max(0, sum(bool(channel.words) for channel in channels) - CHARTED),
-        runs=runs[:CHARTED],
-        speeds=charts.bars([(str(run.began), run.speed or 0.0) for run in runs[:CHARTED]]),
+        channels=charts.bars([(c.name, float(c.words)) for c in by_words[:CHART_BARS]]),
+        other_channels=max(0, len(by_words) - CHART_BARS),
+        runs=runs[:CHART_BARS],
+        speeds=charts.bars([(str(run.began), run.speed or 0.0) for run in runs[:CHART_BARS]]),
     )

@@ -1,10 +1,10 @@
-"""What a request asks for, parsed at the edge: filters, order, page, and an item by its key."""
+"""Query and path parameters, validated: filters, sort order, numbers and the item's key."""
 
 from __future__ import annotations
 
 import datetime
-from dataclasses import asdict, dataclass
-from typing import Any, get_args
+from dataclasses import dataclass
+from typing import TypedDict, get_args
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -13,9 +13,19 @@ from homescribe.errors import UserError
 from homescribe.library import ItemRecord, Library, Sort, State
 
 
+class FilterArguments(TypedDict):
+    """Filters as keyword arguments of the library's methods; None selects everything."""
+
+    channel: str | None
+    since: str | None
+    until: str | None
+    language: str | None
+    source: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What a search or a list is narrowed down to; None where it is not."""
+    """Filters of a search or a list; None selects everything."""
 
     channel: str | None = None
     since: str | None = None
@@ -23,16 +33,21 @@ class Filters:
     language: str | None = None
     source: str | None = None
 
-    def arguments(self) -> dict[str, Any]:
-        """As the library's methods take them."""
-        return asdict(self)
+    def arguments(self) -> FilterArguments:
+        return FilterArguments(
+            channel=self.channel,
+            since=self.since,
+            until=self.until,
+            language=self.language,
+            source=self.source,
+        )
 
     def any(self) -> bool:
-        return any(value is not None for value in asdict(self).values())
+        return self != Filters()
 
 
 def filters(request: Request) -> Filters:
-    """The filters in the address. UserError for a date that is none."""
+    """The filters in the query. Raises UserError for an invalid date."""
     given = {name: request.query_params.get(name) or None for name in Filters.__slots__}
     for name in ("since", "until"):
         value = given[name]
@@ -42,46 +57,46 @@ def filters(request: Request) -> Filters:
 
 
 def state(request: Request) -> State | None:
-    chosen: State | None = _one_of(request, "state", get_args(State))
-    return chosen
+    """The `state` filter; None selects every state."""
+    given = _one_of(request, "state", get_args(State))
+    return next((known for known in get_args(State) if known == given), None)
 
 
 def sort(request: Request) -> Sort:
-    chosen: Sort | None = _one_of(request, "sort", get_args(Sort))
-    return chosen or "listed"
+    given = _one_of(request, "sort", get_args(Sort))
+    return next((known for known in get_args(Sort) if known == given), "listed")
 
 
-def number(request: Request, name: str, default: int, most: int) -> int:
-    """A whole number from 0 to `most`."""
+def number(request: Request, name: str, default: int, maximum: int) -> int:
+    """A whole number from 0; larger than `maximum` is `maximum`."""
     given = request.query_params.get(name)
     if not given:
         return default
     if not (given.isascii() and given.isdigit()):
-        raise UserError(f"{name} = {given!r} is not a number.", f"It goes from 0 to {most}.")
-    return min(int(given[:9]), most)
+        raise UserError(
+            f"{name} {given!r} is not a whole number.", f"Write a number from 0 to {maximum}."
+        )
+    return min(int(given[:9]), maximum)
 
 
 def item(request: Request, library: Library) -> ItemRecord:
-    """The item whose key stands in the path; nothing else names it here."""
-    return item_named(library, request.path_params["key"])
-
-
-def item_named(library: Library, key: str) -> ItemRecord:
+    """The item whose key is in the path. Raises HTTPException 404 for anything but a complete key."""
+    key: str = request.path_params["key"]
     try:
         record = library.item(key)
     except UserError as error:
         raise HTTPException(404, error.message) from error
-    if record.item.key != key:
+    if record.item.key != key:  # the library also finds items by a part of their key
         raise HTTPException(404, f"There is no item {key} in the library.")
     return record
 
 
-def _one_of(request: Request, name: str, known: tuple[Any, ...]) -> Any:
+def _one_of(request: Request, name: str, known: tuple[str, ...]) -> str | None:
     given = request.query_params.get(name)
     if not given:
         return None
     if given not in known:
-        raise UserError(f"{name} = {given!r} is unknown.", f"It is one of: {', '.join(known)}.")
+        raise UserError(f"Unknown {name} {given!r}.", f"Choose from: {', '.join(known)}.")
     return given
 
 

@@ -1,11 +1,12 @@
-"""Who may ask: this machine's own pages and programs, and nobody who was only sent here by another site.
+"""Protection against other sites, other hosts and other machines.
 
-    Host      one of our own names, so that no stranger's domain can be pointed at this machine
-    Origin    our own or none: what another site's page sends is refused, reads too
-    writes    same-origin proof from the browser (Origin or Sec-Fetch-Site), or the token of this start
-    token     with any other address than loopback, every request needs it
+    Host      must name this server, so that a stranger's domain cannot be pointed at it (DNS rebinding)
+    Origin    must be this server or absent: requests from other sites' pages are refused, reads too
+    writes    need the token, or a browser that says our page sends them (Origin, Sec-Fetch-Site): CSRF
+    token     is required for every request when the server listens on any address but loopback
 
-Every answer carries a Content-Security-Policy under which markup from a title could not run anyway.
+Every response carries a Content-Security-Policy that allows no inline script, so markup in a title cannot run
+even if it were not escaped.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "homescribe"
-READS = frozenset({"GET", "HEAD"})
-# Handing over audio to have it transcribed changes nothing here, and OpenAI's clients know no token of ours.
-FREE_PREFIX = "/v1/"
-MOST_BYTES = 1_000_000  # of a request's body; FREE_PREFIX takes recordings
-MOST_AUDIO_BYTES = 2_000_000_000
+SAFE_METHODS = frozenset({"GET", "HEAD"})
+# The OpenAI endpoint changes nothing in the library, and OpenAI's clients send their own key as the token.
+OPENAI_PREFIX = "/v1/"
+MAX_BODY_BYTES = 1_000_000
+MAX_UPLOAD_BYTES = 2_000_000_000  # for recordings, under OPENAI_PREFIX
 
-PLAYER = "https://www.youtube-nocookie.com"
+YOUTUBE_PLAYER = "https://www.youtube-nocookie.com"
 HEADERS = {
     "Content-Security-Policy": "; ".join(
         (
@@ -37,7 +38,7 @@ HEADERS = {
             "img-src 'self'",
             "media-src 'self'",
             "connect-src 'self'",
-            f"frame-src {PLAYER}",
+            f"frame-src {YOUTUBE_PLAYER}",
             "form-action 'self'",
             "base-uri 'none'",
             "frame-ancestors 'none'",
@@ -53,7 +54,7 @@ HEADERS = {
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address to bind to is reachable from this machine alone."""
+    """Whether only this machine can reach a server that listens on `host`."""
     if host == "localhost":
         return True
     try:
@@ -62,21 +63,21 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class Guard:
-    """Lets a request through to `app` or answers it with a refusal.
+class SecurityMiddleware:
+    """Passes a request on to `app` or refuses it.
 
     Args:
-        token: of this start.
-        private: every request needs the token, because other machines can reach us.
-        host: the address that we are bound to, allowed as a Host.
+        token: the token of this server.
+        token_required: every request needs the token, because other machines can reach the server.
+        host: the address that the server listens on; it is allowed as a Host.
     """
 
-    def __init__(self, app: ASGIApp, *, token: str, private: bool, host: str) -> None:
+    def __init__(self, app: ASGIApp, *, token: str, token_required: bool, host: str) -> None:
         self._app = app
         self._token = token
-        self._private = private
+        self._token_required = token_required
         self._names = {"localhost", host.lower()}
-        if private:
+        if token_required:
             name = socket.gethostname().lower()
             self._names |= {name, f"{name}.local", name.partition(".")[0]}
 
@@ -84,36 +85,38 @@ class Guard:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        if scope["type"] != "http":  # no web socket is ours
+        if scope["type"] != "http":  # there are no web sockets
             return
         request = Request(scope)
-        answer = self._answer(request)
-        if answer is not None:
-            await answer(scope, receive, _with_headers(send))
+        response = self._refuse(request)
+        if response is not None:
+            await response(scope, receive, _add_headers(send))
             return
-        await self._app(scope, _bounded(receive, _limit(request)), _with_headers(send))
+        await self._app(scope, _limit_body(receive, _max_bytes(request)), _add_headers(send))
 
-    def _answer(self, request: Request) -> Response | None:
-        """The refusal of a request, or None when it may go on."""
-        if not self._is_ours(_host(request)):
-            return _refusal(request, 421, "This address is not homescribe's.")
-        if not _is_same_origin(request, absent=True):
-            return _refusal(request, 403, "Pages of other sites may not ask homescribe.")
-        if int(request.headers.get("content-length") or 0) > _limit(request):
-            return _refusal(request, 413, "That is too large.")
-        known = self._knows_token(request)
-        if self._private and not known:
+    def _refuse(self, request: Request) -> Response | None:
+        """The response to a request that may not pass; None for one that may."""
+        if not self._is_allowed_host(_host(request)):
+            return _refusal(request, 421, "Unknown host name.")
+        if not _is_same_origin(request, default=True):
+            return _refusal(request, 403, "Requests from other sites are refused.")
+        if int(request.headers.get("content-length") or 0) > _max_bytes(request):
+            return _refusal(request, 413, "The request body is too large.")
+        has_token = self._has_token(request)
+        if self._token_required and not has_token:
             given = request.query_params.get("token", "")
-            if request.method == "GET" and self._matches(given):
-                return self._welcome(request)
+            if request.method == "GET" and self._is_token(given):
+                return self._set_cookie(request)
             return _refusal(request, 401, "Open the address that `homescribe serve` printed.")
-        free = request.method in READS or request.scope["path"].startswith(FREE_PREFIX)
-        if not (free or known or _is_same_origin(request, absent=False)):
-            return _refusal(request, 403, "Send the token that `homescribe serve` printed.")
+        needs_no_proof = request.method in SAFE_METHODS or request.scope["path"].startswith(
+            OPENAI_PREFIX
+        )
+        if not (needs_no_proof or has_token or _is_same_origin(request, default=False)):
+            return _refusal(request, 403, "Send the token set by --token or HOMESCRIBE_TOKEN.")
         return None
 
-    def _is_ours(self, host: str | None) -> bool:
-        """A name of ours, or a number: only names can be pointed here by a stranger."""
+    def _is_allowed_host(self, host: str | None) -> bool:
+        """Whether `host` is a name of this server or an IP address: a stranger can only point names here."""
         if host is None:
             return False
         if host in self._names:
@@ -122,82 +125,88 @@ class Guard:
             address = ipaddress.ip_address(host)
         except ValueError:
             return False
-        return self._private or address.is_loopback
+        return self._token_required or address.is_loopback
 
-    def _matches(self, given: str) -> bool:
+    def _is_token(self, given: str) -> bool:
         return secrets.compare_digest(given.encode(), self._token.encode())
 
-    def _knows_token(self, request: Request) -> bool:
+    def _has_token(self, request: Request) -> bool:
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
         given = (
             bearer if scheme.lower() == "bearer" else "",
-            request.cookies.get(COOKIE, "") if self._private else "",
+            request.cookies.get(COOKIE, "") if self._token_required else "",
         )
-        return any(self._matches(text) for text in given)
+        return any(self._is_token(text) for text in given)
 
-    def _welcome(self, request: Request) -> Response:
-        """The same page without the token in its address, which the browser now keeps as a cookie."""
+    def _set_cookie(self, request: Request) -> Response:
+        """Redirect to the same page without the token in its address, and keep the token in a cookie."""
         rest = [pair for pair in request.query_params.multi_items() if pair[0] != "token"]
         query = f"?{urlencode(rest)}" if rest else ""
         path = quote(request.scope["path"])
-        answer = RedirectResponse(f"{path}{query}", status_code=303)
-        answer.set_cookie(COOKIE, self._token, httponly=True, samesite="lax")
-        return answer
+        response = RedirectResponse(f"{path}{query}", status_code=303)
+        response.set_cookie(COOKIE, self._token, httponly=True, samesite="lax")
+        return response
 
 
 def _host(request: Request) -> str | None:
     try:
         return urlsplit(f"//{request.headers.get('host', '')}").hostname
-    except ValueError:  # "[" without its end
+    except ValueError:  # an unclosed "["
         return None
 
 
-def _is_same_origin(request: Request, *, absent: bool) -> bool:
-    """Whether the browser says that our own page asks; `absent` is the answer when it says nothing, as
-    programs do. A link on another site may lead here: it only opens a page.
+def _is_same_origin(request: Request, *, default: bool) -> bool:
+    """Whether the browser says that the request comes from one of our pages.
+
+    `default` is the answer for requests that do not say it, as programs send them. A link on another site
+    may open a page here.
     """
     origin = request.headers.get("origin")
     if origin is not None:
         return origin == f"{request.scope['scheme']}://{request.headers.get('host', '')}"
     site = request.headers.get("sec-fetch-site")
     if site is None:
-        return absent
-    followed = request.headers.get("sec-fetch-mode") == "navigate" and request.method in READS
-    own = ("same-origin", "none") if absent else ("same-origin",)
+        return default
+    navigates = (
+        request.headers.get("sec-fetch-mode") == "navigate" and request.method in SAFE_METHODS
+    )
+    own = ("same-origin", "none") if default else ("same-origin",)
     return site in own or (
-        absent and followed and request.headers.get("sec-fetch-dest") != "iframe"
+        default and navigates and request.headers.get("sec-fetch-dest") != "iframe"
     )
 
 
-def _limit(request: Request) -> int:
-    return MOST_AUDIO_BYTES if request.scope["path"].startswith(FREE_PREFIX) else MOST_BYTES
+def _max_bytes(request: Request) -> int:
+    return MAX_UPLOAD_BYTES if request.scope["path"].startswith(OPENAI_PREFIX) else MAX_BODY_BYTES
 
 
 def _refusal(request: Request, status: int, message: str) -> Response:
-    if request.scope["path"].startswith(("/api", FREE_PREFIX)):
+    if request.scope["path"].startswith(("/api", OPENAI_PREFIX)):
         return JSONResponse({"error": {"message": message, "hint": ""}}, status_code=status)
     return PlainTextResponse(f"{message}\n", status_code=status)
 
 
-def _with_headers(send: Send) -> Send:
-    async def sending(message: Message) -> None:
+def _add_headers(send: Send) -> Send:
+    """`send` that adds HEADERS to the response."""
+
+    async def wrapped(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
                 headers[name] = value
         await send(message)
 
-    return sending
+    return wrapped
 
 
-def _bounded(receive: Receive, most: int) -> Receive:
-    """`receive` that ends a body without a Content-Length once it is longer than `most` bytes."""
-    left = most
+def _limit_body(receive: Receive, maximum: int) -> Receive:
+    """`receive` that disconnects after `maximum` bytes of a body without a Content-Length."""
+    left = maximum
 
-    async def receiving() -> Message:
+    async def wrapped() -> Message:
         nonlocal left
         message = await receive()
         left -= len(message.get("body", b""))
         return message if left >= 0 else {"type": "http.disconnect"}
 
-    return receiving
+    return wrapped

@@ -1,4 +1,4 @@
-"""Serving the page on this machine until Ctrl-C."""
+"""The server behind `homescribe serve`: runs until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -15,45 +15,46 @@ import uvicorn
 from homescribe.config import Config
 from homescribe.errors import UserError
 from homescribe.library import Library
-from homescribe.web.app import build
+from homescribe.web.app import build_app
 from homescribe.web.security import is_loopback
 
-PORT = 8765
-# How long open answers, such as live progress, may take to notice that the server ends, in seconds.
-GRACE = 2
+SHUTDOWN_SECONDS = 2  # for open responses, such as event streams, to end
+BROWSER_DELAY = 0.5  # seconds until the server accepts requests
 
 
 def serve(config: Config, *, host: str, port: int, token: str | None, open_page: bool) -> None:
-    """Answer at `host` and `port` (0: any that is free) until SIGINT or SIGTERM.
+    """Serve at `host` and `port` (0: any free port) until SIGINT or SIGTERM.
 
     Raises UserError when the library cannot be opened or the port is taken.
     """
-    with Library(config.library):  # made, brought up to date or refused before a page is promised
+    with Library(config.library):  # created, migrated or refused before the address is printed
         pass
     token = token or secrets.token_urlsafe(24)
-    private = not is_loopback(host)
-    with _listening(host, port) as listening:
-        address = _address(host, listening.getsockname()[1])
-        _say(address, token, private)
+    token_required = not is_loopback(host)
+    with _bind(host, port) as listener:
+        address = _address(host, listener.getsockname()[1])
+        if token_required:
+            address = f"{address}?token={token}"
+        _print_address(address, token_required)
         closing = Event()
-        app = build(config, token=token, host=host, private=private, closing=closing)
+        app = build_app(
+            config, token=token, host=host, token_required=token_required, closing=closing
+        )
         settings = uvicorn.Config(
             app,
             log_level="warning",
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=GRACE,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             proxy_headers=False,
         )
         if open_page and _has_browser():
-            Timer(
-                0.5, webbrowser.open, [f"{address}?token={token}" if private else address]
-            ).start()
-        _Server(settings, closing).run(sockets=[listening])
+            Timer(BROWSER_DELAY, webbrowser.open, [address]).start()
+        _Server(settings, closing).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    """Ctrl-C is how it ends: nothing is wrong then, and no signal is raised again."""
+    """Ctrl-C ends the server normally: uvicorn would raise the signal again afterwards."""
 
     def __init__(self, settings: uvicorn.Config, closing: Event) -> None:
         super().__init__(settings)
@@ -65,22 +66,22 @@ class _Server(uvicorn.Server):
         self._captured_signals.clear()
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named, because asyncio sends at once (TCP_NODELAY) only where it reads that this is TCP.
-    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    # asyncio sets TCP_NODELAY only on sockets whose protocol is named.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     if os.name == "posix":
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind((host, port))
-        listening.listen()  # by now, so that who reads the address may ask at once
+        listener.bind((host, port))
+        listener.listen()  # before the address is printed, so that a client may connect at once
     except (OSError, OverflowError) as error:
-        listening.close()
-        why = getattr(error, "strerror", None) or error
+        listener.close()
+        reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"Cannot listen at {host} port {port}: {why}.", "Choose another port: --port 0"
+            f"Cannot listen on {host} port {port}: {reason}.", "Choose another port: --port 0"
         ) from error
-    return listening
+    return listener
 
 
 def _address(host: str, port: int) -> str:
@@ -88,17 +89,16 @@ def _address(host: str, port: int) -> str:
     return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
 
 
-def _say(address: str, token: str, private: bool) -> None:
-    opening = f"{address}?token={token}" if private else address
-    print(f"The library is at {opening}", file=sys.stderr)  # noqa: T201 - what the command is for
-    if private:
-        warning = "Everybody who has this address can read and change the library."
+def _print_address(address: str, token_required: bool) -> None:
+    print(f"Serving the library at {address}", file=sys.stderr)  # noqa: T201 - the command's output
+    if token_required:
+        warning = "Everyone who has this address can read and change the library."
         print(warning, file=sys.stderr)  # noqa: T201
-    print("Ctrl-C ends it.", file=sys.stderr)  # noqa: T201
+    print("Press Ctrl-C to stop.", file=sys.stderr)  # noqa: T201
 
 
 def _has_browser() -> bool:
-    """Whether a window can be opened; a browser in the terminal would take it over."""
+    """Whether a browser can open a window. A text browser would take over this terminal."""
     return sys.platform in ("darwin", "win32") or bool(
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     )

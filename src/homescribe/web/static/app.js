@@ -1,11 +1,11 @@
-// What every page has: words to the reader, keys, writing to the server, menus that close.
+// Shared by all pages: messages, requests to the API, keyboard shortcuts and menus.
 
 const toast = document.getElementById("toast");
-let fading = 0;
+let hideTimer = 0;
 
-/** Say something for a few seconds, with an action to take if there is one: ["Undo", function]. */
-export function say(text, action) {
-  clearTimeout(fading);
+/** Show a message for a few seconds, with a button if `action` is [label, function]. */
+export function showMessage(text, action) {
+  clearTimeout(hideTimer);
   toast.replaceChildren(text);
   if (action) {
     const button = document.createElement("button");
@@ -15,62 +15,63 @@ export function say(text, action) {
     toast.append(button);
   }
   toast.classList.add("shown");
-  fading = setTimeout(() => toast.classList.remove("shown"), action ? 10000 : 4000);
+  hideTimer = setTimeout(() => toast.classList.remove("shown"), action ? 10000 : 4000);
 }
 
-/** Ask the server's API; what went wrong is said and thrown. */
-export async function ask(method, path, body) {
-  let answer;
+/** Send a request to the API and return its JSON. Shows and throws errors. */
+export async function request(method, path, body) {
+  let response;
   try {
-    answer = await fetch(path, {
+    response = await fetch(path, {
       method,
       headers: body === undefined ? {} : { "Content-Type": "application/json" },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
-  } catch {
-    const message = "homescribe does not answer. Is it still running in its terminal?";
-    say(message);
-    throw new Error(message);
+  } catch (error) {
+    const message = "homescribe does not respond. Is it still running in its terminal?";
+    showMessage(message);
+    throw new Error(message, { cause: error });
   }
-  const content = await answer.json().catch(() => ({}));
-  if (!answer.ok) {
-    const { message = answer.statusText, hint = "" } = content.error ?? {};
-    say(hint ? `${message} ${hint}` : message);
+  const content = await response.json().catch(() => ({}));
+  if (!response.ok) {
+    const { message = response.statusText, hint = "" } = content.error ?? {};
+    showMessage(hint ? `${message} ${hint}` : message);
     throw new Error(message);
   }
   return content;
 }
 
+/** Seconds as "1:02:03" or "2:03". */
 export function clock(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
-  const two = (number) => String(number).padStart(2, "0");
+  const twoDigits = (number) => String(number).padStart(2, "0");
   const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
-  return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
+  return hours ? `${hours}:${twoDigits(minutes)}:${twoDigits(rest)}` : `${minutes}:${twoDigits(rest)}`;
 }
 
-// --- Keys ---------------------------------------------------------------------------------------
+// --- Keyboard shortcuts ---------------------------------------------------------------------------
 
 const actions = {};
 const dialog = document.getElementById("keys");
-const keysOn = document.getElementById("keys-on");
-keysOn.checked = localStorage.getItem("keys") !== "off";
-keysOn.onchange = () => localStorage.setItem("keys", keysOn.checked ? "on" : "off");
+const enabled = document.getElementById("keys-on");
+enabled.checked = localStorage.getItem("keys") !== "off";
+enabled.onchange = () => localStorage.setItem("keys", enabled.checked ? "on" : "off");
 
-/** Do `action` on a key. It may return false to leave the key to the browser. */
+/** Run `action` when a key is pressed. It returns false to leave the key to the browser. */
 export function onKey(key, action) {
   actions[key] = action;
 }
 
-const typing = (element) => element.isContentEditable || /^(INPUT|SELECT|TEXTAREA)$/.test(element.tagName) && element.type !== "range" && element.type !== "checkbox";
+const isTextField = (element) => element.isContentEditable || /^(INPUT|SELECT|TEXTAREA)$/.test(element.tagName) && element.type !== "range" && element.type !== "checkbox";
 
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") closeMenus();
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
-  if (typing(event.target) || dialog.open || !(event.key in actions)) return;
-  if (!keysOn.checked && event.key !== "?") return;
-  // A button or link keeps the keys by which it is pressed.
-  const pressed = event.key === " " || event.key === "Enter";
-  if (pressed && event.target.closest("a, button, summary, label, input")) return;
+  if (isTextField(event.target) || dialog.open || !(event.key in actions)) return;
+  if (!enabled.checked && event.key !== "?") return;
+  // Space and Enter press a focused button or link.
+  const presses = event.key === " " || event.key === "Enter";
+  if (presses && event.target.closest("a, button, summary, label, input")) return;
   if (actions[event.key](event) !== false) event.preventDefault();
 });
 
@@ -81,16 +82,15 @@ onKey("/", () => {
 });
 onKey("?", () => dialog.showModal());
 
-const links = () => [...document.querySelectorAll("a.hit")].filter((link) => link.offsetParent);
-function go(step) {
-  const all = links();
-  if (!all.length) return false;
-  const at = all.indexOf(document.activeElement);
-  const next = all[at < 0 ? (step > 0 ? 0 : all.length - 1) : (at + step + all.length) % all.length];
-  next.focus();
+function focusHit(step) {
+  const links = [...document.querySelectorAll("a.hit")].filter((link) => link.offsetParent);
+  if (!links.length) return false;
+  const current = links.indexOf(document.activeElement);
+  const next = current < 0 ? (step > 0 ? 0 : links.length - 1) : (current + step + links.length) % links.length;
+  links[next].focus();
 }
-onKey("n", () => go(1));
-onKey("p", () => go(-1));
+onKey("n", () => focusHit(1));
+onKey("p", () => focusHit(-1));
 
 // --- Menus --------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
-// Filters act when they are changed; the button is for when this file is not loaded.
+// Applies filters as soon as they change. Without JavaScript, the form has a button.
 
-const form = document.getElementById("narrow");
+const form = document.getElementById("filters");
 form.addEventListener("change", () => {
   for (const field of form.elements) if (field.name && !field.value) field.disabled = true;
   form.requestSubmit();

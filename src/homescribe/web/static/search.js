@@ -1,74 +1,78 @@
-// Results while typing. The address holds the whole state, so that it can be kept, sent and gone back to.
+// Search while typing. The address holds the whole search, so that it can be bookmarked, shared and revisited.
 
 const form = document.getElementById("search");
-const box = document.getElementById("q");
+const input = document.getElementById("q");
 const results = document.getElementById("results");
-const PAUSE = 90; // milliseconds without a key before the server is asked
+const TYPING_PAUSE = 90; // milliseconds without a key before a request is sent
 
-let waiting = 0;
-let asked = null; // the request under way
-let shown = location.search; // what is on the page now
+let typingTimer = 0;
+let pending = null; // AbortController of the current request
+let shown = location.search; // query string of the results on the page
 
-function state() {
+function formQuery() {
   const query = new URLSearchParams();
   for (const [name, value] of new FormData(form)) if (value.trim()) query.set(name, value.trim());
   const text = query.toString();
   return text ? `?${text}` : "";
 }
 
+function showError(text) {
+  results.replaceChildren(Object.assign(document.createElement("p"), { className: "nothing", textContent: text }));
+}
+
 async function show(search) {
-  asked?.abort();
-  asked = new AbortController();
-  const mine = asked;
+  pending?.abort();
+  pending = new AbortController();
+  const { signal } = pending;
   const query = new URLSearchParams(search);
   const overview = document.getElementById("overview");
   if (!query.get("q")) {
     results.replaceChildren();
     if (overview) overview.hidden = false;
-    else if (search !== shown) location.reload(); // came here by a search: the overview was never sent
+    else if (search !== shown) location.reload(); // the page was opened with a query, without the overview
     shown = search;
     return;
   }
   try {
-    const answer = await fetch(`/results${search}`, { signal: mine.signal });
-    const text = answer.ok ? await answer.text() : null;
-    if (mine.signal.aborted) return;
-    if (text === null) return results.replaceChildren(Object.assign(document.createElement("p"), { className: "nothing", textContent: "The search failed. Check the dates, then try again." }));
+    const response = await fetch(`/results${search}`, { signal });
+    const text = response.ok ? await response.text() : null;
+    if (signal.aborted) return;
+    if (text === null) return showError("The search failed. Check the dates, then try again.");
     const parsed = new DOMParser().parseFromString(text, "text/html");
     results.replaceChildren(...parsed.body.childNodes);
   } catch (error) {
     if (error.name === "AbortError") return;
-    results.replaceChildren(Object.assign(document.createElement("p"), { className: "nothing", textContent: "homescribe does not answer. Is it still running in its terminal?" }));
+    showError("homescribe does not respond. Is it still running in its terminal?");
   }
   if (overview) overview.hidden = true;
-  // Told in a sentence: reading all results aloud while somebody types would help nobody.
-  const places = results.querySelectorAll(".hit").length;
+  // Screen readers announce a count: all results, read aloud while typing, would be too much.
+  const hits = results.querySelectorAll(".hit").length;
   const more = results.querySelector(".more") ? "or more " : "";
-  document.getElementById("found").textContent = `${places} ${more}places in ${results.querySelectorAll(".group").length} recordings`;
+  document.getElementById("result-count").textContent = `${hits} ${more}results in ${results.querySelectorAll(".group").length} recordings`;
   shown = search;
   document.title = `${query.get("q")} · homescribe`;
 }
 
-/** One entry in the history for each search, not for each letter. */
-function change() {
-  const search = state();
+/** Update the address and the results: one history entry for each search, not for each letter. */
+function update() {
+  const search = formQuery();
   if (search === location.search) return;
-  const begins = !new URLSearchParams(location.search).get("q");
-  history[begins ? "pushState" : "replaceState"](null, "", `/${search}`);
+  const isFirst = !new URLSearchParams(location.search).get("q");
+  history[isFirst ? "pushState" : "replaceState"](null, "", `/${search}`);
   show(search);
 }
 
-box.addEventListener("input", () => {
-  clearTimeout(waiting);
-  waiting = setTimeout(change, PAUSE);
+input.addEventListener("input", () => {
+  clearTimeout(typingTimer);
+  typingTimer = setTimeout(update, TYPING_PAUSE);
 });
 form.addEventListener("change", (event) => {
-  if (event.target !== box) change();
+  if (event.target !== input) update();
 });
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  clearTimeout(waiting);
-  change();
+  clearTimeout(typingTimer);
+  update();
 });
 addEventListener("popstate", () => {
   const query = new URLSearchParams(location.search);
@@ -76,10 +80,10 @@ addEventListener("popstate", () => {
   show(location.search);
 });
 results.addEventListener("click", (event) => {
-  const button = event.target.closest(".unfold");
+  const button = event.target.closest(".show-all");
   if (!button) return;
   const group = button.closest(".group");
   group.classList.add("open");
-  group.querySelector(".beyond .hit").focus();
+  group.querySelector(".folded .hit").focus();
   button.remove();
 });

@@ -1,42 +1,42 @@
-// YouTube's player in its privacy-enhanced form, made when the reader asks for it. Its script is not loaded:
-// the frame is spoken to by the messages that script would send.
+// YouTube's player in privacy-enhanced mode, loaded when the reader asks for it. Its script is not loaded:
+// this file exchanges the messages that the script would exchange with the frame.
 // https://developers.google.com/youtube/iframe_api_reference (playerVars, infoDelivery)
 
-const PLACE = "https://www.youtube-nocookie.com";
-const PLAYING = 1;
-const HELLO = 250; // milliseconds between greetings until the player answers
+const ORIGIN = "https://www.youtube-nocookie.com";
+const PLAYING = 1; // a value of playerState
+const GREETING_INTERVAL = 250; // milliseconds between "listening" messages until the player answers
 
-/** The same few things that an <audio> element does, for a frame put into `stage`. */
+/** A frame in `container` with the interface of an <audio> element, as far as the reader uses it. */
 export class YouTube extends EventTarget {
   #frame;
-  #time = 0;
-  #told = 0;
+  #time = 0; // seconds, at #updatedAt
+  #updatedAt = 0; // performance.now()
   #rate = 1;
   paused = true;
   duration = NaN;
 
-  constructor(stage, video, start, title) {
+  constructor(container, video, start, title) {
     super();
     const query = new URLSearchParams({ enablejsapi: "1", origin: location.origin, autoplay: "1", playsinline: "1", rel: "0", start: String(Math.floor(start)) });
     this.#time = start;
     this.#frame = document.createElement("iframe");
     this.#frame.title = `Video: ${title}`;
     this.#frame.allow = "autoplay; encrypted-media; fullscreen; picture-in-picture";
-    this.#frame.referrerPolicy = "strict-origin-when-cross-origin"; // it plays for nobody without one
-    this.#frame.src = `${PLACE}/embed/${encodeURIComponent(video)}?${query}`;
-    addEventListener("message", (event) => this.#hear(event));
-    const greeting = setInterval(() => this.#send({ event: "listening", id: 1 }), HELLO);
+    this.#frame.referrerPolicy = "strict-origin-when-cross-origin"; // the player refuses requests without a referrer
+    this.#frame.src = `${ORIGIN}/embed/${encodeURIComponent(video)}?${query}`;
+    addEventListener("message", (event) => this.#receive(event));
+    const greeting = setInterval(() => this.#send({ event: "listening", id: 1 }), GREETING_INTERVAL);
     this.addEventListener("ready", () => clearInterval(greeting), { once: true });
-    stage.replaceChildren(this.#frame);
+    container.replaceChildren(this.#frame);
   }
 
   get currentTime() {
-    const since = this.paused ? 0 : (performance.now() - this.#told) / 1000;
-    return this.#time + since * this.#rate;
+    const elapsed = this.paused ? 0 : (performance.now() - this.#updatedAt) / 1000;
+    return this.#time + elapsed * this.#rate;
   }
 
   set currentTime(seconds) {
-    this.#set(seconds);
+    this.#setTime(seconds);
     this.#command("seekTo", [seconds, true]);
     this.dispatchEvent(new Event("timeupdate"));
   }
@@ -54,9 +54,9 @@ export class YouTube extends EventTarget {
     this.#command("pauseVideo");
   }
 
-  #set(seconds) {
+  #setTime(seconds) {
     this.#time = seconds;
-    this.#told = performance.now();
+    this.#updatedAt = performance.now();
   }
 
   #command(func, args = []) {
@@ -64,21 +64,21 @@ export class YouTube extends EventTarget {
   }
 
   #send(message) {
-    this.#frame.contentWindow?.postMessage(JSON.stringify(message), PLACE);
+    this.#frame.contentWindow?.postMessage(JSON.stringify(message), ORIGIN);
   }
 
-  #hear(event) {
-    if (event.origin !== PLACE || event.source !== this.#frame.contentWindow) return;
+  #receive(event) {
+    if (event.origin !== ORIGIN || event.source !== this.#frame.contentWindow) return;
     let message;
     try {
       message = JSON.parse(event.data);
     } catch {
-      return; // not of this protocol
+      return; // not a message of this protocol
     }
     const info = message?.info;
     this.dispatchEvent(new Event("ready"));
     if (typeof info !== "object" || info === null) return;
-    if (typeof info.currentTime === "number") this.#set(info.currentTime);
+    if (typeof info.currentTime === "number") this.#setTime(info.currentTime);
     if (typeof info.duration === "number" && info.duration > 0 && info.duration !== this.duration) {
       this.duration = info.duration;
       this.dispatchEvent(new Event("durationchange"));
@@ -88,7 +88,7 @@ export class YouTube extends EventTarget {
       const paused = info.playerState !== PLAYING;
       if (paused !== this.paused) {
         this.paused = paused;
-        this.#set(this.#time);
+        this.#setTime(this.#time);
         this.dispatchEvent(new Event(paused ? "pause" : "play"));
       }
     }

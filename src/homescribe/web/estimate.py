@@ -1,0 +1,90 @@
+"""Time and price of transcribing newly listed items, as the queue page shows them before a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+from homescribe.assemble import open_library
+from homescribe.config import Config
+from homescribe.core import Item
+from homescribe.cost import plan as planning
+from homescribe.cost.prices import (
+    DEFAULT_ENGINE,
+    DEFAULT_GPU,
+    DEFAULT_MODEL,
+    PRICES_DATE,
+    PRICES_FROM,
+    machine,
+    published_rate,
+)
+from homescribe.web.jobs import Job
+
+
+class Estimate(TypedDict):
+    """`plan` of the snapshot. What is not known is None, never a guess."""
+
+    titles: list[str]  # of the sources
+    items: int
+    audio_seconds: float
+    unknown_durations: int  # number of items
+    download_seconds: float  # at least, with the pauses between downloads
+    backend: str
+    speed: float | None  # times realtime
+    seconds: float | None
+    dollars: float | None
+    prices: str  # where the price comes from
+
+
+def estimate(config: Config, listing: Job, local_speed: float | None) -> Estimate:
+    """The estimate for the new items of `listing`.
+
+    The local backend's time comes from `local_speed`, the speed of this library's latest transcripts; the
+    Modal backend's time and price come from cost/plan.py.
+    """
+    items = [item for listed in listing.listed for item in listed.new]
+    pause = listing.pause if config.sleep_interval is None else config.sleep_interval
+    audio_seconds = sum(item.duration or 0.0 for item in items)
+    download_seconds = len(items) * pause
+    result = Estimate(
+        titles=list(dict.fromkeys(listed.title for listed in listing.listed if listed.new)),
+        items=len(items),
+        audio_seconds=audio_seconds,
+        unknown_durations=sum(item.duration is None for item in items),
+        download_seconds=download_seconds,
+        backend=config.backend,
+        speed=None,
+        seconds=None,
+        dollars=None,
+        prices="",
+    )
+    if config.backend == "local":
+        result["dollars"] = 0.0
+        result["speed"] = local_speed
+        if local_speed and audio_seconds:
+            # Downloads run ahead of the engine, so the longer of the two counts.
+            result["seconds"] = max(audio_seconds / local_speed, download_seconds)
+    elif config.backend == "modal":
+        _add_modal_price(result, config, items, pause)
+    return result
+
+
+def _add_modal_price(result: Estimate, config: Config, items: Sequence[Item], pause: float) -> None:
+    """Fill in time and price for the GPU of `config`, at Modal's published prices."""
+    with open_library(config) as library:
+        planned = planning.plan(
+            library,
+            items,
+            engine=config.engine or DEFAULT_ENGINE,
+            model=config.model or DEFAULT_MODEL,
+            pause=lambda item: pause,
+            rate=published_rate,
+            prices=f"{PRICES_FROM} as of {PRICES_DATE}",
+            machines=[machine(config.gpu or DEFAULT_GPU)],
+            containers=config.containers,
+        )
+    row = next(row for row in planned.rows if row.backend == "modal")
+    result["speed"] = row.speed
+    result["seconds"] = row.wall_seconds
+    result["dollars"] = row.dollars_streamed if config.when == "stream" else row.dollars
+    result["prices"] = f"{planned.prices}, on {row.gpu}"

@@ -1,0 +1,257 @@
+"""The state of the queue as JSON, for the queue page and /api/queue. Documented in docs/reference/api.md.
+
+Each snapshot is complete, so a client that reconnects has missed nothing. While another process transcribes,
+the snapshot shows what the database holds.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypedDict
+
+from homescribe.assemble import open_library
+from homescribe.config import Config
+from homescribe.core import Item, Outcome
+from homescribe.errors import SourceBlocked
+from homescribe.library import Library
+from homescribe.library import State as ItemState
+from homescribe.pipeline import ListingResult, Progress
+from homescribe.web.estimate import Estimate, estimate
+from homescribe.web.jobs import Job, Jobs
+
+ACTIVE_ITEMS = 6  # items shown as downloading or transcribing, each
+# The library's figures are read again when the database changed, but for at most a tenth of the time ...
+MAX_READING_SHARE = 0.1
+# ... and in any case after this many seconds: failed items become pending by time alone.
+MAX_AGE = 3.0
+
+
+class Message(TypedDict):
+    message: str
+    hint: str
+
+
+class Wait(TypedDict):
+    until: float  # Unix time
+    reason: str
+
+
+class ListedSource(TypedDict):
+    url: str
+    title: str
+    items: int
+    new: int
+    audio_seconds: float  # of the new items
+    error: str | None
+
+
+class Listing(TypedDict):
+    finished: bool
+    url: str  # "" for all sources
+    sources: list[ListedSource]
+    error: Message | None
+
+
+class ItemTitle(TypedDict):
+    key: str
+    title: str
+
+
+class ItemProgress(ItemTitle):
+    fraction: float | None  # 0 to 1; None while the duration is unknown
+
+
+class RunProgress(TypedDict):
+    items: int
+    done: int
+    failed: int
+    audio_seconds: float  # of all items, as far as their durations are known
+    transcribed_seconds: float
+    speed: float | None  # times realtime
+    seconds_left: int | None  # None until it can be estimated
+    loading: str  # the model being loaded, or ""
+    downloading: list[ItemTitle]
+    transcribing: list[ItemProgress]
+
+
+class FinishedItem(ItemTitle):
+    done: bool
+    blocked: bool  # by its site: the item stays pending
+    error: str | None
+    hint: str | None
+
+
+class LibraryFigures(TypedDict):
+    items: dict[ItemState, int]  # number of items in each state
+    audio_seconds: float
+    audio_seconds_done: float
+    waiting_for: dict[str, Wait]  # by site
+
+
+State = Literal["idle", "running", "stopping", "paused", "elsewhere"]
+
+
+class Snapshot(LibraryFigures):
+    state: State
+    process: str | None  # number of the process that transcribes
+    listing: Listing | None
+    plan: Estimate | None
+    progress: RunProgress | None
+    recent: list[FinishedItem]
+    error: Message | None
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What was read from the database, and the state of its files and jobs before that."""
+
+    at: float  # time.monotonic
+    took: float  # seconds
+    version: tuple[int, ...]
+    figures: LibraryFigures
+    speed: float | None  # of the latest transcripts, times realtime
+
+    def is_outdated(self, now: float, version: tuple[int, ...]) -> bool:
+        age = now - self.at
+        changed = version != self.version and age >= self.took / MAX_READING_SHARE
+        return changed or age >= MAX_AGE
+
+
+class Snapshots:
+    """Takes snapshots of the library and its jobs, from any thread."""
+
+    def __init__(self, config: Config, jobs: Jobs) -> None:
+        self._config = config
+        self._jobs = jobs
+        self._latest: _Reading | None = None
+
+    def take(self) -> Snapshot:
+        listing, run, undecided = self._jobs.listing, self._jobs.run, self._jobs.undecided
+        reading, process = self._read()
+        return {
+            **reading.figures,
+            "state": _state(run, process),
+            "process": process,
+            "listing": _listing(listing) if listing else None,
+            "plan": estimate(self._config, undecided, reading.speed) if undecided else None,
+            "progress": _progress(run.progress) if run and run.progress else None,
+            "recent": [_finished_item(outcome) for outcome in list(run.recent)] if run else [],
+            "error": _error(run),
+        }
+
+    def _read(self) -> tuple[_Reading, str | None]:
+        """The library's figures, read again only after a change, and the process that transcribes."""
+        database = self._config.library / "library.db"
+        log = database.with_name("library.db-wal")
+        version = (self._jobs.changes, *_file_version(database), *_file_version(log))
+        with open_library(self._config) as library:
+            reading, began = self._latest, time.monotonic()
+            if reading is None or reading.is_outdated(began, version):
+                figures, speed = _library_figures(library), library.pace()
+                ended = time.monotonic()
+                self._latest = reading = _Reading(ended, ended - began, version, figures, speed)
+            return reading, library.running()
+
+
+def _library_figures(library: Library) -> LibraryFigures:
+    status = library.status()
+    return {
+        "items": dict(status.states),
+        "audio_seconds": status.audio_seconds,
+        "audio_seconds_done": status.audio_seconds_done,
+        "waiting_for": {
+            site: {"until": until, "reason": reason}
+            for site, (until, reason) in library.blocked_sites().items()
+        },
+    }
+
+
+def _file_version(path: Path) -> tuple[int, int]:
+    """Modification time and size of a file."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
+
+
+def _state(run: Job | None, process: str | None) -> State:
+    if run is not None and not run.finished:
+        return "stopping" if run.stopped_as else "running"
+    if process is not None and process != str(os.getpid()):
+        return "elsewhere"
+    return "paused" if run is not None and run.stopped_as == "paused" else "idle"
+
+
+def _listing(job: Job) -> Listing:
+    return {
+        "finished": job.finished,
+        "url": job.url,
+        "sources": [_listed_source(listed) for listed in job.listed],
+        "error": _error(job),
+    }
+
+
+def _listed_source(listed: ListingResult) -> ListedSource:
+    return {
+        "url": listed.url,
+        "title": listed.title,
+        "items": len(listed.items),
+        "new": len(listed.new),
+        "audio_seconds": sum(item.duration or 0.0 for item in listed.new),
+        "error": listed.error.message if listed.error else None,
+    }
+
+
+def _error(job: Job | None) -> Message | None:
+    if job is None or job.error is None:
+        return None
+    return {"message": job.error.message, "hint": job.error.hint}
+
+
+def _progress(progress: Progress) -> RunProgress:
+    transcribed = progress.transcribed_seconds()
+    elapsed = time.time() - progress.began if progress.began else 0.0
+    speed = transcribed / elapsed if transcribed and elapsed > 1 else None
+    left = max(0.0, progress.audio_seconds - transcribed)
+    return {
+        "items": progress.items,
+        "done": progress.done,
+        "failed": progress.failed,
+        "audio_seconds": progress.audio_seconds,
+        "transcribed_seconds": round(transcribed, 1),
+        "speed": None if speed is None else round(speed, 2),
+        "seconds_left": round(left / speed) if speed and progress.audio_seconds else None,
+        "loading": progress.loading,
+        "downloading": [
+            {"key": item.key, "title": item.title}
+            for item in list(progress.downloading.values())[:ACTIVE_ITEMS]
+        ],
+        "transcribing": _transcribing(list(progress.transcribing.values())[:ACTIVE_ITEMS]),
+    }
+
+
+def _transcribing(items: Sequence[tuple[Item, float]]) -> list[ItemProgress]:
+    return [
+        {
+            "key": item.key,
+            "title": item.title,
+            "fraction": min(1.0, round(seconds / item.duration, 3)) if item.duration else None,
+        }
+        for item, seconds in items
+    ]
+
+
+def _finished_item(outcome: Outcome) -> FinishedItem:
+    return {
+        "key": outcome.item.key,
+        "title": outcome.item.title,
+        "done": outcome.transcript is not None,
+        "blocked": isinstance(outcome.error, SourceBlocked),
+        "error": outcome.error.message if outcome.error else None,
+        "hint": outcome.error.hint if outcome.error else None,
+    }

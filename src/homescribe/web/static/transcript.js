@@ -1,0 +1,53 @@
+// The transcript on the page: its lines, the time of every word, and highlights.
+
+export const transcript = document.getElementById("transcript");
+export const lines = transcript ? [...transcript.querySelectorAll(".line")] : [];
+const starts = lines.map((line) => Number(line.dataset.s));
+const TOLERANCE = 0.02; // seconds: players seek a little short of the requested time
+
+/** Index of the line spoken at `seconds`, or of the last one before; -1 before the first. */
+export function lineAt(seconds) {
+  let [low, high] = [0, lines.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (starts[middle] <= seconds + TOLERANCE) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}
+
+/** [from, to, seconds] of each word of a line: offsets in its text, and the time at which it starts. */
+export function wordsOf(line) {
+  if (line.words) return line.words;
+  let offset = 0;
+  line.words = (line.dataset.w ?? "").split(" ").filter(Boolean).map((pair) => {
+    const [length, seconds] = pair.split(":").map(Number);
+    const word = [offset, offset + length, seconds];
+    offset += length;
+    return word;
+  });
+  return line.words;
+}
+
+/** The word of a line spoken at `seconds`, or the last one before. */
+export const wordAt = (line, seconds) => wordsOf(line).findLast((word) => word[2] <= seconds + TOLERANCE);
+
+/** Start of the word at `offset` in a line; start of the line where word times are unknown. */
+export function timeAt(line, offset) {
+  const word = wordsOf(line).findLast(([from]) => from <= offset);
+  return word ? word[2] : Number(line.dataset.s);
+}
+
+/** The characters `from` to `to` of a line. */
+export function rangeIn(line, from, to) {
+  const range = document.createRange();
+  const text = line.firstChild;
+  range.setStart(text, Math.min(from, text.length));
+  range.setEnd(text, Math.min(to, text.length));
+  return range;
+}
+
+/** Draw ranges in the style ::highlight(name). No ranges remove it. */
+export function highlight(name, ranges) {
+  if (window.Highlight) CSS.highlights.set(name, new Highlight(...ranges));
+}
