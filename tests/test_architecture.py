@@ -19,7 +19,7 @@ FRONT = "__init__"  # homescribe itself, which re-exports the public names
 ALLOWED = {
     "errors": set(),
     "core": {"errors"},
-    "audio": {"errors"},
+    "audio": {"errors", "audio"},
     "plugins": {"core", "errors"},
     "demo": {"errors"},
     "text/display": {"core"},

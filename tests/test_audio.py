@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from homescribe import audio, demo
+from homescribe.audio import waveform
 from homescribe.errors import HomescribeError, PermanentError, RetryableError, UserError
 
 SAMPLES = sorted(p for p in demo.samples().iterdir() if p.suffix not in (".txt", ".json"))
@@ -280,19 +281,187 @@ def test_absurd_rates_and_channels_are_refused():
             audio.decode(bytes(head))
 
 
-def test_timestamps_that_claim_years_do_not_become_years_of_silence(tmp_path):
-    path = tmp_path / "years.mkv"
+def with_gap(path, hours):
+    """Two seconds of sound with a gap of `hours` between them in the timestamps."""
     with av.open(str(path), "w") as out:
         sound = out.add_stream("pcm_s16le", rate=RATE, layout="mono")
-        for pts in (0, 10**9 * RATE):
+        for pts in (0, round(hours * 3600) * RATE):
             frame = av.AudioFrame.from_ndarray(tone(1)[None], format="s16", layout="mono")
             frame.sample_rate, frame.pts = RATE, pts
             out.mux(sound.encode(frame))
-    total = 0
-    with pytest.raises(PermanentError, match="longer than a week"):  # noqa: PT012
-        for block in audio.blocks(path):
-            total += len(block)
-    assert total <= audio.MAX_SECONDS * RATE
+    return path
+
+
+@pytest.mark.parametrize("hours", [26, 10**6])
+def test_a_gap_of_days_in_the_timestamps_does_not_become_silence(tmp_path, hours):
+    warnings = []
+    blocks = list(audio.blocks(with_gap(tmp_path / "gap.mkv", hours), warnings=warnings))
+    assert sum(map(len, blocks)) == pytest.approx(2 * RATE, rel=0.01)
+    (warning,) = warnings
+    assert f"jump by {hours} hours at 1 s" in warning
+    assert "later times are that much earlier" in warning
+
+
+def test_a_gap_of_minutes_becomes_silence(tmp_path):
+    warnings = []
+    blocks = list(audio.blocks(with_gap(tmp_path / "gap.mkv", 0.5), warnings=warnings))
+    assert sum(map(len, blocks)) == pytest.approx(1801 * RATE, rel=0.01)
+    assert warnings == []
+
+
+def test_a_recording_longer_than_a_week_is_refused(monkeypatch):
+    monkeypatch.setattr(waveform, "MAX_SECONDS", 2)
+    with pytest.raises(PermanentError, match="longer than a week"):
+        audio.decode(wav(tone(3)))
+
+
+# --- Odd but honest media --------------------------------------------------------------------------
+
+
+def multitrack(path, *tracks, picture=0.0):
+    """Write int16 mono `tracks` as the audio tracks of one file, beside a picture of some seconds."""
+    with av.open(str(path), "w") as out:
+        streams = [
+            out.add_stream(
+                "pcm_s16le" if path.suffix == ".mkv" else "aac", rate=RATE, layout="mono"
+            )
+            for _ in tracks
+        ]
+        for stream, language in zip(streams, ("eng", "fra", "deu"), strict=False):
+            stream.metadata["language"] = language
+        if picture:
+            video = out.add_stream("mpeg4", rate=10)
+            video.width = video.height = 64
+            video.pix_fmt = "yuv420p"
+            for _ in range(round(picture * 10)):
+                frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
+                out.mux(video.encode(frame))
+            out.mux(video.encode(None))
+        for stream, samples in zip(streams, tracks, strict=True):
+            fit = av.AudioResampler(stream.codec_context.format, "mono", RATE)
+            frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+            frame.sample_rate = RATE
+            fifo = av.AudioFifo()
+            for piece in fit.resample(frame):
+                fifo.write(piece)
+            while piece := fifo.read(stream.codec_context.frame_size or 1024, partial=True):
+                out.mux(stream.encode(piece))
+            out.mux(stream.encode(None))
+    return path
+
+
+def loudness(waveform):
+    return float(np.sqrt(np.mean(np.square(waveform, dtype=np.float64))))
+
+
+def test_a_stream_that_appears_after_opening_is_skipped():
+    whole = encoded(tone(5), "aac", "flv")
+    # A tag of FLV: type (9 is video), length of its data, time, 0, the data, length of the tag.
+    data = b"\x22" + bytes(40)
+    tag = (
+        b"\x09"
+        + len(data).to_bytes(3, "big")
+        + bytes(7)
+        + data
+        + (11 + len(data)).to_bytes(4, "big")
+    )
+    position, tags = 13, []
+    while position < len(whole):
+        tags.append(position)
+        position += 11 + int.from_bytes(whole[position + 1 : position + 4], "big") + 4
+    at = tags[len(tags) // 2]
+    with av.open(io.BytesIO(whole[:at] + tag + whole[at:])) as container:
+        container.streams.best("audio")
+        if len(container.streams) == 1:  # else this version of ffmpeg looked far enough ahead
+            with pytest.raises(IndexError):
+                list(container.demux(container.streams.audio[0]))
+    waveform = audio.decode(whole[:at] + tag + whole[at:])
+    assert len(waveform) == pytest.approx(len(audio.decode(whole)), abs=RATE // 10)
+
+
+def test_the_length_of_the_sound_counts_and_not_that_of_a_longer_picture(tmp_path):
+    path = multitrack(tmp_path / "talk.mp4", tone(11), picture=14)
+    assert audio.probe(path) == pytest.approx(11, abs=0.2)
+    assert len(audio.decode(path, duration=14)) == pytest.approx(11 * RATE, rel=0.02)
+    with pytest.raises(RetryableError, match="11 of 60 seconds"):  # a preview of something longer
+        audio.decode(path, duration=60)
+
+
+def test_a_file_of_the_users_own_that_ends_early_is_a_warning(tmp_path):
+    path = tmp_path / "talk.wav"
+    path.write_bytes(wav(tone(9)))
+    warnings = []
+    blocks = list(audio.blocks(path, duration=56, strict=False, warnings=warnings))
+    assert sum(map(len, blocks)) == 9 * RATE
+    assert warnings == ["The audio ends early: 9 of 56 seconds could be decoded."]
+
+
+def test_joined_mp3s_have_no_known_length_and_are_decoded_whole(tmp_path):
+    first, second = (encoded(tone(seconds), "libmp3lame", "mp3", RATE) for seconds in (3, 11))
+    path = tmp_path / "joined.mp3"
+    path.write_bytes(first + second)
+    assert audio.probe(path) is None
+    assert len(audio.decode(path)) == pytest.approx(14 * RATE, rel=0.02)
+    path.write_bytes(first + b"TAG" + bytes(125))  # an ID3v1 tag at the end is no second file
+    assert audio.probe(path) == pytest.approx(3, abs=0.2)
+    path.write_bytes(first + b"APETAGEX" + bytes(9000))  # with a large tag ffmpeg only estimates
+    assert audio.probe(path) is None
+
+
+def test_channels_of_opposite_phase_do_not_cancel_out():
+    one = tone(4)
+    expected = loudness(audio.decode(wav(one)))
+    opposite = np.stack([one, -one], 1).reshape(-1)
+    assert loudness(audio.decode(wav(opposite, channels=2))) == pytest.approx(expected, rel=0.01)
+    # One speaker on each channel is mixed, and neither is lost.
+    other = tone(4, hertz=1000.0)
+    both = np.stack([one, other], 1).reshape(-1)
+    mixed = audio.decode(wav(both, channels=2))
+    np.testing.assert_allclose(mixed, (one.astype(float) + other) / 2 / 32768, atol=2e-4)
+
+
+def test_a_silent_first_track_gives_way_to_the_next(tmp_path):
+    path = multitrack(tmp_path / "two.mkv", np.zeros(3 * RATE, np.int16), tone(3))
+    warnings = []
+    waveform = np.concatenate(list(audio.blocks(path, warnings=warnings)))
+    assert loudness(waveform) > 0.3
+    assert warnings == ["Audio track 2 of 2 (fra) was used: track 1 is silent."]
+    np.testing.assert_array_equal(waveform, audio.decode(path.read_bytes()))
+
+
+def test_of_several_tracks_one_is_used_and_named_and_another_can_be_chosen(tmp_path):
+    path = multitrack(tmp_path / "two.mkv", tone(3), tone(2, loudness=0.1))
+    warnings = []
+    assert loudness(np.concatenate(list(audio.blocks(path, warnings=warnings)))) > 0.3
+    second = np.concatenate(list(audio.blocks(path, track=2, warnings=warnings)))
+    assert loudness(second) < 0.1
+    assert warnings == [
+        "Audio track 1 of 2 (eng) was used.",
+        "Audio track 2 of 2 (fra) was used.",
+    ]
+    with pytest.raises(PermanentError, match="no audio track 3: the file has 2"):
+        list(audio.blocks(path, track=3))
+    silent = multitrack(tmp_path / "silent.mkv", *[np.zeros(RATE, np.int16)] * 2)
+    assert not audio.decode(silent).any()
+
+
+@pytest.mark.parametrize("stated", [0.25, 0.9])
+def test_a_wav_header_that_states_too_little_hides_nothing(tmp_path, stated):
+    whole = wav(tone(8))
+    at = whole.index(b"data") + 4
+    length = round((len(whole) - at - 4) * stated) // 2 * 2
+    path = tmp_path / "short.wav"
+    path.write_bytes(whole[:at] + length.to_bytes(4, "little") + whole[at + 4 :])
+    assert audio.probe(path) == pytest.approx(8)
+    assert len(audio.decode(path)) == 8 * RATE
+    assert len(audio.decode(path.read_bytes())) == 8 * RATE
+
+
+def test_a_chunk_after_the_samples_of_a_wav_is_not_taken_for_sound(tmp_path):
+    path = tmp_path / "tagged.wav"
+    path.write_bytes(wav(tone(3)) + b"LIST" + (9000).to_bytes(4, "little") + bytes(9000))
+    assert audio.probe(path) == pytest.approx(3)
+    assert len(audio.decode(path)) == 3 * RATE
 
 
 PEAK = """

@@ -294,7 +294,7 @@ def test_the_hint_for_a_truncated_local_file(source, tmp_path):
     (tmp_path / "talk.wav").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(RetryableError, match="ends early") as caught:
         audio.decode(tmp_path / "talk.wav", duration=10.0)
-    assert "a file of your own must be copied here again" in caught.value.hint
+    assert "copy a local file again" in caught.value.hint
 
 
 def test_messages_show_the_name_of_a_local_file_but_not_of_a_download(tmp_path):

@@ -103,7 +103,7 @@ def test_a_failed_transcription_is_recorded_and_the_run_continues(library):
 
 def test_truncated_audio_is_downloaded_again_by_the_next_run(library):
     def hearing(audio):
-        raise RetryableError("The audio breaks off.", retry_after=3600)
+        raise RetryableError("The audio ends early.", retry_after=3600)
 
     fill(library, [item(1)])
     list(run(library, FakeSource(), FakeBackend(hearing)))
