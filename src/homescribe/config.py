@@ -32,7 +32,7 @@ TYPE_NAMES = {
 
 def _setting(
     help: str,  # noqa: A002 - click's name
-    default: Any = None,
+    default: object = None,
     metavar: str = "",
     least: float | None = None,
 ) -> Any:
@@ -112,7 +112,7 @@ class Setting:
 
     name: str
     kind: type  # of the value
-    default: Any
+    default: object
     help: str
     metavar: str
     choices: tuple[str, ...] = ()  # the only values allowed; () for any
@@ -156,7 +156,7 @@ def path(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def load(
-    flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ
+    flags: Mapping[str, object], environ: Mapping[str, str] = os.environ
 ) -> tuple[Config, dict[str, str]]:
     """Return the Config, and the origin of each value by setting ("flag", "HOMESCRIBE_MODEL", ...).
 
@@ -184,7 +184,7 @@ def load(
     return Config(**values), origins
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path) -> dict[str, object]:
     try:
         written = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -200,7 +200,7 @@ def _read(file: Path) -> dict[str, Any]:
     return written
 
 
-def _parse(setting: Setting, text: str) -> Any:
+def _parse(setting: Setting, text: str) -> object:
     """Convert the text of an environment variable, or return it as it is for `_fit` to reject."""
     if setting.kind is bool:
         return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}.get(
@@ -212,7 +212,7 @@ def _parse(setting: Setting, text: str) -> Any:
         return text
 
 
-def _fit(setting: Setting, value: Any, origin: str) -> Any:
+def _fit(setting: Setting, value: object, origin: str) -> object:
     """Return `value` as the setting's type; raise UserError if it is invalid."""
     if value is None:
         return None
@@ -221,7 +221,7 @@ def _fit(setting: Setting, value: Any, origin: str) -> Any:
     if setting.kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     fits = type(value) is setting.kind and (not setting.choices or value in setting.choices)
-    if fits and setting.least is not None:
+    if fits and setting.least is not None and isinstance(value, int | float):
         fits = setting.least <= value < math.inf
     if not fits:
         expected = " or ".join(setting.choices) or TYPE_NAMES[setting.kind]
