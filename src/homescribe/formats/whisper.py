@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict, fields
 from typing import NotRequired, TypedDict
 
-from homescribe.core import Item, Segment, Transcript
+from homescribe.core import Chapter, Item, Segment, Transcript
 from homescribe.text.sanitize import file_safe, utf8_safe
+
+# Fields of an item in the JSON. Duration and language are those of the transcript.
+ITEM_FIELDS = tuple(
+    field.name
+    for field in fields(Item)
+    if field.metadata.get("json", "list") and field.name not in ("duration", "language")
+)
 
 
 class WordJSON(TypedDict):
@@ -97,22 +105,22 @@ def _segment_json(number: int, segment: Segment, with_words: bool) -> SegmentJSO
 
 
 def _recording_json(item: Item, transcript: Transcript) -> dict[str, object]:
-    # Without `media_url`: in a private feed it contains the subscriber's token.
+    values = {name: _json_value(getattr(item, name)) for name in ITEM_FIELDS}
+    chapters = values.pop("chapters")
     return {
         "key": utf8_safe(item.key),
-        "url": utf8_safe(item.url),
-        "title": utf8_safe(item.title),
-        "channel": item.channel and utf8_safe(item.channel),
-        "channel_id": item.channel_id,
-        "upload_date": item.upload_date,
+        **values,
         "duration": transcript.duration,
-        "chapters": [
-            {"start": chapter.start, "end": chapter.end, "title": utf8_safe(chapter.title)}
-            for chapter in item.chapters
-        ],
+        "chapters": chapters,
         "engine": transcript.engine,
         "model": transcript.model,
     }
+
+
+def _json_value(value: str | tuple[Chapter, ...] | None) -> object:
+    if isinstance(value, tuple):
+        return [{**asdict(chapter), "title": utf8_safe(chapter.title)} for chapter in value]
+    return value and utf8_safe(value)
 
 
 def _finite(value: float | None) -> float | None:
