@@ -10,27 +10,39 @@ from homescribe import demo
 from homescribe.audio import decode
 from loopback import LoopbackServer
 
-# Tests are not timed: a machine may be busy with something else.
+# No deadline for one example: the machine may be busy with something else.
 settings.register_profile("homescribe", deadline=None)
 settings.load_profile("homescribe")
 
 
+# Fixture: the marker of every test that uses it.
+MARKERS = {"browser": "browser", "standin": "containers", "whisper_results": "models"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items):
+    for item in items:
+        for name in item.fixturenames:
+            if name in MARKERS:
+                item.add_marker(MARKERS[name])
+
+
 @pytest.fixture(scope="session")
 def clips(tmp_path_factory):
-    """A folder with ep1 and ep2 as .webm, .m4a and .mp3: seven seconds of speech each (fakes.CLIPS)."""
+    """Folder with ep1 and ep2 as .webm, .m4a and .mp3: seven seconds of speech each (fakes.CLIPS)."""
     return make_clips(tmp_path_factory.mktemp("clips"))
 
 
 @pytest.fixture
 def server(clips):
-    """A web server that serves `clips` under /media/."""
+    """Web server with `clips` under /media/."""
     with LoopbackServer(clips) as running:
         yield running
 
 
 @pytest.fixture
 def faketube(server, tmp_path, monkeypatch):
-    """A YouTube with one channel of 430 videos, for every yt-dlp started from here."""
+    """Fake YouTube with one channel of 430 videos, used by every yt-dlp that the test starts."""
     folder = tmp_path / "faketube"
     folder.mkdir()
     fake = FakeTube(folder, server.base).save()
@@ -41,12 +53,12 @@ def faketube(server, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def whisper_results():
-    """openai-whisper's result objects for the bundled samples, and one with words for the shortest."""
+    """Results of openai-whisper for the bundled recordings; for the shortest also with word times."""
     import torch
     import whisper
 
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # more only wait for each other on a model this small
+    torch.set_num_threads(1)  # more are slower on a model this small
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # its tokenizer leaves a file open
         model = whisper.load_model(str(demo.model("openai-whisper")), device="cpu")

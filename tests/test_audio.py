@@ -487,6 +487,7 @@ def peak(path):
     return float(seconds), int(peak_bytes)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_length(tmp_path):
     for minutes in (5, 120):
         with wave.open(str(tmp_path / f"{minutes}.wav"), "wb") as out:

@@ -344,6 +344,7 @@ def test_a_title_that_the_terminal_cannot_show_is_no_error(stored):
 # --- Running, with a real engine -----------------------------------------------------------------
 
 
+@pytest.mark.models
 def test_transcribe_does_the_whole_job(capsys, tmp_path):
     sample = demo.samples() / "fox-20s.mp3"
     words = (demo.samples() / "fox-20s.txt").read_text().split()
@@ -362,6 +363,7 @@ def test_transcribe_does_the_whole_job(capsys, tmp_path):
     assert json.loads(out)[0]["start"] < 5
 
 
+@pytest.mark.models
 def test_one_bad_file_does_not_stop_the_good_one(capsys, tmp_path):
     folder = tmp_path / "talks"
     folder.mkdir()
@@ -383,6 +385,7 @@ def test_addresses_come_from_standard_input_too(capsys, tmp_path, monkeypatch):
     assert (code, "1 item to transcribe: homescribe run" in err) == (0, True)
 
 
+@pytest.mark.models
 def test_one_bad_address_does_not_stop_the_good_one(capsys, tmp_path):
     sample = str(demo.samples() / "fox-20s.mp3")
     arguments = ["transcribe", "nothing-here.mp3", sample, "--model", "demo", "-o", "out"]
@@ -391,6 +394,7 @@ def test_one_bad_address_does_not_stop_the_good_one(capsys, tmp_path):
     assert len(list((tmp_path / "out").iterdir())) == 1
 
 
+@pytest.mark.models
 def test_what_failed_before_is_told_again(capsys, tmp_path):
     folder = tmp_path / "talks"
     folder.mkdir()
@@ -401,6 +405,7 @@ def test_what_failed_before_is_told_again(capsys, tmp_path):
     assert (code, "bad failed before" in err) == (1, True)
 
 
+@pytest.mark.models
 def test_sync_says_nothing_when_there_is_nothing_to_say(capsys, tmp_path):
     talks = tmp_path / "talks"
     talks.mkdir()
@@ -409,6 +414,7 @@ def test_sync_says_nothing_when_there_is_nothing_to_say(capsys, tmp_path):
     assert run(capsys, "sync", "--model", "demo") == (0, "", "")
 
 
+@pytest.mark.models
 def test_a_file_that_was_added_by_itself_is_not_looked_at_by_every_sync(capsys, tmp_path):
     sample = tmp_path / "fox.mp3"
     sample.write_bytes((demo.samples() / "fox-20s.mp3").read_bytes())
@@ -434,6 +440,7 @@ def test_an_unknown_model_is_one_line(capsys):
     assert "Traceback" not in err
 
 
+@pytest.mark.models
 def test_the_demo_finds_what_it_heard(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "homescribe", "demo"],

@@ -12,6 +12,8 @@ import pytest
 
 from homescribe.library import Library
 
+pytestmark = [pytest.mark.models, pytest.mark.slow]
+
 # Number of the video: what is wrong with it. One of each kind of failure, and some twice.
 BROKEN = {
     3: "private",

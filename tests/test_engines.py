@@ -22,6 +22,8 @@ from homescribe.engines.segments import place
 from homescribe.errors import Cancelled, PermanentError, RetryableError, SetupError, UserError
 from homescribe.plugins import load, names
 
+pytestmark = pytest.mark.models
+
 SAMPLES = {p.stem: p for p in demo.samples().iterdir() if p.suffix not in (".txt", ".json")}
 ENGINES = ["faster-whisper", "openai-whisper"]
 

@@ -24,6 +24,8 @@ from homescribe.backends.modal.wire import Reply
 from homescribe.library import Library
 from modal_standin import Standin
 
+pytestmark = [pytest.mark.containers, pytest.mark.slow]
+
 FULL = os.environ.get("HOMESCRIBE_SOAK") == "full"
 VIDEOS, KILLS, AWAY = (430, 10, 180.0) if FULL else (40, 3, 4.0)
 TRIED = 60 if FULL else 4  # videos that are transcribed first, so that the plan knows its speed

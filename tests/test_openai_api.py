@@ -9,6 +9,8 @@ import webvtt
 from fakes import CLIPS
 from web_server import TOKEN, serving
 
+pytestmark = pytest.mark.models
+
 TEXT = CLIPS["ep1"][2]
 
 

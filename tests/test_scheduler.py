@@ -24,6 +24,8 @@ from homescribe.engines.segments import cut, share
 from homescribe.engines.torch_network import Rules, TorchNetwork
 from homescribe.errors import Cancelled, UserError
 
+pytestmark = pytest.mark.models
+
 SAMPLES = {p.stem: p for p in demo.samples().iterdir() if p.suffix not in (".txt", ".json")}
 CHECKPOINT = demo.model("openai-whisper")
 

@@ -45,6 +45,7 @@ def shown(tmp_path):
     return run
 
 
+@pytest.mark.models
 def test_the_live_view_fits_and_leaves_the_terminal_as_it_was(shown):
     code, output = shown("demo")
     assert code == 0
