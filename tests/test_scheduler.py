@@ -16,12 +16,21 @@ import whisper
 from homescribe import demo
 from homescribe.audio import SAMPLE_RATE, decode
 from homescribe.core import Item, Segment, TranscriptionOptions
-from homescribe.engines import quality, vad
-from homescribe.engines.batch_engine import BatchEngine, Hearing
-from homescribe.engines.faster_whisper import CTranslate2Network
-from homescribe.engines.scheduler import Scheduler, Task, Written
-from homescribe.engines.segments import cut, share
-from homescribe.engines.torch_network import Rules, TorchNetwork
+from homescribe.engines import quality
+from homescribe.engines.batch_engine import BatchEngine
+from homescribe.engines.ctranslate2_network import CTranslate2Network
+from homescribe.engines.recording_transcriber import RecordingTranscriber
+from homescribe.engines.scheduler import Scheduler, Task
+from homescribe.engines.segments import split_segments, words_by_segment
+from homescribe.engines.timestamp_rules import TimestampRules
+from homescribe.engines.torch_network import TorchNetwork
+from homescribe.engines.whisper_network import (
+    DecodingOptions,
+    DecodingResult,
+    DecodingTask,
+    LanguageTask,
+)
+from homescribe.engines.windows import Window, split_windows
 from homescribe.errors import Cancelled, UserError
 
 pytestmark = pytest.mark.models
@@ -59,15 +68,18 @@ def windows():
         waveform = decode(SAMPLES[name])
         if limit == 9:
             waveform = waveform + 0.005 * noise.standard_normal(len(waveform)).astype(np.float32)
-        found += vad.windows([waveform], limit=float(limit))
+        found += split_windows([waveform], limit=float(limit))
     return found
 
 
 def task(network, window, stop=None, **options):
     tokenizer = network.tokenizer("en", "transcribe")
     prompt = options.pop("prompt", tuple(tokenizer.sot_sequence))
-    options["features"] = network.encode([window.samples])[0]
-    return Task(window.samples, stop or Event(), prompt=prompt, tokenizer=tokenizer, **options)
+    options = DecodingOptions(prompt, tokenizer, **options)
+    features = network.encode([window.samples])[0]
+    return DecodingTask(
+        window.samples, network.decode, options, stop or Event(), options.batch_key, features
+    )
 
 
 def mel(window, bins=80):
@@ -86,7 +98,7 @@ def reference_tokens(model, window, bins=80, **options):
 
 def test_tokens_are_those_of_whisper_decode(network, reference, windows):
     assert len(windows) > 6
-    written = network.write([task(network, w) for w in windows])
+    written = network.decode([task(network, w) for w in windows])
     for window, ours in zip(windows, written, strict=True):
         theirs = reference_tokens(reference, window)
         assert ours.tokens == tuple(theirs.tokens)
@@ -98,7 +110,7 @@ def test_tokens_with_a_prompt_are_those_of_whisper_decode(network, reference, wi
     tokenizer = network.tokenizer("en", "transcribe")
     text = tokenizer.encode(" The number of the chapter.")
     prompt = (tokenizer.sot_prev, *text, *tokenizer.sot_sequence)
-    written = network.write([task(network, w, prompt=prompt) for w in windows[:3]])
+    written = network.decode([task(network, w, prompt=prompt) for w in windows[:3]])
     for window, ours in zip(windows[:3], written, strict=True):
         theirs = reference_tokens(reference, window, prompt=text)
         assert ours.tokens == tuple(theirs.tokens)
@@ -106,7 +118,7 @@ def test_tokens_with_a_prompt_are_those_of_whisper_decode(network, reference, wi
 
 
 def test_beams_are_those_of_whisper_decode(network, reference, windows):
-    ours = network.write([task(network, windows[0], beam_size=3)])[0]
+    ours = network.decode([task(network, windows[0], beam_size=3)])[0]
     assert ours.tokens == tuple(reference_tokens(reference, windows[0], beam_size=3).tokens)
 
 
@@ -115,23 +127,23 @@ def test_a_window_is_written_the_same_in_any_company(dtype, windows):
     network = TorchNetwork(whisper.load_model(str(CHECKPOINT), "cpu"), 8, dtype)
     tasks = [task(network, w) for w in windows[1:5]]
     hot = [task(network, windows[-1], temperature=0.6, seed=1)]
-    together = [w.tokens for w in network.write(tasks + hot)]
-    assert together == [network.write([t])[0].tokens for t in tasks + hot]
+    together = [w.tokens for w in network.decode(tasks + hot)]
+    assert together == [network.decode([t])[0].tokens for t in tasks + hot]
     order = list(range(len(together)))
     random.Random(1).shuffle(order)
-    mixed = network.write([(tasks + hot)[i] for i in order])
+    mixed = network.decode([(tasks + hot)[i] for i in order])
     assert [w.tokens for w in mixed] == [together[i] for i in order]
 
 
 def test_bfloat16_hears_the_same_words(windows):
     network = TorchNetwork(whisper.load_model(str(CHECKPOINT), "cpu"), 8, torch.bfloat16)
-    norms = [p for n, p in network.model.named_parameters() if "ln" in n]
+    norms = [p for n, p in network.whisper.named_parameters() if "ln" in n]
     assert {p.dtype for p in norms} == {torch.float32}
-    assert network.model.decoder.blocks[0].mlp[0].weight.dtype == torch.bfloat16
+    assert network.whisper.decoder.blocks[0].mlp[0].weight.dtype == torch.bfloat16
     tokenizer = network.tokenizer("en", "transcribe")
     heard = []
-    for window in vad.windows([decode(SAMPLES["fox-20s"])]):
-        heard += network.write([task(network, window)])[0].tokens
+    for window in split_windows([decode(SAMPLES["fox-20s"])]):
+        heard += network.decode([task(network, window)])[0].tokens
     text = tokenizer.decode([t for t in heard if t < tokenizer.eot])
     assert text.split() == said("fox-20s")
 
@@ -156,7 +168,12 @@ def test_every_family_of_models(n_mels, n_vocab, windows):
     assert len(network.languages) == {51_864: 1, 51_865: 99, 51_866: 100}[n_vocab]
     some = windows[:2]
     if model.is_multilingual:
-        heard = network.hear_language(network.encode([w.samples for w in some]))
+        heard = network.detect_language(
+            [
+                LanguageTask(w.samples, network.detect_language, None, Event(), features=f)
+                for w, f in zip(some, network.encode([w.samples for w in some]), strict=True)
+            ]
+        )
         for window, chances in zip(some, heard, strict=True):
             _, theirs = model.detect_language(mel(window, n_mels))
             assert chances == pytest.approx(theirs, abs=1e-4)
@@ -167,7 +184,7 @@ def test_every_family_of_models(n_mels, n_vocab, windows):
     for language, job in jobs:
         tokenizer = network.tokenizer(language, job)
         tasks = [task(network, w, prompt=tuple(tokenizer.sot_sequence)) for w in some]
-        for window, ours in zip(some, network.write(tasks), strict=True):
+        for window, ours in zip(some, network.decode(tasks), strict=True):
             theirs = reference_tokens(model, window, n_mels, language=language, task=job)
             assert ours.tokens == tuple(theirs.tokens)
             assert ours.avg_logprob == pytest.approx(theirs.avg_logprob, abs=1e-3)
@@ -177,12 +194,12 @@ def test_rules_are_those_of_whisper_on_any_past(network):
     """ApplyTimestampRules, row by row, against ours, over made-up logits and pasts."""
     tokenizer = network.tokenizer("en", "transcribe")
     begin, eot = tokenizer.timestamp_begin, tokenizer.eot
-    theirs = whisper.decoding.ApplyTimestampRules(tokenizer, 1, 50)
+    theirs = whisper.decoding.ApplyTimestampTimestampRules(tokenizer, 1, 50)
     suppress = whisper.decoding.DecodingTask(
         network.model, whisper.DecodingOptions(language="en", fp16=False)
     ).logit_filters[1]
     generator = torch.Generator().manual_seed(3)
-    ours = Rules(tokenizer, 51_864, "cpu")
+    ours = TimestampRules(tokenizer, 51_864, "cpu")
     past, tokens = ours.start(16), torch.full((16, 1), tokenizer.sot)
     draw = random.Random(0)
     for step in range(12):
@@ -198,12 +215,12 @@ def test_rules_are_those_of_whisper_on_any_past(network):
             [draw.choice((~row.isinf()).nonzero()[:, 0].tolist()) for row in logits]
         )
         chosen[chosen == eot] = begin + 1400  # rows that go on
-        past, tokens = ours.after(past, chosen), torch.cat([tokens, chosen[:, None]], 1)
+        past, tokens = ours.append(past, chosen), torch.cat([tokens, chosen[:, None]], 1)
 
 
 def test_word_times_are_those_of_whisper(network, reference):
-    window = next(vad.windows([decode(SAMPLES["fox-20s"])]))
-    ours = network.write([task(network, window, words=True)] * 2)[1]
+    window = next(split_windows([decode(SAMPLES["fox-20s"])]))
+    ours = network.decode([task(network, window, word_timestamps=True)] * 2)[1]
     tokenizer = network.tokenizer("en", "transcribe")
     text = [t for t in ours.tokens if t < tokenizer.eot]
     theirs = whisper.timing.find_alignment(
@@ -225,7 +242,7 @@ def test_word_times_are_those_of_whisper(network, reference):
 class Scripted:
     """A network that writes what the test says, for windows recognised by their first sample."""
 
-    batch = 4
+    batch_size = 4
     languages = ("en",)
 
     def __init__(self, real, answer):
@@ -238,10 +255,10 @@ class Scripted:
     def encode(self, samples):
         return [float(s[0]) for s in samples]
 
-    def hear_language(self, features):
+    def detect_language(self, tasks):
         raise AssertionError("the model knows one language")
 
-    def write(self, tasks):
+    def decode(self, tasks):
         self.batches.append([t.features for t in tasks])
         return [self.answer(t) for t in tasks]
 
@@ -249,12 +266,12 @@ class Scripted:
 def line(tokenizer, text, start=0.0, end=2.0, logprob=-0.1, silence=0.0):
     begin = tokenizer.timestamp_begin
     tokens = (begin + round(start * 50), *tokenizer.encode(f" {text}"), begin + round(end * 50))
-    return Written(tokens, logprob, silence)
+    return DecodingResult(tokens, logprob, silence)
 
 
 def window(mark, start=0.0, length=3.0, spoken=()):
     samples = np.full(round(length * SAMPLE_RATE), mark, np.float32)
-    return vad.Window(start, samples, tuple(spoken))
+    return Window(start, samples, tuple(spoken))
 
 
 @pytest.fixture
@@ -269,8 +286,8 @@ def scripted(network):
 
         def hear(windows, stop=None, **more):
             settings = TranscriptionOptions(**options, **more)
-            hearing = Hearing(scheduler, fake, settings, stop or Event())
-            return list(hearing.passages(iter(windows)))
+            transcriber = RecordingTranscriber(scheduler, fake, settings, stop or Event())
+            return list(transcriber.results(iter(windows)))
 
         return hear, fake, scheduler
 
@@ -301,13 +318,13 @@ def test_a_window_that_fails_is_tried_again_hotter_and_flagged(network, scripted
     loop = "no " * 40
 
     def answer(one):
-        if one.features == 1 and one.temperature < 0.5:
+        if one.features == 1 and one.options.temperature < 0.5:
             return line(tokenizer, loop)
-        if one.features == 2 and one.temperature == 0:
+        if one.features == 2 and one.options.temperature == 0:
             return line(tokenizer, "mumble", logprob=-1.4)
         if one.features == 3:
-            return line(tokenizer, loop, logprob=-0.2 - one.temperature)
-        return line(tokenizer, f"heard at {one.temperature}")
+            return line(tokenizer, loop, logprob=-0.2 - one.options.temperature)
+        return line(tokenizer, f"heard at {one.options.temperature}")
 
     hear, _, _ = scripted(answer)
     found = [p.segments[0] for p in hear(window(n) for n in range(4))]
@@ -338,7 +355,7 @@ def test_silence_where_the_detector_heard_a_voice_is_tried_again(network, script
     tokenizer = network.tokenizer("en", "transcribe")
 
     def answer(one):
-        return line(tokenizer, "" if one.temperature == 0 else "here", silence=0.1)
+        return line(tokenizer, "" if one.options.temperature == 0 else "here", silence=0.1)
 
     hear, _fake, _ = scripted(answer)
     passages = hear([window(1, spoken=[(0.5, 2.5)]), window(2)])
@@ -350,30 +367,33 @@ def test_what_stands_without_its_timestamp_is_kept(network):
     begin = tokenizer.timestamp_begin
     a, b, c = (tokenizer.encode(f" {w}") for w in ("one", "two", "three"))
     tokens = [begin, *a, begin + 50, begin + 50, *b, begin + 100, *c]
-    assert cut(tokens, tokenizer, 9.0) == [(0.0, 1.0, a), (1.0, 2.0, b), (2.0, 9.0, c)]
-    assert cut([begin, begin + 10], tokenizer, 9.0) == []
-    assert cut([begin, *a, begin + 1400], tokenizer, 9.0) == [(0.0, 9.0, a)]
+    assert split_segments(tokens, tokenizer, 9.0) == [(0.0, 1.0, a), (1.0, 2.0, b), (2.0, 9.0, c)]
+    assert split_segments([begin, begin + 10], tokenizer, 9.0) == []
+    assert split_segments([begin, *a, begin + 1400], tokenizer, 9.0) == [(0.0, 9.0, a)]
 
 
 def test_loops_that_the_compression_ratio_does_not_see():
     speech_like = "the quick brown fox jumps over the lazy dog and please open the file " * 1
-    assert not quality.loops(speech_like)
-    assert quality.repeats([*speech_like.split(), *("thank you " * 12).split()])
-    assert quality.repeats(("one two three " * 6).split())
-    assert not quality.repeats(["one", "one", "two", "two", "three", "three", "four", "four"])
-    assert not quality.repeats(["yes", "yes", "yes", "yes"])
+    assert not quality.is_repetitive(speech_like)
+    assert quality.repeats_phrase([*speech_like.split(), *("thank you " * 12).split()])
+    assert quality.repeats_phrase(("one two three " * 6).split())
+    assert not quality.repeats_phrase(
+        ["one", "one", "two", "two", "three", "three", "four", "four"]
+    )
+    assert not quality.repeats_phrase(["yes", "yes", "yes", "yes"])
 
 
 def test_words_are_dealt_out_to_their_segments():
     from homescribe.core import Word
-    from homescribe.engines.timing import Aligned
+    from homescribe.engines.word_timestamps import TokenizedWord
 
     words = [
-        Aligned(Word(n, n + 1, f" w{n}", 1.0), tokens) for n, tokens in enumerate((1, 2, 1, 3))
+        TokenizedWord(Word(n, n + 1, f" w{n}", 1.0), tokens)
+        for n, tokens in enumerate((1, 2, 1, 3))
     ]
-    dealt = share(words, [3, 4])
+    dealt = words_by_segment(words, [3, 4])
     assert [[w.word for w in part] for part in dealt] == [[" w0", " w1"], [" w2", " w3"]]
-    assert share([], [2, 2]) == [(), ()]
+    assert words_by_segment([], [2, 2]) == [(), ()]
 
 
 # --- Together --------------------------------------------------------------------------------------
@@ -415,7 +435,7 @@ def test_windows_of_different_recordings_meet_in_one_batch(network, scripted):
     for mark, passages in zip((1, 2, 3, 4), results, strict=True):
         assert [p.segments[0].text for p in passages] == [f" number {mark}"] * 2
     assert any(len(set(batch)) > 1 for batch in fake.batches)
-    assert max(map(len, fake.batches)) <= Scripted.batch
+    assert max(map(len, fake.batches)) <= Scripted.batch_size
 
 
 def test_a_poisonous_window_fails_alone(network, scripted):
@@ -435,7 +455,7 @@ def test_a_poisonous_window_fails_alone(network, scripted):
         for number, call in zip((1, 2), good, strict=True):
             assert [p.segments[0].text for p in call.result(20)] == [f" number {number}"] * 6
     assert len(hear([window(3)])) == 1  # and the thread goes on
-    assert scheduler.size == Scripted.batch
+    assert scheduler.batch_size == Scripted.batch_size
 
 
 def test_out_of_memory_halves_the_batch_and_goes_on(network, scripted):
@@ -446,24 +466,24 @@ def test_out_of_memory_halves_the_batch_and_goes_on(network, scripted):
         return line(tokenizer, f"number {round(one.features)}")
 
     hear, fake, scheduler = scripted(answer)
-    honest = fake.write
+    honest = fake.decode
 
-    def write(tasks):
+    def decode(tasks):
         sizes.append(len(tasks))
         if len(tasks) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return honest(tasks)
 
-    fake.write = write
+    fake.decode = decode
     passages = hear(window(n) for n in range(9))
     assert [p.segments[0].text for p in passages] == [f" number {n}" for n in range(9)]
     assert max(sizes) > 1
-    assert scheduler.size == 1
+    assert scheduler.batch_size == 1
 
     def never(tasks):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    fake.write = never
+    fake.decode = never
     with pytest.raises(UserError, match="Out of memory"):
         hear([window(1)])
 
@@ -496,7 +516,7 @@ def test_a_cancelled_row_ends_in_the_middle_of_a_batch(network, windows):
     stop = Event()
     stop.set()
     both = [task(network, windows[-1]), task(network, windows[-1], stop=stop)]
-    whole, cancelled = network.write(both)
+    whole, cancelled = network.decode(both)
     assert len(whole.tokens) > 5
     assert len(cancelled.tokens) == 0
 
@@ -508,7 +528,7 @@ def test_a_caller_that_leaves_while_a_batch_is_gathered_does_not_end_the_thread(
     for _ in range(3):
         queue = deque()
         scheduler.enter()
-        scheduler.put(queue, Task(np.zeros(16, np.float32), Event(), prompt=(1,)))
+        scheduler.put(queue, Task(np.zeros(16, np.float32), lambda tasks: tasks, None, Event()))
         scheduler.leave(queue)
     scheduler.leave(deque())
     assert len(hear([window(1)])) == 1
@@ -539,7 +559,7 @@ def test_the_text_before_guides_the_next_window_when_asked(network, scripted):
     prompts = []
 
     def answer(one):
-        prompts.append(tokenizer.decode([t for t in one.prompt if t < tokenizer.eot]))
+        prompts.append(tokenizer.decode([t for t in one.options.prompt if t < tokenizer.eot]))
         return line(tokenizer, f"number {round(one.features)}")
 
     hear, _, _ = scripted(answer, condition_on_previous_text=True, initial_prompt="Names")
@@ -553,23 +573,25 @@ def test_the_language_is_what_most_of_the_first_windows_sound_like(network):
     class Polyglot(Scripted):
         languages = ("en", "de")
 
-        def hear_language(self, features):
-            return [{"en": 0.6, "de": 0.4} if f == 1 else {"en": 0.3, "de": 0.7} for f in features]
+        def detect_language(self, tasks):
+            return [
+                {"en": 0.6, "de": 0.4} if t.features == 1 else {"en": 0.3, "de": 0.7} for t in tasks
+            ]
 
     used = []
     tokenizer = network.tokenizer("en", "transcribe")
 
     def answer(one):
-        used.append(one.language)
+        used.append(one.options.language)
         return line(tokenizer, "x")
 
     fake = Polyglot(network, answer)
     scheduler = Scheduler(fake)
-    hearing = Hearing(scheduler, fake, TranscriptionOptions(), Event())
-    assert len(list(hearing.passages(iter([window(n) for n in (1, 2, 2, 1, 1, 1)])))) == 6
-    assert (hearing.language, set(used)) == ("de", {"de"})
-    silent = Hearing(scheduler, fake, TranscriptionOptions(), Event())
-    assert list(silent.passages(iter([]))) == []
+    transcriber = RecordingTranscriber(scheduler, fake, TranscriptionOptions(), Event())
+    assert len(list(transcriber.results(iter([window(n) for n in (1, 2, 2, 1, 1, 1)])))) == 6
+    assert (transcriber.language, set(used)) == ("de", {"de"})
+    silent = RecordingTranscriber(scheduler, fake, TranscriptionOptions(), Event())
+    assert list(silent.results(iter([]))) == []
     assert silent.language is None
     scheduler.close()
 
@@ -619,9 +641,11 @@ def test_no_worse_than_whisper_transcribe(engine, reference):
             waveform, fp16=False, language="en", condition_on_previous_text=False
         )
         theirs.append(result["text"].strip())
-        hearing = Hearing(engine.scheduler, engine.network, TranscriptionOptions(), Event())
-        windows = vad.windows([waveform])
-        found: list[Segment] = [s for p in hearing.passages(windows) for s in p.segments]
+        transcriber = RecordingTranscriber(
+            engine.scheduler, engine.network, TranscriptionOptions(), Event()
+        )
+        windows = split_windows([waveform])
+        found: list[Segment] = [s for p in transcriber.results(windows) for s in p.segments]
         ours.append("".join(s.text for s in found).strip())
         truth.append(" ".join(said(name)))
     assert wer(truth, ours) <= wer(truth, theirs) + 0.01
@@ -640,9 +664,11 @@ def test_nothing_is_invented_on_silence_noise_or_music(engine, vad_filter):
         "music": 0.1 * chords,
     }
     for name, sound in sounds.items():
-        hearing = Hearing(engine.scheduler, engine.network, TranscriptionOptions(), Event())
-        windows = vad.windows([sound.astype(np.float32)], vad_filter=vad_filter)
-        text = [s.text for p in hearing.passages(windows) for s in p.segments]
+        transcriber = RecordingTranscriber(
+            engine.scheduler, engine.network, TranscriptionOptions(), Event()
+        )
+        windows = split_windows([sound.astype(np.float32)], vad_filter=vad_filter)
+        text = [s.text for p in transcriber.results(windows) for s in p.segments]
         assert text == [], name
 
 
@@ -656,8 +682,8 @@ def test_word_times_in_a_batch(engine):
 def test_a_hot_window_is_written_the_same_each_time(network, windows):
     """On torch: CTranslate2 draws from a generator of its own threads, which no seed reaches."""
     once, again = (
-        network.write([task(network, windows[-1], temperature=0.8, seed=7)]) for _ in "ab"
+        network.decode([task(network, windows[-1], temperature=0.8, seed=7)]) for _ in "ab"
     )
-    other = network.write([task(network, windows[-1], temperature=0.8, seed=8)])
+    other = network.decode([task(network, windows[-1], temperature=0.8, seed=8)])
     assert once == again
     assert once != other

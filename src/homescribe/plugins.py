@@ -27,7 +27,6 @@ BUILT_IN: dict[Group, dict[str, str]] = {
     "engines": {
         "faster-whisper": "homescribe.engines.faster_whisper:FasterWhisper",
         "openai-whisper": "homescribe.engines.openai_whisper:OpenAIWhisper",
-        "whisper-reference": "homescribe.engines.reference:WhisperReference",
     },
     "backends": {
         "local": "homescribe.backends.local:LocalBackend",

@@ -1,8 +1,8 @@
-"""Engines: Whisper in several implementations, behind one protocol."""
+"""Engines: implementations of Whisper behind one protocol (core.Engine)."""
 
 import os
 
-# OpenMP's threads spin while they wait for each other. On a machine that does anything else besides, they
-# then wait for a core that is lent to somebody: 60 clips of 7 seconds on two busy cores took four times as
-# long. Read when torch or CTranslate2 is loaded, so it stands before both.
+# By default, OpenMP threads spin while they wait for each other. On a machine with other work, they then
+# occupy cores that those other programs need: 60 clips of 7 seconds on two busy cores took four times as
+# long. torch and CTranslate2 read this variable when they are loaded, so it is set before both.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,21 +1,22 @@
-"""The engine of `--engine openai-whisper`: OpenAI's own weights on torch, windows of many recordings at once.
-
-float16 on a GPU; on a CPU bfloat16 where the processor multiplies it, float32 elsewhere.
-"""
+"""The engine openai-whisper: OpenAI's own weights on torch, with windows of many recordings in one batch."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from homescribe.core import EngineRequirements
-from homescribe.engines import checkpoint
 from homescribe.engines.batch_engine import PACKAGES, BatchEngine
 from homescribe.engines.languages import LANGUAGES
+from homescribe.engines.models import download_openai_whisper, load_openai_whisper
+from homescribe.engines.precision import dtype_of
 from homescribe.engines.torch_network import TorchNetwork
 
-ON_CPU = 8  # windows: more do not make a CPU faster
-ON_GPU = 64
-SHARE = 0.5  # of the free memory of a GPU that a batch may take; the workings take the rest
+if TYPE_CHECKING:
+    from whisper import Whisper
+
+CPU_BATCH = 8  # windows; larger batches are no faster on a CPU
+MAX_GPU_BATCH = 64
+MEMORY_SHARE = 0.5  # of a GPU's free memory for a batch; the rest is for what is not estimated
 
 
 def gpu_available() -> bool:
@@ -26,8 +27,11 @@ def gpu_available() -> bool:
 
 
 class OpenAIWhisper(BatchEngine):
-    """A loaded model: one of openai-whisper's names, a .pt file, a folder that holds one, or
-    "demo"."""
+    """A loaded model: one of openai-whisper's names, a .pt file, a folder with one, or "demo".
+
+    `compute_type` is "float32", "float16" or "bfloat16". Default: float16 on a GPU, bfloat16 on CPUs with
+    instructions for it, float32 on others.
+    """
 
     name = "openai-whisper"
     requirements = EngineRequirements(
@@ -40,31 +44,30 @@ class OpenAIWhisper(BatchEngine):
         ),
         languages=LANGUAGES,
         tasks=("transcribe", "translate"),
-        download=checkpoint.download,
+        download=download_openai_whisper,
         gpu_available=gpu_available,
         slots=8,
     )
 
-    def __init__(self, model: str) -> None:
-        import torch
+    def __init__(self, model: str, compute_type: str | None = None) -> None:
+        device = "cuda" if gpu_available() else "cpu"
+        loaded = load_openai_whisper(model, device)
+        dtype = dtype_of(compute_type) if compute_type else None
+        super().__init__(model, TorchNetwork(loaded, batch_size(loaded), dtype))
 
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        loaded = checkpoint.load(model, device)
-        super().__init__(model, TorchNetwork(loaded, batch_size(loaded)))
 
-
-def batch_size(model: Any) -> int:
-    """Windows of `model` that fit into memory at once: at most ON_GPU, a power of two."""
+def batch_size(model: Whisper) -> int:
+    """Windows of `model` that fit into memory at once: a power of two, at most MAX_GPU_BATCH."""
     import torch
 
     if model.device.type == "cpu":
-        return ON_CPU
+        return CPU_BATCH
     dims = model.dims
-    width, layers, half = dims.n_text_state, dims.n_text_layer, 2  # bytes of a float16
-    memory = 2 * layers * (dims.n_audio_ctx + dims.n_text_ctx) * width * half  # keys and values
-    # Inside the encoder's widest layer: its input, its four times wider middle, and the scores beside.
-    workings = dims.n_audio_ctx * width * 16 * half
+    width, layers, float16 = dims.n_text_state, dims.n_text_layer, 2  # bytes
+    cache = 2 * layers * (dims.n_audio_ctx + dims.n_text_ctx) * width * float16  # keys and values
+    # The encoder's widest layer: its input, the four times wider hidden layer, and attention scores.
+    encoder = dims.n_audio_ctx * width * 16 * float16
     logits = 4 * dims.n_vocab * 4
     free, _ = torch.cuda.mem_get_info(model.device)
-    fitting = int(free * SHARE / (memory + workings + logits))
-    return min(ON_GPU, 1 << max(0, fitting.bit_length() - 1))
+    fitting = int(free * MEMORY_SHARE / (cache + encoder + logits))
+    return min(MAX_GPU_BATCH, 1 << max(0, fitting.bit_length() - 1))

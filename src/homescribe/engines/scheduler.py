@@ -1,112 +1,91 @@
-"""Windows of many recordings in one batch: the queue before a network, and the one thread that runs it.
+"""Batches windows of many recordings: a queue in front of one network, and the one thread that runs it.
 
-Recordings take turns, a window each, so that a short one is not stuck behind a long one. A batch that runs
-out of memory is halved; one that fails otherwise is run again window by window, so that only the recording
-with the poisonous window fails. What a caller no longer wants is dropped, also in the middle of a batch.
+Recordings take turns, one window each, so that a short one does not wait for a long one. A batch that runs
+out of memory is halved. A batch that fails otherwise is run again window by window, so that only the
+recording whose window caused the failure fails. Windows of a cancelled recording are dropped, also in the
+middle of a batch.
+
+Nothing here is specific to Whisper: a task carries samples, the function that computes its result, and that
+function's options. What Whisper needs is in whisper_network.py.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from threading import Condition, Event, Thread
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from homescribe.engines.loading import is_out_of_memory
-from homescribe.engines.timing import Aligned
+from homescribe.engines.out_of_memory import is_out_of_memory
 from homescribe.errors import Cancelled, UserError
 
-POLL = 0.1  # seconds between looks at a stop event
-LINGER = 0.3  # seconds that a batch waits for windows that are being decoded
+STOP_POLL = 0.1  # seconds between two checks of a stop event
+BATCH_WAIT = 0.3  # seconds that a batch waits for windows that are still being decoded
+
+Samples: TypeAlias = NDArray[np.float32]  # mono, 16 kHz
+Options = TypeVar("Options")
+Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What the network wrote for one window."""
+@dataclass(slots=True, eq=False)
+class Task(Generic[Options, Result]):
+    """One window of samples and what to compute from it.
 
-    tokens: tuple[int, ...]  # without the prompt and the end
-    avg_logprob: float
-    no_speech_prob: float
-    words: tuple[Aligned, ...] = ()
+    Tasks with the same `compute` and the same `batch_key` can run in one batch.
+    """
 
-
-@dataclass(slots=True)
-class Task:
-    """One window for the network. With a `prompt` it is written down, without one its language is heard."""
-
-    samples: NDArray[np.float32]
+    samples: Samples
+    # Result of each task of a batch, in order. The tasks have features.
+    compute: Callable[[Sequence[Task[Options, Result]]], Sequence[Result]]
+    options: Options
     stop: Event
-    prompt: tuple[int, ...] = ()
-    tokenizer: Any = None
-    language: str = "en"
-    task: str = "transcribe"
-    temperature: float = 0.0
-    beam_size: int = 1
-    words: bool = False
-    seed: int = 0
-    features: Any = None  # of the encoder, kept for another try
-    result: Any = field(default=None)  # Written, or the probability of each language
+    batch_key: Hashable = ()
+    features: Any = (
+        None  # output of the network's `encode`; kept so that a retry does not repeat it
+    )
+    result: Result | None = None
     error: BaseException | None = None
     done: Event = field(default_factory=Event)
-
-    @property
-    def frames(self) -> int:
-        """Of the spectrogram, 100 a second, without the silence it is filled up with."""
-        return min(3000, len(self.samples) // 160)
-
-    @property
-    def kind(self) -> tuple[object, ...]:
-        """Tasks of one kind can be in one batch."""
-        spoken = (self.language, self.task) if self.words else ()
-        return (len(self.prompt), self.beam_size, self.words, spoken)
 
     def cancelled(self) -> bool:
         return self.stop.is_set()
 
 
-class Network(Protocol):
-    """A model that hears and writes several windows at once."""
+AnyTask: TypeAlias = Task[Any, Any]
 
-    batch: int  # windows that fit into memory
+
+class Encoder(Protocol):
+    """What the scheduler itself needs of a network."""
 
     @property
-    def languages(self) -> list[str]:
-        """Codes of the languages it knows."""
+    def batch_size(self) -> int:
+        """Windows that fit into memory at once."""
 
-    def tokenizer(self, language: str, task: str) -> Any:
-        """Tokens to text and back."""
-
-    def encode(self, samples: Sequence[NDArray[np.float32]]) -> list[Any]:
-        """What `hear_language` and `write` need of each window."""
-
-    def hear_language(self, features: Sequence[Any]) -> list[dict[str, float]]:
-        """Probability of every language, per window."""
-
-    def write(self, tasks: Sequence[Task]) -> list[Written]:
-        """What is said in each window. The tasks are of one kind and have features."""
+    def encode(self, samples: Sequence[Samples]) -> Sequence[object]:
+        """Features of each window, which `Task.compute` reads."""
 
 
 class Scheduler:
     """The queue of one network. Callers `put` tasks and `wait` for them, each from a thread of its own."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Encoder) -> None:
         self.network = network
-        self.size = network.batch  # becomes smaller when memory runs out
-        self.queues: deque[deque[Task]] = deque()  # one per caller that has tasks waiting
-        self.feeding = 0  # callers that are decoding and not waiting
+        self.batch_size = network.batch_size  # reduced when memory runs out
+        self.queues: deque[deque[AnyTask]] = deque()  # one per caller with waiting tasks
+        self.decoding = 0  # callers that are decoding audio rather than waiting for a result
         self.changed = Condition()
         self.closed = False
-        self.thread = Thread(target=self._run, name="whisper-batches", daemon=True)
+        self.thread = Thread(target=self._run, name="batch-scheduler", daemon=True)
         self.thread.start()
 
     # --- For callers -----------------------------------------------------------------------------
 
-    def put(self, queue: deque[Task], task: Task, *, first: bool = False) -> None:
-        """Add `task` to the caller's own `queue`; at its head when it is another try."""
+    def put(self, queue: deque[AnyTask], task: AnyTask, *, first: bool = False) -> None:
+        """Add `task` to the caller's own `queue`, at its head if `first` (a retry)."""
         with self.changed:
             if self.closed:
                 raise Cancelled
@@ -118,38 +97,39 @@ class Scheduler:
                 self.queues.append(queue)
             self.changed.notify_all()
 
-    def wait(self, task: Task) -> Any:
-        """The result of `task`. Raises what it failed with, or Cancelled when its stop is set."""
+    def wait(self, task: Task[Options, Result]) -> Result:
+        """Return the result of `task`. Raises its error, or Cancelled when its stop event is set."""
         with self.changed:
-            self.feeding -= 1
+            self.decoding -= 1
             self.changed.notify_all()
         try:
-            while not task.done.wait(POLL):
-                if task.stop.is_set() or self.closed:
+            while not task.done.wait(STOP_POLL):
+                if task.cancelled() or self.closed:
                     raise Cancelled
         finally:
             with self.changed:
-                self.feeding += 1
-        if task.stop.is_set():
+                self.decoding += 1
+        if task.cancelled():
             raise Cancelled
         if task.error is not None:
             raise task.error
+        assert task.result is not None
         return task.result
 
     def enter(self) -> None:
-        """A caller begins to decode."""
+        """Register a caller that starts to decode audio."""
         with self.changed:
-            self.feeding += 1
+            self.decoding += 1
 
-    def leave(self, queue: deque[Task]) -> None:
-        """A caller has all it wants; what still waits in its `queue` is dropped."""
+    def leave(self, queue: deque[AnyTask]) -> None:
+        """Unregister a caller and drop the tasks that are still in its `queue`."""
         with self.changed:
-            self.feeding -= 1
+            self.decoding -= 1
             queue.clear()
             self.changed.notify_all()
 
     def close(self) -> None:
-        """End the thread, after the batch it is at."""
+        """End the thread after its current batch."""
         with self.changed:
             self.closed = True
             self.changed.notify_all()
@@ -158,80 +138,78 @@ class Scheduler:
     # --- The thread ------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        while batch := self._gather():
+        while batch := self._next_batch():
             self._process(batch)
 
-    def _gather(self) -> list[Task]:
-        """The next batch; [] at the end alone. Waits a little for callers that are about to add to it."""
+    def _next_batch(self) -> list[AnyTask]:
+        """Return the next batch, [] only when closed. Waits briefly for callers that may add to it."""
         with self.changed:
             while not self.closed:
                 if not self._waiting():
                     self.changed.wait()
                     continue
-                if self.feeding:
-                    self.changed.wait_for(self._enough, LINGER)
+                if self.decoding:
+                    self.changed.wait_for(self._ready, BATCH_WAIT)
                 batch = self._take()
-                if batch:  # all of it may have been called off meanwhile
+                if batch:  # all waiting tasks may have been cancelled in the meantime
                     return batch
         return []
 
     def _waiting(self) -> int:
+        """Number of waiting tasks. Drops cancelled tasks and empty queues."""
         for queue in self.queues:
             while queue and queue[0].cancelled():
                 queue.popleft().done.set()
         self.queues = deque(queue for queue in self.queues if queue)
         return sum(map(len, self.queues))
 
-    def _enough(self) -> bool:
-        return self.closed or not self.feeding or self._waiting() >= self.size
+    def _ready(self) -> bool:
+        return self.closed or not self.decoding or self._waiting() >= self.batch_size
 
-    def _take(self) -> list[Task]:
-        """One task of each caller in turn, of the same kind as the first, until the batch is full."""
-        batch: list[Task] = []
-        passed = 0
-        while self.queues and len(batch) < self.size and passed < len(self.queues):
+    def _take(self) -> list[AnyTask]:
+        """One task of each caller in turn that can run with the first, until the batch is full."""
+        batch: list[AnyTask] = []
+        skipped = 0
+        while self.queues and len(batch) < self.batch_size and skipped < len(self.queues):
             queue = self.queues[0]
             self.queues.rotate(-1)
             if not queue:
                 self.queues.pop()
-            elif batch and queue[0].kind != batch[0].kind:
-                passed += 1
+            elif batch and not _same_batch(queue[0], batch[0]):
+                skipped += 1
             else:
                 batch.append(queue.popleft())
-                passed = 0
+                skipped = 0
         return batch
 
-    def _process(self, batch: list[Task]) -> None:
+    def _process(self, batch: list[AnyTask]) -> None:
         try:
             self._compute(batch)
-        except Exception as error:  # noqa: BLE001 (handed to the caller whose window it is)
+        except Exception as error:  # noqa: BLE001 (raised again in the caller that waits for the window)
             self._recover(batch, error)
 
-    def _compute(self, batch: list[Task]) -> None:
-        fresh = [task for task in batch if task.features is None]
-        if fresh:
-            features = self.network.encode([task.samples for task in fresh])
-            for task, one in zip(fresh, features, strict=True):
+    def _compute(self, batch: list[AnyTask]) -> None:
+        new = [task for task in batch if task.features is None]
+        if new:
+            features = self.network.encode([task.samples for task in new])
+            for task, one in zip(new, features, strict=True):
                 task.features = one
-        if batch[0].prompt:
-            results: list[Any] = list(self.network.write(batch))
-        else:
-            results = list(self.network.hear_language([task.features for task in batch]))
+        results = batch[0].compute(batch)
         for task, result in zip(batch, results, strict=True):
             task.result = result
             task.done.set()
 
-    def _recover(self, batch: list[Task], error: Exception) -> None:
-        """Smaller batches when memory ran out, one window at a time when something else went wrong."""
-        memory = is_out_of_memory(error)
+    def _recover(self, batch: list[AnyTask], error: Exception) -> None:
+        """Run `batch` again: in halves after running out of memory, else one window at a time."""
+        out_of_memory = is_out_of_memory(error)
         if len(batch) == 1:
-            batch[0].error = _too_large(error) if memory else error
+            batch[0].error = _single_window_too_large(error) if out_of_memory else error
             batch[0].done.set()
             return
-        del error  # its traceback holds what the network had allocated
-        size = max(1, len(batch) // 2) if memory else 1
-        if memory:
-            self.size = min(self.size, size)
+        del error  # its traceback keeps the network's tensors alive
+        size = max(1, len(batch) // 2) if out_of_memory else 1
+        if out_of_memory:
+            self.batch_size = min(self.batch_size, size)
             for task in batch:
                 task.features = None
             release_memory()
@@ -239,7 +217,12 @@ class Scheduler:
             self._process(batch[start : start + size])
 
 
-def _too_large(error: Exception) -> UserError:
+def _same_batch(one: AnyTask, other: AnyTask) -> bool:
+    """Whether two tasks can run in one batch."""
+    return one.compute == other.compute and one.batch_key == other.batch_key
+
+
+def _single_window_too_large(error: Exception) -> UserError:
     failure = UserError(
         "Out of memory with a single window of speech.",
         "Choose a smaller model, or close other programs.",
@@ -249,7 +232,7 @@ def _too_large(error: Exception) -> UserError:
 
 
 def release_memory() -> None:
-    """Give back what torch keeps for later, where torch is in use."""
+    """Return memory that torch caches, if torch is loaded."""
     import gc
     import sys
 

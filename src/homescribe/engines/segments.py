@@ -1,26 +1,26 @@
-"""From a window's tokens to segments on the recording's clock, in order and never past their window."""
+"""From the tokens of a window to segments with times in the recording, in order and within the window."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from homescribe.core import Segment, Word
-from homescribe.engines.timing import Aligned
-from homescribe.engines.vad import Window
+from homescribe.engines.tokenizer import Tokenizer
+from homescribe.engines.windows import Window
+from homescribe.engines.word_timestamps import TokenizedWord
 
-STEP = 0.02  # seconds of one timestamp token
-EARLY = 0.2  # seconds by which a start may precede the voice; beyond, it is moved to it
+TIMESTAMP_STEP = 0.02  # seconds between two timestamp tokens
+MAX_LEAD = 0.2  # seconds between a segment's start and its speech; a longer lead is removed
 
 
-def cut(
-    tokens: Sequence[int], tokenizer: Any, length: float
+def split_segments(
+    tokens: Sequence[int], tokenizer: Tokenizer, duration: float
 ) -> list[tuple[float, float, list[int]]]:
-    """(start, end, text tokens) of every segment in `tokens`, seconds on the window's clock.
+    """Return (start, end, text tokens) of every segment in `tokens`, in seconds from the window's start.
 
-    Whisper writes a timestamp before and after each segment. What stands after the last one, or between
-    two of which one is missing, is a segment too: it ends where the window of `length` seconds ends.
+    Whisper writes a timestamp before and after each segment. Text without a timestamp after it is a
+    segment that ends at the window's `duration`.
     """
     found: list[tuple[float, float, list[int]]] = []
     start, text = 0.0, list[int]()
@@ -28,40 +28,42 @@ def cut(
         if token < tokenizer.eot:
             text.append(token)
         elif token >= tokenizer.timestamp_begin:
-            time = min((token - tokenizer.timestamp_begin) * STEP, length)
+            time = min((token - tokenizer.timestamp_begin) * TIMESTAMP_STEP, duration)
             if text:
                 found.append((start, max(start, time), text))
                 text = []
             start = time
     if text:
-        found.append((start, length, text))
+        found.append((start, duration, text))
     return found
 
 
-def share(words: Sequence[Aligned], counts: Sequence[int]) -> list[tuple[Word, ...]]:
-    """`words` dealt out to segments that have `counts` text tokens each."""
-    dealt: list[list[Word]] = [[] for _ in counts]
-    at, used = 0, 0
-    for aligned in words:
-        while at < len(counts) - 1 and used >= counts[at]:
-            used -= counts[at]
-            at += 1
-        dealt[at].append(aligned.word)
-        used += aligned.tokens
-    return [tuple(words) for words in dealt]
+def words_by_segment(
+    words: Sequence[TokenizedWord], token_counts: Sequence[int]
+) -> list[tuple[Word, ...]]:
+    """Assign `words` to segments, which have `token_counts` text tokens each."""
+    assigned: list[list[Word]] = [[] for _ in token_counts]
+    index, used = 0, 0
+    for one in words:
+        while index < len(token_counts) - 1 and used >= token_counts[index]:
+            used -= token_counts[index]
+            index += 1
+        assigned[index].append(one.word)
+        used += one.tokens
+    return [tuple(words) for words in assigned]
 
 
 def place(segments: Iterable[Segment], window: Window, after: float) -> list[Segment]:
-    """`segments`, whose times count from the start of `window`, on the recording's clock.
+    """Shift `segments`, whose times count from the start of `window`, to times in the recording.
 
-    None begins before `after`, the end of the one before. Those without text are left out. A start that
-    lies in silence is moved to where the voice sets in.
+    No segment starts before `after`, the end of the previous one. Segments without text are dropped. A
+    start in silence moves to where the speech begins.
     """
     placed = []
     for segment in segments:
         if not segment.text.strip():
             continue
-        start = min(max(window.start + _onset(segment, window), after), window.end)
+        start = min(max(window.start + _speech_start(segment, window), after), window.end)
         end = min(max(window.start + segment.end, start), window.end)
         words = _place_words(segment.words, window.start, start, end)
         placed.append(replace(segment, start=start, end=end, words=words))
@@ -69,11 +71,11 @@ def place(segments: Iterable[Segment], window: Window, after: float) -> list[Seg
     return placed
 
 
-def _onset(segment: Segment, window: Window) -> float:
-    """Start of `segment`, or of the speech in it where that comes clearly later."""
+def _speech_start(segment: Segment, window: Window) -> float:
+    """Start of `segment`, or of the speech in it if that is more than MAX_LEAD later."""
     for start, end in window.speech:
         if end > segment.start:
-            late = start - segment.start > EARLY and start < segment.end
+            late = start - segment.start > MAX_LEAD and start < segment.end
             return start if late else segment.start
     return segment.start
 
@@ -81,6 +83,7 @@ def _onset(segment: Segment, window: Window) -> float:
 def _place_words(
     words: tuple[Word, ...], offset: float, start: float, end: float
 ) -> tuple[Word, ...]:
+    """Shift `words` by `offset`, in order and between `start` and `end`."""
     placed = []
     for word in words:
         first = min(max(offset + word.start, start), end)

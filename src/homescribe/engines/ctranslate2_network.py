@@ -1,0 +1,174 @@
+"""Whisper's network on CTranslate2, for batches of windows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from homescribe.engines.models import ctranslate2_errors, find_ctranslate2
+from homescribe.engines.out_of_memory import memory_errors
+from homescribe.engines.scheduler import Samples
+from homescribe.engines.tokenizer import Tokenizer, text_tokens
+from homescribe.engines.whisper_network import (
+    MAX_INITIAL_TIMESTAMP,
+    DecodingResult,
+    DecodingTask,
+    LanguageProbabilities,
+    LanguageTask,
+    WhisperTask,
+    mel_frames,
+)
+from homescribe.engines.word_timestamps import TokenizedWord, find_words
+
+if TYPE_CHECKING:
+    import ctranslate2
+
+CPU_BATCH = 8  # windows; larger batches are no faster on a CPU
+GPU_BATCH = 16  # faster-whisper's own choice for a GPU with 8 GB
+
+
+class CTranslate2Network:
+    """A WhisperNetwork of faster-whisper's `model`, with CTranslate2's `compute_type`."""
+
+    def __init__(self, model: str, compute_type: str | None = None) -> None:
+        from faster_whisper import WhisperModel
+
+        folder = find_ctranslate2(model)
+        device = "cuda" if gpu_available() else "cpu"
+        with ctranslate2_errors(model), memory_errors(model):
+            self.whisper = WhisperModel(
+                str(folder),
+                device=device,
+                compute_type=compute_type or default_compute_type(device),
+                cpu_threads=cpu_threads(),
+            )
+        self.batch_size = GPU_BATCH if device == "cuda" else CPU_BATCH
+        self.tokenizers: dict[tuple[str, str], Tokenizer] = {}
+
+    @property
+    def languages(self) -> list[str]:
+        return list(self.whisper.supported_languages)
+
+    def tokenizer(self, language: str, task: WhisperTask) -> Tokenizer:
+        from faster_whisper import tokenizer
+
+        if (language, task) not in self.tokenizers:
+            self.tokenizers[language, task] = tokenizer.Tokenizer(
+                self.whisper.hf_tokenizer, self.whisper.model.is_multilingual, task, language
+            )
+        return self.tokenizers[language, task]
+
+    def encode(self, samples: Sequence[Samples]) -> list[NDArray[np.float32]]:
+        """Return the spectrogram of each window, shape (n_mels, 3000).
+
+        CTranslate2's encoder runs in `decode`, because its outputs cannot be combined into another batch.
+        """
+        from faster_whisper.audio import pad_or_trim
+
+        extract = self.whisper.feature_extractor
+        return [pad_or_trim(extract(one)[..., :-1]) for one in samples]
+
+    def detect_language(self, tasks: Sequence[LanguageTask]) -> list[LanguageProbabilities]:
+        found = self.whisper.model.detect_language(self._encode(tasks))
+        return [{token[2:-2]: float(probability) for token, probability in one} for one in found]
+
+    def decode(self, tasks: Sequence[DecodingTask]) -> list[DecodingResult]:
+        """Decode one batch per temperature, because CTranslate2 has one temperature for all rows."""
+        results: dict[int, DecodingResult] = {}
+        for temperature in sorted({task.options.temperature for task in tasks}):
+            rows = [i for i, task in enumerate(tasks) if task.options.temperature == temperature]
+            results |= zip(rows, self._decode([tasks[i] for i in rows]), strict=True)
+        return [results[i] for i in range(len(tasks))]
+
+    def _decode(self, tasks: Sequence[DecodingTask]) -> list[DecodingResult]:
+        import ctranslate2
+        from faster_whisper.transcribe import get_suppressed_tokens
+
+        options = tasks[0].options
+        temperature = options.temperature
+        if temperature:
+            ctranslate2.set_random_seed(options.seed)
+        encoded = self._encode(tasks)
+        results = self.whisper.model.generate(
+            encoded,
+            [list(task.options.prompt) for task in tasks],
+            beam_size=1 if temperature else options.beam_size,
+            sampling_topk=0 if temperature else 1,
+            sampling_temperature=temperature or 1.0,
+            max_length=self.whisper.max_length,
+            max_initial_timestamp_index=MAX_INITIAL_TIMESTAMP,
+            suppress_tokens=get_suppressed_tokens(options.tokenizer, [-1]),
+            return_scores=True,
+            return_no_speech_prob=True,
+        )
+        tokens = [result.sequences_ids[0] for result in results]
+        words = (
+            self._align(tasks, encoded, tokens) if options.word_timestamps else [[] for _ in tasks]
+        )
+        return [
+            DecodingResult(
+                tuple(row),
+                # CTranslate2's score is a mean over the tokens; Whisper's includes the end of text.
+                result.scores[0] * len(row) / (len(row) + 1),
+                result.no_speech_prob,
+                tuple(found),
+            )
+            for result, row, found in zip(results, tokens, words, strict=True)
+        ]
+
+    def _align(
+        self,
+        tasks: Sequence[DecodingTask],
+        encoded: ctranslate2.StorageView,
+        tokens: Sequence[Sequence[int]],
+    ) -> list[list[TokenizedWord]]:
+        """Return the words of each row, with their times."""
+        tokenizer = tasks[0].options.tokenizer
+        texts = [text_tokens(row, tokenizer) for row in tokens]
+        frames = [mel_frames(task.samples) for task in tasks]
+        results = self.whisper.model.align(
+            encoded, list(tokenizer.sot_sequence), texts, frames, median_filter_width=7
+        )
+        words = []
+        for result, text in zip(results, texts, strict=True):
+            path = np.array(result.alignments, np.int64).reshape(-1, 2).T
+            words.append(
+                find_words((path[0], path[1]), text, result.text_token_probs, tokenizer)
+                if text
+                else []
+            )
+        return words
+
+    def _encode(
+        self, tasks: Sequence[DecodingTask] | Sequence[LanguageTask]
+    ) -> ctranslate2.StorageView:
+        return self.whisper.encode(np.stack([task.features for task in tasks]))
+
+
+def gpu_available() -> bool:
+    """Return whether CTranslate2 finds a CUDA device."""
+    import ctranslate2
+
+    return bool(ctranslate2.get_cuda_device_count())
+
+
+def default_compute_type(device: str) -> str:
+    """float16 on a GPU that supports it, else int8."""
+    import ctranslate2
+
+    supported = ctranslate2.get_supported_compute_types(device)
+    return "float16" if device == "cuda" and "float16" in supported else "int8"
+
+
+def cpu_threads() -> int:
+    """CPU cores that this process may use: OMP_NUM_THREADS, as in torch, else all that are available."""
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    if limit.isdecimal() and int(limit):
+        return int(limit)
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,79 @@
+"""What the engines need of Whisper's network, and the values that go in and out of it.
+
+Two implementations: torch_network.py (openai-whisper's weights) and ctranslate2_network.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+from homescribe.audio import SAMPLE_RATE
+from homescribe.engines.scheduler import Encoder, Samples, Task
+from homescribe.engines.tokenizer import Tokenizer
+from homescribe.engines.word_timestamps import TokenizedWord
+
+WINDOW_SAMPLES = 30 * SAMPLE_RATE  # Whisper's input; a shorter window is padded with silence
+MEL_FRAMES = 3000  # frames of that input's spectrogram, 100 a second
+HOP_LENGTH = SAMPLE_RATE // 100  # samples between two frames
+MAX_INITIAL_TIMESTAMP = 50  # tokens of 0.02 s: speech starts within a second, as in whisper.decode
+
+WhisperTask: TypeAlias = Literal["transcribe", "translate"]
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingOptions:
+    """How to decode one window; named as in whisper.DecodingOptions."""
+
+    prompt: tuple[int, ...]  # tokens up to the first one to predict
+    tokenizer: Tokenizer
+    language: str = "en"
+    task: WhisperTask = "transcribe"
+    temperature: float = 0.0
+    beam_size: int = 1
+    word_timestamps: bool = False
+    seed: int = 0  # of the sampling, at a temperature above 0
+
+    @property
+    def batch_key(self) -> tuple[object, ...]:
+        """Windows whose options have equal keys can be decoded in one batch."""
+        aligned_as = (self.language, self.task) if self.word_timestamps else ()
+        return (len(self.prompt), self.beam_size, self.word_timestamps, aligned_as)
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingResult:
+    """What the network decoded from one window; named as in whisper.DecodingResult."""
+
+    tokens: tuple[int, ...]  # without the prompt and the end-of-text token
+    avg_logprob: float
+    no_speech_prob: float
+    words: tuple[TokenizedWord, ...] = ()
+
+
+LanguageProbabilities: TypeAlias = dict[str, float]
+DecodingTask: TypeAlias = Task[DecodingOptions, DecodingResult]
+LanguageTask: TypeAlias = Task[None, LanguageProbabilities]
+
+
+class WhisperNetwork(Encoder, Protocol):
+    """A Whisper model that processes several windows at once."""
+
+    @property
+    def languages(self) -> Sequence[str]:
+        """Codes of the languages that the model knows."""
+
+    def tokenizer(self, language: str, task: WhisperTask) -> Tokenizer:
+        """Return the tokenizer for `language` and `task`."""
+
+    def detect_language(self, tasks: Sequence[LanguageTask]) -> list[LanguageProbabilities]:
+        """Return the probability of every language, per window."""
+
+    def decode(self, tasks: Sequence[DecodingTask]) -> list[DecodingResult]:
+        """Return the text of each window. The tasks have equal batch keys."""
+
+
+def mel_frames(samples: Samples) -> int:
+    """Frames of the spectrogram that hold `samples`, without the padding."""
+    return min(MEL_FRAMES, len(samples) // HOP_LENGTH)
