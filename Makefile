@@ -51,9 +51,9 @@ docs-check: .venv/.tested  ## Fail if the command reference is out of date or a 
 
 bench: .venv/.tested  ## Compare the engines with other tools, at the size of tiny.en and small.en.
 	$(PIP) install matplotlib
-	$(BIN)/python -m benchmarks.engine --size tiny.en --minutes 10
-	$(BIN)/python -m benchmarks.engine --size small.en --minutes 10
-	$(BIN)/python -m benchmarks.library
+	$(BIN)/python -m benchmarks.engine_speed --size tiny.en --minutes 10
+	$(BIN)/python -m benchmarks.engine_speed --size small.en --minutes 10
+	$(BIN)/python -m benchmarks.library_speed
 
 release: lint docs-check test  ## Check, build and tag the version in src/homescribe/__init__.py; upload nothing.
 	$(PIP) install --group release

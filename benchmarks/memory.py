@@ -1,4 +1,4 @@
-"""How much memory a process needed at most."""
+"""Peak memory of a process."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 
 def peak_bytes() -> int:
-    """Peak resident memory of this process.
+    """Return the peak resident memory of this process.
 
-    Linux is asked for VmHWM: its `ru_maxrss` begins with what the parent had when it started the child.
+    On Linux this is VmHWM, because `ru_maxrss` starts at the size of the parent that forked the process.
     """
     status = Path("/proc/self/status")
     if status.exists():

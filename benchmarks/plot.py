@@ -1,21 +1,24 @@
-"""A picture of what benchmarks.engine measured: CPU seconds per second of audio, an engine a bar.
+"""Draw a bar chart of engine_speed's output: CPU seconds per second of audio, one bar per engine.
 
-python -m benchmarks.plot engine.json docs/images/engines.svg
+python -m benchmarks.plot engines.json docs/images/engines.svg
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+
+from benchmarks.engine_speed import Row
 
 BAR, GAP, LEFT, WIDTH = 22, 10, 270, 760  # pixels
+OURS, OTHERS = "#2f6f4f", "#9aa5b1"
 
 
-def svg(rows: list[dict[str, Any]]) -> str:
-    """Bars of CPU time, shortest first, each with its word error rate."""
+def svg(rows: Sequence[Row]) -> str:
+    """Return the chart as SVG: shortest bar first, each with its word error rate."""
     costs = sorted(((r["cpu_seconds"] / r["audio_seconds"], r) for r in rows), key=lambda c: c[0])
     scale = (WIDTH - LEFT - 190) / costs[-1][0]
     height = 40 + len(costs) * (BAR + GAP)
@@ -28,7 +31,7 @@ def svg(rows: list[dict[str, Any]]) -> str:
     ]
     for number, (cost, row) in enumerate(costs):
         y = 36 + number * (BAR + GAP)
-        colour = "#2f6f4f" if row["engine"].startswith("homescribe") else "#9aa5b1"
+        colour = OURS if row["engine"].startswith("homescribe") else OTHERS
         text = f"{cost:.2f} (words wrong: {100 * row['wer']:.1f} %)"
         lines += [
             f'<text x="{LEFT - 8}" y="{y + 16}" text-anchor="end">{escape(row["engine"])}</text>',
@@ -39,11 +42,13 @@ def svg(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("rows", type=Path)
-    parser.add_argument("picture", type=Path)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("rows", type=Path, help="the file that engine_speed wrote with --json")
+    parser.add_argument("image", type=Path, help="the SVG file to write")
     options = parser.parse_args()
-    options.picture.write_text(svg(json.loads(options.rows.read_text())))
+    options.image.write_text(svg(json.loads(options.rows.read_text())))
 
 
 if __name__ == "__main__":

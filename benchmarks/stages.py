@@ -1,10 +1,10 @@
-"""Where the time of an hour of audio goes, and whether memory grows with the length of a recording.
+"""Measure the CPU time of each stage of an hour of audio, and memory by length of the recording.
 
     python -m benchmarks.stages --minutes 5 --lengths 10 60 600 --json stages.json
 
-First table: CPU seconds per hour of audio, stage by stage, on one thread. Second: peak memory of a process
-that transcribes one recording, by its length in minutes. That recording is mostly silence, a sentence a
-minute, so that ten hours of it can be decoded and searched for speech in a few minutes.
+The first table has CPU seconds per hour of audio for each stage, on one thread. The second has the peak
+memory of a process that transcribes one recording, by its length in minutes. That recording is mostly
+silence, with one sentence a minute, so that ten hours of it take only a few minutes.
 """
 
 from __future__ import annotations
@@ -16,23 +16,25 @@ import sys
 import tempfile
 import time
 import wave
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
-from benchmarks import speech as made
+from benchmarks import synthetic_speech
+from benchmarks.implementations import audio_of
 from benchmarks.memory import peak_bytes
 from homescribe import demo
 from homescribe.audio import SAMPLE_RATE, blocks
-from homescribe.core import Audio, Item, TranscriptionOptions
-from homescribe.engines import vad
-from homescribe.engines.scheduler import Task
+from homescribe.core import Engine, TranscriptionOptions
+from homescribe.engines.vad import CHUNK, SileroVad
+from homescribe.engines.whisper_network import DecodingOptions, DecodingTask, WhisperNetwork
+from homescribe.engines.windows import Window, split_windows
 
 HOUR = 3600.0
-BATCH = 8
+BATCH_SIZE = 8
 ENGINES = ("faster-whisper", "openai-whisper")
 
 
@@ -40,71 +42,88 @@ ENGINES = ("faster-whisper", "openai-whisper")
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:
-    before = time.process_time()
+    """Return the CPU time that calling `work` takes."""
+    start = time.process_time()
     work()
-    return time.process_time() - before
+    return time.process_time() - start
 
 
-def stages(paths: list[Path], seconds: float) -> dict[str, float]:
-    """CPU seconds per hour of audio for each stage, with the bundled model."""
+def stages(paths: Sequence[Path], seconds: float) -> dict[str, float]:
+    """Return CPU seconds per hour of audio for each stage, with the bundled model."""
     import torch
 
     torch.set_num_threads(1)
     taken = {}
     for path in sorted(demo.samples().iterdir()):
         if path.suffix not in (".txt", ".json"):
-            taken[f"decode {path.suffix[1:]}"] = decoding(path)
+            taken[f"decode {path.suffix[1:]}"] = audio_decoding(path)
     waveforms = [block for path in paths for block in blocks(path)]
-    whole = [w[: len(w) // vad.CHUNK * vad.CHUNK] for w in waveforms]
-    detector = vad.Detector()
-    taken["find speech"] = cpu_seconds(lambda: [detector(w) for w in whole]) / seconds * HOUR
-    windows = list(vad.windows(waveforms))
+    whole = [w[: len(w) // CHUNK * CHUNK] for w in waveforms]
+    vad = SileroVad()
+    taken["detect speech"] = cpu_seconds(lambda: [vad(w) for w in whole]) / seconds * HOUR
+    windows = list(split_windows(waveforms))
     for name, network in networks():
-        encode, write = network_seconds(network, windows)
-        taken[f"{name}: encode"] = encode / seconds * HOUR
-        taken[f"{name}: write"] = write / seconds * HOUR
+        encoding, decoding = network_seconds(network, windows)
+        taken[f"{name}: encoder"] = encoding / seconds * HOUR
+        taken[f"{name}: decoder"] = decoding / seconds * HOUR
     return taken
 
 
-def decoding(path: Path) -> float:
-    """CPU seconds to decode an hour of audio like that in `path`."""
+def audio_decoding(path: Path) -> float:
+    """Return the CPU seconds to decode an hour of audio such as `path`."""
     length = sum(len(block) for block in blocks(path)) / SAMPLE_RATE
     times = 20
     return cpu_seconds(lambda: [list(blocks(path)) for _ in range(times)]) / (times * length) * HOUR
 
 
-def network_seconds(network: Any, windows: list[vad.Window]) -> tuple[float, float]:
-    """CPU seconds that `network` takes to encode `windows`, and to write them down in batches of eight.
+def network_seconds(network: WhisperNetwork, windows: Sequence[Window]) -> tuple[float, float]:
+    """Return the CPU seconds of `network.encode` and `network.decode` for `windows`, in batches of eight.
 
-    CTranslate2 encodes while it writes: what it encodes here is the spectrogram.
+    On CTranslate2, `encode` computes only the spectrogram; its encoder runs in `decode`.
     """
-    features: list[Any] = []
-    encode = cpu_seconds(lambda: features.extend(network.encode([w.samples for w in windows])))
+    features: list[object] = []
+    encoding = cpu_seconds(lambda: features.extend(network.encode([w.samples for w in windows])))
     tokenizer = network.tokenizer("en", "transcribe")
-    prompt = tuple(tokenizer.sot_sequence)
+    options = DecodingOptions(tuple(tokenizer.sot_sequence), tokenizer)
     tasks = [
-        Task(w.samples, Event(), prompt, tokenizer, features=one)
+        DecodingTask(w.samples, network.decode, options, Event(), features=one)
         for w, one in zip(windows, features, strict=True)
     ]
-    starts = range(0, len(tasks), BATCH)
-    return encode, cpu_seconds(lambda: [network.write(tasks[s : s + BATCH]) for s in starts])
+    starts = range(0, len(tasks), BATCH_SIZE)
+    decoding = cpu_seconds(lambda: [network.decode(tasks[s : s + BATCH_SIZE]) for s in starts])
+    return encoding, decoding
 
 
-def networks() -> Iterator[tuple[str, Any]]:
-    from homescribe.engines import checkpoint
-    from homescribe.engines.faster_whisper import CTranslate2Network
+def networks() -> Iterator[tuple[str, WhisperNetwork]]:
+    """Yield the bundled model on torch and on CTranslate2."""
+    from homescribe.engines.ctranslate2_network import CTranslate2Network
+    from homescribe.engines.models import load_openai_whisper
     from homescribe.engines.torch_network import TorchNetwork
 
-    yield "openai-whisper", TorchNetwork(checkpoint.load("demo", "cpu"), BATCH)
+    yield "openai-whisper", TorchNetwork(load_openai_whisper("demo", "cpu"), BATCH_SIZE)
     yield "faster-whisper", CTranslate2Network("demo")
 
 
 # --- Memory by length ------------------------------------------------------------------------------
 
 
-def long_recording(path: Path, minutes: int) -> None:
-    """A WAV file with a sentence at the start of every minute."""
-    sentence = made.say("The quick brown fox jumps over the lazy dog.", "en-us", 165, 50)
+class Peak(TypedDict):
+    """Peak memory of one transcription."""
+
+    segments: int
+    peak_bytes: int
+
+
+class MemoryRow(Peak):
+    engine: str
+    minutes: int
+
+
+def write_long_recording(path: Path, minutes: int) -> None:
+    """Write a WAV file with one sentence at the start of every minute."""
+    sentence = synthetic_speech.say(
+        "The quick brown fox jumps over the lazy dog.", "en-us", 165, 50
+    )
     minute = np.zeros(60 * SAMPLE_RATE, np.int16)
     minute[SAMPLE_RATE : SAMPLE_RATE + len(sentence)] = sentence * 32767
     with wave.open(str(path), "wb") as out:
@@ -113,28 +132,29 @@ def long_recording(path: Path, minutes: int) -> None:
             out.writeframes(minute.tobytes())
 
 
-def peak(engine_name: str, path: Path) -> dict[str, float]:
-    """Peak memory and segments of one transcription, in this process."""
+def peak(engine_name: str, path: Path) -> Peak:
+    """Transcribe `path` in this process and return its peak memory."""
     from homescribe.plugins import load
 
-    engine = load("engines", engine_name)("demo")
-    audio = Audio(Item("file", path.name, str(path), path.stem), path)
-    transcript = engine.transcribe(audio, TranscriptionOptions(), Event(), lambda _: None)
+    engine: Engine = load("engines", engine_name)("demo")
+    transcript = engine.transcribe(audio_of(path), TranscriptionOptions(), Event(), lambda _: None)
     engine.close()
     return {"segments": len(transcript.segments), "peak_bytes": peak_bytes()}
 
 
-def memory(lengths: list[int], work: Path) -> list[dict[str, Any]]:
-    rows = []
+def memory(lengths: Sequence[int], work: Path) -> list[MemoryRow]:
+    """Measure `peak` for every engine and length in minutes, each in a process of its own."""
+    rows: list[MemoryRow] = []
     for minutes in lengths:
         path = work / f"{minutes}.wav"
-        long_recording(path, minutes)
+        write_long_recording(path, minutes)
         for name in ENGINES:
             command = [sys.executable, "-W", "ignore", "-m", "benchmarks.stages"]
             done = subprocess.run(
                 [*command, "--child", name, str(path)], capture_output=True, text=True, check=True
             )
-            rows.append({"engine": name, "minutes": minutes, **json.loads(done.stdout)})
+            measured: Peak = json.loads(done.stdout)
+            rows.append({"engine": name, "minutes": minutes, **measured})
             print(f"{name} {minutes} min", file=sys.stderr)
         path.unlink()
     return rows
@@ -144,16 +164,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--minutes", type=float, default=5.0, help="of speech for the first table")
-    parser.add_argument("--lengths", type=int, nargs="*", default=[10, 60, 600])
-    parser.add_argument("--json", type=Path)
+    parser.add_argument(
+        "--minutes", type=float, default=5.0, help="minutes of speech for the first table"
+    )
+    parser.add_argument(
+        "--lengths",
+        type=int,
+        nargs="*",
+        default=[10, 60, 600],
+        help="minutes of the recordings for the second table",
+    )
+    parser.add_argument("--json", type=Path, help="write both tables to this file")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         print(json.dumps(peak(options.child[0], Path(options.child[1]))))
         return
     with tempfile.TemporaryDirectory() as folder:
-        paths = made.make(Path(folder) / "audio", options.minutes)
+        paths = synthetic_speech.make(Path(folder) / "audio", options.minutes)
         seconds = sum(len(b) for path in paths for b in blocks(path)) / SAMPLE_RATE
         taken = stages(paths, seconds)
         rows = memory(options.lengths, Path(folder))

@@ -1,11 +1,11 @@
-"""Speech to measure with: held-out sentences in the voices of espeak-ng, with their words and times.
+"""Make synthetic speech with espeak-ng, and the words and times of its sentences.
 
-    python -m benchmarks.speech DIR --minutes 10 --seed 1
+    python -m benchmarks.synthetic_speech FOLDER --minutes 10 --seed 1
 
-writes recordings (.wav) with the words (.txt) and the true times of each sentence (.json) beside them. The
-bundled model knows these 144 words and this grammar and nothing else; sentences whose hash is a multiple
-of ten were kept out of its training, and only those are said here. It says nothing about accents, other
-languages, or the sound of real rooms.
+writes recordings (.wav) with their words (.txt) and the true times of each sentence (.json). The bundled
+model knows only these 144 words and this grammar. Sentences whose hash is a multiple of ten were not in its
+training data, and only those are used here. Results say nothing about accents, other languages or the
+acoustics of real rooms.
 """
 
 from __future__ import annotations
@@ -63,18 +63,14 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """A recording (float32 mono 16 kHz) and what is said in it."""
+    """A recording (float32 mono 16 kHz) and its sentences."""
 
     samples: NDArray[np.float32]
     sentences: tuple[Sentence, ...]
 
-    @property
-    def text(self) -> str:
-        return " ".join(s.text for s in self.sentences)
-
 
 def sentences(draw: random.Random) -> Iterator[str]:
-    """Held-out sentences, none of them twice."""
+    """Yield sentences that were not in the training data, each once."""
     templates = TEMPLATES.replace("\n", "|").split("|")
     classes = {name: words.split() for name, words in WORDS.items()}
     seen = set()
@@ -96,7 +92,7 @@ def sentences(draw: random.Random) -> Iterator[str]:
 
 
 def say(text: str, voice: str, speed: int, pitch: int) -> NDArray[np.float32]:
-    """`text` in a voice of espeak-ng, trimmed to where it sounds."""
+    """Return `text` spoken by espeak-ng, without silence at the start and the end."""
     command = ["espeak-ng", "-v", voice, "-s", str(speed), "-p", str(pitch), "--stdout", text]
     samples = decode(subprocess.run(command, capture_output=True, check=True).stdout)
     loud = np.flatnonzero(np.abs(samples) > 0.012 * np.abs(samples).max())
@@ -104,28 +100,29 @@ def say(text: str, voice: str, speed: int, pitch: int) -> NDArray[np.float32]:
 
 
 def speech(seconds: float, seed: int, pause: tuple[float, float] = (0.2, 1.4)) -> Speech:
-    """About `seconds` of one voice, with faint noise when `seed` is odd."""
+    """Return about `seconds` of one voice, with faint noise if `seed` is odd."""
     draw = random.Random(seed)
     voice = VOICES[seed % len(VOICES)]
     parts = [np.zeros(int(draw.uniform(0, 0.9) * SAMPLE_RATE), np.float32)]
-    at, said = len(parts[0]), []
+    position, spoken_sentences = len(parts[0]), []
     for text in sentences(draw):
         spoken = say(text, voice, draw.randint(140, 195), draw.randint(35, 65))
-        said.append(Sentence(text, at / SAMPLE_RATE, (at + len(spoken)) / SAMPLE_RATE))
+        start, end = position / SAMPLE_RATE, (position + len(spoken)) / SAMPLE_RATE
+        spoken_sentences.append(Sentence(text, start, end))
         gap = np.zeros(int(draw.uniform(*pause) * SAMPLE_RATE), np.float32)
         parts += [spoken, gap]
-        at += len(spoken) + len(gap)
-        if at >= seconds * SAMPLE_RATE:
+        position += len(spoken) + len(gap)
+        if position >= seconds * SAMPLE_RATE:
             break
     samples = np.concatenate(parts) * np.float32(draw.uniform(0.3, 1.0))
     if seed % 2:
         noise = np.random.default_rng(seed).standard_normal(len(samples))
         samples = samples + 0.003 * noise.astype(np.float32)
-    return Speech(samples, tuple(said))
+    return Speech(samples, tuple(spoken_sentences))
 
 
 def write(made: Speech, path: Path) -> None:
-    """`path`.wav, .txt and .json."""
+    """Write `path`.wav, .txt and .json."""
     with wave.open(str(path.with_suffix(".wav")), "wb") as out:
         out.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
         out.writeframes((made.samples.clip(-1, 1) * 32767).astype(np.int16).tobytes())
@@ -134,7 +131,7 @@ def write(made: Speech, path: Path) -> None:
 
 
 def make(folder: Path, minutes: float, seed: int = 1) -> list[Path]:
-    """Recordings of 20 s to 4 minutes, `minutes` in all, below `folder`."""
+    """Write recordings of 20 s to 4 minutes into `folder`, `minutes` in total. Returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
     left = minutes * 60
@@ -149,10 +146,12 @@ def make(folder: Path, minutes: float, seed: int = 1) -> list[Path]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--seed", type=int, default=1)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="where to write the recordings")
+    parser.add_argument("--minutes", type=float, default=10, help="minutes in total")
+    parser.add_argument("--seed", type=int, default=1, help="another seed gives other speech")
     options = parser.parse_args()
     paths = make(options.folder, options.minutes, options.seed)
     print(f"{len(paths)} recordings in {options.folder}")

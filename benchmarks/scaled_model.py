@@ -1,12 +1,12 @@
-"""A small Whisper checkpoint at the dimensions of a published size, keeping what it computes.
+"""Scale the bundled Whisper model up to the dimensions of a published size, with the same output.
 
-    python -m benchmarks.inflate small.en FOLDER
+    python -m benchmarks.scaled_model small.en FOLDER
 
-A benchmark needs the arithmetic of a real `small`, and text that stops where speech stops; random weights
-give the first alone. The residual stream is repeated (LayerNorm sees the same mean and variance), heads of
-attention are filled up with zeros to 64 dimensions, and added layers have outputs of zero: they cost their
-full arithmetic and change nothing. Where the width is no multiple of the small one, the rest is zero and
-the result is close, not exact.
+A benchmark needs the amount of computation of a real `small`, and text that ends where the speech ends.
+Random weights have only the former. Here, the residual stream is repeated (LayerNorm sees the same mean and
+variance), attention heads are padded with zeros to 64 dimensions, and added layers output zero: they take
+their full time and change nothing. If the new width is no multiple of the old one, the rest is zero and the
+output is close, not equal.
 
 Writes FOLDER/SIZE.pt for openai-whisper and FOLDER/SIZE-ct2 (float16) for faster-whisper.
 """
@@ -16,14 +16,18 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from homescribe import demo
+
+if TYPE_CHECKING:
+    from ctranslate2.specs.common_spec import LayerNormSpec, LinearSpec
+    from ctranslate2.specs.transformer_spec import TransformerDecoderSpec, TransformerEncoderSpec
 
 # name: (width, heads, encoder layers, decoder layers), from openai-whisper's model card
 SIZES = {
@@ -36,17 +40,24 @@ SIZES = {
 }
 
 
-def inflate(checkpoint: dict[str, Any], size: str) -> dict[str, Any]:
-    """`checkpoint` at the dimensions of `size`, in float16."""
+class Checkpoint(TypedDict):
+    """The content of an openai-whisper .pt file."""
+
+    dims: dict[str, int]
+    model_state_dict: dict[str, torch.Tensor]
+
+
+def scale(checkpoint: Checkpoint, size: str) -> Checkpoint:
+    """Return `checkpoint` at the dimensions of `size`, in float16."""
     width, heads, encoder_layers, decoder_layers = SIZES[size]
-    growth = _Growth(checkpoint, width, heads)
+    scaling = _Scaling(checkpoint, width, heads)
     dims = checkpoint["dims"]
-    growth.convolutions(dims["n_mels"])
-    growth.side("encoder", encoder_layers, dims["n_audio_layer"])
-    growth.side("decoder", decoder_layers, dims["n_text_layer"])
-    growth.norm("encoder.ln_post")
-    growth.norm("decoder.ln", 1 / growth.copies)
-    growth.across("decoder.token_embedding.weight")
+    scaling.convolutions(dims["n_mels"])
+    scaling.side("encoder", encoder_layers, dims["n_audio_layer"])
+    scaling.side("decoder", decoder_layers, dims["n_text_layer"])
+    scaling.norm("encoder.ln_post")
+    scaling.norm("decoder.ln", 1 / scaling.copies)
+    scaling.table("decoder.token_embedding.weight")
     new_dims = {
         **dims,
         **dict.fromkeys(("n_audio_state", "n_text_state"), width),
@@ -54,14 +65,14 @@ def inflate(checkpoint: dict[str, Any], size: str) -> dict[str, Any]:
         "n_audio_layer": encoder_layers,
         "n_text_layer": decoder_layers,
     }
-    weights = {name: tensor.half().contiguous() for name, tensor in growth.new.items()}
+    weights = {name: tensor.half().contiguous() for name, tensor in scaling.new.items()}
     return {"dims": new_dims, "model_state_dict": weights}
 
 
-class _Growth:
-    """The weights of the small model, and those of the large one as they come about."""
+class _Scaling:
+    """Weights of the small model (`old`), and those of the large one as far as they are made (`new`)."""
 
-    def __init__(self, checkpoint: dict[str, Any], width: int, heads: int) -> None:
+    def __init__(self, checkpoint: Checkpoint, width: int, heads: int) -> None:
         dims = checkpoint["dims"]
         self.old = {k: v.float() for k, v in checkpoint["model_state_dict"].items()}
         self.new: dict[str, torch.Tensor] = {}
@@ -74,19 +85,19 @@ class _Growth:
         self.random = torch.Generator().manual_seed(0)
 
     def tile(self, x: torch.Tensor) -> torch.Tensor:
-        """Repeated along the first axis, the rest zero."""
+        """Return `x` repeated along the first axis, the rest zero."""
         out = torch.zeros(self.width, *x.shape[1:])
         out[: self.copies * self.small] = x.repeat(self.copies, *[1] * (x.dim() - 1))
         return out
 
     def place(self, x: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
-        """In the upper left corner of zeros."""
+        """Return zeros of `rows` and `columns` with `x` in the upper left corner."""
         out = torch.zeros(rows, columns, *x.shape[2:])
         out[: x.shape[0], : x.shape[1]] = x
         return out
 
     def spread(self, x: torch.Tensor) -> torch.Tensor:
-        """The rows of each small head as the first rows of a large one."""
+        """Return the rows of each small head as the first rows of a large one."""
         out = torch.zeros(self.width, *x.shape[1:])
         for h in range(self.small_heads):
             rows = x[h * self.small_head : (h + 1) * self.small_head]
@@ -98,8 +109,8 @@ class _Growth:
         self.new[f"{name}.weight"] = self.tile(self.old[f"{source}.weight"]) * self.shrink * scale
         self.new[f"{name}.bias"] = self.tile(self.old[f"{source}.bias"]) * scale
 
-    def across(self, name: str) -> None:
-        """A table of vectors: repeated along the vectors."""
+    def table(self, name: str) -> None:
+        """Scale a table of vectors: each is repeated."""
         self.new[name] = self.tile(self.old[name].T.contiguous()).T.contiguous()
 
     def convolutions(self, n_mels: int) -> None:
@@ -113,14 +124,14 @@ class _Growth:
         self.new["encoder.conv2.bias"] = self.tile(old["encoder.conv2.bias"])
 
     def side(self, side: str, layers: int, small_layers: int) -> None:
-        """Encoder or decoder: layers that change nothing first, then the small model's own."""
-        self.across(f"{side}.positional_embedding")
+        """Scale the encoder or the decoder: added layers first, then those of the small model."""
+        self.table(f"{side}.positional_embedding")
         parts = ("attn", "cross_attn") if side == "decoder" else ("attn",)
         for layer in range(layers):
             source = layer - (layers - small_layers)
             name = f"{side}.blocks.{layer}"
             if source < 0:
-                self.idle_block(name, parts)
+                self.added_block(name, parts)
             else:
                 self.block(name, f"{side}.blocks.{source}", parts)
 
@@ -142,8 +153,9 @@ class _Growth:
         self.norm(f"{name}.mlp_ln", source=f"{source}.mlp_ln")
 
     def attention(self, name: str, source: str) -> None:
-        larger = (self.head / self.small_head) ** 0.5  # what a wider head divides its scores by
-        for part, factor in (("query", larger), ("key", 1.0), ("value", 1.0)):
+        # Attention divides its scores by the root of the head's width.
+        rescale = (self.head / self.small_head) ** 0.5
+        for part, factor in (("query", rescale), ("key", 1.0), ("value", 1.0)):
             weight = self.place(
                 self.old[f"{source}.{part}.weight"] * factor, self.small, self.width
             )
@@ -155,8 +167,8 @@ class _Growth:
         self.new[f"{name}.out.weight"] = self.tile(out)
         self.new[f"{name}.out.bias"] = self.tile(self.old[f"{source}.out.bias"])
 
-    def idle_block(self, name: str, parts: tuple[str, ...]) -> None:
-        """A block that computes all it would and adds zero."""
+    def added_block(self, name: str, parts: tuple[str, ...]) -> None:
+        """Make a block that computes everything and adds zero."""
         width = self.width
         for part in parts:
             for layer in ("query", "key", "value"):
@@ -171,7 +183,8 @@ class _Growth:
         self.plain_norm(f"{name}.mlp_ln")
 
     def noise(self, rows: int, columns: int) -> torch.Tensor:
-        return torch.randn(rows, columns, generator=self.random) * self.width**-0.5
+        weights: torch.Tensor = torch.randn(rows, columns, generator=self.random) * self.width**-0.5
+        return weights
 
     def zero(self, name: str, rows: int, columns: int) -> None:
         self.new[f"{name}.weight"] = torch.zeros(rows, columns)
@@ -185,8 +198,8 @@ class _Growth:
 # --- For CTranslate2 -------------------------------------------------------------------------------
 
 
-def convert(checkpoint: dict[str, Any], folder: Path) -> None:
-    """`checkpoint` as a model of CTranslate2 in float16, with the vocabulary of the bundled one."""
+def convert(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write `checkpoint` in CTranslate2's format, in float16, with the vocabulary of the bundled model."""
     from ctranslate2.specs.whisper_spec import WhisperSpec
 
     dims = checkpoint["dims"]
@@ -219,7 +232,11 @@ def convert(checkpoint: dict[str, Any], folder: Path) -> None:
         shutil.copy(bundled / name, folder / name)
 
 
-def _convert_side(weights: dict[str, np.ndarray[Any, Any]], side: str, part: Any) -> None:
+def _convert_side(
+    weights: dict[str, NDArray[np.float32]],
+    side: str,
+    part: TransformerEncoderSpec | TransformerDecoderSpec,
+) -> None:
     part.position_encodings.encodings = weights[f"{side}.positional_embedding"]
     _norm(weights, part.layer_norm, "encoder.ln_post" if side == "encoder" else "decoder.ln")
     for number, layer in enumerate(part.layer):
@@ -239,33 +256,42 @@ def _convert_side(weights: dict[str, np.ndarray[Any, Any]], side: str, part: Any
         _norm(weights, layer.ffn.layer_norm, f"{name}.mlp_ln")
 
 
-def _linear(weights: dict[str, np.ndarray[Any, Any]], to: Any, *names: str) -> None:
-    to.weight = np.concatenate([weights[f"{n}.weight"] for n in names])
-    if any(f"{n}.bias" in weights for n in names):
-        zeros: Callable[[str], Any] = lambda n: np.zeros(len(weights[f"{n}.weight"]), np.float32)  # noqa: E731
-        to.bias = np.concatenate([weights.get(f"{n}.bias", zeros(n)) for n in names])
+def _linear(weights: dict[str, NDArray[np.float32]], to: LinearSpec, *names: str) -> None:
+    """Set `to` to the layers `names`, joined along the first axis; a missing bias is zero."""
+    to.weight = np.concatenate([weights[f"{name}.weight"] for name in names])
+    if any(f"{name}.bias" in weights for name in names):
+        to.bias = np.concatenate(
+            [
+                weights.get(f"{name}.bias", np.zeros(len(weights[f"{name}.weight"]), np.float32))
+                for name in names
+            ]
+        )
 
 
-def _norm(weights: dict[str, np.ndarray[Any, Any]], to: Any, name: str) -> None:
+def _norm(weights: dict[str, NDArray[np.float32]], to: LayerNormSpec, name: str) -> None:
     to.gamma, to.beta = weights[f"{name}.weight"], weights[f"{name}.bias"]
 
 
 def make(size: str, folder: Path) -> tuple[Path, Path]:
-    """The inflated model for openai-whisper and for faster-whisper, made unless they are there."""
+    """Return the scaled model for openai-whisper and for faster-whisper. Makes them if they are missing."""
     checkpoint, converted = folder / f"{size}.pt", folder / f"{size}-ct2"
     if not (checkpoint.exists() and (converted / "model.bin").exists()):
         folder.mkdir(parents=True, exist_ok=True)
-        source = torch.load(demo.model("openai-whisper"), map_location="cpu", weights_only=True)
-        large = inflate(source, size)
+        source: Checkpoint = torch.load(
+            demo.model("openai-whisper"), map_location="cpu", weights_only=True
+        )
+        large = scale(source, size)
         torch.save(large, checkpoint)
         convert(large, converted)
     return checkpoint, converted
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("size", choices=SIZES)
-    parser.add_argument("folder", type=Path)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("size", choices=SIZES, help="the published size")
+    parser.add_argument("folder", type=Path, help="where to write the models")
     options = parser.parse_args()
     print(*make(options.size, options.folder), sep="\n")
 
