@@ -194,7 +194,7 @@ def test_rules_are_those_of_whisper_on_any_past(network):
     """ApplyTimestampRules, row by row, against ours, over made-up logits and pasts."""
     tokenizer = network.tokenizer("en", "transcribe")
     begin, eot = tokenizer.timestamp_begin, tokenizer.eot
-    theirs = whisper.decoding.ApplyTimestampTimestampRules(tokenizer, 1, 50)
+    theirs = whisper.decoding.ApplyTimestampRules(tokenizer, 1, 50)
     suppress = whisper.decoding.DecodingTask(
         network.model, whisper.DecodingOptions(language="en", fp16=False)
     ).logit_filters[1]
