@@ -196,7 +196,7 @@ def test_rules_are_those_of_whisper_on_any_past(network):
     begin, eot = tokenizer.timestamp_begin, tokenizer.eot
     theirs = whisper.decoding.ApplyTimestampRules(tokenizer, 1, 50)
     suppress = whisper.decoding.DecodingTask(
-        network.model, whisper.DecodingOptions(language="en", fp16=False)
+        network.whisper, whisper.DecodingOptions(language="en", fp16=False)
     ).logit_filters[1]
     generator = torch.Generator().manual_seed(3)
     ours = TimestampRules(tokenizer, 51_864, "cpu")
