@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from homescribe import Item, Library, Listing, Segment, Transcript, UserError, Word
 from homescribe.formats.subtitles import to_srt
 from homescribe.formats.whisper import to_txt
-from homescribe.library.corrections import retimed
+from homescribe.library.corrections import timed_words
 
 ITEM = Item("web", "talk", "https://x.example/talk", "A talk")
 
@@ -69,17 +69,17 @@ def test_the_machines_words_are_kept_and_come_back(library):
     library.correct(ITEM.key, 1, "My name is Anne Pearson.")
     library.correct(ITEM.key, 1, "My name is Anne Peerson.")
     correction = library.corrections(ITEM.key)[1]
-    assert (correction.heard, correction.text) == (
+    assert (correction.original, correction.text) == (
         " My name is Ann Pearson.",
         "My name is Anne Peerson.",
     )
     assert library.undo_correction(ITEM.key, 1).text == " My name is Anne Pearson."
-    assert library.corrections(ITEM.key)[1].heard == " My name is Ann Pearson."
+    assert library.corrections(ITEM.key)[1].original == " My name is Ann Pearson."
     assert library.undo_correction(ITEM.key, 1) == HEARD.segments[1]
     assert library.corrections(ITEM.key) == {}
     assert library.transcript(ITEM.key) == HEARD
     assert [hit.start for hit in library.search("pearson")] == [20.0]
-    with pytest.raises(UserError, match="Nothing was corrected"):
+    with pytest.raises(UserError, match="has no correction"):
         library.undo_correction(ITEM.key, 1)
 
 
@@ -102,7 +102,7 @@ def test_words_keep_their_times(library):
     [
         (7, "x", None, "no line 7"),
         (0, "  ", None, "cannot be empty"),
-        (0, "x", "What another window showed", "changed meanwhile"),
+        (0, "x", "What another window showed", "has been changed"),
     ],
 )
 def test_what_cannot_be_corrected(library, position, wanted, was, message):
@@ -158,7 +158,7 @@ def test_removing_an_item_removes_its_corrections(library):
 
 def test_scripts_without_blanks_are_timed_by_the_character():
     heard = (Word(0.0, 1.0, "今天", 0.9), Word(1.0, 2.0, "我们", 0.9), Word(2.0, 3.0, "走。", 0.9))
-    kept = retimed(heard, "今天他们走。", 0.0, 3.0)
+    kept = timed_words(heard, "今天他们走。", 0.0, 3.0)
     assert "".join(word.word for word in kept) == "今天他们走。"
     assert [(word.word, word.start) for word in kept][:4] == [
         ("今", 0.0),
@@ -174,7 +174,7 @@ some_text = st.text(st.sampled_from("ab 今天.é'"), max_size=30)
 @given(some_text.filter(str.strip), some_text.filter(str.strip))
 def test_corrected_words_are_the_text_and_in_order(heard, wanted):
     wanted = f" {' '.join(wanted.split())}"
-    kept = retimed(words(heard), wanted, 10.0, 30.0)
+    kept = timed_words(words(heard), wanted, 10.0, 30.0)
     assert "".join(word.word for word in kept) == wanted
     assert all(word.start <= word.end for word in kept)
     assert all(first.end <= second.start + 1e-6 for first, second in pairwise(kept))

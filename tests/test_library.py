@@ -1,5 +1,7 @@
 """The library: nothing is lost, nothing is half there, and what was said is found."""
 
+import errno
+import hashlib
 import json
 import math
 import os
@@ -29,7 +31,15 @@ from homescribe.core import (
     Word,
 )
 from homescribe.errors import PermanentError, RetryableError, SetupError, UserError
-from homescribe.library import BACKOFF, Library, connection, migrations, passages, search
+from homescribe.library import (
+    BACKOFF,
+    Library,
+    connection,
+    migrations,
+    passages,
+    schema,
+    search,
+)
 from homescribe.library.transactions import translated
 from homescribe.text.scripts import spaced
 
@@ -91,6 +101,21 @@ def test_a_new_library_is_made_where_none_was(tmp_path):
         assert library.items().__next__  # an iterator, of nothing
         assert list(library.items()) == []
     assert not list(library.directory.glob("library-v*.db"))  # nothing was there to be copied
+
+
+def test_a_directory_is_a_path_or_a_string_and_may_begin_with_the_home_folder(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    for directory in (
+        str(tmp_path / "library"),
+        tmp_path / "library",
+        "~/library",
+        Path("~/library"),
+    ):
+        with Library(directory) as library:
+            assert library.path == tmp_path / "library" / "library.db"
 
 
 def test_what_is_stored_is_there_again(tmp_path):
@@ -178,7 +203,7 @@ for name in sys.argv[1:]:
     with Library(used) as library:
         library.record("ytdlp", listing(), [item(1)])
     for folder in tmp_path, *tmp_path.parents[:2]:
-        folder.chmod(0o755)
+        folder.chmod(folder.stat().st_mode | 0o055)
     for path in used.iterdir():
         path.chmod(0o444)
     closed.chmod(0o555)
@@ -198,6 +223,8 @@ import os, sys
 from pathlib import Path
 from homescribe.errors import UserError
 from homescribe.library import Library
+from homescribe.plugins import load
+load("sources", "ytdlp")  # while the files of Python can still be read
 if os.geteuid() == 0:
     os.setuid(65534)  # root may write everywhere
 try:
@@ -216,14 +243,15 @@ except UserError as error:
 """
 
 
-def read_without_permission(folder):
+def read_without_permission(folder, script=READING):
     """What a process prints that may not write into `folder` or its files."""
-    for one in folder, *list(folder.parents)[:2]:
-        one.chmod(0o755)
+    folder.chmod(0o755)
+    for parent in list(folder.parents)[:3]:  # pytest's own folders are closed to others
+        parent.chmod(parent.stat().st_mode | 0o055)
     for path in folder.iterdir():
         path.chmod(0o444)
     folder.chmod(0o555)
-    done = subprocess.run(python(READING, folder), capture_output=True, text=True, check=True)
+    done = subprocess.run(python(script, folder), capture_output=True, text=True, check=True)
     assert done.stderr == ""
     return done.stdout.splitlines()
 
@@ -310,7 +338,7 @@ def test_rows_that_belong_to_nothing_are_told(library):
         db.execute("DELETE FROM items")
         db.commit()
     (problem,) = library.check()
-    assert "belong to nothing" in problem
+    assert "refer to rows that do not exist" in problem
     assert "transcripts" in problem
 
 
@@ -356,6 +384,22 @@ def test_a_file_that_another_program_holds(library, tmp_path, monkeypatch):
 
 
 # --- Versions ------------------------------------------------------------------------------------
+
+PUBLISHED = {
+    1: "d2ff93d8027283dc6a5cce1fb1856b4311cebee57c527d512cf6a856bd153a40",
+    2: "719d62de0d015b8692b6bdaf664ab22d068633acfd71a1b2f3b4eeb76e4b3cfd",
+    3: "aef3ab45cc74a5a2a96f2b5aa07335830ea36045e55d0f86bb5fb8958efa6593",
+    4: "af5f3984fceb77023c2236bdcaf1809bec87de4ce5127f2ce86a15795df8b0d0",
+}
+
+
+@pytest.mark.parametrize("version", range(1, len(migrations.MIGRATIONS) + 1))
+def test_published_versions_of_the_schema_are_never_edited(version):
+    """A change is a new version. Where ITEM_STATE changes, the view keeps the text of its version."""
+    statements = getattr(schema, f"VERSION_{version}")
+    text = statements if isinstance(statements, str) else "\n".join(statements)
+    assert hashlib.sha256(text.encode()).hexdigest() == PUBLISHED[version]
+
 
 # As the first release wrote it. Never edited: people have such files.
 FIRST_RELEASE = """
@@ -621,35 +665,114 @@ with Library(Path(sys.argv[1])) as library:
 # --- One run at a time ---------------------------------------------------------------------------
 
 
+HOLD_LOCK = """
+import sys
+from homescribe.library import Library
+with Library(sys.argv[1]).run_lock():
+    print("locked", flush=True)
+    input()
+"""
+
+
+def hold_lock(directory):
+    """A child process that holds the run lock."""
+    child = subprocess.Popen(
+        python(HOLD_LOCK, directory), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout.readline() == "locked\n"
+    return child
+
+
 def test_one_run_at_a_time(library):
     with library.run_lock(), Library(library.directory) as second:
         with pytest.raises(UserError, match=f"process {os.getpid()}") as caught, second.run_lock():
             pass
         assert caught.value.hint
+        assert library.running() == second.running() == str(os.getpid())
         second.save(item(1), spoken("other programs may write"))
         assert second.search("programs")
+    assert library.running() is None
     with library.run_lock():
         pass
 
 
 def test_a_killed_run_holds_no_lock(library):
-    script = (
-        "import sys; from pathlib import Path; from homescribe.library import Library\n"
-        "with Library(Path(sys.argv[1])).run_lock(): print('locked', flush=True); input()"
-    )
-    with subprocess.Popen(
-        python(script, library.directory),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as child:
-        child.stdout.readline()
+    with hold_lock(library.directory) as child:
         with pytest.raises(UserError, match=f"process {child.pid}"), library.run_lock():
             pass
+        assert library.running() == str(child.pid)
         child.kill()
         child.wait()
+        assert (library.directory / "run.pid").exists()  # nobody removed it, and nobody believes it
+        assert library.running() is None
+        with library.run_lock():
+            assert library.running() == str(os.getpid())
+
+
+def test_a_run_lock_is_released_when_the_run_fails(library):
+    with pytest.raises(ZeroDivisionError), library.run_lock():
+        raise ZeroDivisionError
+    assert library.running() is None
+    with library.run_lock():
+        pass
+
+
+def test_a_holder_without_a_process_id_is_unknown(library):
+    with hold_lock(library.directory) as child:
+        (library.directory / "run.pid").write_text("")
+        assert library.running() == ""
+        with pytest.raises(UserError, match="process unknown"), library.run_lock():
+            pass
+        child.communicate("\n", timeout=20)
+    assert library.running() is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are other system calls there")
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_disk_that_cannot_lock_files_is_refused(library, monkeypatch, code):
+    """Also where filelock would fall back to a file that a killed process leaves behind."""
+
+    def flock(file, operation):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with (
+        pytest.raises(
+            SetupError, match=re.escape(f"run.lock cannot be locked: {os.strerror(code)}")
+        ),
+        library.run_lock(),
+    ):
+        pass
+    assert library.running() is None
+
+
+RUN_WITHOUT_PERMISSION = """
+import os, sys
+import filelock
+from homescribe.errors import UserError
+from homescribe.library import Library
+if os.geteuid() == 0:
+    os.setuid(65534)  # root may write everywhere
+with Library(sys.argv[1]) as library:
+    print(library.running())
+    try:
         with library.run_lock():
             pass
+    except UserError as error:
+        print(error.message)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders have no write permission there")
+def test_a_folder_that_is_not_writable_has_no_run(tmp_path):
+    folder = tmp_path / "library"
+    with Library(folder) as library, library.run_lock():
+        pass
+    (folder / "run.pid").write_text("1\n")  # as a killed run leaves it
+    assert read_without_permission(folder, RUN_WITHOUT_PERMISSION) == [
+        "None",
+        f"Cannot write {folder / 'run.lock'}: Permission denied.",
+    ]
 
 
 # --- Sources -------------------------------------------------------------------------------------

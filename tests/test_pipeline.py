@@ -117,7 +117,7 @@ def test_truncated_audio_is_downloaded_again_by_the_next_run(library):
 
 
 def test_a_failed_item_that_is_due_again_is_retried_in_the_same_run(library, monkeypatch):
-    monkeypatch.setattr("homescribe.library.library.BACKOFF", (0.0,) * 5)
+    monkeypatch.setattr("homescribe.library.failures.BACKOFF", (0.0,) * 5)
     tries = []
 
     def fetching(wanted):
@@ -220,7 +220,7 @@ def test_a_pause_after_a_failed_download_too(tmp_path):
 
 
 def test_a_site_that_blocks_a_retried_item_is_not_tried_again_in_the_same_run(library, monkeypatch):
-    monkeypatch.setattr("homescribe.library.library.BACKOFF", (0.0,) * 5)
+    monkeypatch.setattr("homescribe.library.failures.BACKOFF", (0.0,) * 5)
     attempts = []
 
     def fetching(wanted):
@@ -313,7 +313,7 @@ def test_an_outage_does_not_use_an_attempt_of_every_item(library, monkeypatch):
 
 def test_an_outage_that_ends_costs_a_few_items_one_attempt(library, monkeypatch):
     monkeypatch.setattr("homescribe.pipeline.downloads.OUTAGE_PAUSES", (0.05, 0.05))
-    monkeypatch.setattr("homescribe.library.library.BACKOFF", (0.0,) * 5)
+    monkeypatch.setattr("homescribe.library.failures.BACKOFF", (0.0,) * 5)
     tries = []
 
     def fetching(wanted):

@@ -366,7 +366,7 @@ def test_a_conflicting_correction_is_not_overwritten(page, library):
     page.keyboard.press("ControlOrMeta+a")
     page.keyboard.type("Mine")
     page.keyboard.press("Enter")
-    expect(page.locator("#toast")).to_contain_text("changed meanwhile")
+    expect(page.locator("#toast")).to_contain_text("has been changed")
     expect(line).to_have_text("Mine")  # the typed text is kept
     page.keyboard.press("Escape")
     with Library(library) as opened:

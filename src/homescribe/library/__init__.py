@@ -1,10 +1,12 @@
 """The library: one SQLite file that holds all state. No other package writes SQL."""
 
 from homescribe.library.corrections import Correction
-from homescribe.library.library import BACKOFF, Library
+from homescribe.library.failures import BACKOFF
+from homescribe.library.items import Page, Sort
+from homescribe.library.library import Library
 from homescribe.library.records import ItemRecord, SourceRecord, State, Status
 from homescribe.library.search import Hit
-from homescribe.library.stats import ChannelRecord, Day, Page, RunRecord, Sort
+from homescribe.library.stats import ChannelRecord, Day, RunRecord
 from homescribe.library.usages import Rental, Spending
 
 __all__ = [

@@ -1,9 +1,11 @@
-"""What a person corrected, beside what the machine wrote.
+"""Corrections of a transcript by a person.
 
-The segment holds what stands now, so that reading, search and exports need to know nothing of corrections.
-Each correction keeps what stood there before it, the machine's words below the first of a line: undoing
-takes the latest away. They outlive their transcript: where a new one has the same words in the same place,
-they are made again; where it has not, they stay on record without a line.
+A segment holds its corrected text, so that search, exports and the page need not know about corrections.
+A correction keeps the text before it: for the first one of a segment, that is what the engine wrote. Undo
+takes the latest one back.
+
+Corrections outlive their transcript. They are applied to a new one where it has the same text at the same
+time; otherwise they stay stored without a position.
 """
 
 from __future__ import annotations
@@ -19,17 +21,14 @@ from homescribe.library.rows import SEGMENT_COLUMNS, segment_row, to_segment
 from homescribe.text.sanitize import sqlite_safe
 from homescribe.text.scripts import tokens
 
-GONE = "There is no line {position} in the transcript of {key}."
-RELOAD = "It was transcribed again: reload the page."
-
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """A line that was corrected: what stands there, and what the machine wrote."""
+    """A segment that was corrected."""
 
     position: int  # of the segment
-    text: str
-    heard: str
+    text: str  # as corrected
+    original: str  # as the engine wrote it
     corrected_at: float  # Unix time
 
 
@@ -42,14 +41,16 @@ def correct(
     was: str | None,
     now: float,
 ) -> None:
-    """Let `text` stand in the line at `position`. `was` is what its reader saw there."""
-    row = _line(db, item_id, key, position)
+    """Replace the text of the segment at `position`. `was` is the text that the person saw, None to skip the
+    check that it is still there.
+    """
+    row = _segment_row(db, item_id, key, position)
     old = to_segment(row)
     text = " ".join(sqlite_safe(text).split())
     if not text:
         raise UserError("A line cannot be empty.", "Write what is said there.")
     if was is not None and " ".join(was.split()) != " ".join(old.text.split()):
-        raise UserError("This line has changed meanwhile.", "Reload the page.")
+        raise UserError("This line has been changed since you opened it.", "Reload the page.")
     if text == old.text.strip():
         return
     db.execute(
@@ -64,15 +65,15 @@ def correct(
 
 
 def undo(db: sqlite3.Connection, item_id: int, key: str, position: int) -> None:
-    """Let stand again what stood before the latest correction of a line."""
-    _line(db, item_id, key, position)
+    """Take back the latest correction of the segment at `position`."""
+    _segment_row(db, item_id, key, position)
     row = db.execute(
         "SELECT * FROM corrections WHERE item_id = ? AND position = ? "
         "ORDER BY correction_id DESC LIMIT 1",
         (item_id, position),
     ).fetchone()
     if row is None:
-        raise UserError("Nothing was corrected in this line.", "")
+        raise UserError("This line has no correction.", "")
     db.execute(
         "UPDATE segments SET text = ?, words = ?, flags = ? WHERE item_id = ? AND position = ?",
         (row["was_text"], row["was_words"], row["was_flags"], item_id, position),
@@ -81,7 +82,7 @@ def undo(db: sqlite3.Connection, item_id: int, key: str, position: int) -> None:
 
 
 def corrected(db: sqlite3.Connection, item_id: int) -> dict[int, Correction]:
-    """The corrected lines of an item by position."""
+    """Return the corrected segments of an item by position."""
     found: dict[int, Correction] = {}
     rows = db.execute(
         "SELECT position, text, was_text, corrected_at FROM corrections "
@@ -89,27 +90,27 @@ def corrected(db: sqlite3.Connection, item_id: int) -> dict[int, Correction]:
         (item_id,),
     )
     for row in rows:
-        before = found.get(row["position"])
-        heard = before.heard if before else row["was_text"]
-        found[row["position"]] = Correction(
-            row["position"], row["text"], heard, row["corrected_at"]
-        )
+        position = row["position"]
+        before = found.get(position)
+        original = before.original if before else row["was_text"]
+        found[position] = Correction(position, row["text"], original, row["corrected_at"])
     return found
 
 
-def carry_over(db: sqlite3.Connection, item_id: int) -> bool:
-    """Make the corrections of an item again in its new transcript, where it says the same in the same
-    place; returns whether there were any.
+def reapply(db: sqlite3.Connection, item_id: int) -> bool:
+    """Apply the corrections of an item to its new transcript, where it has the same text at the same time.
+
+    Returns whether any was applied.
     """
-    lines: dict[tuple[float, float], list[sqlite3.Row]] = {}
+    by_time: dict[tuple[float, float], list[sqlite3.Row]] = {}
     rows = db.execute(
         "SELECT * FROM corrections WHERE item_id = ? ORDER BY correction_id", (item_id,)
     )
     for row in rows:
-        lines.setdefault((row["start"], row["end"]), []).append(row)
+        by_time.setdefault((row["start"], row["end"]), []).append(row)
     db.execute("UPDATE corrections SET position = NULL WHERE item_id = ?", (item_id,))
-    made = False
-    for (start, end), history in lines.items():
+    applied = False
+    for (start, end), history in by_time.items():
         found = db.execute(
             'SELECT * FROM segments WHERE item_id = ? AND start < ? AND "end" > ? '
             "AND trim(text) = trim(?)",
@@ -117,7 +118,7 @@ def carry_over(db: sqlite3.Connection, item_id: int) -> bool:
         ).fetchone()
         if found is None:
             continue
-        made = True
+        applied = True
         db.execute(
             'UPDATE corrections SET position = ? WHERE item_id = ? AND start = ? AND "end" = ?',
             (found["position"], item_id, start, end),
@@ -127,23 +128,26 @@ def carry_over(db: sqlite3.Connection, item_id: int) -> bool:
             (found["text"], found["words"], found["flags"], history[0]["correction_id"]),
         )
         _write(db, item_id, found["position"], to_segment(found), history[-1]["text"])
-    return made
+    return applied
 
 
-def _line(db: sqlite3.Connection, item_id: int, key: str, position: int) -> sqlite3.Row:
+def _segment_row(db: sqlite3.Connection, item_id: int, key: str, position: int) -> sqlite3.Row:
     row: sqlite3.Row | None = db.execute(
         "SELECT * FROM segments WHERE item_id = ? AND position = ?", (item_id, position)
     ).fetchone()
     if row is None:
-        raise UserError(GONE.format(position=position, key=key), RELOAD)
+        raise UserError(
+            f"There is no line {position} in the transcript of {key}.",
+            "It was transcribed again: reload the page.",
+        )
     return row
 
 
 def _write(db: sqlite3.Connection, item_id: int, position: int, old: Segment, text: str) -> None:
-    """Put `text` into a segment, with the blank before it. Nobody doubts what a person wrote."""
-    lead = old.text[: len(old.text) - len(old.text.lstrip())]
-    words = retimed(old.words, lead + text, old.start, old.end)
-    row = segment_row(Segment(old.start, old.end, lead + text, words=words))
+    """Write `text` into a segment, after the space that the segment begins with, and clear its flags."""
+    space = old.text[: len(old.text) - len(old.text.lstrip())]
+    words = timed_words(old.words, space + text, old.start, old.end)
+    row = segment_row(Segment(old.start, old.end, space + text, words=words))
     values = dict(zip(SEGMENT_COLUMNS, row, strict=True))
     db.execute(
         "UPDATE segments SET text = ?, words = ?, flags = NULL WHERE item_id = ? AND position = ?",
@@ -151,12 +155,14 @@ def _write(db: sqlite3.Connection, item_id: int, position: int, old: Segment, te
     )
 
 
-# --- The times of corrected words ------------------------------------------------------------------
+# --- Times of corrected words ------------------------------------------------------------------------
 
 
-def retimed(words: Sequence[Word], text: str, start: float, end: float) -> tuple[Word, ...]:
-    """The words of `text` with times: what the machine heard too keeps its own, what is new shares the
-    time of what it stands for. None when the machine gave no times for words.
+def timed_words(words: Sequence[Word], text: str, start: float, end: float) -> tuple[Word, ...]:
+    """Return the words of `text` with times, given the `words` that it replaces.
+
+    Words that are unchanged keep their times; new ones share the time of the words they replace. Without
+    `words` there are no times, and the result is empty.
     """
     if not words:
         return ()
@@ -164,37 +170,42 @@ def retimed(words: Sequence[Word], text: str, start: float, end: float) -> tuple
     new = tokens(text)
     timed: list[Word] = []
     matcher = SequenceMatcher(
-        None, [_key(word.word) for word in old], [_key(token) for token in new], autojunk=False
+        None,
+        [_folded(word.word) for word in old],
+        [_folded(token) for token in new],
+        autojunk=False,
     )
     for kind, first, last, begin, stop in matcher.get_opcodes():
         if kind == "equal":
             pairs = zip(old[first:last], new[begin:stop], strict=True)
             timed += [Word(word.start, word.end, token, word.probability) for word, token in pairs]
         elif stop > begin:
-            left = old[first].start if last > first else old[first - 1].end if first else start
-            right = (
-                old[last - 1].end if last > first else old[last].start if last < len(old) else end
-            )
+            if last > first:  # replaced
+                left, right = old[first].start, old[last - 1].end
+            else:  # inserted
+                left = old[first - 1].end if first else start
+                right = old[last].start if last < len(old) else end
             timed += _spread(new[begin:stop], left, max(left, right), 1.0)
     return tuple(timed)
 
 
 def _pieces(word: Word) -> list[Word]:
+    """Return `word` as the words that `tokens` would split it into."""
     return _spread(tokens(word.word), word.start, word.end, word.probability)
 
 
 def _spread(texts: Sequence[str], start: float, end: float, probability: float) -> list[Word]:
-    """Words one after the other between two times, each as long as it is written."""
-    total = sum(len(token.strip()) for token in texts) or 1
+    """Return words one after the other from `start` to `end`, each as long as its share of the letters."""
+    total = sum(len(text.strip()) for text in texts) or 1
     found: list[Word] = []
     at = start
-    for token in texts:
-        until = at + (end - start) * len(token.strip()) / total
-        found.append(Word(round(at, 3), round(until, 3), token, probability))
+    for text in texts:
+        until = at + (end - start) * len(text.strip()) / total
+        found.append(Word(round(at, 3), round(until, 3), text, probability))
         at = until
     return found
 
 
-def _key(token: str) -> str:
-    """What makes two words the same: not case, and not the marks around them."""
+def _folded(token: str) -> str:
+    """Return a word without case and punctuation, by which two words are compared."""
     return "".join(letter for letter in token.casefold() if letter.isalnum()) or token.strip()

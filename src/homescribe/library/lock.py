@@ -1,115 +1,111 @@
-"""One run at a time for a library, across processes. The system lets go of the lock when its holder dies."""
+"""The run lock: one run at a time for a library, across processes.
+
+`run.lock` is locked by the process whose run is at work. The system frees it when that process ends, even by
+kill -9. `run.pid` names the process; it is believed only while the lock is held, because a killed process
+leaves it behind.
+"""
 
 from __future__ import annotations
 
-import errno
 import os
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING
 
+from homescribe.core import SECOND
 from homescribe.errors import SetupError, UserError
 
-LOCKED_BYTE = (
-    1 << 20
-)  # Windows forbids reading what is locked, and the process's number is to be read
+if TYPE_CHECKING:
+    import filelock
 
-LOOKS, LOOK = 5, 0.02  # tries, and seconds between them
+# `holder` takes the lock for a moment to see whether it is free. A run waits for that, and so does a second
+# `holder`, but only shortly: usually it is a run that holds the lock, and callers ask often.
+RUN_TIMEOUT = 0.1 * SECOND
+HOLDER_TIMEOUT = 0.005 * SECOND
+POLL_INTERVAL = 0.001 * SECOND
 
 
 @contextmanager
-def run_lock(path: Path) -> Iterator[None]:
-    """Hold `path` as this process. Raises UserError naming the process that holds it already."""
-    # Never removed: a second process could lock the removed file while a third one locks a new one.
+def run_lock(directory: Path) -> Iterator[None]:
+    """Hold the run lock of the library in `directory`.
+
+    Raises UserError naming the process that holds it, or when the directory is not writable; SetupError when
+    its disk cannot lock files.
+    """
+    import filelock  # here, because only a run needs it
+
+    path, pid_file = directory / "run.lock", directory / "run.pid"
+    with _writable(path):
+        path.open("ab").close()
+    lock = _file_lock(path, RUN_TIMEOUT)
     try:
-        opened = path.open("a+b")
+        lock.acquire()
+    except filelock.Timeout:
+        raise UserError(
+            f"Another run is active in {directory} (process {_pid(pid_file) or 'unknown'}).",
+            "Wait until it has finished or stop it; reading and searching work meanwhile.",
+        ) from None
+    except OSError as error:
+        raise SetupError(
+            f"{path} cannot be locked: {error.strerror}.",
+            "Keep the library on a local disk: choose another folder with --library DIR.",
+        ) from error
+    try:
+        with _writable(pid_file):
+            pid_file.write_text(f"{os.getpid()}\n", encoding="ascii")
+        yield
+    finally:
+        with suppress(OSError):
+            pid_file.unlink()
+        lock.release()
+
+
+def holder(directory: Path) -> str | None:
+    """Return the id of the process that holds the run lock, "" when it is unknown.
+
+    None when no process holds it, and where `directory` is not writable, so that it cannot be tried.
+    """
+    path, pid_file = directory / "run.lock", directory / "run.pid"
+    if not pid_file.exists():  # as usual between runs: then the lock need not be tried
+        return None
+    import filelock
+
+    try:
+        with _file_lock(path, HOLDER_TIMEOUT):
+            return None
+    except filelock.Timeout:
+        return _pid(pid_file)
+    except OSError:
+        return None
+
+
+def _file_lock(path: Path, timeout: float) -> filelock.FileLock:
+    import filelock
+
+    return filelock.FileLock(
+        path,
+        timeout=timeout,
+        poll_interval=POLL_INTERVAL,
+        thread_local=False,  # the lock belongs to the Library
+        # A lock by the mere existence of a file would outlive a killed process.
+        fallback_to_soft=False,
+    )
+
+
+@contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UserError(
             f"Cannot write {path}: {error.strerror}.",
-            "Give yourself the right to write it, or choose another folder with --library DIR.",
+            "Make it writable, or choose another folder with --library DIR.",
         ) from error
-    with opened as file:
-        # Who only looks (`holder`) has it for a moment.
-        for _ in range(LOOKS):
-            if taken := _taken(file, path):
-                break
-            time.sleep(LOOK)
-        if not taken:
-            raise UserError(
-                f"Another run is at work in {path.parent} (process {_number(file) or 'unknown'}).",
-                "Wait until it has finished or stop it first; reading and searching work meanwhile.",
-            )
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n".encode())
-        file.flush()
-        yield
 
 
-def holder(path: Path) -> str | None:
-    """The number of the process that holds `path`, "" when it is unknown; None when nobody does."""
+def _pid(path: Path) -> str:
     try:
-        opened = path.open("rb")
+        return path.read_text(encoding="ascii", errors="replace").strip()[:32]
     except OSError:
-        return None
-    with opened as file:
-        return None if _is_free(file) else _number(file)
-
-
-def _number(file: BinaryIO) -> str:
-    file.seek(0)
-    return file.read(32).decode("ascii", "replace").strip()
-
-
-if sys.platform == "win32":
-
-    def _taken(file: BinaryIO, path: Path) -> bool:
-        import msvcrt
-
-        file.seek(LOCKED_BYTE)
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        file.seek(0)
-        return True
-
-    def _is_free(file: BinaryIO) -> bool:
-        import msvcrt
-
-        file.seek(LOCKED_BYTE)
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        file.seek(LOCKED_BYTE)
-        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
-        return True
-
-else:
-
-    def _taken(file: BinaryIO, path: Path) -> bool:
-        import fcntl
-
-        try:
-            # flock belongs to the open file, not to the process: a second Library here is refused as well.
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                return False
-            raise SetupError(
-                f"{path} cannot be locked: {error.strerror}.",
-                "Keep the library on a disk of this machine: choose another folder with --library DIR.",
-            ) from error
-        return True
-
-    def _is_free(file: BinaryIO) -> bool:
-        import fcntl
-
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
+        return ""

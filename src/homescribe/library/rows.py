@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -174,3 +174,13 @@ def _stored(address: str) -> str | bytes:
     if not is_sqlite_safe(address):
         return _as_path(address) or sqlite_safe(address)
     return address
+
+
+def quoted(columns: Sequence[str]) -> str:
+    """Return a list of column names for SQL; "end" is a keyword."""
+    return ", ".join(f'"{column}"' for column in columns)
+
+
+def marks(number: int) -> str:
+    """Return `number` placeholders for SQL."""
+    return ", ".join("?" * number)

@@ -6,6 +6,21 @@ docs/reference/library-schema.md documents the schema.
 
 APPLICATION_ID = 0x686F7363  # "hosc", in the header of every library
 
+# The state of an item at the Unix time {now}, and the tables it is read from. A published view contains this
+# text: to change it, keep the old text for that view, and create the view again in a new version.
+ITEM_STATE = """CASE
+            WHEN transcripts.item_id IS NOT NULL THEN 'done'
+            WHEN calls.item_id IS NOT NULL THEN 'in flight'
+            WHEN failures.permanent OR failures.retry_at > {now}
+                THEN 'failed'
+            ELSE 'pending'
+        END"""
+STATE_TABLES = """items
+    LEFT JOIN transcripts USING (item_id)
+    LEFT JOIN calls USING (item_id)
+    LEFT JOIN failures USING (item_id)"""
+NOW = "(julianday('now') - 2440587.5) * 86400"  # as a Unix time
+
 VERSION_1 = (
     # A channel, playlist, feed, folder or single recording that was added.
     """
@@ -143,25 +158,16 @@ VERSION_1 = (
     END
     """,
     # For people who open the file with other programs.
-    """
+    f"""
     CREATE VIEW item_states AS
     SELECT items.item_id, items.key, items.title, items.channel, items.upload_date, items.url,
-        CASE
-            WHEN transcripts.item_id IS NOT NULL THEN 'done'
-            WHEN calls.item_id IS NOT NULL THEN 'in flight'
-            WHEN failures.permanent OR failures.retry_at > (julianday('now') - 2440587.5) * 86400
-                THEN 'failed'
-            ELSE 'pending'
-        END AS state,
+        {ITEM_STATE.format(now=NOW)} AS state,
         failures.attempts, failures.error,
         datetime(failures.retry_at, 'unixepoch') AS retry_at,
         datetime(items.added_at, 'unixepoch') AS added_at,
         datetime(transcripts.done_at, 'unixepoch') AS done_at,
         coalesce(transcripts.duration, items.duration) AS duration
-    FROM items
-    LEFT JOIN transcripts USING (item_id)
-    LEFT JOIN calls USING (item_id)
-    LEFT JOIN failures USING (item_id)
+    FROM {STATE_TABLES}
     """,
     """
     CREATE VIEW transcripts_text AS

@@ -20,12 +20,13 @@ import json
 import re
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from homescribe.core import Item
 from homescribe.errors import UserError
+from homescribe.library.filters import Filter
 from homescribe.library.passages import PASSAGE_BITS
 from homescribe.library.rows import to_item
 from homescribe.plugins import link
@@ -104,11 +105,10 @@ def is_unfinished(query: str) -> bool:
 def find(
     db: sqlite3.Connection,
     query: str,
+    chosen: Filter,
     *,
     raw: bool,
     as_typed: bool,
-    chosen: str | None,
-    parameters: Mapping[str, object],
     limit: int,
     offset: int,
 ) -> list[Hit]:
@@ -124,7 +124,7 @@ def find(
     hits: dict[tuple[object, ...], Hit] = {}
     wanted = offset + limit
     try:
-        matching = _matching(db, expression, chosen, parameters)
+        matching = _matching(db, expression, chosen)
         while len(hits) < wanted:
             ids = list(islice(matching, wanted - len(hits) + SPARE))
             if not ids:
@@ -140,9 +140,7 @@ def find(
     return list(hits.values())[offset:wanted]
 
 
-def _matching(
-    db: sqlite3.Connection, expression: str, chosen: str | None, parameters: Mapping[str, object]
-) -> Iterator[int]:
+def _matching(db: sqlite3.Connection, expression: str, chosen: Filter) -> Iterator[int]:
     """Ids of passages that match: the best of the CANDIDATES of either kind, then the rest, newest first."""
     best: list[tuple[float, int, int]] = []
     rests = []
@@ -150,9 +148,11 @@ def _matching(
         ("rowid > 0", f"rowid >> {PASSAGE_BITS}", "DESC", "rowid < :last"),  # spoken
         ("rowid < 0", "(-rowid) >> 1", "ASC", "rowid > :last"),  # titles and descriptions
     ):
-        scope = f"{kind} AND {item_id} IN ({chosen})" if chosen else kind
+        scope = kind
+        if chosen.where:
+            scope += f" AND {item_id} IN (SELECT item_id FROM items {chosen.where})"
         matching = f"FROM passages_fts WHERE passages_fts MATCH :expression AND {scope}"
-        values = {**parameters, "expression": expression}
+        values = {**chosen.parameters, "expression": expression}
         found = db.execute(
             f"SELECT bm25(passages_fts), rowid {matching} ORDER BY rowid {order} LIMIT {CANDIDATES}",
             values,

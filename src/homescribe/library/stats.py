@@ -1,50 +1,22 @@
-"""Looking through the library a page at a time: sorted, narrowed down, and by channel.
-
-Rows are chosen by their ids first, with nothing else of them in memory: descriptions are long, and a sort
-carries along whatever it selects.
-"""
+"""Statistics: the library in numbers, by channel, day and run."""
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from pathlib import Path
 
 from homescribe.core import MINUTE
-from homescribe.library.records import ItemRecord
-from homescribe.library.rows import to_record
+from homescribe.library.items import UNORDERED
+from homescribe.library.records import STATES, Status
 
-Sort = Literal["listed", "newest", "oldest", "longest", "shortest", "title", "done"]
-
-# What comes without the value that is sorted by comes last.
-ORDERS: dict[Sort, str] = {
-    "listed": "listed_in IS NULL, listed_in, listed_at, item_id",
-    "newest": "upload_date IS NULL, upload_date DESC, item_id",
-    "oldest": "upload_date IS NULL, upload_date, item_id",
-    "longest": "length IS NULL, length DESC, item_id",
-    "shortest": "length IS NULL, length, item_id",
-    "title": "title COLLATE NOCASE, item_id",
-    "done": "done_at IS NULL, done_at DESC, item_id",
-}
-
-PAUSE = 10 * MINUTE  # without a transcript, after which work is a run of its own
-LATEST = 50  # transcripts that a pace is taken from
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some of the records that were asked for, and how many there are in all."""
-
-    records: tuple[ItemRecord, ...]
-    total: int
-    audio_seconds: float  # of all of them, where their length is known
+RUN_GAP = 10 * MINUTE  # without a transcript, after which the next one belongs to another run
+RECENT_TRANSCRIPTS = 50  # that the speed is computed from
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelRecord:
-    """A channel, podcast or folder as the items name it."""
+    """A channel, podcast or folder, by the name that its items give."""
 
     name: str
     items: int
@@ -56,7 +28,7 @@ class ChannelRecord:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What was transcribed on one day, by this machine's clock."""
+    """What was transcribed on one day, in this machine's time zone."""
 
     day: str  # ISO 8601 date
     items: int
@@ -66,7 +38,7 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A stretch of work. Times are Unix times."""
+    """Transcripts that were stored without a long gap between them. Times are Unix times."""
 
     began: float
     ended: float
@@ -80,43 +52,26 @@ class RunRecord:
         return self.audio_seconds / (self.ended - self.began) if self.ended > self.began else None
 
 
-def page(
-    db: sqlite3.Connection,
-    records: str,
-    ordered: str,
-    conditions: Sequence[str],
-    parameters: Mapping[str, object],
-    *,
-    sort: Sort,
-    limit: int,
-    offset: int,
-) -> Page:
-    """`limit` records after the first `offset`. `records` is the SELECT of every item with how it stands,
-    `ordered` the one that has the columns of `sort`.
-    """
-    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    in_state = "WHERE :state IS NULL OR state = :state"
-    length = "coalesce(heard, duration)"
-    total, seconds = db.execute(
-        f"SELECT count(*), total({length}) FROM ({records} {where}) {in_state}", parameters
-    ).fetchone()
-    order = ORDERS[sort].replace("length", length)
-    chosen = (
-        f"SELECT item_id FROM ({ordered} {where}) {in_state} "
-        f"ORDER BY {order} LIMIT :limit OFFSET :offset"
-    )
-    cut = {**parameters, "limit": limit, "offset": offset}
-    ids = [row["item_id"] for row in db.execute(chosen, cut)]
+def status(db: sqlite3.Connection, path: Path, now: float) -> Status:
+    """Return the number of items in each state, the seconds of audio, and the size of the file."""
     rows = db.execute(
-        f"{records} WHERE items.item_id IN (SELECT value FROM json_each(:ids))",
-        {**parameters, "ids": json.dumps(ids)},
+        "SELECT state, count(*) AS items, total(length) AS seconds "
+        f"FROM ({UNORDERED}) GROUP BY state",
+        {"now": now},
+    ).fetchall()
+    found = {row["state"]: row for row in rows}
+    files = (path, path.with_name(f"{path.name}-wal"))
+    return Status(
+        states={state: found[state]["items"] if state in found else 0 for state in STATES},
+        audio_seconds=sum((row["seconds"] for row in rows), 0.0),
+        audio_seconds_done=found["done"]["seconds"] if "done" in found else 0.0,
+        path=path,
+        bytes=sum(file.stat().st_size for file in files if file.exists()),
     )
-    found = {row["item_id"]: to_record(row) for row in rows}
-    return Page(tuple(found[item_id] for item_id in ids), total, seconds)
 
 
 def channels(db: sqlite3.Connection) -> list[ChannelRecord]:
-    """Every channel, the one with the most items first."""
+    """Return every channel, the one with the most items first."""
     rows = db.execute(
         """
         SELECT channel AS name, count(*) AS items, count(transcripts.item_id) AS done,
@@ -129,18 +84,32 @@ def channels(db: sqlite3.Connection) -> list[ChannelRecord]:
     return [ChannelRecord(**dict(row)) for row in rows]
 
 
+def languages(db: sqlite3.Connection) -> list[str]:
+    """Return the languages of the transcripts, the most frequent first."""
+    rows = db.execute(
+        "SELECT language FROM transcripts GROUP BY language ORDER BY count(*) DESC, language"
+    )
+    return [row["language"] for row in rows]
+
+
+def item_sources(db: sqlite3.Connection) -> list[str]:
+    """Return the sources of the items ("youtube", "file"), the most frequent first."""
+    rows = db.execute("SELECT source FROM items GROUP BY source ORDER BY count(*) DESC, source")
+    return [row["source"] for row in rows]
+
+
 def pace(db: sqlite3.Connection) -> float | None:
-    """Times realtime of the latest transcripts."""
+    """Return the speed of the latest transcripts, times realtime; None when there are none."""
     row = db.execute(
         "SELECT total(duration), total(seconds) FROM "
         "(SELECT duration, seconds FROM transcripts ORDER BY done_at DESC LIMIT ?)",
-        (LATEST,),
+        (RECENT_TRANSCRIPTS,),
     ).fetchone()
     return row[0] / row[1] if row[0] and row[1] else None
 
 
 def days(db: sqlite3.Connection) -> list[Day]:
-    """Every day on which something was transcribed, the first first."""
+    """Return every day on which something was transcribed, the earliest first."""
     rows = db.execute(
         "SELECT date(done_at, 'unixepoch', 'localtime') AS day, count(*) AS items, "
         "total(duration) AS audio_seconds, total(words) AS words "
@@ -150,17 +119,16 @@ def days(db: sqlite3.Connection) -> list[Day]:
 
 
 def runs(db: sqlite3.Connection) -> list[RunRecord]:
-    """Stretches of work, the latest first: transcripts that came without a break of PAUSE between them.
+    """Return the runs, the latest first: transcripts with less than RUN_GAP between them.
 
-    Nobody writes down when a run begins or ends, and what is still in the library tells what matters: what
-    was done, how fast, and for how much.
+    Runs are not stored. They are computed from the transcripts that are still in the library.
     """
     found: list[RunRecord] = []
     rows = db.execute("SELECT done_at, seconds, duration FROM transcripts ORDER BY done_at")
     for row in rows:
         began = row["done_at"] - row["seconds"]
         last = found[-1] if found else None
-        if last is not None and began - last.ended <= PAUSE:
+        if last is not None and began - last.ended <= RUN_GAP:
             found[-1] = RunRecord(
                 began=min(last.began, began),
                 ended=row["done_at"],
@@ -169,14 +137,14 @@ def runs(db: sqlite3.Connection) -> list[RunRecord]:
             )
         else:
             found.append(RunRecord(began, row["done_at"], 1, row["duration"]))
-    paid = db.execute("SELECT finished_at, dollars FROM usages").fetchall()
+    usages = db.execute("SELECT finished_at, dollars FROM usages").fetchall()
     return [
         replace(
             run,
             dollars=sum(
                 row["dollars"]
-                for row in paid
-                if run.began - PAUSE <= row["finished_at"] <= run.ended + PAUSE
+                for row in usages
+                if run.began - RUN_GAP <= row["finished_at"] <= run.ended + RUN_GAP
             ),
         )
         for run in reversed(found)

@@ -1,4 +1,7 @@
-"""What rented calls took: one row for each that has ended, kept when its item goes, for it was paid."""
+"""Usage of paid backends: one row for each finished call.
+
+Rows are kept after their item is deleted, because the call was paid for.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,13 @@ from dataclasses import dataclass
 
 from homescribe.core import Usage
 
-# Calls that a speed is taken from: the latest, since engines and habits change.
-RECENT = 500
-# Fewer tell of boots and first batches more than of speed.
-ENOUGH = 3
+RECENT_CALLS = 500  # that the speed is computed from: engines and habits change
+FEWEST_CALLS = 3  # with fewer, boots and first batches outweigh the speed
 
 
 @dataclass(frozen=True, slots=True)
 class Rental:
-    """How calls on one GPU with one engine and model went. Seconds and dollars are sums over `calls`."""
+    """Measurements of calls on one GPU type with one engine and model. Seconds are sums over `calls`."""
 
     calls: int
     gpu_seconds: float
@@ -25,25 +26,25 @@ class Rental:
 
     @property
     def speed(self) -> float:
-        """Times realtime while at work."""
+        """Times realtime while the GPU works."""
         return self.audio_seconds / self.gpu_seconds
 
     @property
     def boot(self) -> float:
-        """Seconds of a machine that were paid beside its work: boot, load, gaps and the wait for its end."""
+        """Seconds paid per container in which it did not work: boot, model load, gaps, idle at the end."""
         return self.overhead_seconds / max(1, self.boots)
 
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """What was paid for so far, failures included."""
+    """What was paid so far, failed calls included."""
 
     calls: int
     dollars: float
     expected_dollars: float  # by the plan, for the same calls
     gpu_seconds: float
     overhead_seconds: float
-    audio_seconds: float  # of the calls that gave a transcript
+    audio_seconds: float  # of the calls that returned a transcript
 
     @property
     def dollars_per_audio_hour(self) -> float | None:
@@ -51,50 +52,55 @@ class Spending:
 
     @property
     def speed(self) -> float | None:
-        """Times realtime, of all the time that was paid for."""
+        """Times realtime, over all the time that was paid for."""
         paid = self.gpu_seconds + self.overhead_seconds
         return self.audio_seconds / paid if paid else None
 
     @property
     def plan_error(self) -> float | None:
-        """How much dearer than planned it was: 0.1 is ten percent."""
+        """Share by which the real price exceeds the planned one: 0.1 is ten percent."""
         return self.dollars / self.expected_dollars - 1 if self.expected_dollars else None
 
 
 def add(db: sqlite3.Connection, usage: Usage) -> None:
-    """Store or correct the row of a call: collected twice, it was still paid once."""
+    """Store the row of a call. A call that is collected twice was paid once: its row is replaced."""
     call = usage.call
+    values = {
+        "call_id": call.id,
+        "key": call.item.key,
+        "backend": call.backend,
+        "engine": usage.engine,
+        "model": usage.model,
+        "gpu": usage.gpu,
+        "gpu_seconds": usage.gpu_seconds,
+        "overhead_seconds": usage.overhead_seconds,
+        "boots": usage.boots,
+        "audio_seconds": usage.audio_seconds,
+        "dollars": usage.dollars,
+        "expected_dollars": usage.expected_dollars,
+        "outcome": usage.outcome,
+        "submitted_at": call.submitted_at,
+        "finished_at": usage.finished_at,
+    }
     db.execute(
-        "REPLACE INTO usages (call_id, key, backend, engine, model, gpu, gpu_seconds, overhead_seconds, "
-        "boots, audio_seconds, dollars, expected_dollars, outcome, submitted_at, finished_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            *(call.id, call.item.key, call.backend, usage.engine, usage.model, usage.gpu),
-            *(usage.gpu_seconds, usage.overhead_seconds, usage.boots, usage.audio_seconds),
-            *(
-                usage.dollars,
-                usage.expected_dollars,
-                usage.outcome,
-                call.submitted_at,
-                usage.finished_at,
-            ),
-        ),
+        f"REPLACE INTO usages ({', '.join(values)}) VALUES (:{', :'.join(values)})",
+        values,
     )
 
 
 def rental(db: sqlite3.Connection, engine: str, model: str, gpu: str) -> Rental | None:
-    """The latest successful calls of one kind, None when they are too few to judge by."""
+    """Return the measurements of the latest successful calls, None when there are too few."""
     row = db.execute(
         "SELECT count(*), sum(gpu_seconds), sum(overhead_seconds), sum(boots), sum(audio_seconds) FROM ("
         "SELECT * FROM usages WHERE engine = ? AND model = ? AND gpu = ? AND outcome = 'done' "
         "AND gpu_seconds > 0 ORDER BY finished_at DESC LIMIT ?)",
-        (engine, model, gpu, RECENT),
+        (engine, model, gpu, RECENT_CALLS),
     ).fetchone()
-    return Rental(*row) if row[0] >= ENOUGH else None
+    return Rental(*row) if row[0] >= FEWEST_CALLS else None
 
 
 def spending(db: sqlite3.Connection) -> Spending:
-    """Everything that was ever paid for."""
+    """Return the sums over all calls."""
     row = db.execute(
         "SELECT count(*), total(dollars), total(expected_dollars), total(gpu_seconds), "
         "total(overhead_seconds), total(CASE outcome WHEN 'done' THEN audio_seconds END) FROM usages"
@@ -103,9 +109,9 @@ def spending(db: sqlite3.Connection) -> Spending:
 
 
 def suspects(db: sqlite3.Connection) -> frozenset[str]:
-    """Keys of items whose last rented call ended with its container."""
+    """Return the keys of items whose latest paid call ended because its container died."""
     rows = db.execute(
-        # SQLite: beside max(), the other columns are those of the row that has it.
+        # In SQLite, columns beside max() come from the row that has the maximum.
         "SELECT key FROM (SELECT key, outcome, max(finished_at) FROM usages GROUP BY key) "
         "WHERE outcome = 'died'"
     )

@@ -216,7 +216,7 @@ def _changed_line(request: Request, change: Callable[[Library, str, int], Segmen
         key = params.item(request, library).item.key
         segment = change(library, key, position)
         correction = library.corrections(key).get(position)
-    line = transcript_view.line(position, segment, correction.heard if correction else None)
+    line = transcript_view.line(position, segment, correction.original if correction else None)
     return JSONResponse(asdict(line))
 
 

@@ -174,7 +174,7 @@ def item(request: Request) -> HTMLResponse:
         transcript = library.transcript(record.item.key)
         corrections = library.corrections(record.item.key)
     found = record.item
-    originals = {position: correction.heard for position, correction in corrections.items()}
+    originals = {position: correction.original for position, correction in corrections.items()}
     divided = list(sections(transcript, found.chapters)) if transcript else []
     return render(
         request,

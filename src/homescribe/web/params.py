@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from dataclasses import dataclass
 from typing import TypedDict, get_args
 
@@ -11,6 +10,7 @@ from starlette.requests import Request
 
 from homescribe.errors import UserError
 from homescribe.library import ItemRecord, Library, Sort, State
+from homescribe.text.dates import checked_date
 
 
 class FilterArguments(TypedDict):
@@ -51,8 +51,8 @@ def filters(request: Request) -> Filters:
     given = {name: request.query_params.get(name) or None for name in Filters.__slots__}
     for name in ("since", "until"):
         value = given[name]
-        if value is not None and not _is_date(value):
-            raise UserError(f"{value!r} is not a date.", "Write it like 2026-03-01.")
+        if value is not None:
+            checked_date(value)
     return Filters(**given)
 
 
@@ -98,10 +98,3 @@ def _one_of(request: Request, name: str, known: tuple[str, ...]) -> str | None:
     if given not in known:
         raise UserError(f"Unknown {name} {given!r}.", f"Choose from: {', '.join(known)}.")
     return given
-
-
-def _is_date(text: str) -> bool:
-    try:
-        return len(text) == len("2026-03-01") and bool(datetime.date.fromisoformat(text))
-    except ValueError:
-        return False

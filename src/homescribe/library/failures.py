@@ -1,0 +1,68 @@
+"""Failures of items, with the time of the next attempt, and sites that refuse requests for now."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection
+
+from homescribe.core import HOUR, MINUTE
+from homescribe.errors import ItemError, PermanentError, RetryableError
+from homescribe.text.sanitize import sqlite_safe
+
+# Seconds before the second, third, ... attempt; the last value holds for all that follow.
+BACKOFF = (1 * MINUTE, 10 * MINUTE, 1 * HOUR, 6 * HOUR, 24 * HOUR)
+
+
+def add(db: sqlite3.Connection, item_id: int, error: ItemError, now: float) -> None:
+    """Record a failure: permanent, or until the backoff and the wait that `error` names are over.
+
+    The item's call is over.
+    """
+    row = db.execute("SELECT attempts FROM failures WHERE item_id = ?", (item_id,)).fetchone()
+    attempts = row["attempts"] + 1 if row else 1
+    permanent = isinstance(error, PermanentError)
+    wait = BACKOFF[min(attempts, len(BACKOFF)) - 1]
+    if isinstance(error, RetryableError) and error.retry_after is not None:
+        wait = max(wait, error.retry_after)
+    db.execute(
+        "REPLACE INTO failures "
+        "(item_id, attempts, error, hint, permanent, retry_at, failed_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(item_id, attempts, sqlite_safe(error.message), sqlite_safe(error.hint)),
+            *(permanent, None if permanent else now + wait, now),
+        ),
+    )
+    db.execute("DELETE FROM calls WHERE item_id = ?", (item_id,))
+
+
+def forget(db: sqlite3.Connection, ids: Collection[int]) -> int:
+    """Delete the failures of these items; return how many there were."""
+    return db.execute(
+        "DELETE FROM failures WHERE item_id IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(ids)),),
+    ).rowcount
+
+
+def forget_all(db: sqlite3.Connection, *, permanent: bool) -> int:
+    """Delete all failures, permanent ones only if `permanent`; return how many there were."""
+    which = "" if permanent else " WHERE NOT permanent"
+    return db.execute(f"DELETE FROM failures{which}").rowcount
+
+
+def block_site(db: sqlite3.Connection, site: str, until: float, reason: str) -> None:
+    """Record that `site` refuses requests until `until` (Unix time)."""
+    db.execute(
+        "REPLACE INTO sites (site, blocked_until, reason) VALUES (?, ?, ?)",
+        (sqlite_safe(site), until, sqlite_safe(reason)),
+    )
+
+
+def blocked_sites(db: sqlite3.Connection, now: float) -> dict[str, tuple[float, str]]:
+    """Return the sites that are blocked at `now`: until when (Unix time), and why."""
+    rows = db.execute(
+        "SELECT site, blocked_until, reason FROM sites WHERE blocked_until > ? ORDER BY site",
+        (now,),
+    )
+    return {row["site"]: (row["blocked_until"], row["reason"]) for row in rows}

@@ -1,0 +1,41 @@
+"""Filters on items, as SQL conditions with named parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from homescribe.text.dates import checked_date
+from homescribe.text.sanitize import sqlite_safe
+
+# Filter: the condition that it sets on `items`. The value is bound as a parameter of the same name.
+CONDITIONS = {
+    "channel": "(channel = :channel COLLATE NOCASE OR channel_id = :channel)",
+    "since": "upload_date >= :since",
+    "until": "upload_date <= :until",
+    "source": "items.source = :source",
+    "language": "item_id IN (SELECT item_id FROM transcripts WHERE language = :language)",
+    "source_url": (
+        "item_id IN (SELECT item_id FROM source_items JOIN sources USING (source_id) "
+        "WHERE sources.url = :source_url)"
+    ),
+}
+DATES = ("since", "until")
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A WHERE clause on `items`, "" for all items, and the values of its parameters."""
+
+    where: str
+    parameters: dict[str, str]
+
+
+def item_filter(**values: str | None) -> Filter:
+    """Return the filter for these values of CONDITIONS; None means any. UserError for an invalid date."""
+    given = {name: value for name, value in values.items() if value is not None}
+    where = " AND ".join(CONDITIONS[name] for name in given)
+    parameters = {
+        name: checked_date(value) if name in DATES else sqlite_safe(value)
+        for name, value in given.items()
+    }
+    return Filter(f"WHERE {where}" if where else "", parameters)

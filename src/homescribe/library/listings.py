@@ -1,0 +1,128 @@
+"""Sources that were added, and the items that each of them lists, in its order."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from homescribe.core import Item, Listing
+from homescribe.errors import UserError
+from homescribe.library import items
+from homescribe.library.records import SourceRecord
+from homescribe.library.rows import clean_item
+from homescribe.text.sanitize import sqlite_safe
+
+
+def record(
+    db: sqlite3.Connection, source: str, listing: Listing, listed: Sequence[Item], now: float
+) -> list[Item]:
+    """Store a source and its items; return the items that are new to the library."""
+    unique = {item.key: item for item in map(clean_item, listed)}
+    source_id = _put_source(db, source, listing, now)
+    known = set(items.known_rows(db, unique))
+    ids = items.put(db, unique.values(), now, by_listing=True)
+    _link(db, source_id, list(ids.values()))
+    return [item for key, item in unique.items() if key not in known]
+
+
+def known_keys(db: sqlite3.Connection, url: str) -> frozenset[str]:
+    """Return the keys of the items that the source at `url` lists; none when it is unknown."""
+    rows = db.execute(
+        "SELECT key FROM items JOIN source_items USING (item_id) JOIN sources USING (source_id) "
+        "WHERE sources.url = ?",
+        (sqlite_safe(url),),
+    )
+    return frozenset(row["key"] for row in rows)
+
+
+def sources(db: sqlite3.Connection) -> list[SourceRecord]:
+    """Return every source, in the order in which they were added."""
+    rows = db.execute(
+        """
+        SELECT url, sources.source, title, sources.added_at, listed_at,
+            count(source_items.item_id) AS items,
+            count(transcripts.item_id) AS done,
+            count(CASE WHEN failures.permanent AND transcripts.item_id IS NULL THEN 1 END) AS failed
+        FROM sources
+        LEFT JOIN source_items USING (source_id)
+        LEFT JOIN transcripts USING (item_id)
+        LEFT JOIN failures USING (item_id)
+        GROUP BY source_id ORDER BY source_id
+        """
+    )
+    return [SourceRecord(**dict(row)) for row in rows]
+
+
+def remove_source(db: sqlite3.Connection, url: str, *, with_items: bool) -> int:
+    """Delete a source and, `with_items`, the items that only it lists; return how many items."""
+    row = db.execute("SELECT source_id FROM sources WHERE url = ?", (sqlite_safe(url),)).fetchone()
+    if row is None:
+        known = [row["url"] for row in db.execute("SELECT url FROM sources")]
+        raise UserError(f"There is no source {url}.", items.did_you_mean(url, known))
+    removed = 0
+    if with_items:
+        only_here = db.execute(
+            "SELECT item_id FROM source_items GROUP BY item_id "
+            "HAVING min(source_id) = ? AND max(source_id) = min(source_id)",
+            (row["source_id"],),
+        )
+        removed = items.remove(db, [row["item_id"] for row in only_here])
+    db.execute("DELETE FROM sources WHERE source_id = ?", (row["source_id"],))
+    return removed
+
+
+def _put_source(db: sqlite3.Connection, source: str, listing: Listing, now: float) -> int:
+    """Insert or update the source of `listing`; return its source_id."""
+    url, title = sqlite_safe(listing.url), sqlite_safe(listing.title)
+    db.execute(
+        "INSERT INTO sources (url, source, title, added_at, listed_at) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (url) DO UPDATE SET source = excluded.source, "
+        "title = coalesce(nullif(excluded.title, ''), title), listed_at = excluded.listed_at",
+        (url, sqlite_safe(source), title, now, now),
+    )
+    row = db.execute("SELECT source_id FROM sources WHERE url = ?", (url,)).fetchone()
+    return int(row["source_id"])
+
+
+def _link(db: sqlite3.Connection, source_id: int, listed: Sequence[int]) -> None:
+    """Link items to a source, new ones in their place among the known ones."""
+    rows = db.execute(
+        "SELECT item_id, position FROM source_items WHERE source_id = ? ORDER BY position",
+        (source_id,),
+    )
+    positions = {row["item_id"]: row["position"] for row in rows}
+    order = enumerate(merged_order(list(positions), listed))
+    db.executemany(
+        "INSERT INTO source_items (source_id, item_id, position) VALUES (?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET position = excluded.position",
+        (
+            (source_id, item_id, position)
+            for position, item_id in order
+            if positions.get(item_id) != position
+        ),
+    )
+
+
+def merged_order(known: Sequence[int], listed: Sequence[int]) -> list[int]:
+    """Return `known` in its order with the new ids of `listed` inserted.
+
+    A new id goes after the known one that precedes it in `listed`, or before the first known one when none
+    precedes it. All go to the end when `listed` has no known one.
+    """
+    old = set(known)
+    leading = listed[: next((n for n, item_id in enumerate(listed) if item_id in old), 0)]
+    following: dict[int, list[int]] = {}
+    last: int | None = None
+    for item_id in listed[len(leading) :]:
+        if item_id in old:
+            last = item_id
+        elif last is not None:
+            following.setdefault(last, []).append(item_id)
+    if last is None:
+        return [*known, *listed]
+    order: list[int] = []
+    for item_id in known:
+        if item_id == listed[len(leading)]:
+            order += leading
+        order += [item_id, *following.get(item_id, ())]
+    return order
