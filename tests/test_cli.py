@@ -1,4 +1,4 @@
-"""The command line as a person and a script meet it."""
+"""The command line: output, messages and exit codes."""
 
 import json
 import os
@@ -11,7 +11,8 @@ import pytest
 
 from doubles import item, listing, transcript
 from homescribe import demo
-from homescribe.cli.main import _run, homescribe
+from homescribe.cli.main import homescribe
+from homescribe.cli.main import run as run_command
 from homescribe.core import Segment
 from homescribe.errors import PermanentError, RetryableError
 from homescribe.library import Library
@@ -19,7 +20,7 @@ from homescribe.library import Library
 
 @pytest.fixture(autouse=True)
 def alone(tmp_path, monkeypatch):
-    """No settings of the machine's own reach a test."""
+    """Keep the settings of this machine out of the tests."""
     for name in list(os.environ):
         if name.startswith("HOMESCRIBE_"):
             monkeypatch.delenv(name)
@@ -30,7 +31,7 @@ def alone(tmp_path, monkeypatch):
 
 @pytest.fixture
 def stored(tmp_path):
-    """A library with an item in each state that a person meets."""
+    """A library with a done, a permanently failed, a failed and a pending item."""
     with Library(tmp_path / "library") as library:
         items = [item(n, upload_date=f"2026-03-0{n}") for n in range(1, 5)]
         library.record("ytdlp", listing("https://site.example/", ()), items)
@@ -45,7 +46,7 @@ def stored(tmp_path):
 
 
 def run(capsys, *arguments):
-    code = _run(list(arguments))
+    code = run_command(list(arguments))
     captured = capsys.readouterr()
     return code, captured.out, captured.err
 
@@ -53,7 +54,7 @@ def run(capsys, *arguments):
 # --- Reading -------------------------------------------------------------------------------------
 
 
-def test_list_as_json_keeps_its_promise(stored, capsys):
+def test_list_as_json(stored, capsys):
     code, out, err = run(capsys, "list", "--json")
     records = json.loads(out)
     assert (code, err) == (0, "")
@@ -65,23 +66,23 @@ def test_list_as_json_keeps_its_promise(stored, capsys):
     assert records[2]["retry_at"] > time.time()
 
 
-def test_list_in_a_pipe_is_a_line_for_each_item(stored, capsys):
+def test_list_in_a_pipe_prints_a_line_per_item(stored, capsys):
     _, out, _ = run(capsys, "list", "--state", "failed")
     first, second = out.splitlines()
     assert first.split("\t")[0] == "failed"
     assert "Private video." in first
     assert "503" in second
-    assert "again after" in second
+    assert "retry after" in second
 
 
 def test_list_by_channel_and_date(stored, capsys):
     _, out, _ = run(capsys, "list", "--since", "2026-03-02", "--until", "2026-03-03")
     assert len(out.splitlines()) == 2
     _, out, err = run(capsys, "list", "--channel", "Nobody")
-    assert (out, "Nothing here" in err) == ("", True)
+    assert (out, "No items found" in err) == ("", True)
 
 
-def test_status_as_json_keeps_its_promise(stored, capsys):
+def test_status_as_json(stored, capsys):
     _, out, _ = run(capsys, "status", "--json")
     figures = json.loads(out)
     assert figures["items"] == {"done": 1, "failed": 2, "in flight": 0, "pending": 1}
@@ -89,14 +90,14 @@ def test_status_as_json_keeps_its_promise(stored, capsys):
     assert figures["library"] == str(stored.path)
 
 
-def test_status_in_words(stored, capsys):
+def test_status_as_text(stored, capsys):
     stored.block_site("youtube", time.time() + 3600, "Too many requests")
     _, out, _ = run(capsys, "status")
     assert "done             1" in out
-    assert "youtube asks to wait until" in out
+    assert "No downloads from youtube before" in out
 
 
-def test_search_as_json_keeps_its_promise(stored, capsys):
+def test_search_as_json(stored, capsys):
     _, out, _ = run(capsys, "search", "--json", "thanks watching")
     [hit] = json.loads(out)
     assert {"key", "title", "start", "end", "text", "url"} <= set(hit)
@@ -104,7 +105,7 @@ def test_search_as_json_keeps_its_promise(stored, capsys):
     assert hit["url"].endswith("#t=63")
 
 
-def test_search_for_people_links_to_the_second(stored, capsys):
+def test_search_results_link_to_their_time(stored, capsys):
     _, out, _ = run(capsys, "search", '"brown fox"')
     assert out.splitlines() == [
         "Talk 1 · A channel · 2026-03-01",
@@ -113,45 +114,45 @@ def test_search_for_people_links_to_the_second(stored, capsys):
     ]
 
 
-def test_search_takes_no_text_for_syntax(stored, capsys):
+def test_search_treats_no_text_as_syntax(stored, capsys):
     for query in ("c++", "it's", "a:b", "AND", '"', "fox*", "(", "-", "NEAR(a"):
         assert run(capsys, "search", "--", query)[0] == 0
     code, _, err = run(capsys, "search", "--raw", '"')
     assert (code, err.count("\n") <= 2) == (2, True)
 
 
-def test_show_gives_the_words_with_times_and_marks_doubt(stored, capsys):
+def test_show_prints_times_and_marks_doubtful_segments(stored, capsys):
     _, out, _ = run(capsys, "show", "fake:site-1")
     assert "    0:00   The quick brown fox jumps." in out
     assert "    1:03 ? Thanks for watching.  (low probability)" in out
 
 
-def test_show_tells_why_an_item_failed(stored, capsys):
+def test_show_prints_why_an_item_failed(stored, capsys):
     _, out, _ = run(capsys, "show", "fake:site-2")
     assert "Private video." in out
     assert "Ask its owner." in out
 
 
-def test_a_key_that_is_none_is_one_line_with_what_to_do(stored, capsys):
+def test_an_unknown_key_suggests_similar_keys(stored, capsys):
     code, out, err = run(capsys, "show", "fake:site-11")
     assert (code, out) == (2, "")
     assert "fake:site-1" in err
 
 
-def test_export_writes_whole_files(stored, capsys, tmp_path):
+def test_export_writes_files(stored, capsys, tmp_path):
     code, out, err = run(capsys, "export", "-f", "srt,txt", "-o", "out")
     assert (code, out) == (0, "")
     assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".srt", ".txt"]
     assert "2 files written to" in err
 
 
-def test_export_of_what_has_no_transcript_says_so(stored, capsys):
+def test_export_of_an_item_without_a_transcript_is_an_error(stored, capsys):
     code, _, err = run(capsys, "export", "fake:site-4", "-f", "txt", "-o", "out")
     assert code == 2
-    assert "no transcript yet" in err
+    assert "1 of 1 item not transcribed yet." in err
 
 
-def test_an_unknown_format_is_named_before_anything_is_done(stored, capsys):
+def test_an_unknown_format_is_an_error(stored, capsys):
     code, _, err = run(capsys, "export", "-f", "srt,docx")
     assert code == 2
     assert "docx" in err
@@ -177,10 +178,10 @@ def test_sources_as_json(stored, capsys):
     assert (source["url"], source["items"]) == ("https://site.example/", 4)
 
 
-# --- Titles are hostile --------------------------------------------------------------------------
+# --- Untrusted titles ----------------------------------------------------------------------------
 
 
-def test_no_title_reaches_the_terminal_as_a_command(capsys, tmp_path):
+def test_titles_and_transcripts_cannot_control_the_terminal(capsys, tmp_path):
     hostile = item(
         1, title="\x1b]0;owned\x07\x1b[2J\u202egnp.exe\nfake:x\tdone", channel="\x1b[31m"
     )
@@ -196,7 +197,7 @@ def test_no_title_reaches_the_terminal_as_a_command(capsys, tmp_path):
 # --- Settings ------------------------------------------------------------------------------------
 
 
-def test_flags_win_over_environment_over_file(capsys, tmp_path, monkeypatch):
+def test_flags_override_the_environment_which_overrides_the_file(capsys, tmp_path, monkeypatch):
     (tmp_path / "config.toml").write_text('model = "tiny"\nlanguage = "de"\nbeam_size = 3\n')
     monkeypatch.setenv("HOMESCRIBE_LANGUAGE", "fr")
     _, out, _ = run(capsys, "config", "--json", "--library", str(tmp_path / "elsewhere"))
@@ -217,7 +218,7 @@ def test_flags_win_over_environment_over_file(capsys, tmp_path, monkeypatch):
         ("word_timestamps = 1", "word_timestamps"),
     ],
 )
-def test_a_bad_setting_is_one_line(written, told, capsys, tmp_path):
+def test_an_invalid_setting_is_an_error(written, told, capsys, tmp_path):
     (tmp_path / "config.toml").write_text(written)
     code, out, err = run(capsys, "list")
     assert (code, out) == (2, "")
@@ -225,20 +226,20 @@ def test_a_bad_setting_is_one_line(written, told, capsys, tmp_path):
     assert "Traceback" not in err
 
 
-def test_a_bad_value_in_the_environment_is_one_line(capsys, monkeypatch):
+def test_an_invalid_environment_variable_is_an_error(capsys, monkeypatch):
     monkeypatch.setenv("HOMESCRIBE_SLEEP_INTERVAL", "soon")
     code, _, err = run(capsys, "list")
     assert code == 2
     assert "HOMESCRIBE_SLEEP_INTERVAL" in err
 
 
-def test_library_can_stand_before_the_command(capsys, tmp_path):
+def test_the_library_option_may_precede_the_command(capsys, tmp_path):
     sample = str(demo.samples() / "fox-20s.mp3")
     assert run(capsys, "--library", str(tmp_path / "other"), "add", sample)[0] == 0
     assert (tmp_path / "other" / "library.db").exists()
 
 
-def test_a_mistyped_library_is_told_and_not_made(capsys, tmp_path):
+def test_a_mistyped_library_is_an_error_and_is_not_created(capsys, tmp_path):
     for command in (["list"], ["status"], ["search", "word"], ["sources"], ["retry"]):
         code, _, err = run(capsys, *command, "--library", str(tmp_path / "mistyped"))
         assert (code, "There is no library at" in err) == (2, True)
@@ -249,12 +250,12 @@ def test_a_mistyped_library_is_told_and_not_made(capsys, tmp_path):
 @pytest.mark.parametrize(
     "flags", [["--beam-size", "0"], ["--sleep-interval", "nan"], ["--disk", "-1"]]
 )
-def test_a_number_that_makes_no_sense_is_one_line(flags, capsys):
+def test_a_number_out_of_range_is_an_error(flags, capsys):
     code, _, err = run(capsys, "run", *flags)
     assert (code, "is not valid" in err, len(err.splitlines())) == (2, True, 2)
 
 
-# --- The machine ---------------------------------------------------------------------------------
+# --- The installation ----------------------------------------------------------------------------
 
 
 def test_doctor_as_json(capsys):
@@ -267,7 +268,7 @@ def test_doctor_as_json(capsys):
     assert checks["yt-dlp"]["finding"].endswith("days old")
 
 
-def test_doctor_finds_a_damaged_library(capsys, tmp_path):
+def test_doctor_reports_a_damaged_library(capsys, tmp_path):
     (tmp_path / "library").mkdir()
     (tmp_path / "library" / "library.db").write_bytes(b"not a database at all" * 100)
     code, out, _ = run(capsys, "doctor")
@@ -276,13 +277,13 @@ def test_doctor_finds_a_damaged_library(capsys, tmp_path):
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_scripts_name_the_program(shell, capsys):
+def test_completion_prints_a_script(shell, capsys):
     code, out, _ = run(capsys, "completion", shell)
     assert code == 0
     assert "_HOMESCRIBE_COMPLETE" in out
 
 
-def test_completion_completes(monkeypatch):
+def test_completion_completes_a_command(monkeypatch):
     done = subprocess.run(
         [sys.executable, "-m", "homescribe"],
         env={
@@ -298,18 +299,38 @@ def test_completion_completes(monkeypatch):
     assert "plain,transcribe" in done.stdout
 
 
-def test_every_command_answers_help(capsys):
+def test_every_command_has_help(capsys):
     for name in homescribe.commands:
         code, out, _ = run(capsys, name, "--help")
         assert (code, out.startswith(f"Usage: homescribe {name}")) == (0, True)
 
 
-def test_a_wrong_flag_is_the_users_to_mend(capsys):
+def test_help_lists_options_in_groups_and_fits_80_columns(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = run(capsys, "transcribe", "--help")
+    assert max(len(line) for line in out.splitlines()) <= 80
+    headings = [line for line in out.splitlines() if line.endswith(":") and line[0] != " "]
+    assert headings == [
+        *("Options:", "Source options:", "Speech options:", "Renting options:", "Output options:")
+    ]
+    for heading, flag in [
+        ("Options:", "--library DIR"),
+        ("Source options:", "--cookies FILE"),
+        ("Speech options:", "--[no-]word-timestamps"),
+        ("Renting options:", "--max-cost DOLLARS"),
+        ("Output options:", "-f, --format FORMATS"),
+    ]:
+        section = out.split(f"\n{heading}\n")[1].split("\n\n")[0]
+        assert f"  {flag} " in section
+    assert "Renting options:" not in run(capsys, "add", "--help")[1]
+
+
+def test_an_unknown_command_or_invalid_option_exits_2(capsys):
     assert run(capsys, "run", "--limit", "none")[0] == 2
     assert run(capsys, "nonsense")[0] == 2
 
 
-def test_a_closed_pipe_is_no_error(stored):
+def test_a_closed_pipe_is_not_an_error(stored):
     for number in range(2000):  # more than a pipe holds
         stored.save(item(10_000 + number), transcript())
     for arguments in ("list", "list --json"):
@@ -321,16 +342,16 @@ def test_a_closed_pipe_is_no_error(stored):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a disk that is always full")
-def test_output_that_cannot_be_written_is_one_line(stored):
+def test_a_full_disk_under_the_output_is_an_error(stored):
     command = f"{sys.executable} -m homescribe list >/dev/full"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (
         2,
-        "Error: the output cannot be written: no space left.\n",
+        "Error: cannot write the output: no space left on the disk.\n",
     )
 
 
-def test_a_title_that_the_terminal_cannot_show_is_no_error(stored):
+def test_a_title_that_the_terminal_cannot_encode_is_not_an_error(stored):
     stored.record("ytdlp", listing("https://site.example/", ()), [item(9, title="日本語")])
     done = subprocess.run(
         [sys.executable, "-m", "homescribe", "list"],
@@ -345,7 +366,7 @@ def test_a_title_that_the_terminal_cannot_show_is_no_error(stored):
 
 
 @pytest.mark.models
-def test_transcribe_does_the_whole_job(capsys, tmp_path):
+def test_transcribe_adds_transcribes_and_exports(capsys, tmp_path):
     sample = demo.samples() / "fox-20s.mp3"
     words = (demo.samples() / "fox-20s.txt").read_text().split()
     arguments = ["transcribe", str(sample), "--model", "demo", "-f", "txt,srt", "-o", "out"]
@@ -357,14 +378,14 @@ def test_transcribe_does_the_whole_job(capsys, tmp_path):
 
     text.unlink()
     code, _, err = run(capsys, *arguments)
-    assert "transcribed before" in err
+    assert "already transcribed" in err
     assert text.read_text().split() == words
     _, out, _ = run(capsys, "search", "--json", '"lazy dog"')
     assert json.loads(out)[0]["start"] < 5
 
 
 @pytest.mark.models
-def test_one_bad_file_does_not_stop_the_good_one(capsys, tmp_path):
+def test_a_file_that_fails_does_not_stop_the_others(capsys, tmp_path):
     folder = tmp_path / "talks"
     folder.mkdir()
     (folder / "bad.mp3").write_bytes(b"this is no sound" * 100)
@@ -372,21 +393,21 @@ def test_one_bad_file_does_not_stop_the_good_one(capsys, tmp_path):
     code, _, err = run(capsys, "transcribe", str(folder), "--model", "demo", "-o", "out")
     assert code == 1
     assert "bad: " in err
-    assert "Why: homescribe list --state failed" in err
+    assert "For the reasons: homescribe list --state failed" in err
     assert len(list((tmp_path / "out").iterdir())) == 1
 
 
-def test_addresses_come_from_standard_input_too(capsys, tmp_path, monkeypatch):
+def test_add_reads_addresses_from_standard_input(capsys, tmp_path, monkeypatch):
     import io
 
     sample = demo.samples() / "fox-20s.mp3"
     monkeypatch.setattr("sys.stdin", io.StringIO(f"# my files\n\n{sample}\n"))
     code, _, err = run(capsys, "add", "-")
-    assert (code, "1 item to transcribe: homescribe run" in err) == (0, True)
+    assert (code, "1 item pending. Transcribe: homescribe run" in err) == (0, True)
 
 
 @pytest.mark.models
-def test_one_bad_address_does_not_stop_the_good_one(capsys, tmp_path):
+def test_an_address_that_fails_does_not_stop_the_others(capsys, tmp_path):
     sample = str(demo.samples() / "fox-20s.mp3")
     arguments = ["transcribe", "nothing-here.mp3", sample, "--model", "demo", "-o", "out"]
     code, _, err = run(capsys, *arguments)
@@ -395,18 +416,18 @@ def test_one_bad_address_does_not_stop_the_good_one(capsys, tmp_path):
 
 
 @pytest.mark.models
-def test_what_failed_before_is_told_again(capsys, tmp_path):
+def test_transcribe_reports_items_that_failed_in_an_earlier_run(capsys, tmp_path):
     folder = tmp_path / "talks"
     folder.mkdir()
     (folder / "bad.mp3").write_bytes(b"this is no sound" * 100)
     arguments = ["transcribe", str(folder), "--model", "demo", "-o", "out"]
     assert run(capsys, *arguments)[0] == 1
     code, _, err = run(capsys, *arguments)
-    assert (code, "bad failed before" in err) == (1, True)
+    assert (code, "bad failed in an earlier run: " in err) == (1, True)
 
 
 @pytest.mark.models
-def test_sync_says_nothing_when_there_is_nothing_to_say(capsys, tmp_path):
+def test_sync_prints_nothing_if_nothing_is_new(capsys, tmp_path):
     talks = tmp_path / "talks"
     talks.mkdir()
     (talks / "fox.mp3").write_bytes((demo.samples() / "fox-20s.mp3").read_bytes())
@@ -415,7 +436,7 @@ def test_sync_says_nothing_when_there_is_nothing_to_say(capsys, tmp_path):
 
 
 @pytest.mark.models
-def test_a_file_that_was_added_by_itself_is_not_looked_at_by_every_sync(capsys, tmp_path):
+def test_sync_does_not_list_a_single_file_again(capsys, tmp_path):
     sample = tmp_path / "fox.mp3"
     sample.write_bytes((demo.samples() / "fox-20s.mp3").read_bytes())
     run(capsys, "transcribe", str(sample), "--model", "demo", "-o", "out")
@@ -425,14 +446,14 @@ def test_a_file_that_was_added_by_itself_is_not_looked_at_by_every_sync(capsys, 
 
 
 @pytest.mark.parametrize("address", ["nothing-here.mp3", "no-such-folder/", "*.nothing"])
-def test_an_address_that_leads_nowhere_is_one_line(address, capsys):
+def test_an_address_without_recordings_is_an_error(address, capsys):
     code, out, err = run(capsys, "transcribe", address)
     assert (code, out) == (2, "")
     assert "Traceback" not in err
     assert 1 <= len(err.splitlines()) <= 2
 
 
-def test_an_unknown_model_is_one_line(capsys):
+def test_an_unknown_model_is_an_error(capsys):
     sample = demo.samples() / "fox-20s.mp3"
     code, _, err = run(capsys, "transcribe", str(sample), "--model", "enormous")
     assert code in (2, 3)
@@ -441,7 +462,7 @@ def test_an_unknown_model_is_one_line(capsys):
 
 
 @pytest.mark.models
-def test_the_demo_finds_what_it_heard(tmp_path):
+def test_the_demo_transcribes_exports_and_searches(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "homescribe", "demo"],
         capture_output=True,

@@ -35,8 +35,17 @@ def _setting(
     default: object = None,
     metavar: str = "",
     least: float | None = None,
+    *,
+    group: str = "",
 ) -> Any:
-    return field(default=default, metadata={"help": help, "metavar": metavar, "least": least})
+    metadata = {"help": help, "metavar": metavar, "least": least, "group": group}
+    return field(default=default, metadata=metadata)
+
+
+# Groups of settings, as headings of `--help`.
+SOURCE = "Source options"
+SPEECH = "Speech options"
+RENTING = "Renting options"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,55 +53,72 @@ class Config:
     """All settings. The metadata of a field holds the text of `--help` and of the documentation."""
 
     library: Path = _setting("Directory of the library.", Path("~/homescribe"), "DIR")
-    backend: str = _setting(
-        "Where to transcribe: local, or modal for a rented GPU.", "local", "NAME"
-    )
-    engine: str | None = _setting(
-        "faster-whisper (default) or openai-whisper.",
-        metavar="NAME",
-    )
-    model: str | None = _setting(
-        "Name of a Whisper model (tiny, base, small, medium, large-v3, turbo, ...), a path, or demo.",
-        metavar="NAME",
-    )
-    language: str | None = _setting(
-        "Spoken language, as Whisper's code (en, de, ...). Default: detect it.", metavar="CODE"
-    )
-    task: Literal["transcribe", "translate"] = _setting(
-        "transcribe, or translate into English.", "transcribe"
-    )
-    beam_size: int | None = _setting(
-        "Beam size; 1 is greedy search. Default: the engine's.", metavar="N", least=1
-    )
-    word_timestamps: bool = _setting("Store the time of each word.", False)
-    vad_filter: bool = _setting("Skip audio without speech.", True)
-    initial_prompt: str | None = _setting(
-        "Prompt with names and spellings to expect.", metavar="TEXT"
-    )
-    gpu: str | None = _setting(
-        "GPU to rent: T4, L4, A10, L40S, A100, H100, H200, B200, or CPU for none. Default: A10.",
-        metavar="NAME",
-    )
-    max_cost: float | None = _setting(
-        "Most dollars that one run may spend at Modal.", metavar="DOLLARS", least=0
-    )
-    when: Literal["burst", "stream"] = _setting(
-        "burst: queue audio locally until starting a GPU pays off. stream: submit each recording at once.",
-        "burst",
-    )
-    disk: float = _setting("Most gigabytes of audio to queue for a burst.", 2.0, "GB", least=0)
-    containers: int = _setting("Most GPUs to rent at once.", 2, "N", least=1)
     sleep_interval: float | None = _setting(
         "Seconds between two downloads from one site. Default: 6 to 14 for YouTube, 0 to 1 for podcasts.",
         metavar="SECONDS",
         least=0,
+        group=SOURCE,
     )
     cookies: Path | None = _setting(
-        "Cookie file (Netscape format), for sites that require a login.", metavar="FILE"
+        "Cookie file (Netscape format), for sites that require a login.",
+        metavar="FILE",
+        group=SOURCE,
     )
     cookies_from_browser: str | None = _setting(
-        "Browser to read cookies from: firefox, chrome, safari, ...", metavar="BROWSER"
+        "Browser to read cookies from: firefox, chrome, safari, ...",
+        metavar="BROWSER",
+        group=SOURCE,
     )
+    engine: str | None = _setting(
+        "faster-whisper (default) or openai-whisper.", metavar="NAME", group=SPEECH
+    )
+    model: str | None = _setting(
+        "Name of a Whisper model (tiny, base, small, medium, large-v3, turbo, ...), a path, or demo.",
+        metavar="NAME",
+        group=SPEECH,
+    )
+    language: str | None = _setting(
+        "Spoken language, as Whisper's code (en, de, ...). Default: detect it.",
+        metavar="CODE",
+        group=SPEECH,
+    )
+    task: Literal["transcribe", "translate"] = _setting(
+        "transcribe, or translate into English.", "transcribe", group=SPEECH
+    )
+    beam_size: int | None = _setting(
+        "Beam size; 1 is greedy search. Default: the engine's.",
+        metavar="N",
+        least=1,
+        group=SPEECH,
+    )
+    word_timestamps: bool = _setting("Store the time of each word.", False, group=SPEECH)
+    vad_filter: bool = _setting("Skip audio without speech.", True, group=SPEECH)
+    initial_prompt: str | None = _setting(
+        "Prompt with names and spellings to expect.", metavar="TEXT", group=SPEECH
+    )
+    backend: str = _setting(
+        "Where to transcribe: local, or modal for a rented GPU.", "local", "NAME", group=RENTING
+    )
+    gpu: str | None = _setting(
+        "GPU to rent: T4, L4, A10, L40S, A100, H100, H200, B200, or CPU for none. Default: A10.",
+        metavar="NAME",
+        group=RENTING,
+    )
+    max_cost: float | None = _setting(
+        "Most dollars that one run may spend at Modal.",
+        metavar="DOLLARS",
+        least=0,
+        group=RENTING,
+    )
+    when: Literal["burst", "stream"] = _setting(
+        "burst: queue audio locally until starting a GPU pays off. stream: submit each recording at once.",
+        "burst",
+        group=RENTING,
+    )
+    disk: float = _setting(
+        "Most gigabytes of audio to queue for a burst.", 2.0, "GB", least=0, group=RENTING
+    )
+    containers: int = _setting("Most GPUs to rent at once.", 2, "N", least=1, group=RENTING)
 
     def transcription(self) -> TranscriptionOptions:
         """Return the settings that engines take."""
@@ -117,6 +143,7 @@ class Setting:
     metavar: str
     choices: tuple[str, ...] = ()  # the only values allowed; () for any
     least: float | None = None  # smallest number allowed
+    group: str = ""  # heading in `--help`
 
     @property
     def environment(self) -> str:
@@ -141,6 +168,7 @@ def settings() -> list[Setting]:
                 item.metadata["metavar"],
                 choices,
                 item.metadata["least"],
+                item.metadata["group"],
             )
         )
     return found

@@ -1,4 +1,4 @@
-"""Ctrl-C: once to stop soon and lose nothing, twice to stop at once."""
+"""Ctrl-C: the first ends a command early without losing anything, the second ends it at once."""
 
 from __future__ import annotations
 
@@ -10,36 +10,37 @@ from contextlib import contextmanager
 from threading import Event
 from types import FrameType
 
-_INTERRUPTED = 130
+from homescribe.cli.exit_codes import ExitCode
+
 STDERR = 2  # file descriptor
 
 
 @contextmanager
 def interruptible() -> Iterator[Event]:
-    """An event that the first SIGINT, SIGTERM or SIGHUP sets. The second ends the process.
+    """Return an event that the first SIGINT, SIGTERM or SIGHUP sets. The second ends the process.
 
-    The library is a database with transactions, and downloads are files with other names until they are
-    whole: ending at once loses nothing that was finished.
+    Ending at once loses nothing that was finished: the library uses transactions, and files get their names
+    when they are complete.
     """
     stop = Event()
 
     def handle(number: int, frame: FrameType | None) -> None:
         if stop.is_set():
-            os._exit(_INTERRUPTED)
+            os._exit(ExitCode.INTERRUPTED)
         stop.set()
-        if not os.isatty(STDERR):  # on a terminal the view of the run says it
-            # Not print(): a signal may arrive while that stream is being written to.
+        if not os.isatty(STDERR):  # the live view of a terminal says it
+            # Not print(): the signal may arrive while something is being written to that stream.
             os.write(STDERR, b"Stopping. A second signal stops at once.\n")
 
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
     numbers = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP"):
+    if hasattr(signal, "SIGHUP"):  # not on Windows
         numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, handle) for number in numbers}
+    previous = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield stop
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

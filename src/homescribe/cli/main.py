@@ -1,7 +1,6 @@
-"""The command line: what to do stands in the other rooms, here it gets a name, flags and an exit code.
+"""The command line: run a command, print its error, and exit with its exit code.
 
-Data goes to stdout, everything else to stderr. Exit codes: 0 ok, 1 some items failed, 2 the user must act,
-3 the set-up is broken, 4 the spending cap was reached, 130 interrupted.
+Data goes to standard output, everything else to standard error.
 """
 
 from __future__ import annotations
@@ -11,69 +10,62 @@ import io
 import os
 import sys
 import threading
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
 from homescribe import __version__
 from homescribe.cli.commands import cloud, query, serve, setup, sources, transcribe
-from homescribe.errors import BudgetReached, Cancelled, HomescribeError, SetupError
+from homescribe.cli.exit_codes import ExitCode, exit_code
+from homescribe.cli.options import Group
+from homescribe.errors import Cancelled, HomescribeError
 from homescribe.text.sanitize import terminal_safe
 
-INTERRUPTED = 130
 
-
-class _InOrder(click.Group):
-    """Commands in the order of a person's work, not of the alphabet."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-
-@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="homescribe")
 @click.option(
     "--library",
     metavar="DIR",
-    help="Where the library is.",
+    help="Directory of the library.",
     expose_value=False,
     callback=(lambda ctx, parameter, value: ctx.ensure_object(dict).update(library=value)),
 )
 def homescribe() -> None:
-    """Whole channels, playlists, podcasts and folders as text to search, read along and export.
+    """Transcribe whole channels, playlists, podcasts and folders; search, read and export the text.
 
     \b
     homescribe transcribe https://www.youtube.com/@channel -f txt,srt
     homescribe search "a phrase somebody said"
 
-    Every setting can also stand in config.toml or in the environment: see `homescribe config`.
+    All settings can also be set in config.toml or in the environment: see `homescribe config`.
     """
 
 
-for _room in (sources, cloud, transcribe, query, serve, setup):
-    for _command in _room.COMMANDS:
+for _module in (sources, cloud, transcribe, query, serve, setup):
+    for _command in _module.COMMANDS:
         homescribe.add_command(_command)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run a command and leave with its exit code."""
-    _leave(_run(arguments))
+    """Run a command and exit with its exit code."""
+    _exit(run(arguments))
 
 
-def _run(arguments: list[str] | None) -> int:
+def run(arguments: list[str] | None) -> int:
+    """Run a command, print its error if it fails, and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(
-            stream, io.TextIOWrapper
-        ):  # a title in a script that the terminal does not know
+        # A title may have characters that the terminal's encoding does not have.
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     color = False if os.environ.get("NO_COLOR") else None
     try:
-        result: Any = homescribe.main(
+        result: object = homescribe.main(
             arguments, prog_name="homescribe", standalone_mode=False, color=color
         )
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
-    except SystemExit:  # click's way out of a closed pipe: `homescribe list | head`
+    except SystemExit:  # click exits on a closed pipe: `homescribe list | head`
         return 0
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -82,8 +74,8 @@ def _run(arguments: list[str] | None) -> int:
         error.show()
         return 2
     except (click.Abort, KeyboardInterrupt, Cancelled):
-        click.echo("Interrupted. Nothing is lost: the same command goes on from here.", err=True)
-        return INTERRUPTED
+        click.echo("Interrupted. Nothing is lost: the same command continues from here.", err=True)
+        return ExitCode.INTERRUPTED
     except HomescribeError as error:
         click.echo(f"Error: {terminal_safe(error.message)}", err=True)
         if error.hint:
@@ -93,21 +85,14 @@ def _run(arguments: list[str] | None) -> int:
         if error.errno != errno.ENOSPC:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        click.echo("Error: the output cannot be written: no space left.", err=True)
+        click.echo("Error: cannot write the output: no space left on the disk.", err=True)
         return 2
 
 
-def exit_code(error: HomescribeError) -> int:
-    """The exit code for an error that ended a command."""
-    if isinstance(error, SetupError):
-        return 3
-    return 4 if isinstance(error, BudgetReached) else 2
+def _exit(code: int) -> NoReturn:
+    """Exit without waiting for threads that are busy in a decoder or a model.
 
-
-def _leave(code: int) -> NoReturn:
-    """Exit without waiting for threads that are deep inside a decoder or a model.
-
-    By now the library is closed and everything that was finished is stored.
+    The library is closed by now, and everything that was finished is stored.
     """
     if any(thread.daemon and thread.is_alive() for thread in threading.enumerate()):
         sys.stdout.flush()

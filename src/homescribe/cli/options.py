@@ -1,65 +1,116 @@
-"""Flags for settings, made from config.py so that names, help and defaults stand in one place."""
+"""Commands with options in groups, and the options that are made from the settings in config.py."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
 from homescribe import config, plugins
 from homescribe.errors import UserError
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+OUTPUT = "Output options"
+OTHER = "Options"
+# Heading in `--help` by name of the parameter; OTHER for any other.
+GROUPS = {setting.name: setting.group for setting in config.settings() if setting.group}
+RUN_SETTINGS = tuple(GROUPS)
+COOKIE_SETTINGS = ("cookies", "cookies_from_browser")
+GROUPS |= {"formats": OUTPUT, "output": OUTPUT}
 
-RUN_SETTINGS = tuple(setting.name for setting in config.settings() if setting.name != "library")
-SOURCE_SETTINGS = ("cookies", "cookies_from_browser")
+NAMES_WIDTH = 24  # of the column of option names in `--help`; longer names get a line of their own
+
+Function = Callable[..., object]
+Decorator = Callable[[Function], Function]
 
 
-def configured(*names: str) -> Callable[[Function], Function]:
-    """Give a command flags for these settings and `--library`, and pass it a Config as first argument."""
-    wanted = [s for s in config.settings() if s.name in ("library", *names)]
+class Command(click.Command):
+    """A command whose `--help` lists its options in groups."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {
+            group: [] for group in (OTHER, *GROUPS.values())
+        }
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record and isinstance(parameter, click.Option):
+                names, text = record
+                if parameter.secondary_opts:
+                    names = f"--[no-]{parameter.opts[0].removeprefix('--')}"
+                groups[GROUPS.get(parameter.name or "", OTHER)].append((names, text))
+        for group, records in groups.items():
+            if records:
+                with formatter.section(group):
+                    # Padded, so that the texts of all groups are aligned.
+                    padded = [(f"{names:<{NAMES_WIDTH}}", text) for names, text in records]
+                    formatter.write_dl(padded, col_max=NAMES_WIDTH)
+
+
+class Group(click.Group):
+    """A group of commands, which `--help` lists in the order in which they were added."""
+
+    command_class = Command
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+def command(name: str | None = None) -> Callable[[Function], Command]:
+    """Make a function a command. Its name is the function's unless `name` is given."""
+    return click.command(name, cls=Command)
+
+
+def configured(*names: str) -> Decorator:
+    """Add `--library` and the options of these settings. The function gets a Config as its first argument."""
+    settings = [s for s in config.settings() if s.name in ("library", *names)]
 
     def decorate(function: Function) -> Function:
         @functools.wraps(function)
-        def command(*args: Any, **kwargs: Any) -> Any:
-            flags = {setting.name: kwargs.pop(setting.name) for setting in wanted}
-            before = click.get_current_context().ensure_object(dict)
+        def configured_function(*args: object, **kwargs: object) -> object:
+            flags = {setting.name: kwargs.pop(setting.name) for setting in settings}
+            # What stood before the command's name: `homescribe --library DIR list`.
+            root = click.get_current_context().ensure_object(dict)
             if flags["library"] is None:
-                flags["library"] = before.get("library")
-            settings, before["origins"] = config.load(flags)
-            return function(settings, *args, **kwargs)
+                flags["library"] = root.get("library")
+            loaded, root["origins"] = config.load(flags)
+            return function(loaded, *args, **kwargs)
 
-        decorated: Any = command
-        for setting in reversed(wanted):
+        decorated: Function = configured_function
+        for setting in reversed(settings):
             decorated = _option(setting)(decorated)
-        return decorated  # type: ignore[no-any-return]
+        return decorated
 
     return decorate
 
 
-def _option(setting: config.Setting) -> Callable[[Any], Any]:
+def _option(setting: config.Setting) -> Decorator:
+    """Return the option of a setting."""
     flag = "--" + setting.name.replace("_", "-")
     text = setting.help
-    if setting.default not in (None, True, False):
-        text += f" Default: {setting.default}."
     if setting.kind is bool:
+        text += f" Default: {'yes' if setting.default else 'no'}."
         return click.option(f"{flag}/--no-{flag[2:]}", default=None, help=text)
-    kind: Any = click.Choice(setting.choices) if setting.choices else setting.kind
+    if setting.default is not None:
+        text += f" Default: {setting.default}."
+    kind = click.Choice(setting.choices) if setting.choices else setting.kind
     if setting.kind is Path:
-        kind = str
+        kind = str  # config.load makes it a Path
     return click.option(flag, type=kind, default=None, metavar=setting.metavar or None, help=text)
 
 
-def output(required: bool = False, directory: str | None = None) -> Callable[[Function], Function]:
-    """`-f FORMATS` and `-o DIR` for commands that write files."""
+def export_options(*, required: bool = False, directory: str = "") -> Decorator:
+    """Add `-f FORMATS` and `-o DIR`, for commands that write transcripts as files.
+
+    Args:
+        required: whether the formats must be given.
+        directory: the default directory, as the help text names it.
+    """
 
     def decorate(function: Function) -> Function:
-        place = f"Where to write. Default: {directory}." if directory else "Where to write."
+        text = "Directory for the files." + (f" Default: {directory}." if directory else "")
         function = click.option(
-            "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help=place
+            "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help=text
         )(function)
         return click.option(
             "-f",
@@ -68,17 +119,16 @@ def output(required: bool = False, directory: str | None = None) -> Callable[[Fu
             required=required,
             callback=_formats,
             metavar="FORMATS",
-            help=f"One or several of {', '.join(plugins.BUILT_IN['exporters'])}, with commas between.",
+            help=f"One or more of {', '.join(plugins.BUILT_IN['exporters'])}, separated by commas.",
         )(function)
 
     return decorate
 
 
 def _formats(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str]:
-    chosen = [name.strip().lower() for name in (value or "").split(",") if name.strip()]
+    """Return the formats that are named in `value`, each once."""
+    formats = [name.strip().lower() for name in (value or "").split(",") if name.strip()]
     known = plugins.names("exporters")
-    if unknown := [name for name in chosen if name not in known]:
-        raise UserError(
-            f"There is no format named {unknown[0]!r}.", f"Choose from: {', '.join(known)}."
-        )
-    return list(dict.fromkeys(chosen))
+    if unknown := [name for name in formats if name not in known]:
+        raise UserError(f"Unknown format: {unknown[0]!r}.", f"Choose from: {', '.join(known)}.")
+    return list(dict.fromkeys(formats))

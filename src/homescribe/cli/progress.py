@@ -1,4 +1,4 @@
-"""What a run looks like while it runs: a live view on a terminal, a line for each item elsewhere."""
+"""Display of a run: a live view on a terminal, and a line for each item that finishes."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-LOOK = 0.1  # seconds between two looks at whether the model is loaded
+MOST_LINES = 4  # for items of one kind
+CHECK_INTERVAL = 0.1  # seconds between two checks whether the model is loaded
+ACTION_WIDTH = 12  # columns of "transcribing", "downloading" and "uploading"
 
 
 class Display:
-    """Prints outcomes as they come, and keeps a view of what is being done below them on a terminal."""
+    """Print the outcomes of a run, above a live view of what it is doing if standard error is a terminal."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -35,8 +37,8 @@ class Display:
         self._console: Console | None = None
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
-        """Show the live view while the block runs, if standard error is a terminal."""
+    def live_view(self) -> Iterator[None]:
+        """Show the live view during the block, if standard error is a terminal."""
         if not sys.stderr.isatty():
             yield
             return
@@ -57,9 +59,9 @@ class Display:
             self._console = None
 
     def _start_when_loaded(self, live: Live, ended: Event) -> None:
-        """Leave the terminal to the library that downloads a model, which shows progress of its own."""
+        """Start the live view when the model is loaded. Until then a download of the model may be shown."""
         loading = ""
-        while not ended.wait(LOOK):
+        while not ended.wait(CHECK_INTERVAL):
             if self._progress.loading and not loading:
                 loading = self._progress.loading
                 self._print(f"Loading the model {loading}", "")
@@ -67,24 +69,22 @@ class Display:
                 live.start()
                 return
 
-    def outcome(self, outcome: Outcome) -> None:
-        """One line for an item that ended."""
-        ended = self._progress.done + self._progress.failed
-        where = f"[{ended}/{self._progress.items}]"
+    def print_outcome(self, outcome: Outcome) -> None:
+        """Print a line about an item that finished, or about a site that blocks downloads."""
+        finished = self._progress.done + self._progress.failed
+        position = f"[{finished}/{self._progress.items}]"
         title = terminal_safe(outcome.item.title)
         if outcome.transcript:
             speed = outcome.transcript.duration / outcome.seconds if outcome.seconds else 0
-            line = f"{where} {title} ({clock(outcome.transcript.duration)}, {speed:.0f}x realtime)"
-            self._print(line, "")
+            duration = clock(outcome.transcript.duration)
+            self._print(f"{position} {title} ({duration}, {speed:.0f}x realtime)", "")
         elif isinstance(outcome.error, SourceBlocked):
-            if outcome.error.retry_after is not None:  # else it ends the run, and is told then
+            if outcome.error.retry_after is not None:  # otherwise the run ends with this error
                 until = moment(time.time() + outcome.error.retry_after)
-                self._print(
-                    f"{where} {terminal_safe(outcome.error.message)} Waiting until {until}.",
-                    "yellow",
-                )
+                message = terminal_safe(outcome.error.message)
+                self._print(f"{position} {message} Waiting until {until}.", "yellow")
         elif outcome.error:
-            self._print(f"{where} {title}: {terminal_safe(outcome.error.message)}", "red")
+            self._print(f"{position} {title}: {terminal_safe(outcome.error.message)}", "red")
 
     def _print(self, line: str, style: str) -> None:
         if self._console:
@@ -96,7 +96,7 @@ class Display:
 
 
 class _View:
-    """The live lines: how far, how fast, how long, and what is being done now."""
+    """The live view: a progress bar, a summary, and a line per item or site."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -107,63 +107,65 @@ class _View:
         from rich.text import Text
 
         progress = self._run.progress
-        heard, total = progress.transcribed_seconds(), progress.audio_seconds
-        ended = progress.done + progress.failed
+        transcribed, total = progress.transcribed_seconds(), progress.audio_seconds
+        finished = progress.done + progress.failed
         yield ProgressBar(
             total=total or progress.items or 1,
-            completed=heard if total else ended,
+            completed=transcribed if total else finished,
             width=options.max_width,
         )
         yield Segment.line()
-        yield Text(_summary(progress, heard, total, ended), no_wrap=True, overflow="ellipsis")
-        for item, seconds in _few(progress.transcribing):
-            share = (
-                f"{min(100, 100 * seconds / item.duration):.0f} %"
-                if item.duration
-                else clock(seconds)
-            )
-            yield Text(
-                f"hearing  {share:>5}  {terminal_safe(item.title)}",
-                no_wrap=True,
-                overflow="ellipsis",
-            )
-        if progress.uploads and progress.uploads.current:
-            yield Text(_upload(progress.uploads), no_wrap=True, overflow="ellipsis")
-        for item in _few(progress.downloading):
-            yield Text(
-                f"fetching        {terminal_safe(item.title)}", no_wrap=True, overflow="ellipsis"
-            )
+        for line in _lines(progress):
+            yield Text(line, no_wrap=True, overflow="ellipsis")
         if self._run.stop.is_set():
             yield Text("Stopping. Press Ctrl-C again to stop at once.", style="bold")
-        for site, (until, why) in list(progress.waiting.items()):
+        for site, (until, reason) in progress.waiting.items():
             if until > time.time():
-                yield Text(
-                    f"waiting for {site} until {moment(until)}: {terminal_safe(why)}",
-                    style="yellow",
-                )
+                line = f"waiting for {site} until {moment(until)}: {terminal_safe(reason)}"
+                yield Text(line, style="yellow")
+
+
+def _lines(progress: Progress) -> Iterator[str]:
+    """Return the summary and what is being done, a line each."""
+    yield _summary(progress)
+    for item, seconds in _first(progress.transcribing):
+        share = clock(seconds)
+        if item.duration:
+            share = f"{min(1.0, seconds / item.duration):.0%}"
+        yield _line("transcribing", share, item.title)
+    if progress.uploads and progress.uploads.current:
+        yield _upload(progress.uploads)
+    for item in _first(progress.downloading):
+        yield _line("downloading", "", item.title)
+
+
+def _line(action: str, amount: str, title: str) -> str:
+    return f"{action:<{ACTION_WIDTH}}  {amount:>5}  {terminal_safe(title)}"
 
 
 def _upload(uploads: Uploads) -> str:
-    """What goes up, how large it is, how long it has taken, and how fast those before it went."""
+    """Return the line of the current upload: its time so far, its size, and the rate of earlier uploads."""
     rate = f" at {size(uploads.rate)}/s" if uploads.rate else ""
-    taken = clock(time.time() - uploads.current_since)
-    return f"sending  {taken:>5}  {terminal_safe(uploads.current)} ({size(uploads.current_bytes)}{rate})"
+    elapsed = clock(time.time() - uploads.current_since)
+    return _line("uploading", elapsed, f"{uploads.current} ({size(uploads.current_bytes)}{rate})")
 
 
-def _few(mapping: Mapping[str, Value], most: int = 4) -> list[Value]:
-    return list(mapping.values())[:most]
+def _first(mapping: Mapping[str, Value]) -> list[Value]:
+    return list(mapping.values())[:MOST_LINES]
 
 
-def _summary(progress: Progress, heard: float, total: float, ended: int) -> str:
-    parts = [f"{ended}/{progress.items} items"]
+def _summary(progress: Progress) -> str:
+    """Return the counts, the speed and the remaining time, as far as known."""
+    transcribed, total = progress.transcribed_seconds(), progress.audio_seconds
+    parts = [f"{progress.done + progress.failed}/{progress.items} items"]
     if total:
-        parts.append(f"{span(heard)} of {span(total)}")
+        parts.append(f"{span(transcribed)} of {span(total)}")
     if progress.failed:
         parts.append(f"{progress.failed} failed")
     elapsed = time.time() - progress.began if progress.began else 0.0
-    if heard and elapsed > 1:
-        speed = heard / elapsed
+    if transcribed and elapsed > 1:
+        speed = transcribed / elapsed
         parts.append(f"{speed:.1f}x realtime")
-        if total > heard:
-            parts.append(f"{clock((total - heard) / speed)} left")
+        if total > transcribed:
+            parts.append(f"{clock((total - transcribed) / speed)} left")
     return " · ".join(parts)

@@ -8,8 +8,8 @@ import json
 import click
 
 from homescribe.assemble import build_modal_backend, open_library, open_sources
-from homescribe.cli.options import configured
-from homescribe.cli.tables import print_table
+from homescribe.cli.options import Group, command, configured
+from homescribe.cli.output import print_table
 from homescribe.config import Config
 from homescribe.core import HOUR, Item
 from homescribe.cost import plan as planning
@@ -28,7 +28,7 @@ from homescribe.text.display import count, size, span
 PUBLISHED = f"{PRICES_FROM} as of {PRICES_DATE}"
 
 
-@click.command()
+@command()
 @click.argument("keys", metavar="[KEY]...", nargs=-1)
 @click.option("--deadline", type=float, metavar="HOURS", help="It must be done in so many hours.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
@@ -106,7 +106,7 @@ def _remark(planned: planning.Plan, row: planning.Row) -> str:
     return "cheapest" if row.gpu and row.gpu == planned.cheapest else ""
 
 
-@click.group()
+@click.group(cls=Group)
 def modal() -> None:
     """The app in your Modal account: put it there, look at it, stop it."""
 

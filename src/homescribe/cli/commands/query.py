@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import get_args
 
@@ -10,11 +9,10 @@ import click
 
 from homescribe import plugins
 from homescribe.assemble import open_library
+from homescribe.cli.actions import ExportWriter
 from homescribe.cli.commands.cloud import spent_in_words
-from homescribe.cli.commands.transcribe import Writer
-from homescribe.cli.options import configured, output
-from homescribe.cli.output import highlighted
-from homescribe.cli.tables import print_table
+from homescribe.cli.options import command, configured, export_options
+from homescribe.cli.output import highlighted, print_json, print_table
 from homescribe.config import Config
 from homescribe.core import Item, Transcript
 from homescribe.errors import UserError
@@ -24,13 +22,15 @@ from homescribe.plugins import link
 from homescribe.text.display import clock, count, moment, size, span
 from homescribe.text.sanitize import terminal_safe
 
-as_json_option = click.option("--json", "as_json", is_flag=True, help="As JSON.")
-channel_option = click.option("--channel", metavar="NAME", help="Only from this channel.")
-since_option = click.option("--since", metavar="DATE", help="Only from this day on (2026-03-01).")
-until_option = click.option("--until", metavar="DATE", help="Only up to this day.")
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+channel_option = click.option("--channel", metavar="NAME", help="Only items of this channel.")
+since_option = click.option(
+    "--since", metavar="DATE", help="Only items uploaded since this date (2026-03-01)."
+)
+until_option = click.option("--until", metavar="DATE", help="Only items uploaded until this date.")
 
 
-@click.command("list")
+@command("list")
 @click.option("--state", type=click.Choice(get_args(State)), help="Only items in this state.")
 @channel_option
 @since_option
@@ -45,14 +45,14 @@ def list_(
     until: str | None,
     as_json: bool,
 ) -> None:
-    """Every item, and how it stands."""
+    """List items with their state, date, duration, key and title."""
     with open_library(config, must_exist=True) as library:
         records = list(library.items(state=state, channel=channel, since=since, until=until))
     if as_json:
-        _print_json([item_as_json(record) for record in records])
+        print_json([item_as_json(record) for record in records])
         return
     print_table(
-        ("state", "date", "length", "key", "title"),
+        ("state", "date", "duration", "key", "title"),
         [
             (
                 record.state,
@@ -63,21 +63,21 @@ def list_(
             )
             for record in records
         ],
-        empty="Nothing here yet. Add something: homescribe add URL",
+        empty="No items found. To add some: homescribe add URL",
     )
 
 
-@click.command()
+@command()
 @as_json_option
 @configured()
 def status(config: Config, as_json: bool) -> None:
-    """The library in figures: items in each state, hours."""
+    """Print the number of items in each state, hours of audio and costs."""
     with open_library(config, must_exist=True) as library:
         figures = library.status()
         waits = library.blocked_sites()
         spent = library.spending()
     if as_json:
-        _print_json(status_as_json(figures, waits, spent))
+        print_json(status_as_json(figures, waits, spent))
         return
     for state, number in figures.states.items():
         click.echo(f"{state:<10} {number:>7,}")
@@ -85,14 +85,14 @@ def status(config: Config, as_json: bool) -> None:
     click.echo(f"{'library':<10} {figures.path} ({size(figures.bytes)})")
     if spent.calls:
         click.echo(f"{'spent':<10} {spent_in_words(spent)}")
-    for site, (until, why) in waits.items():
-        click.echo(f"{site} asks to wait until {moment(until)}: {terminal_safe(why)}")
+    for site, (until, reason) in waits.items():
+        click.echo(f"No downloads from {site} before {moment(until)}: {terminal_safe(reason)}")
 
 
-@click.command()
+@command()
 @click.argument("query", nargs=-1, required=True)
 @click.option(
-    "--raw", is_flag=True, help="QUERY is in SQLite's FTS5 syntax (AND, OR, NOT, NEAR, prefix*)."
+    "--raw", is_flag=True, help="QUERY uses SQLite's FTS5 syntax (AND, OR, NOT, NEAR, prefix*)."
 )
 @channel_option
 @since_option
@@ -103,7 +103,7 @@ def status(config: Config, as_json: bool) -> None:
     default=20,
     show_default=True,
     metavar="N",
-    help="At most so many hits.",
+    help="Most results.",
 )
 @as_json_option
 @configured()
@@ -116,21 +116,21 @@ def search(
     until: str | None,
     limit: int,
     as_json: bool,
-) -> int:
-    """Find where something was said.
+) -> None:
+    """Search the transcripts.
 
-    Each hit links into the recording at that second. All words must be near each other; words
-    in "quotes" must follow each other.
+    Each result links to its time in the recording. All words must occur near each other; words in
+    "quotes" must occur as a phrase.
     """
     with open_library(config, must_exist=True) as library:
         hits = library.search(
             " ".join(query), raw=raw, channel=channel, since=since, until=until, limit=limit
         )
     if as_json:
-        _print_json([hit_as_json(hit) for hit in hits])
-        return 0
+        print_json([hit_as_json(hit) for hit in hits])
+        return
     if not hits:
-        click.echo("Nothing found.", err=True)
+        click.echo("No results.", err=True)
     last = None
     for hit in hits:
         if hit.key != last:
@@ -141,16 +141,15 @@ def search(
             last = hit.key
         click.echo(f"  {clock(hit.start):>7}  {highlighted(hit.text, hit.highlights)}")
         click.echo(f"           {hit.url}")
-    return 0
 
 
-@click.command()
+@command()
 @click.argument("key")
 @configured()
 def show(config: Config, key: str) -> None:
-    """One item and its transcript.
+    """Print an item and its transcript.
 
-    With the time of each line; `?` marks what is doubtful, and why.
+    Prints the time of each segment. A `?` marks segments that may be wrong, with the reason.
     """
     with open_library(config, must_exist=True) as library:
         record = library.item(key)
@@ -165,35 +164,30 @@ def show(config: Config, key: str) -> None:
             click.echo(f"{clock(segment.start):>8} {doubt} {terminal_safe(segment.text)}{flags}")
 
 
-@click.command()
+@command()
 @click.argument("keys", metavar="[KEY]...", nargs=-1)
-@output(required=True, directory="LIBRARY/exports")
+@export_options(required=True, directory="LIBRARY/exports")
 @configured()
-def export(config: Config, keys: tuple[str, ...], formats: list[str], output: Path | None) -> int:
-    """Write transcripts as files: all, or those named."""
+def export(config: Config, keys: tuple[str, ...], formats: list[str], output: Path | None) -> None:
+    """Write transcripts as files: all, or those with a given KEY."""
     with open_library(config, must_exist=True) as library:
         chosen = [library.item(key).item.key for key in keys]
         chosen = chosen or [record.item.key for record in library.items(state="done")]
-        writer = Writer(formats, output or library.directory / "exports")
+        writer = ExportWriter(formats, output or library.directory / "exports")
         written = writer.write_stored(library, chosen)
-    click.echo(f"{count(writer.files, 'file')} written to {writer.directory.absolute()}", err=True)
+    writer.report()
     if written < len(chosen):
         raise UserError(
-            f"{count(len(chosen) - written, 'item')} of those named have no transcript yet.",
+            f"{len(chosen) - written} of {count(len(chosen), 'item')} not transcribed yet.",
             "Transcribe them first: homescribe run",
         )
-    return 0
-
-
-def _print_json(value: object) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def _title_and_error(record: ItemRecord) -> str:
     title = terminal_safe(record.item.title)
     if not record.error or record.state == "done":
         return title
-    again = f" (again after {moment(record.retry_at)})" if record.retry_at else ""
+    again = f" (retry after {moment(record.retry_at)})" if record.retry_at else ""
     return f"{title}: {terminal_safe(record.error)}{again}"
 
 
@@ -203,7 +197,7 @@ def _facts(record: ItemRecord, transcript: Transcript | None) -> list[tuple[str,
         ("title", terminal_safe(item.title)),
         ("channel", terminal_safe(item.channel or "")),
         ("date", item.upload_date or ""),
-        ("length", clock(transcript.duration if transcript else item.duration)),
+        ("duration", clock(transcript.duration if transcript else item.duration)),
         (
             "link",
             terminal_safe(link(item, 0) if plugins.source_of(item).local_path(item) else item.url),
@@ -212,12 +206,10 @@ def _facts(record: ItemRecord, transcript: Transcript | None) -> list[tuple[str,
         ("state", record.state),
         ("error", terminal_safe(record.error or "")),
         ("hint", terminal_safe(record.hint or "")),
-        ("again", moment(record.retry_at) if record.retry_at else ""),
+        ("retry at", moment(record.retry_at) if record.retry_at else ""),
     ]
     if transcript:
-        facts.append(
-            ("heard by", f"{transcript.engine}, {transcript.model}, {transcript.language}")
-        )
+        facts.append(("model", f"{transcript.engine}, {transcript.model}, {transcript.language}"))
     return [(name, value) for name, value in facts if value]
 
 

@@ -1,42 +1,42 @@
-"""The command that opens the page: serve."""
+"""Command that serves the web page: serve."""
 
 from __future__ import annotations
 
 import click
 
 from homescribe import plugins
-from homescribe.cli.options import RUN_SETTINGS, configured
+from homescribe.cli.options import RUN_SETTINGS, command, configured
 from homescribe.config import Config
 
 
-@click.command()
+@command()
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=8765,
     show_default=True,
     metavar="N",
-    help="Where it answers; 0 takes any port that is free.",
+    help="Port to listen on; 0 chooses a free one.",
 )
 @click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
     metavar="ADDRESS",
-    help="Address to listen at. Any other than this machine's own asks every visitor for a token.",
+    help="Address to listen on. Other machines need a token.",
 )
 @click.option(
     "--token",
     envvar="HOMESCRIBE_TOKEN",
     metavar="TEXT",
-    help="The token for programs and other machines. Default: a new one each time.",
+    help="Token for programs and other machines. Default: a new one at each start.",
 )
-@click.option("--open/--no-open", "open_page", default=True, help="Open a browser.")
+@click.option("--open/--no-open", "open_page", default=True, help="Open the page in a browser.")
 @configured(*RUN_SETTINGS)
 def serve(config: Config, port: int, host: str, token: str | None, open_page: bool) -> None:
-    """Read, search and follow along in a browser; start runs and watch them.
+    """Serve a web page to search, read and listen, and to start runs.
 
-    Only this machine can reach it, unless --host says otherwise.
+    Only this machine can open it unless --host is given.
     """
     try:
         from homescribe.web import server

@@ -1,9 +1,8 @@
-"""Commands about this machine: doctor, config, demo, completion."""
+"""Commands about this installation: doctor, config, demo, completion."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 import click
@@ -11,57 +10,56 @@ from click.shell_completion import get_completion_class
 
 from homescribe import config as settings
 from homescribe import demo as bundled
-from homescribe import doctor as machine
+from homescribe import doctor as checks
 from homescribe.assemble import open_library, open_sources
-from homescribe.cli.commands.sources import add_all
-from homescribe.cli.commands.transcribe import Writer, execute
+from homescribe.cli.actions import ExportWriter, add_sources, run_and_report
+from homescribe.cli.exit_codes import ExitCode
 from homescribe.cli.interrupt import interruptible
-from homescribe.cli.options import configured
-from homescribe.cli.output import highlighted
-from homescribe.cli.tables import print_table
+from homescribe.cli.options import command, configured
+from homescribe.cli.output import highlighted, print_json, print_table
 from homescribe.config import Config
 from homescribe.text.display import clock
 from homescribe.text.sanitize import terminal_safe
 
-BROKEN = 3
 PHRASE = '"quick brown fox"'
 DEMO_FORMATS = ("txt", "srt", "vtt", "json", "md")
 
 
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @configured()
-def doctor(config: Config, as_json: bool) -> int:
-    """Is this machine ready? What to do if not.
+def doctor(config: Config, as_json: bool) -> ExitCode:
+    """Check this machine, and print how to fix problems.
 
-    Looks at yt-dlp and its age, JavaScript, engines, models, disk and library.
+    Checks Python, yt-dlp and its age, the JavaScript runtime, engines, models, disk and library.
     """
-    checks = list(machine.check(config))
+    results = list(checks.check(config))
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(check) for check in checks], indent=2))
+        print_json([dataclasses.asdict(result) for result in results])
     else:
-        colours = {"ok": "green", "warning": "yellow", "broken": "red"}
-        for check in checks:
-            state = click.style(f"{check.state:<8}", fg=colours[check.state])
-            click.echo(f"{state} {check.name:<15} {terminal_safe(check.finding)}")
-            if check.fix:
-                click.echo(f"{'':<8} {'':<15} {check.fix}")
-    return BROKEN if any(check.state == "broken" for check in checks) else 0
+        colors = {"ok": "green", "warning": "yellow", "broken": "red"}
+        for result in results:
+            state = click.style(f"{result.state:<8}", fg=colors[result.state])
+            click.echo(f"{state} {result.name:<15} {terminal_safe(result.finding)}")
+            if result.fix:
+                click.echo(f"{'':<8} {'':<15} {result.fix}")
+    broken = any(result.state == "broken" for result in results)
+    return ExitCode.SETUP_ERROR if broken else ExitCode.OK
 
 
-@click.command("config")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@command("config")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @configured()
 def config_(config: Config, as_json: bool) -> None:
-    """Every setting and where its value comes from.
+    """Print every setting and where its value comes from.
 
-    The file is TOML, a setting a line: model = "small"
+    Settings can be stored in config.toml, one per line: model = "small"
     """
     origins = click.get_current_context().ensure_object(dict)["origins"]
     values = {setting.name: getattr(config, setting.name) for setting in settings.settings()}
     if as_json:
         found = {name: {"value": value, "from": origins[name]} for name, value in values.items()}
-        click.echo(json.dumps(found, indent=2, default=str))
+        print_json(found)
         return
     click.echo(f"{settings.path()}", err=True)
     print_table(
@@ -70,11 +68,11 @@ def config_(config: Config, as_json: bool) -> None:
             (name, "" if value is None else str(value), origins[name])
             for name, value in values.items()
         ],
-        wide=2,
+        flexible=2,
     )
 
 
-@click.command()
+@command()
 @click.option(
     "-o",
     "--output",
@@ -82,38 +80,38 @@ def config_(config: Config, as_json: bool) -> None:
     metavar="DIR",
     default="homescribe-demo",
     show_default=True,
-    help="Where the demo's library and files go.",
+    help="Directory for the library and the files of the demo.",
 )
-def demo(output: Path) -> int:
-    """Do the main job on bundled speech.
+def demo(output: Path) -> ExitCode:
+    """Transcribe bundled recordings with a bundled model.
 
-    With a bundled model: nothing is downloaded.
+    Nothing is downloaded.
     """
     config = Config(library=output, model="demo", engine="faster-whisper")
     with interruptible() as stop, open_library(config) as library:
         click.echo("Transcribing three bundled recordings with the bundled model.", err=True)
         with open_sources(config, library) as sources:
-            listed = add_all(library, sources, [str(bundled.samples())], stop, everything=True)
-            code = execute(config, library, sources, stop)
-        writer = Writer(DEMO_FORMATS, output / "exports")
-        writer.write_stored(library, [item.key for entry in listed for item in entry.items])
+            results = add_sources(library, sources, [str(bundled.samples())], stop, everything=True)
+            code = run_and_report(config, library, sources, stop)
+        writer = ExportWriter(DEMO_FORMATS, output / "exports")
+        writer.write_stored(library, [item.key for result in results for item in result.items])
         click.echo(f"\nhomescribe search {PHRASE!r}", err=True)
         for hit in library.search(PHRASE):
             click.echo(f"  {hit.title} {clock(hit.start)}  {highlighted(hit.text, hit.highlights)}")
     click.echo(
         f"\nTranscripts as files: {(output / 'exports').absolute()}\n"
         f"The library:          {library.path.absolute()}\n"
-        f"Read along, in a browser: homescribe --library {output} serve\n"
+        f"Read and listen in a browser: homescribe --library {output} serve\n"
         "Next: homescribe transcribe YOUR-FILE-OR-CHANNEL",
         err=True,
     )
     return code
 
 
-@click.command()
+@command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the completion script of a shell.
+    """Print the completion script for a shell.
 
     \b
     bash: homescribe completion bash > ~/.local/share/bash-completion/completions/homescribe

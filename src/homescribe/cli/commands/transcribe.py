@@ -1,66 +1,68 @@
-"""Commands that do the work: transcribe, run, sync, retry."""
+"""Commands that transcribe: transcribe, run, sync, retry."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Collection, Iterable
 from pathlib import Path
-from threading import Event
 
 import click
 
-from homescribe import plugins
-from homescribe.assemble import build_run, open_library, open_sources
-from homescribe.cli.commands.sources import add_all, say
+from homescribe import pipeline
+from homescribe.assemble import open_library, open_sources
+from homescribe.cli.actions import (
+    ExportWriter,
+    add_sources,
+    optional_writer,
+    report_earlier_results,
+    report_listing,
+    run_and_report,
+)
+from homescribe.cli.exit_codes import ExitCode
 from homescribe.cli.interrupt import interruptible
-from homescribe.cli.options import RUN_SETTINGS, configured, output
-from homescribe.cli.progress import Display
+from homescribe.cli.options import RUN_SETTINGS, command, configured, export_options
 from homescribe.config import Config
-from homescribe.core import Item, Transcript
 from homescribe.errors import Cancelled
-from homescribe.formats import writer
-from homescribe.library import Library
-from homescribe.pipeline import Run, Sources
-from homescribe.pipeline import sync as list_again
-from homescribe.text.display import count, moment, span
-from homescribe.text.sanitize import terminal_safe
+from homescribe.text.display import count
 
-SOME_FAILED = 1
-USER_MUST_ACT = 2
+limit_option = click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Transcribe at most N items."
+)
 
 
-@click.command()
+@command()
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
-@output(directory=".")
+@export_options(directory="the current one")
 @configured(*RUN_SETTINGS)
 def transcribe(
     config: Config, sources: tuple[str, ...], formats: list[str], output: Path | None
-) -> int:
-    """Add, run and export in one.
+) -> ExitCode:
+    """Add sources, transcribe them, and write the transcripts as files.
 
-    Text for a video, a channel, a playlist, a podcast feed, a folder or a file. What the
-    library holds already is not done again, only written. Default format: txt.
+    SOURCE is the address of a video, channel, playlist or podcast feed, or a folder, a file or a
+    pattern such as 'talks/*.mp3'. Items that are already transcribed are only written. The
+    default format is txt.
     """
     with interruptible() as stop, open_library(config) as library:
         with open_sources(config, library) as opened:
-            listed = add_all(library, opened, sources, stop, everything=True)
-            keys = list(dict.fromkeys(item.key for entry in listed for item in entry.items))
-            unread = any(entry.error for entry in listed)
+            results = add_sources(library, opened, sources, stop, everything=True)
+            keys = list(dict.fromkeys(item.key for result in results for item in result.items))
             if not keys:
-                return USER_MUST_ACT
-            writer = Writer(formats or ["txt"], output or Path())
-            failed = say_what_was_before(library, keys, writer)
-            code = execute(config, library, opened, stop, keys=keys, writer=writer, quiet=True)
-        click.echo(
-            f"{count(writer.files, 'file')} written to {writer.directory.absolute()}", err=True
-        )
-    return USER_MUST_ACT if unread else code or (SOME_FAILED if failed else 0)
+                return ExitCode.USER_ERROR
+            writer = ExportWriter(formats or ["txt"], output or Path())
+            writer.write_stored(library, keys)
+            failed = report_earlier_results(library, keys)
+            code = run_and_report(
+                config, library, opened, stop, keys=keys, writer=writer, quiet=True
+            )
+        writer.report()
+    if any(result.error for result in results):
+        return ExitCode.USER_ERROR
+    return code or (ExitCode.SOME_FAILED if failed else ExitCode.OK)
 
 
-@click.command()
+@command()
 @click.argument("keys", metavar="[KEY]...", nargs=-1)
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many items.")
-@output()
+@limit_option
+@export_options()
 @configured(*RUN_SETTINGS)
 def run(
     config: Config,
@@ -68,179 +70,70 @@ def run(
     limit: int | None,
     formats: list[str],
     output: Path | None,
-) -> int:
-    """Download and transcribe what is pending.
+) -> ExitCode:
+    """Download and transcribe pending items.
 
-    Goes on where an earlier run ended. With -f or -o, each transcript is also written to a file
-    as it comes.
+    Transcribes all, or only those with a given KEY, and continues where an earlier run ended. With
+    -f or -o, each transcript is also written as a file when it is finished.
     """
     with interruptible() as stop, open_library(config) as library:
         chosen = [library.item(key).item.key for key in keys] or None
-        with open_sources(config, library) as opened:
-            writer = writer_for(formats, output)
-            return execute(config, library, opened, stop, keys=chosen, limit=limit, writer=writer)
+        with open_sources(config, library) as sources:
+            writer = optional_writer(formats, output)
+            return run_and_report(
+                config, library, sources, stop, keys=chosen, limit=limit, writer=writer
+            )
 
 
-@click.command()
+@command()
 @click.option(
-    "--all", "everything", is_flag=True, help="Read to the end, past items that are known."
+    "--all", "everything", is_flag=True, help="Read listings to their end, even past known items."
 )
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many items.")
-@output()
+@limit_option
+@export_options()
 @configured(*RUN_SETTINGS)
 def sync(
     config: Config, everything: bool, limit: int | None, formats: list[str], output: Path | None
-) -> int:
-    """List all sources again, then run. Fit for cron.
+) -> ExitCode:
+    """List all sources again, then transcribe pending items.
 
-    Reading a channel stops at what is known already; --all reads it to its end.
+    Prints nothing if nothing is new, so it suits cron. Reading a channel stops at known items
+    unless --all is given.
     """
     with (
         interruptible() as stop,
         open_library(config) as library,
-        open_sources(config, library) as opened,
+        open_sources(config, library) as sources,
     ):
-        failed = False
-        for entry in list_again(library, opened, stop, everything=everything):
-            failed = failed or entry.error is not None
-            if entry.new or entry.error:
-                say(entry)
+        listing_failed = False
+        for result in pipeline.sync(library, sources, stop, everything=everything):
+            listing_failed = listing_failed or result.error is not None
+            if result.new or result.error:
+                report_listing(result)
         if stop.is_set():
             raise Cancelled
-        writer = writer_for(formats, output)
-        code = execute(config, library, opened, stop, limit=limit, writer=writer, quiet=True)
-    return code or (USER_MUST_ACT if failed else 0)
+        writer = optional_writer(formats, output)
+        code = run_and_report(
+            config, library, sources, stop, limit=limit, writer=writer, quiet=True
+        )
+    return code or (ExitCode.USER_ERROR if listing_failed else ExitCode.OK)
 
 
-@click.command()
+@command()
 @click.argument("keys", metavar="[KEY]...", nargs=-1)
-@click.option(
-    "--all", "permanent", is_flag=True, help="Also what would fail again, as far as is known."
-)
+@click.option("--all", "permanent", is_flag=True, help="Also forget permanent failures.")
 @configured()
 def retry(config: Config, keys: tuple[str, ...], permanent: bool) -> None:
     """Forget failures, so that the next run tries again.
 
-    Those that wait for their time, or the items named, also such as failed for good.
+    Without KEY: all failures that are not permanent. With KEY: any failure of these items.
     """
     with open_library(config, must_exist=True) as library:
         chosen = [library.item(key).item.key for key in keys] or None
         forgotten = library.retry(chosen, permanent=permanent)
-        click.echo(f"{count(forgotten, 'item')} will be tried again: homescribe run", err=True)
-
-
-class Writer:
-    """Writes transcripts as files and counts them."""
-
-    def __init__(self, formats: Iterable[str], directory: Path) -> None:
-        self.directory = directory
-        self.files = 0
-        writer.prepare(directory)
-        self._exporters = {name: plugins.load("exporters", name) for name in formats}
-
-    def write(self, item: Item, transcript: Transcript) -> None:
-        """One file for each format."""
-        self.files += len(writer.write(self.directory, item, transcript, self._exporters))
-
-    def write_stored(self, library: Library, keys: Iterable[str]) -> int:
-        """Write what the library holds of `keys`; how many items that were."""
-        written = 0
-        for key in keys:
-            if transcript := library.transcript(key):
-                self.write(library.item(key).item, transcript)
-                written += 1
-        return written
-
-
-def say_what_was_before(library: Library, keys: list[str], writer: Writer) -> int:
-    """Write what was transcribed before, say so, and give the number of items that failed before."""
-    heard_by = set()
-    for key in keys:
-        if transcript := library.transcript(key):
-            heard_by.add(f"{transcript.engine} {transcript.model}")
-    written = writer.write_stored(library, keys)
-    if written:
         click.echo(
-            f"{count(written, 'item')} transcribed before, by {', '.join(sorted(heard_by))}. "
-            "To do one again: homescribe remove KEY",
-            err=True,
+            f"{count(forgotten, 'item')} pending again. Transcribe: homescribe run", err=True
         )
-    failed = [record for record in library.items(state="failed") if record.item.key in set(keys)]
-    for record in failed:
-        click.echo(
-            f"{terminal_safe(record.item.title)} failed before: {terminal_safe(record.error or '')}",
-            err=True,
-        )
-    if failed:
-        click.echo("To try again: homescribe retry KEY", err=True)
-    return len(failed)
-
-
-def writer_for(formats: list[str], directory: Path | None) -> Writer | None:
-    """A Writer when files were asked for."""
-    if not formats and directory is None:
-        return None
-    return Writer(formats or ["txt"], directory or Path())
-
-
-def execute(
-    config: Config,
-    library: Library,
-    sources: Sources,
-    stop: Event,
-    *,
-    keys: Collection[str] | None = None,
-    limit: int | None = None,
-    writer: Writer | None = None,
-    quiet: bool = False,
-) -> int:
-    """Run, show it, and give the exit code. `quiet`: without a word when there is nothing to do."""
-    running = build_run(config, library, sources, keys=keys, limit=limit, stop=stop)
-    began = time.time()
-    failed: set[str] = set()
-    if not quiet:
-        for site, (until, why) in library.blocked_sites().items():
-            click.echo(
-                f"{site} is left alone until {moment(until)}: {terminal_safe(why)}", err=True
-            )
-    display = Display(running)
-    try:
-        with display.shown():
-            for outcome in running:
-                display.outcome(outcome)
-                if outcome.transcript:
-                    failed.discard(outcome.item.key)
-                    if writer:
-                        writer.write(outcome.item, outcome.transcript)
-                elif outcome.error:
-                    failed.add(outcome.item.key)
-    finally:
-        if running.progress.done or running.progress.failed:
-            summarise(running, library, time.time() - began)
-    if not (running.progress.items or quiet):
-        click.echo("Nothing to transcribe.", err=True)
-    if stop.is_set():
-        raise Cancelled
-    return SOME_FAILED if failed else 0
-
-
-def summarise(running: Run, library: Library, seconds: float) -> None:
-    """The last words of a run: what was done, what was not, and when that will be tried again."""
-    progress = running.progress
-    speed = f", {progress.audio_seconds_done / seconds:.1f}x realtime" if seconds else ""
-    click.echo(
-        f"{count(progress.done, 'item')} transcribed ({span(progress.audio_seconds_done)} of audio "
-        f"in {span(seconds)}{speed}), {progress.failed} failed.",
-        err=True,
-    )
-    waiting = [record.retry_at for record in library.items(state="failed") if record.retry_at]
-    if waiting:
-        click.echo(
-            f"{count(len(waiting), 'item')} will be tried again by a run after {moment(min(waiting))}.",
-            err=True,
-        )
-    if progress.failed:
-        click.echo("Why: homescribe list --state failed; what to do: homescribe show KEY", err=True)
 
 
 COMMANDS = (transcribe, run, sync, retry)

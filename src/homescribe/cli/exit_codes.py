@@ -1,0 +1,23 @@
+"""Exit codes of all commands: see docs/concepts/errors.md."""
+
+from enum import IntEnum
+
+from homescribe.errors import BudgetReached, HomescribeError, SetupError
+
+
+class ExitCode(IntEnum):
+    """What a command's exit code means."""
+
+    OK = 0
+    SOME_FAILED = 1  # the run reached its end, but some items failed
+    USER_ERROR = 2  # the user must act
+    SETUP_ERROR = 3  # something is missing or broken on this machine
+    BUDGET_REACHED = 4  # the spending cap ended the run
+    INTERRUPTED = 130
+
+
+def exit_code(error: HomescribeError) -> ExitCode:
+    """Return the exit code of a command that `error` ended."""
+    if isinstance(error, SetupError):
+        return ExitCode.SETUP_ERROR
+    return ExitCode.BUDGET_REACHED if isinstance(error, BudgetReached) else ExitCode.USER_ERROR
