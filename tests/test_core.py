@@ -39,7 +39,7 @@ def test_youtube_opens_at_the_second(url, expected):
 
 
 @pytest.mark.parametrize("old", ["t=5", "t=1m5s", "start=5", "t=5&start=7"])
-def test_a_time_that_stands_in_the_address_already_is_replaced(old):
+def test_a_time_in_the_address_is_replaced(old):
     url = f"https://www.youtube.com/watch?{old}&v=x"
     assert link(item(url), 83.9) == "https://www.youtube.com/watch?v=x&t=83s"
 
@@ -52,7 +52,7 @@ def test_a_time_that_stands_in_the_address_already_is_replaced(old):
         ("https://player.vimeo.com/video/7?h=a", "https://player.vimeo.com/video/7?h=a#t=83s"),
     ],
 )
-def test_vimeo_takes_the_second_in_the_fragment(url, expected):
+def test_vimeo_has_the_second_in_the_fragment(url, expected):
     assert link(item(url, "vimeo"), 83.9) == expected
 
 
@@ -66,7 +66,7 @@ def test_vimeo_takes_the_second_in_the_fragment(url, expected):
         ("https://youtube.com.example.org/x", "https://youtube.com.example.org/x#t=83"),
     ],
 )
-def test_elsewhere_it_is_a_media_fragment(url, expected):
+def test_other_sites_get_a_media_fragment(url, expected):
     assert link(item(url, "podcast"), 83.9) == expected
 
 
@@ -81,15 +81,15 @@ def test_a_file_whose_name_is_no_utf8(tmp_path):
     assert address == f"{tmp_path.as_uri()}/caf%E9.mp3#t=0"
 
 
-def test_before_the_start_is_the_start():
+def test_a_negative_time_is_the_start():
     assert link(item("https://youtu.be/x"), -0.5) == "https://youtu.be/x?t=0s"
 
 
 @pytest.mark.parametrize(
     "url", ["http://[broken", "https://youtu.be/?a=\ud800", "http://\u2100.example.org/"]
 )
-def test_an_address_that_is_none_stays_as_it_is(url):
-    """A feed's mistake must not stop the export of what was heard."""
+def test_an_invalid_address_is_not_changed(url):
+    """An invalid address in a feed must not stop an export."""
     assert link(item(url, "podcast"), 83.9) == url
 
 
@@ -100,6 +100,6 @@ def test_an_address_that_is_none_stays_as_it_is(url):
     ),
     st.floats(0, 100_000),
 )
-def test_whatever_else_the_address_says_is_kept(address, query, seconds):
+def test_other_parts_of_the_address_are_kept(address, query, seconds):
     found = urlsplit(link(item(f"{address}?{urlencode(query)}"), seconds))
     assert dict(parse_qsl(found.query)) == {**query, "t": f"{int(seconds)}s"}

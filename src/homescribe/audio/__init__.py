@@ -1,12 +1,12 @@
-"""Decode any recording, from a file or from bytes, to what Whisper takes: float32, mono, 16 kHz.
+"""Decode audio and video files to the waveform that Whisper takes: float32, mono, 16 kHz.
 
 `blocks` streams the waveform, so that memory does not grow with the length of a recording; `decode` returns
-all of it. The media is untrusted: it is read through a Python file object, by the demuxers of recordings
-only (no playlists, images or devices), and cannot open another file or address. No recording is silently
-cut short: one that ends clearly before its metadata says is a RetryableError, or a warning for a user's own
-file.
+all of it. Media files are untrusted: they are read through a Python file object, with demuxers of audio and
+video only (no playlists, images or devices), and cannot open another file or URL. A recording that ends
+clearly before its published length is not accepted silently: it is a RetryableError, or a warning for a
+user's own file.
 
-ffmpeg's libraries are part of PyAV; no ffmpeg program is needed.
+PyAV contains ffmpeg's libraries; no ffmpeg program is needed.
 """
 
 from homescribe.audio.container import probe

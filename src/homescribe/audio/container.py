@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer
 
-# Demuxers of recordings. Not in the list: those that read other files or addresses (hls, dash, concat, sdp),
-# devices, images, subtitles, and raw formats that take any bytes for sound.
+# Demuxers that are allowed. Left out are those that open other files or URLs (hls, dash, concat, sdp),
+# devices, images, subtitles, and raw formats that accept any bytes as audio.
 FORMATS = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,loas,matroska,webm,mov,mp4,m4a,3gp,3g2,"
     "mj2,mp3,mpc,mpc8,mpeg,mpegts,nut,ogg,oma,rm,tak,tta,voc,w64,wav,wtv,wv,xwma"
@@ -25,18 +25,18 @@ FORMATS = (
 # Formats whose length ffmpeg estimates from the bit rate unless a header states it.
 ESTIMATED_LENGTH = frozenset({"aac", "ac3", "amr", "dts", "eac3", "loas", "mpeg"})
 
-# Limits that every real recording keeps; beyond them, one packet could become gigabytes of samples.
+# Limits of real recordings. Beyond them, one packet could decode to gigabytes of samples.
 RATES = range(2_000, 1_000_000)  # Hz: telephones have 8,000, the fastest converters 768,000
 CHANNELS = 64
 
 
 @contextmanager
 def opened(source: Path | bytes) -> Iterator[InputContainer]:
-    """Open `source` with PyAV. Errors of PyAV and of the file are raised as ours."""
+    """Open `source` with PyAV; translate errors of PyAV and of the file."""
     import av
 
     with translated(name_of(source)), _file(source) as file:
-        # No protocol is allowed, so that a file inside the file cannot be opened.
+        # Without protocols, a media file cannot open another file or URL.
         options = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
         if cut_short_wav(file):
             options["ignore_length"] = "1"
@@ -48,7 +48,7 @@ def opened(source: Path | bytes) -> Iterator[InputContainer]:
 
 
 def name_of(source: Path | bytes) -> str:
-    """Name for messages. A download's file name (audio.249.webm) tells the user nothing."""
+    """Return the name for messages. Downloads have names without meaning (audio.249.webm)."""
     if isinstance(source, bytes) or source.name.startswith("audio."):
         return "The recording"
     return source.name
@@ -70,7 +70,7 @@ def _file(source: Path | bytes) -> BinaryIO:
 
 
 class _NamelessFile(io.BytesIO):
-    """Bytes as a file. The empty name keeps PyAV from taking the name of the type."""
+    """Bytes as a file. The empty name keeps PyAV from using the name of the type."""
 
     name = ""
 
@@ -79,7 +79,7 @@ class _NamelessFile(io.BytesIO):
 
 
 def audio_stream(container: InputContainer, track: int | None = None) -> AudioStream:
-    """Return audio track `track` (from 1), by default the one a player would choose.
+    """Return audio track `track` (from 1), by default the one that a player would choose.
 
     The packets of all other streams are discarded unread. Raises PermanentError when there is no such
     track, or none that can be decoded.
@@ -124,8 +124,8 @@ def check_shape(rate: int, channels: int) -> None:
 def probe(path: Path, track: int | None = None) -> float | None:
     """Return the length of the audio in seconds as the file states it; None when it can only be estimated.
 
-    The length of the audio stream counts, not that of a longer picture. Reads headers only. Raises
-    PermanentError when `path` is not media or has no audio stream.
+    The length of the audio stream counts, not that of a longer video stream. Reads headers only. Raises
+    PermanentError when `path` is not audio or video or has no audio stream.
     """
     with opened(path) as container:
         stream = audio_stream(container, track)
@@ -142,7 +142,7 @@ def probe(path: Path, track: int | None = None) -> float | None:
 
 
 def stream_seconds(stream: AudioStream) -> float | None:
-    """Length of `stream` as its own header states it, in seconds; None when it does not."""
+    """Return the length of `stream` in seconds, from its own header; None if that does not state it."""
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     # Matroska has no field for it, but most programs write a tag: "00:00:11.021000000".
@@ -155,5 +155,5 @@ def stream_seconds(stream: AudioStream) -> float | None:
 
 
 def container_seconds(container: InputContainer) -> float | None:
-    """Length of the longest stream as the container states it, in seconds; None when it does not."""
+    """Return the length of the longest stream in seconds; None if the container does not state it."""
     return container.duration / 1e6 if container.duration else None

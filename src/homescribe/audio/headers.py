@@ -1,7 +1,7 @@
-"""What the headers of WAV and MP3 files state about length, and whether the file agrees.
+"""Compare the length that the headers of WAV and MP3 files state with the file.
 
-Both formats state a length that other programs leave wrong: a WAV over 4 GiB or of a recorder that was
-switched off states too few bytes, and joined MP3s keep the frame count of the first one.
+It is wrong in some files: a WAV over 4 GiB, or from a recorder that was switched off, states too few bytes,
+and joined MP3s keep the frame count of the first one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-# Bytes after a stated end that are worth looking at. Shorter rests are padding.
+# Bytes after the stated end from which they count as audio. Fewer are padding.
 LEAST_REST = 4096
 
 
@@ -26,7 +26,7 @@ class WavData:
 def cut_short_wav(file: BinaryIO) -> WavData | None:
     """Return the lengths of a WAV file whose header states less than the file holds, else None.
 
-    After a complete data chunk other chunks may follow. Bytes that are no chunk are audio.
+    After a complete data chunk other chunks may follow. Bytes that are not a chunk are audio.
 
     Source: http://soundfile.sapp.org/doc/WaveFormat/
     """

@@ -1,4 +1,4 @@
-"""The errors of PyAV and of reading a file, as ours."""
+"""Translate errors of PyAV and of reading files."""
 
 from __future__ import annotations
 

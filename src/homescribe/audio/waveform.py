@@ -1,4 +1,4 @@
-"""Decode the audio track of a recording to float32 mono 16 kHz, each sample at its place in time."""
+"""Decode the audio track of a recording to float32 mono 16 kHz; the index of a sample gives its time."""
 
 from __future__ import annotations
 
@@ -24,16 +24,14 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer
 
-SAMPLE_RATE = 16_000  # Hz, what Whisper was trained on
+SAMPLE_RATE = 16_000  # Hz, as in Whisper's training data
 
-MAX_SECONDS = 7 * 24 * 3600  # seconds; a few bytes of a compressed format can claim to be years
-MAX_GAP = 3600.0  # seconds of silence that a gap in the timestamps may become
-RESAMPLER_SAMPLES = (
-    SAMPLE_RATE  # samples passed to the resampler at once: fewer calls from Python to C
-)
-JITTER = 0.5  # seconds that timestamps may differ from the count of samples before silence is added
+MAX_SECONDS = 7 * 24 * 3600  # seconds; a few compressed bytes can claim to last years
+MAX_GAP = 3600.0  # longest gap in the timestamps, in seconds, that becomes silence
+RESAMPLER_SAMPLES = SAMPLE_RATE  # samples resampled at once, for fewer calls from Python to C
+JITTER = 0.5  # seconds between timestamp and sample count from which silence is added
 SILENT = 33  # largest sample of a silent track, of 32768: -60 dBFS
-SCAN = 1800.0  # seconds of a track that are searched for sound before another track is tried
+SCAN = 1800.0  # seconds of a track to search for sound
 # Share of the louder channel's energy below which the mix of two channels counts as cancelled out.
 CANCELLED = 0.05
 
@@ -47,20 +45,20 @@ def blocks(
     strict: bool = True,
     warnings: list[str] | None = None,
 ) -> Iterator[NDArray[np.float32]]:
-    """Yield the waveform of `source` in blocks of exactly `seconds`, the last one shorter.
+    """Yield the waveform of `source` in blocks of `seconds`; the last one may be shorter.
 
-    Each is float32 of shape (samples,) within -1..1. Gaps in the timestamps become silence, so that a
-    sample's place is its time in the recording. What cannot be decoded is left out, as ffmpeg does.
+    A block is float32 of shape (samples,) within -1..1. Gaps in the timestamps become silence, so that the
+    index of a sample gives its time in the recording. Undecodable packets are skipped, as ffmpeg does.
 
     Args:
-        duration: seconds that the recording must have; None when nobody knows.
-        track: audio track, from 1. By default the one a player would choose, or the next if it is silent.
+        duration: seconds that the recording must last; None if unknown.
+        track: audio track, from 1. Default: the one that a player would choose, or the next if it is silent.
         strict: raise when less than `duration` was decoded; otherwise warn.
-        warnings: receives a sentence for each thing that a reader of the transcript should know.
+        warnings: list to which warnings for the user are added, one sentence each.
 
     Raises:
-        PermanentError: not media, no audio stream, or nothing in it.
-        RetryableError: after the last block, when less was decoded than `duration` seconds.
+        PermanentError: not audio or video, no audio stream, or nothing decodable.
+        RetryableError: after the last block, if clearly less than `duration` seconds was decoded.
     """
     notes = [] if warnings is None else warnings
     size = round(seconds * SAMPLE_RATE)
@@ -92,7 +90,7 @@ def blocks(
 
 
 def decode(source: Path | bytes, *, duration: float | None = None) -> NDArray[np.float32]:
-    """Return the whole waveform of `source`, float32 of shape (samples,): 230 MB an hour.
+    """Return the waveform of `source`, float32 of shape (samples,): 230 MB per hour.
 
     Raises as `blocks`.
     """
@@ -100,11 +98,10 @@ def decode(source: Path | bytes, *, duration: float | None = None) -> NDArray[np
 
 
 def check_duration(decoded: float, expected: float) -> None:
-    """Raise RetryableError when `decoded` seconds are clearly fewer than the `expected` ones.
+    """Raise RetryableError if `decoded` seconds are clearly fewer than the `expected` ones.
 
-    Sites round to the second and encoders pad or trim tenths of one, hence 2 s; listings of long
-    recordings are rounder (trimmed ends, minutes for seconds), hence 2 %, but never more than half a
-    minute: that much speech must not be lost silently.
+    The tolerance is 2 s, because sites round to the second and encoders pad or trim, or 2 % of a long
+    recording, because listings round more there, but at most 30 s: losing more speech must be noticed.
     """
     if expected - decoded > max(2.0, min(0.02 * expected, 30.0)):
         raise RetryableError(
@@ -115,7 +112,7 @@ def check_duration(decoded: float, expected: float) -> None:
 
 @dataclass(slots=True)
 class _State:
-    """What decoding finds out beside the samples."""
+    """Results of decoding other than the samples."""
 
     warnings: list[str]
     stream_seconds: float | None = None
@@ -126,7 +123,7 @@ class _State:
 
 
 def _check_end(decoded: float, expected: float, state: _State, *, strict: bool) -> None:
-    """Check the length at the end. A picture that is longer than the sound is no loss of sound."""
+    """Check the length at the end. Video that is longer than the audio does not mean that audio is lost."""
     own, whole = state.stream_seconds, state.container_seconds
     shorter_sound = own is not None and whole is not None and own < whole - JITTER
     try:
@@ -144,7 +141,7 @@ def _check_end(decoded: float, expected: float, state: _State, *, strict: bool) 
 
 
 def _audible_track(source: Path | bytes, track: int | None, warnings: list[str]) -> int | None:
-    """Choose the audio track of a file that has several: the best one with sound, unless `track` says."""
+    """Choose among several audio tracks: `track` if given, else the best one with sound."""
     with opened(source) as container:
         tracks = container.streams.audio
         count = len(tracks)
@@ -180,20 +177,20 @@ def _has_sound(source: Path | bytes, track: int) -> bool:
 def _waveform(
     container: InputContainer, stream: AudioStream, state: _State
 ) -> Iterator[NDArray[np.int16]]:
-    """Yield int16 mono 16 kHz in pieces of about a second, at their places in time.
+    """Yield int16 mono 16 kHz in pieces of about a second, with silence for gaps in the timestamps.
 
-    Resampled as s16 and not as float: as float, stereo becomes 1.4 times louder and clips.
+    Resampled as s16, because as float stereo becomes 1.4 times louder and clips.
     """
     start = None if container.start_time is None else container.start_time / 1e6
     last = container_seconds(container)
-    clock = 0.0  # seconds so far, by the count of samples
+    clock = 0.0  # seconds so far, by sample count
     mixer = _Mixer()
     for frame in _frames(container, stream, state):
         check_shape(frame.sample_rate, frame.layout.nb_channels)
         if frame.time is not None:
             start = frame.time if start is None else start
             gap = frame.time - start - clock
-            # The first frame may start late; later, a clock that runs a little off is no gap.
+            # The first frame may start late. Later, a small drift of the timestamps is not a gap.
             if gap > (JITTER if clock else 0.0):
                 if gap > MAX_GAP:
                     start += gap
@@ -227,11 +224,11 @@ def _frames(container: InputContainer, stream: AudioStream, state: _State) -> It
     while True:
         try:
             packet = next(packets, None)
-        except av.error.InvalidDataError:  # the container itself is broken from here on
+        except av.error.InvalidDataError:  # the container is damaged from here on
             return
         except IndexError:
             # PyAV does not know a stream that appeared after opening (MPEG-TS, FLV). Its packet was read
-            # and is skipped; the demuxer goes on behind it.
+            # and is skipped; a new demuxer continues after it.
             packets = container.demux(stream)
             continue
         if packet is None:
@@ -254,7 +251,7 @@ def _silence(seconds: float) -> Iterator[NDArray[np.int16]]:
 
 
 class _Mixer:
-    """Resample frames of any shape to int16 mono 16 kHz, also when the shape changes in mid-stream."""
+    """Resample frames to int16 mono 16 kHz, even if rate, layout or sample format change midway."""
 
     def __init__(self) -> None:
         self.shape: tuple[str, str, int] | None = None
@@ -274,13 +271,13 @@ class _Mixer:
             self.fifo = av.AudioFifo()
             layout = "stereo" if self.stereo else "mono"
             self.resampler = av.AudioResampler(format="s16", layout=layout, rate=SAMPLE_RATE)
-        frame.pts = None  # the caller keeps places in time
+        frame.pts = None  # the caller keeps track of time
         self.fifo.write(frame)
         if self.fifo.samples >= RESAMPLER_SAMPLES:
             yield from self._resample(self.fifo.read())
 
     def flush(self) -> Iterator[NDArray[np.int16]]:
-        """Yield the rest, and forget the shape."""
+        """Yield what is buffered, and reset."""
         if self.fifo is not None:
             if self.fifo.samples:
                 yield from self._resample(self.fifo.read())
@@ -290,7 +287,7 @@ class _Mixer:
     def _resample(self, frame: AudioFrame | None) -> Iterator[NDArray[np.int16]]:
         assert self.resampler is not None
         for piece in self.resampler.resample(frame):
-            if piece is not None:  # a stream that is already as wanted flushes to None
+            if piece is not None:  # None: nothing to flush if the input needs no resampling
                 samples = piece.to_ndarray().reshape(-1).astype(np.int16, copy=False)
                 yield mono(samples.reshape(-1, 2)) if self.stereo else samples
 
@@ -298,7 +295,7 @@ class _Mixer:
 def mono(stereo: NDArray[np.int16]) -> NDArray[np.int16]:
     """Mix int16 samples of shape (n, 2) to (n,): their mean, or the louder channel where they cancel out.
 
-    Cables and microphones with opposite poles give two channels whose mean is silence.
+    Cables or microphones with opposite polarity give two channels whose mean is silence.
     """
     wide = stereo.astype(np.int32)
     mixed = (wide[:, 0] + wide[:, 1]) >> 1
