@@ -251,7 +251,8 @@ def test_every_sample_comes_home_with_its_words_and_its_price(standin):
             used = session.usage(call)
             assert used.outcome == "done"
             assert used.audio_seconds == transcript.duration
-            assert used.dollars > 0
+            paid_seconds = used.gpu_seconds + used.overhead_seconds
+            assert used.dollars == pytest.approx(paid_seconds * json.loads(call.metadata)["rate"])
         assert (session.uploads.items, session.uploads.current) == (3, "")
         assert session.uploads.bytes == sum(
             (demo.samples() / (name + suffix)).stat().st_size for name, suffix in names.items()
@@ -821,6 +822,17 @@ def test_one_token_names_one_piece_of_work():
 def unstarted(options):
     """A session that is not connected to anything."""
     return ModalSession(options, "faster-whisper", "turbo", FasterWhisper.requirements, 1e-3)
+
+
+@pytest.mark.parametrize(("cap", "refused"), [(0.105, True), (0.107, False)])
+def test_a_session_counts_boot_and_idle_seconds_in_its_cap(cap, refused):
+    """An hour of audio is 36 s of work at $0.001 per second, plus 70 s for the container: $0.106."""
+    opened = unstarted(ModalOptions(speed=100.0, boot=70.0, max_containers=1, max_cost=cap))
+    try:
+        with pytest.raises(BudgetReached) if refused else contextlib.nullcontext():
+            opened.budget.reserve("an hour", 3600.0, GO)
+    finally:
+        opened.close()
 
 
 def test_bursts_wait_until_boots_are_a_tenth_of_the_work():

@@ -1,4 +1,4 @@
-"""Renting from the command line, each command a process of its own, against the stand-in."""
+"""The Modal backend from the command line, each command in its own process, against the stand-in."""
 
 import json
 import os
@@ -19,7 +19,7 @@ def standin():
 
 @pytest.fixture
 def homescribe(standin, tmp_path):
-    """Runs a command on a library of its own: (exit code, stdout, stderr)."""
+    """A function that runs a command on a new library and returns exit code, stdout and stderr."""
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith(("HOMESCRIBE_", "MODAL_"))},
         **standin.environment(),
@@ -42,7 +42,7 @@ def homescribe(standin, tmp_path):
     return run
 
 
-def test_from_a_folder_to_text_with_a_plan_before_and_a_price_after(homescribe, standin):
+def test_plan_run_and_status_of_a_folder(homescribe, standin):
     homescribe("add", str(demo.samples()))
     code, out, err = homescribe("plan", "--backend", "modal", "--json")
     assert code == 0, err
@@ -71,18 +71,18 @@ def test_from_a_folder_to_text_with_a_plan_before_and_a_price_after(homescribe, 
     assert json.loads(out)["rows"][1]["speed_source"] == "3 calls of this library"
 
 
-def test_the_app_is_put_there_shown_and_stopped(homescribe):
+def test_the_app_is_deployed_shown_and_stopped(homescribe):
     assert homescribe("modal", "deploy")[0] == 0
     code, out, err = homescribe("modal", "status")
     assert code == 0, err
     assert "deployed   0.1.0-" in out
     assert "in flight  0 calls" in out
-    assert "Nothing runs any more." in homescribe("modal", "stop")[2]
+    assert "Stopped." in homescribe("modal", "stop")[2]
     assert "deployed   nothing" in homescribe("modal", "status")[1]
-    assert "Nothing was deployed." in homescribe("modal", "stop")[2]
+    assert "Nothing is deployed." in homescribe("modal", "stop")[2]
 
 
-def test_a_gpu_that_does_not_exist_is_a_line_and_exit_2(homescribe):
+def test_an_unknown_gpu_is_one_line_and_exit_2(homescribe):
     homescribe("add", str(demo.samples()))
     for command in (("run", "--backend", "modal"), ("plan",)):
         code, _, err = homescribe(*command, "--gpu", "RTX4090")
@@ -91,7 +91,7 @@ def test_a_gpu_that_does_not_exist_is_a_line_and_exit_2(homescribe):
         assert "Traceback" not in err
 
 
-def test_without_a_token_the_line_says_how_to_get_one(homescribe):
+def test_without_a_token_the_hint_says_how_to_get_one(homescribe):
     homescribe("add", str(demo.samples()))
     missing = {"MODAL_TOKEN_ID": None, "MODAL_TOKEN_SECRET": None}
     code, _, err = homescribe("run", "--backend", "modal", **missing)
@@ -101,7 +101,7 @@ def test_without_a_token_the_line_says_how_to_get_one(homescribe):
     assert homescribe("plan", "--backend", "modal", **missing)[0] == 0  # by published prices
 
 
-def test_a_plan_by_the_accounts_own_rates_says_so(homescribe, standin):
+def test_a_plan_with_the_accounts_own_rates_names_them(homescribe, standin):
     homescribe("add", str(demo.samples()))
     standin.settings.rates = {"cpu_core": "0.00002", "memory_gib": "0.000003"}
     dearer = json.loads(homescribe("plan", "--backend", "modal", "--json")[1])

@@ -70,7 +70,7 @@ def package(tmp_path):
 
 @pytest.fixture
 def homescribe(package, tmp_path):
-    """Runs a command in a process of its own: (exit code, stdout, stderr)."""
+    """A function that runs a command in its own process and returns exit code, stdout and stderr."""
     (tmp_path / "weights").mkdir()
     variables = {"OMP_NUM_THREADS": "1", "HOMESCRIBE_WEIGHTS": str(tmp_path / "weights")}
     with Standin(max_containers=1, grace=0.5, container_env=variables) as standin:
@@ -113,10 +113,10 @@ def test_an_engine_of_another_package_runs_at_modal(homescribe, package):
     assert any("av==18.1.0" in line and "faster-whisper" not in line for line in commands)
 
     # What the engine states is part of what is deployed.
-    assert "another version" not in homescribe("modal", "status")[1]
+    assert "next run deploys" not in homescribe("modal", "status")[1]
     changed = COUNTER.replace("Exactly", "About")
     (package / "acme" / "counter.py").write_text(changed)
-    assert "another version" in homescribe("modal", "status")[1]
+    assert "next run deploys" in homescribe("modal", "status")[1]
 
 
 def test_what_an_engine_cannot_do_is_refused_before_anything_is_sent(homescribe):

@@ -1,11 +1,11 @@
-"""Hours, bytes and dollars before any is spent."""
+"""The plan: hours, bytes and dollars before anything is downloaded."""
 
 import dataclasses
 
 import pytest
 
 from homescribe.core import HOUR, Call, Item, Listing, Usage
-from homescribe.cost.plan import plan
+from homescribe.cost.plan import make_plan
 from homescribe.cost.prices import MACHINES, SPEED_SOURCE, machine, published_rate
 from homescribe.library import Library
 
@@ -23,7 +23,7 @@ def library(tmp_path):
 
 
 def planned(library, items=VIDEOS, **options):
-    return plan(
+    return make_plan(
         library,
         items,
         **{
@@ -37,11 +37,11 @@ def planned(library, items=VIDEOS, **options):
     )
 
 
-def row(made, gpu):
-    return next(row for row in made.rows if row.gpu == gpu)
+def row(plan, gpu):
+    return next(row for row in plan.rows if row.gpu == gpu)
 
 
-def called(library, number, **fields):
+def add_usage(library, number, **fields):
     item = VIDEOS[number]
     usage = Usage(
         call=Call(item, "modal", 0.0, f"fc-{number}"),
@@ -60,22 +60,22 @@ def called(library, number, **fields):
     library.add_usage(dataclasses.replace(usage, **fields))
 
 
-def test_a_channel_in_hours_and_bytes(library):
-    made = planned(library)
-    assert (made.items, made.items_of_unknown_length) == (200, 0)
-    assert made.audio_seconds == 100 * HOUR
-    assert made.bytes_down == made.bytes_up == 100 * 22_500_000
-    assert made.download_seconds == 2000.0
+def test_hours_and_bytes_of_a_channel(library):
+    plan = planned(library)
+    assert (plan.items, plan.items_of_unknown_length) == (200, 0)
+    assert plan.audio_seconds == 100 * HOUR
+    assert plan.bytes_down == plan.bytes_up == 100 * 22_500_000
+    assert plan.download_seconds == 2000.0
 
 
 def test_there_is_a_row_for_this_machine_and_for_each_gpu(library):
-    made = planned(library)
-    assert [row.gpu for row in made.rows] == ["", *MACHINES]
-    assert made.rows[0].dollars == 0
-    assert {row.speed_source for row in made.rows[1:]} == {SPEED_SOURCE}
+    plan = planned(library)
+    assert [row.gpu for row in plan.rows] == ["", *MACHINES]
+    assert plan.rows[0].dollars == 0
+    assert {row.speed_source for row in plan.rows[1:]} == {SPEED_SOURCE}
 
 
-def test_a_price_is_work_and_boots_at_the_rate_of_the_machine(library):
+def test_a_price_is_work_plus_overhead_at_the_rate_of_the_machine(library):
     a10 = row(planned(library), "A10")
     assert a10.gpu_seconds == pytest.approx(100 * HOUR / a10.speed)
     rate = published_rate(machine("A10"))
@@ -83,15 +83,15 @@ def test_a_price_is_work_and_boots_at_the_rate_of_the_machine(library):
     assert a10.overhead_seconds > 0
 
 
-def test_a_machine_that_waits_for_downloads_is_paid_for_waiting(library):
+def test_a_machine_that_waits_for_downloads_is_paid_while_it_waits(library):
     slow = planned(library, pause=lambda item: 60.0)
     h100 = row(slow, "H100")
     assert h100.dollars_streamed > 5 * h100.dollars
 
 
-def test_the_cheapest_in_time_is_named(library):
-    made = planned(library)
-    assert row(made, made.cheapest).dollars == min(row.dollars for row in made.rows[1:])
+def test_the_cheapest_row_before_the_deadline_is_named(library):
+    plan = planned(library)
+    assert row(plan, plan.cheapest).dollars == min(row.dollars for row in plan.rows[1:])
     hurried = planned(library, deadline=3000.0)
     assert not row(hurried, "CPU").in_time
     assert row(hurried, hurried.cheapest).in_time
@@ -99,9 +99,9 @@ def test_the_cheapest_in_time_is_named(library):
     assert planned(library, deadline=60.0).cheapest is None
 
 
-def test_own_calls_are_believed_over_published_figures(library):
+def test_measured_speed_replaces_published_speed(library):
     for number in range(10):
-        called(library, number)
+        add_usage(library, number)
     a10 = row(planned(library), "A10")
     assert a10.speed == 50.0
     assert a10.speed_source == "10 calls of this library"
@@ -110,34 +110,34 @@ def test_own_calls_are_believed_over_published_figures(library):
     assert row(few, "A10").overhead_seconds == 2 * 50.0
 
 
-def test_two_calls_are_too_few_to_judge_by(library):
-    called(library, 0)
-    called(library, 1)
-    called(library, 2, outcome="died")
+def test_two_calls_are_too_few_to_measure_speed(library):
+    add_usage(library, 0)
+    add_usage(library, 1)
+    add_usage(library, 2, outcome="died")
     assert row(planned(library), "A10").speed_source == SPEED_SOURCE
 
 
-def test_unknown_lengths_are_told(library):
+def test_unknown_durations_are_counted(library):
     unknown = [dataclasses.replace(item, duration=None) for item in VIDEOS]
     assert planned(library, unknown).items_of_unknown_length == 200
 
 
-def test_files_are_not_downloaded_and_as_large_as_they_are(library, tmp_path):
+def test_local_files_are_uploaded_but_not_downloaded(library, tmp_path):
     file = tmp_path / "talk.mp3"
     file.write_bytes(b"x" * 1234)
-    made = planned(library, [Item("file", "a", url=str(file), title="talk", duration=60.0)])
-    assert (made.bytes_down, made.bytes_up) == (0, 1234)
+    plan = planned(library, [Item("file", "a", url=str(file), title="talk", duration=60.0)])
+    assert (plan.bytes_down, plan.bytes_up) == (0, 1234)
 
 
 def test_nothing_to_do_costs_nothing(library):
-    made = planned(library, [])
-    assert (made.items, made.cheapest) == (0, None)
+    plan = planned(library, [])
+    assert (plan.items, plan.cheapest) == (0, None)
 
 
-def test_spending_counts_what_failed_and_a_call_told_twice_once(library):
-    called(library, 0)
-    called(library, 1, outcome="failed", audio_seconds=1800.0)
-    called(library, 1, outcome="failed", audio_seconds=1800.0)
+def test_spending_counts_failed_calls_and_each_call_once(library):
+    add_usage(library, 0)
+    add_usage(library, 1, outcome="failed", audio_seconds=1800.0)
+    add_usage(library, 1, outcome="failed", audio_seconds=1800.0)
     spent = library.spending()
     assert (spent.calls, spent.dollars) == (2, 0.02)
     assert spent.dollars_per_audio_hour == pytest.approx(0.04)
@@ -145,8 +145,8 @@ def test_spending_counts_what_failed_and_a_call_told_twice_once(library):
     assert spent.speed == pytest.approx(1800.0 / 122.0)
 
 
-def test_what_died_last_is_suspect_until_it_is_done(library):
-    called(library, 5, outcome="died", finished_at=1.0)
+def test_an_item_whose_container_died_is_suspect_until_it_is_done(library):
+    add_usage(library, 5, outcome="died", finished_at=1.0)
     assert library.suspects() == frozenset({"youtube:v5"})
     library.add_usage(
         dataclasses.replace(

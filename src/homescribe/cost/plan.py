@@ -1,7 +1,7 @@
-"""What a run will take, in hours, bytes and dollars, before anything is downloaded.
+"""Estimate the time, bytes and dollars of a run before anything is downloaded.
 
-Lengths come from listings. Speed comes from this library's own rented calls where there are any, else from
-published figures; every row says which.
+Durations come from listings. Speeds come from this library's own calls where it has enough of them, else
+from published measurements. Every row names its source.
 """
 
 from __future__ import annotations
@@ -27,44 +27,44 @@ from homescribe.cost.prices import (
 )
 from homescribe.library import Library
 
-# Seconds of an item that no listing tells the length of.
+# Seconds assumed for an item of unknown duration.
 UNKNOWN_LENGTH = HOUR / 2
-Rate = Callable[[Machine], float]  # dollars a second
+Rate = Callable[[Machine], float]  # dollars per second
 OWN_CALLS = "{} calls of this library"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The plan for one place to transcribe in. Seconds, and dollars for all of it."""
+    """The estimate for one machine: this one, or one to rent."""
 
     backend: str
     gpu: str
-    speed: float  # times realtime, of one machine at work
+    speed: float  # times realtime, of one working machine
     speed_source: str
     gpu_seconds: float
-    overhead_seconds: float  # boots, model loads and idle ends, rented in bursts
+    overhead_seconds: float  # boot, model load and idle end of all containers, with --when burst
     wall_seconds: float  # from the start to the last transcript
-    dollars: float  # rented in bursts
-    dollars_streamed: float  # rented while the downloads trickle in
-    in_time: bool  # within the deadline, or there is none
+    dollars: float  # with --when burst
+    dollars_streamed: float  # with --when stream, where containers wait for downloads
+    in_time: bool  # before the deadline; True without one
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All rows for the same items. `cheapest` is the rented row with the lowest price that is in time."""
+    """The estimates for all machines. `cheapest` names the GPU with the lowest price before the deadline."""
 
     items: int
     items_of_unknown_length: int
     audio_seconds: float
     bytes_down: int
     bytes_up: int
-    download_seconds: float  # at the sites' polite pace
-    prices: str  # where they come from
+    download_seconds: float  # with the pauses between downloads
+    prices: str  # their source
     rows: tuple[Row, ...]
     cheapest: str | None
 
 
-def plan(
+def make_plan(
     library: Library,
     items: Sequence[Item],
     *,
@@ -77,16 +77,16 @@ def plan(
     containers: int = MAX_CONTAINERS,
     deadline: float | None = None,
 ) -> Plan:
-    """The plan for `items`.
+    """Return the plan for transcribing `items`.
 
     Args:
-        pause: seconds between two downloads from the item's site.
-        rate: dollars a second of a machine.
-        prices: where `rate` has them from, in words.
-        deadline: seconds in which it must be done.
+        pause: returns the seconds between two downloads from the item's site.
+        rate: returns the dollars per second of a machine.
+        prices: the source of `rate`, as shown to the user.
+        deadline: seconds from now by which everything must be transcribed.
     """
     audio_seconds = sum(item.duration or UNKNOWN_LENGTH for item in items)
-    download_seconds = _polite_seconds(items, pause)
+    download_seconds = _download_seconds(items, pause)
     rows = [_local(items, audio_seconds, download_seconds, model, deadline)]
     for machine in machines:
         rental = library.rental(engine, model, machine.gpu)
@@ -131,14 +131,14 @@ def _rented(
 ) -> Row:
     gpu_seconds = audio_seconds / speed
     boots = containers * boot
-    # Where downloads are slower than the machines there is burst after burst, each of them as soon as its
-    # boots are a tenth of its work. Where they are not, one burst takes all.
-    trickling = download_seconds > gpu_seconds / containers
-    overhead = max(boots, gpu_seconds * BURST_OVERHEAD if trickling else 0.0)
-    # Downloads and bursts overlap; the last burst begins when the last download is there.
+    # Where downloads are slower than the machines, there are many bursts. Each starts as soon as its
+    # overhead is a tenth of its work. Otherwise there is one burst.
+    many_bursts = download_seconds > gpu_seconds / containers
+    overhead = max(boots, gpu_seconds * BURST_OVERHEAD if many_bursts else 0.0)
+    # Bursts run during the downloads. The last one starts after the last download.
     last_burst = min(gpu_seconds, boots / BURST_OVERHEAD) / containers
     wall = max(gpu_seconds / containers, download_seconds + last_burst) + boot
-    # A container that waits for downloads is paid from the first to the last of them.
+    # A container that waits for downloads is paid from the first download to the last.
     streamed = max(download_seconds, gpu_seconds) + boots
     return Row(
         backend="modal",
@@ -161,7 +161,7 @@ def _local(
     model: str,
     deadline: float | None,
 ) -> Row:
-    """This machine: no money, and time as the published figure for a processor says."""
+    """Return the row for this machine: free, at the published speed of a processor."""
     family = model.rpartition("/")[2].lower()
     relative = next((speed for name, speed in RELATIVE_SPEED.items() if name in family), 1.0)
     threads = os.cpu_count() or 1
@@ -181,8 +181,8 @@ def _local(
     )
 
 
-def _polite_seconds(items: Sequence[Item], pause: Callable[[Item], float]) -> float:
-    """Seconds that downloads take when each site is asked for one at a time, with its pauses between."""
+def _download_seconds(items: Sequence[Item], pause: Callable[[Item], float]) -> float:
+    """Return the seconds that the pauses between downloads take. Sites are downloaded from in parallel."""
     seconds: dict[str, float] = {}
     for item in items:
         key = plugins.source_of(item).rate_limit_key(item)
@@ -191,12 +191,12 @@ def _polite_seconds(items: Sequence[Item], pause: Callable[[Item], float]) -> fl
 
 
 def _download_bytes(item: Item) -> int:
-    """Bytes to download for `item`."""
+    """Return the bytes to download for `item`."""
     return plugins.source_of(item).expected_bytes(item, item.duration or UNKNOWN_LENGTH)
 
 
 def _upload_bytes(item: Item) -> int:
-    """Bytes to upload for `item`: the local file, or what was downloaded."""
+    """Return the bytes to upload for `item`: of the local file, or of the download."""
     path = plugins.source_of(item).local_path(item)
     if path is None:
         return _download_bytes(item)

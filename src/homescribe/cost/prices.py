@@ -1,8 +1,7 @@
-"""What renting costs: machines, prices, how fast they are thought to be, and the cap on spending.
+"""Machines that can be rented, their prices and their expected speeds.
 
-Prices are dollars a second for a whole machine (GPU, processor cores, memory), since that is what is billed
-from its boot to its end. They are a table with a date; the account's own rates replace it where they can be
-read (`backends/modal/modal_transcribe.py`).
+A price is in dollars per second for a whole machine (GPU, processor cores, memory), which is billed from
+its boot to its end. The table has a date. The account's own prices replace it where Modal reports them.
 """
 
 from __future__ import annotations
@@ -20,17 +19,17 @@ PRICES_DATE = "2026-10"
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A container as it is rented: one GPU (or none) and what is beside it."""
+    """A container to rent: one GPU or none, processor cores and memory."""
 
     gpu: str
-    gpu_dollars: float  # an hour
-    bandwidth: float  # of the GPU's memory, GB/s, from the maker's data sheet
+    gpu_dollars: float  # per hour
+    bandwidth: float  # of the GPU's memory in GB/s, from its data sheet
     cores: float = 2.0  # physical
     memory: int = 8  # GiB
 
 
-# Two cores decode and find speech for about 240 times realtime (see `CORE_SPEED`), four for the GPUs that
-# are faster than that. 8 GiB hold the largest model on its way to the GPU beside a few recordings.
+# Two cores decode audio and detect speech at about 240 times realtime (see `CORE_SPEED`). GPUs that are
+# faster get four. 8 GiB hold the largest model while it is loaded, and a few recordings.
 MACHINES = {
     machine.gpu: machine
     for machine in (
@@ -51,30 +50,31 @@ DEFAULT_ENGINE = "faster-whisper"
 DEFAULT_MODEL = "turbo"
 ALIASES = {"A10G": "A10", "A100": "A100-40GB", "NONE": "CPU"}
 
-# Idle seconds are paid for. A burst leaves no gaps longer than an upload between two recordings.
+# Seconds without work after which a container ends. They are billed. In a burst, the gap between two
+# recordings is no longer than an upload.
 SCALEDOWN_WINDOW = 10.0
-# More containers only divide the same work and each pays for its own boot: two already outrun the 180
-# hours of audio an hour that polite downloads bring.
+# Each container pays for its own boot, and two are faster than the downloads, which bring about 180 hours
+# of audio per hour.
 MAX_CONTAINERS = 2
-# Seconds from the order to a container that can begin, where no call has told yet: boot of a built image
-# and load of a large model, as Modal's examples report them.
+# Seconds from a call to a container that is ready, where no call has measured it: the boot of a built image
+# and the load of a large model, as reported in Modal's examples.
 BOOT = 60.0
-# Boot, model load and the wait for the end are to cost less than this part of a burst's work.
+# A burst starts when boot, model load and idle end cost less than this share of its work.
 BURST_OVERHEAD = 0.1
 
-CORE_DOLLARS = 0.0000131  # a second, for a physical core
-MEMORY_DOLLARS = 0.00000222  # a second, for a GiB
+CORE_DOLLARS = 0.0000131  # per second and physical core
+MEMORY_DOLLARS = 0.00000222  # per second and GiB
 
-# --- Speed, before this library has calls of its own to judge by ----------------------------------
+# --- Expected speed, where this library has not measured its own -----------------------------------
 
-# A recording of 13 minutes with large-v2 at fp16, from the benchmark in faster-whisper's README: RTX 3070 Ti
-# (608 GB/s), faster-whisper 1 min 03 s, openai-whisper 2 min 23 s. One file at a time: engines that batch
-# are faster, so a first plan is rather too dear than too cheap.
+# 13 minutes of audio with large-v2 at fp16 on an RTX 3070 Ti (608 GB/s), from the benchmark in
+# faster-whisper's README: faster-whisper 1 min 03 s, openai-whisper 2 min 23 s. One file at a time: engines
+# that batch are faster, so a first plan overestimates the price.
 MEASURED_BANDWIDTH = 608.0
 MEASURED_SPEED = {"faster-whisper": 780 / 63, "openai-whisper": 780 / 143}  # times realtime
-# The same recording with small at int8 on eight threads of a Core i7-12700K: 1 min 42 s, which is taken for
-# the four physical cores of a machine without a GPU.
-MEASURED_CPU_SPEED = (780 / 102) / 4  # of the large model, `small` being four times as fast
+# The same audio with small at int8 on eight threads of a Core i7-12700K: 1 min 42 s. Used for the four
+# physical cores of a machine without a GPU.
+MEASURED_CPU_SPEED = (780 / 102) / 4  # of the large model; `small` is four times as fast
 # Models relative to large, from the table in openai/whisper's README (an A100, English).
 RELATIVE_SPEED = {
     "tiny": 10.0,
@@ -84,14 +84,14 @@ RELATIVE_SPEED = {
     "turbo": 8.0,  # before large: "large-v3-turbo" is the turbo
     "large": 1.0,
 }
-# Decoding and finding speech take one core about 30 s for an hour of audio (benchmarks/stages.py).
+# Times realtime that one core decodes audio and detects speech: about 30 s per hour (benchmarks/stages.py).
 CORE_SPEED = 120.0
 
 SPEED_SOURCE = "faster-whisper's README (an RTX 3070 Ti), scaled by memory bandwidth and model size"
 
 
 def machine(gpu: str) -> Machine:
-    """The machine for a GPU's name in any case, under an older name too. UserError when there is none."""
+    """Return the machine with this GPU. Case does not matter. UserError when there is none."""
     name = gpu.strip().upper()
     found = MACHINES.get(ALIASES.get(name, name))
     if found is None:
@@ -102,17 +102,17 @@ def machine(gpu: str) -> Machine:
 
 
 def published_rate(rented: Machine) -> float:
-    """Dollars a second of a machine, by the published table."""
+    """Return the published dollars per second of a machine."""
     return (
         rented.gpu_dollars / HOURLY + rented.cores * CORE_DOLLARS + rented.memory * MEMORY_DOLLARS
     )
 
 
 def account_rate(rented: Machine, rates: Mapping[str, float]) -> float | None:
-    """Dollars a second of a machine by an account's own rates; None when they do not name all of it.
+    """Return the dollars per second of a machine by the account's own rates; None when one is missing.
 
-    The service does not document the names, so a rate is taken by what its name contains, and as a price
-    for an hour or a second by which of the two is near the published one.
+    Modal does not document the names of rates. A rate is found by a part of its name, and read as a price
+    per hour or per second, whichever is near the published one.
     """
     gpu = 0.0
     if rented.gpu_dollars:
@@ -128,7 +128,7 @@ def account_rate(rented: Machine, rates: Mapping[str, float]) -> float | None:
 
 
 def _find(rates: Mapping[str, float], word: str, expected: float) -> float | None:
-    """The rate whose name contains `word`, in dollars a second, within a factor of two of `expected`."""
+    """Return the dollars per second of the rate whose name contains `word`, if near `expected`."""
     for name, value in rates.items():
         spelled = "".join(character for character in name.upper() if character.isalnum())
         if word in spelled:
@@ -139,7 +139,7 @@ def _find(rates: Mapping[str, float], word: str, expected: float) -> float | Non
 
 
 def expected_speed(engine: str, model: str, rented: Machine) -> float:
-    """Times realtime that `model` is thought to run on a machine nobody has tried yet."""
+    """Return the expected times realtime of `model` on a machine that was not measured."""
     family = model.rpartition("/")[2].lower()
     relative = next((speed for name, speed in RELATIVE_SPEED.items() if name in family), 1.0)
     if rented.bandwidth == 0:

@@ -8,7 +8,7 @@ from typing import TypedDict
 from homescribe.assemble import open_library
 from homescribe.config import Config
 from homescribe.core import Item
-from homescribe.cost import plan as planning
+from homescribe.cost.plan import make_plan
 from homescribe.cost.prices import (
     DEFAULT_ENGINE,
     DEFAULT_GPU,
@@ -72,7 +72,7 @@ def estimate(config: Config, listing: Job, local_speed: float | None) -> Estimat
 def _add_modal_price(result: Estimate, config: Config, items: Sequence[Item], pause: float) -> None:
     """Fill in time and price for the GPU of `config`, at Modal's published prices."""
     with open_library(config) as library:
-        planned = planning.plan(
+        planned = make_plan(
             library,
             items,
             engine=config.engine or DEFAULT_ENGINE,

@@ -1,4 +1,4 @@
-"""Commands about renting: plan, and modal with its deploy, status and stop."""
+"""Commands for rented GPUs: plan, and modal with deploy, status and stop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from homescribe.cli.options import Group, command, configured
 from homescribe.cli.output import print_table
 from homescribe.config import Config
 from homescribe.core import HOUR, Item
-from homescribe.cost import plan as planning
+from homescribe.cost.plan import Plan, Rate, Row, make_plan
 from homescribe.cost.prices import (
     DEFAULT_ENGINE,
     DEFAULT_MODEL,
@@ -30,13 +30,19 @@ PUBLISHED = f"{PRICES_FROM} as of {PRICES_DATE}"
 
 @command()
 @click.argument("keys", metavar="[KEY]...", nargs=-1)
-@click.option("--deadline", type=float, metavar="HOURS", help="It must be done in so many hours.")
+@click.option(
+    "--deadline",
+    type=float,
+    metavar="HOURS",
+    help="Hours until everything must be done.",
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @configured("backend", "engine", "model", "gpu", "containers", "sleep_interval")
 def plan(config: Config, keys: tuple[str, ...], deadline: float | None, as_json: bool) -> None:
-    """Hours, bytes, time and money for what is pending, before any is spent.
+    """Estimate time, bytes and price of all pending items.
 
-    Prices are published ones; with --backend modal, your account's own where Modal tells them.
+    Nothing is downloaded. Prices are the published ones; with --backend modal, your account's own
+    if Modal reports them.
     """
     machines = [machine(config.gpu)] if config.gpu else list(MACHINES.values())
     with open_library(config) as library, open_sources(config, library) as sources:
@@ -45,7 +51,7 @@ def plan(config: Config, keys: tuple[str, ...], deadline: float | None, as_json:
             return config.sleep_interval or sum(sources.for_item(item).pause) / 2
 
         rates, prices = _rates(config, library)
-        planned = planning.plan(
+        planned = make_plan(
             library,
             library.pending(keys=[library.item(key).item.key for key in keys] or None),
             engine=config.engine or DEFAULT_ENGINE,
@@ -63,8 +69,8 @@ def plan(config: Config, keys: tuple[str, ...], deadline: float | None, as_json:
         _show(planned)
 
 
-def _rates(config: Config, library: Library) -> tuple[planning.Rate, str]:
-    """Dollars a second of a machine, and where they come from in words."""
+def _rates(config: Config, library: Library) -> tuple[Rate, str]:
+    """Return the function that gives a machine's dollars per second, and the source of the prices."""
     if config.backend != "modal":
         return published_rate, PUBLISHED
     backend = build_modal_backend(config, library)
@@ -72,17 +78,17 @@ def _rates(config: Config, library: Library) -> tuple[planning.Rate, str]:
     return backend.rate, "the account's own rates" if own else PUBLISHED
 
 
-def _show(planned: planning.Plan) -> None:
-    """The plan for a person."""
+def _show(planned: Plan) -> None:
+    """Print the plan as a table."""
     unknown = planned.items_of_unknown_length
     click.echo(
         f"{count(planned.items, 'item')}, {span(planned.audio_seconds)} of audio"
-        + (f" ({unknown} of unknown length, taken for half an hour each)" if unknown else "")
-        + f"; {size(planned.bytes_down)} down in {span(planned.download_seconds)} at the sites' pace, "
-        f"{size(planned.bytes_up)} up to rent."
+        + (f" ({unknown} of unknown duration, counted as half an hour each)" if unknown else "")
+        + f". Download: {size(planned.bytes_down)} in {span(planned.download_seconds)}. "
+        f"Upload to a rented GPU: {size(planned.bytes_up)}."
     )
     print_table(
-        ("where", "speed", "done in", "burst", "stream", ""),
+        ("machine", "speed", "time", "price (burst)", "price (stream)", ""),
         [
             (
                 row.gpu or "this machine",
@@ -95,28 +101,28 @@ def _show(planned: planning.Plan) -> None:
             for row in planned.rows
         ],
     )
-    click.echo(f"Prices: {planned.prices}. Speed:", err=True)
+    click.echo(f"Prices: {planned.prices}. Speeds:", err=True)
     for source in dict.fromkeys(row.speed_source for row in planned.rows):
         click.echo(f"  {source}", err=True)
 
 
-def _remark(planned: planning.Plan, row: planning.Row) -> str:
+def _remark(planned: Plan, row: Row) -> str:
     if not row.in_time:
-        return "too late"
+        return "after the deadline"
     return "cheapest" if row.gpu and row.gpu == planned.cheapest else ""
 
 
 @click.group(cls=Group)
 def modal() -> None:
-    """The app in your Modal account: put it there, look at it, stop it."""
+    """Deploy, show or stop the app in your Modal account."""
 
 
 @modal.command()
 @configured()
 def deploy(config: Config) -> None:
-    """Put this version into your Modal account, and show how its images are built.
+    """Deploy this version to your Modal account and show how its images are built.
 
-    A run with --backend modal does it by itself when needed. An app that waits costs nothing.
+    A run with --backend modal deploys it if needed. An app without running calls costs nothing.
     """
     with open_library(config) as library:
         build_modal_backend(config, library).deploy(show=True)
@@ -126,13 +132,15 @@ def deploy(config: Config) -> None:
 @modal.command("status")
 @configured()
 def modal_status(config: Config) -> None:
-    """What is deployed, what is in flight, what it has cost."""
+    """Show the deployed version, the calls in flight and the money spent."""
     with open_library(config) as library:
         backend = build_modal_backend(config, library)
         deployed = backend.deployed()
         click.echo(f"deployed   {deployed or 'nothing'}")
         if deployed and not backend.is_current(deployed):
-            click.echo("           another version than this one; the next run replaces it")
+            click.echo(
+                "           a different version or other engines; the next run deploys this one"
+            )
         click.echo(f"in flight  {count(len(library.calls('modal')), 'call')}")
         click.echo(f"spent      {spent_in_words(library.spending())}")
 
@@ -140,24 +148,26 @@ def modal_status(config: Config) -> None:
 @modal.command()
 @configured()
 def stop(config: Config) -> None:
-    """Stop the app and every container of it, now.
+    """Stop the app and all its containers now.
 
-    What is in flight is lost to this library, and transcribed again by the next run.
+    The results of calls in flight are lost; the next run transcribes those items again.
     """
     with open_library(config) as library:
         stopped = build_modal_backend(config, library).stop()
-    click.echo("Stopped. Nothing runs any more." if stopped else "Nothing was deployed.", err=True)
+    click.echo("Stopped." if stopped else "Nothing is deployed.", err=True)
 
 
 def spent_in_words(spent: Spending) -> str:
-    """ "$4.20 in 430 calls: $0.0195 for an hour of audio, 56x realtime, 3 % more than planned"."""
-    told = f"${spent.dollars:.2f} in {count(spent.calls, 'call')}"
+    """Return "$4.20 in 430 calls: $0.0195 per hour of audio, 56x realtime, 3% more than planned"."""
+    text = f"${spent.dollars:.2f} in {count(spent.calls, 'call')}"
     if spent.dollars_per_audio_hour is not None and spent.speed is not None:
-        told += f": ${spent.dollars_per_audio_hour:.4f} for an hour of audio, {spent.speed:.0f}x realtime"
+        text += (
+            f": ${spent.dollars_per_audio_hour:.4f} per hour of audio, {spent.speed:.0f}x realtime"
+        )
     if spent.plan_error is not None:
         more = "more" if spent.plan_error >= 0 else "less"
-        told += f", {abs(spent.plan_error):.0%} {more} than planned"
-    return told
+        text += f", {abs(spent.plan_error):.0%} {more} than planned"
+    return text
 
 
 COMMANDS = (plan, modal)
