@@ -1,4 +1,4 @@
-"""Makes the pictures of the page in docs/images/ from a library of an imaginary channel.
+"""Take the screenshots in docs/images/, over a library of an imaginary channel.
 
 python docs/screenshots.py [/path/to/chromium]
 """
@@ -12,9 +12,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Playwright, ViewportSize, sync_playwright
 
 from homescribe import (
     Chapter,
@@ -28,9 +27,10 @@ from homescribe import (
 )
 
 IMAGES = Path(__file__).parent / "images"
-DESKTOP, PHONE = {"width": 1200, "height": 760}, {"width": 390, "height": 760}
+DESKTOP: ViewportSize = {"width": 1200, "height": 760}
+PHONE: ViewportSize = {"width": 390, "height": 760}
 
-SAID = """When we first set up the station on the northern ridge, nobody expected it to last a winter. The hut
+TEXT = """When we first set up the station on the northern ridge, nobody expected it to last a winter. The hut
 was eleven square metres, the stove burned whatever we could carry up, and the instruments froze every other
 night. Still, the readings came in. Every morning at six somebody would walk out to the mast, knock the ice
 off the anemometer with a wooden spoon, and write the numbers into a notebook.
@@ -59,29 +59,31 @@ TITLES = (
 CHANNEL = "Field Notes from the Ridge"
 
 
-def spoken() -> tuple[Segment, ...]:
-    """What is said, a sentence a segment, with a time for every word."""
-    chance = random.Random(5)
+def segments_of_text() -> tuple[Segment, ...]:
+    """One segment for each sentence, with a time for every word."""
+    generator = random.Random(5)
     found: list[Segment] = []
     at = 1.2
-    for paragraph in SAID.split("\n\n"):
+    for paragraph in TEXT.split("\n\n"):
         for sentence in re.findall(r"[^.?!]+[.?!]", paragraph):
             words: list[Word] = []
-            begin = at
+            start = at
             for word in sentence.split():
                 length = 0.14 + 0.055 * len(word)
-                words.append(Word(round(at, 2), round(at + length, 2), f" {word}", chance.random()))
+                words.append(
+                    Word(round(at, 2), round(at + length, 2), f" {word}", generator.random())
+                )
                 at += length + 0.03
             text = "".join(word.word for word in words)
             doubt = ("low_probability",) if "chamois" in text else ()
-            found.append(Segment(begin, at, text, -0.3, 0.01, 1.5, 0.0, tuple(words), doubt))
+            found.append(Segment(start, at, text, -0.3, 0.01, 1.5, 0.0, tuple(words), doubt))
             at += 0.25
         at += 2.6
     return tuple(found)
 
 
 def make_library(directory: Path) -> None:
-    segments = spoken()
+    segments = segments_of_text()
     end = segments[-1].end + 2
     items = [
         Item(
@@ -103,7 +105,7 @@ def make_library(directory: Path) -> None:
         library.fail(items[-1], PermanentError("This video is private.", "Ask its owner."))
 
 
-def take(playwright: Any, address: str, browser: str | None) -> None:
+def take_screenshots(playwright: Playwright, address: str, browser: str | None) -> None:
     launched = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
     for name, path, size, scheme in (
         ("search", "/?q=record", DESKTOP, "light"),
@@ -132,7 +134,7 @@ def main() -> None:
             found = re.search(r"http://\S+", server.stderr.readline())
             assert found is not None
             with sync_playwright() as playwright:
-                take(playwright, found[0], browser)
+                take_screenshots(playwright, found[0], browser)
             server.terminate()
 
 

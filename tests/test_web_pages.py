@@ -267,7 +267,9 @@ setInterval(() => { if (state === 1) { now += 0.1 * rate; sendInfo(); } }, 100);
 </script>"""
 
 
-def test_the_youtube_player_is_loaded_on_request(page):
+@pytest.fixture
+def youtube_requests(page):
+    """Requests for YouTube's player, which the stand-in answers."""
     requests = []
 
     def answer(route):
@@ -276,19 +278,30 @@ def test_the_youtube_player_is_loaded_on_request(page):
 
     page.route("https://www.youtube-nocookie.com/**", answer)
     page.allowed.add("www.youtube-nocookie.com")
+    return requests
+
+
+def test_a_video_without_a_transcript_plays(page, youtube_requests):
+    page.goto(f"/items/{PRIVATE}")
+    page.get_by_role("button", name="Play the video").click()
+    expect(page.locator("#play")).to_have_attribute("aria-label", "Pause")
+    assert urlsplit(youtube_requests[0].url).path == "/embed/ridge000001"
+
+
+def test_the_youtube_player_is_loaded_on_request(page, youtube_requests):
     page.goto(f"/items/{RIDGE}?t=4.5")
     expect(page.locator(".line").nth(1)).to_be_focused()
     page.wait_for_timeout(300)
-    assert requests == []
+    assert youtube_requests == []
     assert page.locator("iframe").count() == 0
     page.get_by_role("button", name="Play the video").click()
     expect(page.locator(".line.now")).to_have_text("Nobody knows why.")
     expect(page.locator("#play")).to_have_attribute("aria-label", "Pause")
-    query = dict(parse_qsl(urlsplit(requests[0].url).query))
-    assert urlsplit(requests[0].url).path == "/embed/ridge000000"
+    query = dict(parse_qsl(urlsplit(youtube_requests[0].url).query))
+    assert urlsplit(youtube_requests[0].url).path == "/embed/ridge000000"
     assert (query["enablejsapi"], query["start"]) == ("1", "4")
     # The player refuses requests without a referrer. It receives the origin, not the path.
-    assert requests[0].headers["referer"] == urljoin(page.url, "/")
+    assert youtube_requests[0].headers["referer"] == urljoin(page.url, "/")
     page.locator(".line").nth(2).click()
     expect(page.locator(".line.now")).to_have_text("It was a long winter.")
     page.locator("#main").focus()
@@ -300,7 +313,7 @@ def test_the_youtube_player_is_loaded_on_request(page):
     frame = page.frames[1]
     expect(frame.locator("body")).to_be_attached()
     assert "setPlaybackRate" in frame.title()
-    assert len(requests) == 1
+    assert len(youtube_requests) == 1
 
 
 # --- Corrections and quotes ------------------------------------------------------------------------
@@ -544,6 +557,18 @@ def test_every_page_is_accessible(browser, base, axe, size, scheme):
         found = page.evaluate("axe.run()")["violations"]
         assert [(each["id"], each["nodes"][0]["html"]) for each in found] == [], name
     context.close()
+
+
+def test_every_script_is_loaded_once(page):
+    """Also a module that a page loads and another module imports."""
+    page.goto(f"/items/{RIDGE}")
+    addresses = page.evaluate(
+        "performance.getEntriesByType('resource').map(entry => entry.name)"
+        ".filter(name => name.endsWith('.js'))"
+    )
+    names = [address.rpartition("/")[2] for address in addresses]
+    assert {"app.js", "reader.js", "transcript.js"} <= set(names)
+    assert len(names) == len(set(names))
 
 
 def test_the_first_page_is_small(page):
