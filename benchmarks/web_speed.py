@@ -52,8 +52,8 @@ def requests(text: RandomText) -> Iterator[tuple[str, Callable[[int], str]]]:
     yield "library, by title, one channel", lambda n: f"/library?sort=title&channel=Channel+{n}"
     yield "library, last page", lambda n: "/library?sort=longest&offset=9950"
     yield "an item with 100 segments", lambda n: f"/items/youtube:v{n:010}"
-    yield "work", lambda n: "/work"
-    yield "figures", lambda n: "/figures"
+    yield "queue", lambda n: "/queue"
+    yield "statistics", lambda n: "/statistics"
     yield "search, most common word", lambda n: results(words[0])
     yield "search, ranks 10 to 30", lambda n: results(words[10 + n])
     yield "search, ranks 1,000 to 1,020", lambda n: results(words[1000 + n])
@@ -66,7 +66,7 @@ def requests(text: RandomText) -> Iterator[tuple[str, Callable[[int], str]]]:
     yield "search, Chinese", lambda n: results("".join(text.characters[n : n + 2]))
     yield "api: 100 items", lambda n: f"/api/items?offset={100 * n}"
     yield "api: search", lambda n: f"/api/search?q={words[1000 + n]}"
-    yield "api: queue", lambda n: "/api/work"
+    yield "api: queue", lambda n: "/api/queue"
 
 
 @contextmanager

@@ -169,6 +169,7 @@ def test_a_plan_for_modal_has_a_price(library, talks):
     assert "L4" in plan["prices"]
 
 
+@pytest.mark.models
 def test_a_run_from_the_page(library, client, talks):
     add(client, talks)
     (talks / "ep1.webm").rename(talks / "away")
@@ -194,6 +195,7 @@ def test_a_run_from_the_page(library, client, talks):
     assert hits[0]["title"] == "ep1"
 
 
+@pytest.mark.models
 def test_a_run_is_paused_and_resumed(library, client, talks):
     (talks / "junk.mp3").unlink()
     add(client, talks)
