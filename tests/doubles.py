@@ -1,4 +1,4 @@
-"""Fakes that implement the protocols of core.py, for tests of what stands between the plug-ins."""
+"""Fake plug-ins that implement the protocols of core.py."""
 
 import threading
 import time
@@ -35,7 +35,7 @@ def transcript(text="hello world", **changes):
 
 
 class FakeSource:
-    """Lists and fetches what it is told. `fetching(item)` may raise, wait or return bytes."""
+    """Lists `listings`, and downloads what `fetching(item)` returns; it may also raise or wait."""
 
     name = "fake"
     pause = (0.0, 0.0)
@@ -46,9 +46,9 @@ class FakeSource:
             self.listings.setdefault(listing.url, []).append(listing)
         self.fetching = fetching
         self.fetched = []
-        self.taken = []  # items that were pulled out of listings
-        self.now = {}  # site: downloads at this moment
-        self.most = {}  # site: downloads at the same time, at most
+        self.taken = []  # items that were read from listings
+        self.now = {}  # site: current downloads
+        self.most = {}  # site: most simultaneous downloads
         self.lock = threading.Lock()
 
     def matches(self, url):
@@ -92,7 +92,7 @@ class FakeSource:
 
 
 class FakeSources(Sources):
-    """A registry whose every plug-in is one fake."""
+    """Sources that are all the same fake."""
 
     def __init__(self, source):
         self.source = source
@@ -105,9 +105,9 @@ class FakeSources(Sources):
 
 
 class FakeBackend:
-    """Hears what it is told. `hearing(audio or call)` may raise, wait or return a Transcript.
+    """Returns what `transcribing(audio or call)` returns; it may also raise or wait.
 
-    With `ids` its calls outlive the run: `calls` is what the far side knows, and what was paid for.
+    With `ids`, calls have ids, as if they outlived the process.
     """
 
     name = "fake"
@@ -115,12 +115,11 @@ class FakeBackend:
     default_model = "tiny"
     uploads = None
 
-    def __init__(self, hearing=lambda work: transcript(), slots=1, ids=False):
-        self.hearing = hearing
+    def __init__(self, transcribing=lambda work: transcript(), slots=1, ids=False):
+        self.transcribing = transcribing
         self.slots = slots
         self.ids = ids
         self.submitted = []
-        self.asked = []
         self.starts = 0
         self.calls = {}
 
@@ -138,8 +137,7 @@ class FakeBackend:
         return call
 
     def result(self, call, stop, progress):
-        self.asked.append(call.item.key)
-        return self.hearing(self.calls.get(call.item.key, call))
+        return self.transcribing(self.calls.get(call.item.key, call))
 
     def usage(self, call):
         return None
@@ -149,7 +147,7 @@ class FakeBackend:
 
 
 def until_stopped(stop):
-    """What a plug-in does that takes long: wait for the end, and say that it was cut short."""
+    """Wait until `stop` is set and raise Cancelled, as a plug-in that is busy does."""
     stop.wait(30)
     raise Cancelled
 

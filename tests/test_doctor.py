@@ -1,4 +1,4 @@
-"""What `homescribe doctor` finds, and that no state of the machine makes it fail."""
+"""The checks of `homescribe doctor`."""
 
 import re
 import subprocess
@@ -14,13 +14,13 @@ from homescribe.core import Item, Transcript
 from homescribe.library import Library
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="programs here are shell scripts")
-PYTHON = sys.executable  # of this environment, whatever a test says it is
+PYTHON = sys.executable  # of this environment; a fixture changes sys.executable
 CACHES = ("XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
 
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """A machine with nothing on it but Python; returns its home."""
+    """A machine with only Python installed; returns its home directory."""
     home = tmp_path / "home"
     (home / "bin").mkdir(parents=True)
     monkeypatch.setenv("HOME", str(home))
@@ -56,9 +56,9 @@ def deno(machine, script):
     ],
     ids=["good", "old", "fails", "no interpreter", "foreign", "bytes", "hangs"],
 )
-def test_deno_in_whatever_state(machine, monkeypatch, script, state, finding):
+def test_deno_that_is_missing_old_or_broken(machine, monkeypatch, script, state, finding):
     if "sleep" in script:
-        monkeypatch.setattr(doctor, "PATIENCE", 0.2)
+        monkeypatch.setattr(doctor, "VERSION_TIMEOUT", 0.2)
     deno(machine, script)
     check = found("javascript", machine)
     assert (check.state, finding in check.finding) == (state, True)
@@ -74,9 +74,7 @@ def test_deno_in_whatever_state(machine, monkeypatch, script, state, finding):
         ({"HF_HOME": "hf", "HF_HUB_CACHE": "models"}, "models", ".cache/whisper"),
     ],
 )
-def test_models_are_found_where_their_libraries_put_them(
-    machine, monkeypatch, variables, hub, whisper
-):
+def test_downloaded_models_are_found(machine, monkeypatch, variables, hub, whisper):
     for name, folder in variables.items():
         monkeypatch.setenv(name, str(machine / folder))
     assert "none yet" in found("models", machine).finding
@@ -86,7 +84,7 @@ def test_models_are_found_where_their_libraries_put_them(
     assert found("models", machine).finding == "small, tiny (openai)"
 
 
-def test_a_library_that_can_only_be_read_is_told(machine, tmp_path):
+def test_a_read_only_library_is_a_warning(machine, tmp_path):
     assert "none yet" in found("library", machine).finding
     with Library(machine / "library") as library:
         library.save(Item("file", "1", "/talk.mp3", "talk"), Transcript("e", "m", "en", 1.0, ()))
@@ -102,9 +100,9 @@ from pathlib import Path
 from homescribe import doctor
 from homescribe.config import Config
 config = replace(Config(), library=Path(sys.argv[1]))
-list(doctor.check(config))  # all modules are loaded: nobody may not be let in where Python is
+list(doctor.check(config))  # loads all modules: the user below may not be able to read them
 if os.geteuid() == 0:
-    os.setuid(65534)  # root may write everywhere
+    os.setuid(65534)  # root can write everywhere
 for one in doctor.check(config):
     if one.name == "library":
         print(one.state, one.finding)
@@ -113,10 +111,10 @@ for one in doctor.check(config):
         [PYTHON, "-c", script, machine / "library"], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("warning")
-    assert "1 items, no damage; it can only be read" in done.stdout
+    assert "1 items, no damage, but read-only" in done.stdout
 
 
-def test_no_advice_installs_homescribe_by_name():
-    """Its name on the package index may belong to somebody else."""
+def test_no_hint_installs_homescribe_from_pypi():
+    """On PyPI, that name may belong to another project."""
     for path in sorted(Path(doctor.__file__).parent.rglob("*.py")):
         assert not re.search(r"pip install (-U )?'?homescribe", path.read_text()), path

@@ -1,4 +1,4 @@
-"""The main job as a user runs it: a channel of 430 videos, 20 of them broken, on a failing machine."""
+"""Whole runs in processes of their own, against a fake YouTube."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from homescribe.library import Library
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
-# Number of the video: what is wrong with it. One of each kind of failure, and some twice.
+# Kinds of failure by number of the video: each kind at least once.
 BROKEN = {
     3: "private",
     17: "deleted",
@@ -40,8 +40,8 @@ BROKEN = {
 KILLS = 5
 
 
-class Person:
-    """Runs homescribe in processes of its own, as at a terminal."""
+class User:
+    """Runs homescribe in processes of their own."""
 
     def __init__(self, library, faketube):
         self.library = library
@@ -79,35 +79,35 @@ class Person:
 
 
 @pytest.fixture
-def person(tmp_path, faketube):
+def user(tmp_path, faketube):
     faketube.scenarios = {faketube.id(number): kind for number, kind in BROKEN.items()}
     faketube.save()
-    return Person(tmp_path / "library", faketube)
+    return User(tmp_path / "library", faketube)
 
 
 @pytest.mark.timeout(900)
-def test_a_channel_of_430_videos_on_a_machine_that_is_killed_five_times(person, faketube):
-    code, _, err = person.run("add", faketube.CHANNEL)
+def test_a_channel_of_430_videos_with_failures_and_a_run_that_is_killed_five_times(user, faketube):
+    code, _, err = user.run("add", faketube.CHANNEL)
     assert (code, "430 new items" in err) == (0, True), err
 
     for kill in range(1, KILLS + 1):
-        process = person.start("run")
-        while len(person.stored()) < kill * 60 and process.poll() is None:
+        process = user.start("run")
+        while len(user.stored()) < kill * 60 and process.poll() is None:
             time.sleep(0.2)
         assert process.poll() is None, process.communicate()
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        stored, asked = person.stored(), len(faketube.requests)
+        stored, requests = user.stored(), len(faketube.requests)
         assert 60 * kill <= len(stored) < 410
-        time.sleep(0.5)  # a downloading child that had outlived its parent would ask for more
-        assert len(faketube.requests) - asked <= 1
+        time.sleep(0.5)  # a child process that outlived its parent would send more
+        assert len(faketube.requests) - requests <= 1
 
-    code, _, err = person.run("run", "-f", "srt", "-o", str(person.library / "srt"))
+    code, _, err = user.run("run", "-f", "srt", "-o", str(user.library / "srt"))
     assert code == 1, err
-    asked_again = set(faketube.requests[asked:])
-    assert not asked_again & {f"video {key.removeprefix('youtube:')}" for key in stored}
+    requested_again = set(faketube.requests[requests:])
+    assert not requested_again & {f"video {key.removeprefix('youtube:')}" for key in stored}
 
-    with Library(person.library) as library:
+    with Library(user.library) as library:
         for number in range(1, 431):
             record = library.item(f"youtube:{faketube.id(number)}")
             if number in BROKEN:
@@ -122,84 +122,84 @@ def test_a_channel_of_430_videos_on_a_machine_that_is_killed_five_times(person, 
                 assert library.transcript(record.item.key).text == faketube.words(number)
                 assert (record.item.channel, len(record.item.chapters)) == ("Fake Channel", 2)
         assert library.check() == []
-    assert [path.name for path in (person.library / "downloads").iterdir()] == []
-    # The transcripts that were stored before the last run are not written by it, the others whole.
-    written = list((person.library / "srt").iterdir())
+    assert [path.name for path in (user.library / "downloads").iterdir()] == []
+    # The last run writes only the transcripts that were not stored before it.
+    written = list((user.library / "srt").iterdir())
     assert len(written) == 410 - len(stored)
     assert all(path.read_text(encoding="utf-8").startswith("1\n00:00:0") for path in written)
 
-    code, out, err = person.run("search", "--json", '"quick brown fox"', "--limit", "500")
+    code, out, err = user.run("search", "--json", '"quick brown fox"', "--limit", "500")
     hits = json.loads(out)
     assert len(hits) == len([n for n in range(1, 431) if n % 2 == 0 and n not in BROKEN])
     assert all(hit["url"].startswith("https://www.youtube.com/watch?v=FAKE") for hit in hits)
 
-    asked = len(faketube.requests)
-    code, _, err = person.run("sync", "--limit", "1")
-    assert len(faketube.requests) - asked <= 3  # two pages at most, and one failure tried again
+    requests = len(faketube.requests)
+    code, _, err = user.run("sync", "--limit", "1")
+    assert len(faketube.requests) - requests <= 3  # at most two pages and one retry
 
-    code, out, _ = person.run("status", "--json")
+    code, out, _ = user.run("status", "--json")
     figures = json.loads(out)["items"]
     assert figures["done"] == 410
     assert figures["failed"] + figures["pending"] == 20
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_ends_soon_and_the_next_run_goes_on(number, person, faketube):
+def test_a_signal_ends_a_run_and_the_next_run_continues(number, user, faketube):
     faketube.videos = 12
     faketube.save()
-    person.run("add", faketube.CHANNEL)
-    process = person.start("run")
-    while not person.stored() and process.poll() is None:
+    user.run("add", faketube.CHANNEL)
+    process = user.start("run")
+    while not user.stored() and process.poll() is None:
         time.sleep(0.1)
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Stopping" in err
     assert "Traceback" not in err
-    before = person.stored()
+    before = user.stored()
     assert 1 <= len(before) < 11
-    code, _, err = person.run("run")
+    code, _, err = user.run("run")
     assert code == 1  # video 3 is private
-    assert len(person.stored()) == 11
+    assert len(user.stored()) == 11
 
 
-def test_a_bot_check_ends_with_a_word_and_marks_nothing_failed(person, faketube):
+def test_a_bot_check_is_an_error_and_marks_nothing_failed(user, faketube):
     faketube.videos = 6
     faketube.scenarios = {faketube.id(4): "bot"}
     faketube.save()
-    code, _, err = person.run("transcribe", faketube.CHANNEL, "-o", str(person.library / "out"))
+    code, _, err = user.run("transcribe", faketube.CHANNEL, "-o", str(user.library / "out"))
     assert code == 2
     assert "not a bot" in err
     assert "Traceback" not in err
-    code, out, _ = person.run("list", "--json")
+    code, out, _ = user.run("list", "--json")
     assert {record["state"] for record in json.loads(out)} == {"done", "pending"}
     assert {record["error"] for record in json.loads(out)} == {None}
 
     faketube.scenarios = {}
     faketube.save()
-    code, _, err = person.run("run")
-    assert (code, len(person.stored())) == (0, 6), err
+    code, _, err = user.run("run")
+    assert (code, len(user.stored())) == (0, 6), err
 
 
-def test_the_run_lock_names_who_holds_it(person, faketube):
+def test_a_second_run_names_the_process_of_the_first(user, faketube):
     faketube.videos = 8
     faketube.save()
-    person.run("add", faketube.CHANNEL)
-    process = person.start("run")
-    while not person.stored() and process.poll() is None:
+    user.run("add", faketube.CHANNEL)
+    process = user.start("run")
+    while not user.stored() and process.poll() is None:
         time.sleep(0.1)
-    code, _, err = person.run("run")
+    code, _, err = user.run("run")
     assert (code, str(process.pid) in err) == (2, True), err
-    assert person.run("list")[0] == 0  # reading goes on
+    assert user.run("list")[0] == 0  # reading works
     process.communicate(timeout=60)
 
 
-def test_a_podcast_a_folder_and_a_video_side_by_side(person, faketube, server, tmp_path, clips):
+def test_a_podcast_a_folder_and_a_video_side_by_side(user, faketube, server, tmp_path, clips):
     talks = tmp_path / "talks"
     talks.mkdir()
     (talks / "welcome.m4a").write_bytes((clips / "ep1.m4a").read_bytes())
     output = tmp_path / "out"
-    code, _, err = person.run(
+    code, _, err = user.run(
         *("transcribe", server.url("/feed.xml?n=3"), str(talks), faketube.watch(2)),
         *("-f", "md,json", "-o", str(output)),
     )

@@ -90,23 +90,23 @@ def test_a_failed_download_is_recorded_and_the_run_continues(library):
 
 
 def test_a_failed_transcription_is_recorded_and_the_run_continues(library):
-    def hearing(audio):
+    def transcribing(audio):
         if audio.item.id == "site-0":
             raise PermanentError("No audio.")
         return transcript()
 
     fill(library, [item(n) for n in range(3)])
-    list(run(library, FakeSource(), FakeBackend(hearing)))
+    list(run(library, FakeSource(), FakeBackend(transcribing)))
     assert states(library) == {"site-0": "failed", "site-1": "done", "site-2": "done"}
     assert files_left(library) == []
 
 
 def test_truncated_audio_is_downloaded_again_by_the_next_run(library):
-    def hearing(audio):
+    def transcribing(audio):
         raise RetryableError("The audio ends early.", retry_after=3600)
 
     fill(library, [item(1)])
-    list(run(library, FakeSource(), FakeBackend(hearing)))
+    list(run(library, FakeSource(), FakeBackend(transcribing)))
     assert files_left(library) == []
     assert library.item("fake:site-1").retry_at is not None
     library.retry()
@@ -243,13 +243,13 @@ def test_downloads_run_ahead_only_as_far_as_the_buffer(library):
     reached = []
     gate = Event()
 
-    def hearing(audio):
+    def transcribing(audio):
         gate.wait(0.5)  # long enough for the downloads to fill the buffer
         gate.set()
         reached.append(len(files_left(library)))
         return transcript()
 
-    list(run(library, source, FakeBackend(hearing)))
+    list(run(library, source, FakeBackend(transcribing)))
     assert max(reached) == 4
     assert len(source.fetched) == 20
 
@@ -271,17 +271,17 @@ def test_a_bot_check_stops_the_site_and_marks_nothing_failed(library):
 
 
 def test_a_run_waits_as_long_as_a_site_requests(library):
-    asked = []
+    requested = []
 
     def fetching(wanted):
-        asked.append(wanted.id)
-        if len(asked) == 2:
+        requested.append(wanted.id)
+        if len(requested) == 2:
             raise SourceBlocked("Too many requests", retry_after=0.2)
         return b"audio"
 
     fill(library, [item(n) for n in range(3)])
     outcomes = list(run(library, FakeSource(fetching=fetching), FakeBackend()))
-    assert asked == ["site-0", "site-1", "site-1", "site-2"]
+    assert requested == ["site-0", "site-1", "site-1", "site-2"]
     assert len([outcome for outcome in outcomes if outcome.transcript]) == 3
 
 
@@ -358,13 +358,13 @@ def test_the_next_run_also_waits_as_long_as_a_site_requested(library):
 def test_a_call_is_stored_before_its_result_is_requested(library):
     seen = []
 
-    def hearing(audio):
+    def transcribing(audio):
         with Library(library.directory) as other:
             seen.extend(call.id for call in other.calls("fake"))
         return transcript()
 
     fill(library, [item(1)])
-    list(run(library, FakeSource(), FakeBackend(hearing, ids=True)))
+    list(run(library, FakeSource(), FakeBackend(transcribing, ids=True)))
     assert seen == ["fc-1"]
     assert library.calls("fake") == []
 
@@ -373,7 +373,7 @@ def test_the_next_run_collects_what_was_submitted_and_submits_only_the_rest(libr
     fill(library, [item(n) for n in range(4)])
     first = FakeBackend(lambda audio: until_stopped(Event()), ids=True, slots=2)
     running = run(library, FakeSource(), first)
-    first.hearing = lambda audio: until_stopped(running.stop)
+    first.transcribing = lambda audio: until_stopped(running.stop)
     timer = threading.Timer(0.5, running.stop.set)
     timer.start()
     assert list(running) == []
@@ -390,7 +390,7 @@ def test_the_next_run_collects_what_was_submitted_and_submits_only_the_rest(libr
 def test_a_call_of_another_backend_is_neither_collected_nor_submitted_again(library):
     fill(library, [item(1)])
     running = run(library, FakeSource(), backend := FakeBackend(ids=True))
-    backend.hearing = lambda audio: until_stopped(running.stop)
+    backend.transcribing = lambda audio: until_stopped(running.stop)
     threading.Timer(0.3, running.stop.set).start()
     list(running)
     other = FakeBackend()
@@ -406,38 +406,38 @@ def test_a_stopped_run_loses_nothing(library):
     fill(library, [item(n) for n in range(10)])
     running = run(library, FakeSource(), backend := FakeBackend())
 
-    def hearing(audio):
+    def transcribing(audio):
         if audio.item.id == "site-2":
             running.stop.set()
             until_stopped(running.stop)
         return transcript()
 
-    backend.hearing = hearing
+    backend.transcribing = transcribing
     assert len(list(running)) == 2
     assert list(states(library).values()) == ["done"] * 2 + ["pending"] * 8
     assert len(list(run(library, FakeSource(), FakeBackend()))) == 8
 
 
 def test_a_user_error_ends_the_run_and_marks_nothing_failed(library):
-    def hearing(audio):
+    def transcribing(audio):
         if audio.item.id == "site-1":
             raise UserError("Out of memory.", "Choose a smaller model.")
         return transcript()
 
     fill(library, [item(n) for n in range(4)])
     with pytest.raises(UserError, match="Out of memory"):
-        list(run(library, FakeSource(), FakeBackend(hearing)))
+        list(run(library, FakeSource(), FakeBackend(transcribing)))
     assert list(states(library).values()) == ["done", "pending", "pending", "pending"]
 
 
-@pytest.mark.parametrize("where", ["fetching", "hearing"])
+@pytest.mark.parametrize("where", ["fetching", "transcribing"])
 def test_an_unexpected_exception_of_a_plug_in_is_raised(library, where):
     def broken(work):
         raise ZeroDivisionError("a bug")
 
     fill(library, [item(n) for n in range(3)])
     source = FakeSource(fetching=broken) if where == "fetching" else FakeSource()
-    backend = FakeBackend(broken) if where == "hearing" else FakeBackend()
+    backend = FakeBackend(broken) if where == "transcribing" else FakeBackend()
     with pytest.raises(ZeroDivisionError, match="a bug"):
         list(run(library, source, backend))
     assert set(states(library).values()) == {"pending"}

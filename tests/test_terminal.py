@@ -1,4 +1,4 @@
-"""What a person sees on a terminal of 80 columns."""
+"""Output on a terminal of 80 columns."""
 
 import fcntl
 import os
@@ -21,7 +21,7 @@ ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07)")
 
 @pytest.fixture
 def shown(tmp_path):
-    """Runs homescribe on a terminal; gives its exit code and all that was written there."""
+    """Run homescribe on a terminal; return its exit code and output."""
 
     def run(*arguments):
         terminal, other_end = pty.openpty()
@@ -36,7 +36,7 @@ def shown(tmp_path):
         )
         os.close(other_end)
         output = b""
-        with suppress(OSError):  # Linux: the other end has hung up
+        with suppress(OSError):  # Linux: the other end is closed
             while data := os.read(terminal, 65536):
                 output += data
         os.close(terminal)
@@ -46,14 +46,14 @@ def shown(tmp_path):
 
 
 @pytest.mark.models
-def test_the_live_view_fits_and_leaves_the_terminal_as_it_was(shown):
+def test_the_live_view_fits_and_restores_the_cursor(shown):
     code, output = shown("demo")
     assert code == 0
     assert "realtime" in output
     view = [line for line in ESCAPE.sub("\n", output).splitlines() if "items ·" in line]
     assert view
     assert max(len(line.rstrip()) for line in view) <= COLUMNS
-    assert output.count("\x1b[?25h") == output.count("\x1b[?25l")  # the cursor is back
+    assert output.count("\x1b[?25h") == output.count("\x1b[?25l")  # shown again as often as hidden
 
 
 def test_a_table_fits(shown, tmp_path):
@@ -66,5 +66,5 @@ def test_a_table_fits(shown, tmp_path):
         lines = ESCAPE.sub("", output).splitlines()
         assert max(len(line.rstrip()) for line in lines) <= COLUMNS, command
     _, output = shown("list")
-    for each in items:  # what names an item is whole, whatever its title is
+    for each in items:  # a key is never cut, however long the title is
         assert f"10:00:00  {each.key}  A very long" in ESCAPE.sub("", output)

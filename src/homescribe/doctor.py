@@ -1,4 +1,4 @@
-"""Is this machine ready? Each check is one line, and what is wrong comes with what to do about it."""
+"""Check that this machine has what a run needs, and say how to fix what is missing."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from homescribe.config import Config
 from homescribe.errors import UserError
 from homescribe.library import Library
 
-# YouTube changes every few weeks; an older yt-dlp is the usual reason for downloads that fail.
-OLD_YTDLP_DAYS = 60
-# Not by homescribe's name, which on PyPI may be a stranger's.
-WITH_WHISPER = "pip install '.[whisper]' in the folder that homescribe was installed from"
-LITTLE_DISK = 2_000_000_000  # bytes; a window of downloads of long videos
-OLDEST_DENO = (2, 3)  # yt-dlp's own floor
-PATIENCE = 30.0  # seconds for a program to tell its version
+# YouTube changes every few weeks. An old yt-dlp is the usual reason for failed downloads.
+MAX_YTDLP_AGE = 60  # days
+# Not by homescribe's name: on PyPI, that name may belong to another project.
+INSTALL_WHISPER = "pip install '.[whisper]' in the directory that homescribe was installed from"
+MIN_FREE_DISK = 2_000_000_000  # bytes; enough for the download buffer with long videos
+MIN_DENO = (2, 3)  # yt-dlp's requirement
+VERSION_TIMEOUT = 30.0  # seconds for a program to print its version
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One finding. `fix`: what to do, "" when all is well."""
+    """The result of one check. `fix`: what to do, "" if nothing is wrong."""
 
     name: str
     state: Literal["ok", "warning", "broken"]
@@ -39,12 +39,12 @@ class Check:
 
 
 def check(config: Config) -> Iterator[Check]:
-    """All checks, in the order in which a run needs things."""
+    """Run all checks, in the order in which a run needs what they check."""
     yield _python()
     yield _ytdlp()
     yield _javascript()
-    yield _engine("faster-whisper", "faster_whisper", "pip install faster-whisper", wanted=True)
-    yield _engine("openai-whisper", "whisper", WITH_WHISPER, wanted=False)
+    yield _engine("faster-whisper", "faster_whisper", "pip install faster-whisper", required=True)
+    yield _engine("openai-whisper", "whisper", INSTALL_WHISPER, required=False)
     yield _models()
     yield _disk(config.library)
     yield _library(config.library)
@@ -62,29 +62,29 @@ def _ytdlp() -> Check:
     year, month, day = (int(part) for part in found.split(".")[:3])
     age = (datetime.date.today() - datetime.date(year, month, day)).days
     finding = f"{found}, {age} days old"
-    if age > OLD_YTDLP_DAYS:
+    if age > MAX_YTDLP_AGE:
         return Check("yt-dlp", "warning", finding, "pip install -U 'yt-dlp[default]'")
     return Check("yt-dlp", "ok", finding)
 
 
 def _javascript() -> Check:
-    """yt-dlp solves YouTube's challenges in a JavaScript runtime; deno is the one it uses unasked."""
-    fix = "pip install deno (YouTube works only in part without it)"
+    """Check for deno, the JavaScript runtime that yt-dlp uses by default to solve YouTube's challenges."""
+    fix = "pip install deno (without it, YouTube works only partly)"
     beside_python = Path(sys.executable).parent
     deno = shutil.which("deno", path=str(beside_python)) or shutil.which("deno")
     if deno is None:
         return Check("javascript", "warning", "deno not found", fix)
-    words = _told_version(deno)
+    words = _version_output(deno)
     if len(words) < 2:
         return Check("javascript", "warning", f"{deno} does not run", fix)
     numbers = tuple(int(part) for part in words[1].split(".") if part.isdigit())
-    if numbers < OLDEST_DENO:
+    if numbers < MIN_DENO:
         return Check("javascript", "warning", f"deno {words[1]} is too old", "pip install -U deno")
     return Check("javascript", "ok", f"deno {words[1]}")
 
 
-def _told_version(program: str) -> list[str]:
-    """The words that `program` answers to --version; none when it does not run, or hangs."""
+def _version_output(program: str) -> list[str]:
+    """Return the words that `program --version` prints; none if it fails or hangs."""
     try:
         done = subprocess.run(
             [program, "--version"],
@@ -92,23 +92,25 @@ def _told_version(program: str) -> list[str]:
             encoding="utf-8",
             errors="replace",
             check=False,
-            timeout=PATIENCE,
+            timeout=VERSION_TIMEOUT,
         )
     except (OSError, subprocess.TimeoutExpired):
         return []
     return [] if done.returncode else done.stdout.split()
 
 
-def _engine(name: str, module: str, install: str, *, wanted: bool) -> Check:
+def _engine(name: str, module: str, install: str, *, required: bool) -> Check:
     if importlib.util.find_spec(module) is None:
-        return Check(name, "broken" if wanted else "ok", "not installed", install if wanted else "")
+        return Check(
+            name, "broken" if required else "ok", "not installed", install if required else ""
+        )
     return Check(name, "ok", version(name))
 
 
 def _models() -> Check:
-    """Models that were downloaded before, which need no network any more."""
+    """List the models that are already downloaded."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    hub = _hub(caches)
+    hub = _hugging_face_cache(caches)
     found = [
         folder.name.rpartition("faster-whisper-")[2]
         for folder in _files(hub, "models--*faster-whisper-*")
@@ -117,19 +119,19 @@ def _models() -> Check:
     return Check(
         "models",
         "ok",
-        ", ".join(sorted(found)) or "none yet: fetched on first use (demo is bundled)",
+        ", ".join(sorted(found)) or "none yet: downloaded when first used (demo is bundled)",
     )
 
 
 def _files(folder: Path, pattern: str) -> list[Path]:
     try:
         return list(folder.glob(pattern))
-    except OSError:  # a cache of somebody else's, which no engine can read either
+    except OSError:  # not readable, for an engine neither
         return []
 
 
-def _hub(caches: Path) -> Path:
-    """Where Hugging Face's library keeps what it downloaded, by its own variables."""
+def _hugging_face_cache(caches: Path) -> Path:
+    """Return where huggingface_hub stores downloads, from its environment variables."""
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if chosen := os.environ.get(name):
             return Path(chosen).expanduser()
@@ -141,9 +143,12 @@ def _disk(directory: Path) -> Check:
     existing = next(path for path in (directory, *directory.absolute().parents) if path.exists())
     free = shutil.disk_usage(existing).free
     finding = f"{free / 1e9:.1f} GB free at {existing}"
-    if free < LITTLE_DISK:
+    if free < MIN_FREE_DISK:
         return Check(
-            "disk", "warning", finding, "Make room, or choose another place with --library."
+            "disk",
+            "warning",
+            finding,
+            "Free some disk space, or choose another directory with --library.",
         )
     return Check("disk", "ok", finding)
 
@@ -154,15 +159,15 @@ def _library(directory: Path) -> Check:
     try:
         with Library(directory) as library:
             problems = library.check()
-            figures = library.status()
+            status = library.status()
             read_only = library.read_only
     except UserError as error:
         return Check("library", "broken", error.message, error.hint)
     if problems:
-        fix = f"Copy {figures.path} away and restore a backup."
+        fix = f"Keep a copy of {status.path}, and restore a backup."
         return Check("library", "broken", "; ".join(problems), fix)
-    finding = f"{figures.path}: {sum(figures.states.values())} items, no damage"
+    finding = f"{status.path}: {sum(status.states.values())} items, no damage"
     if read_only:
-        fix = "Give yourself the right to write it and its folder."
-        return Check("library", "warning", f"{finding}; it can only be read", fix)
+        fix = "Get write permission for this file and its directory."
+        return Check("library", "warning", f"{finding}, but read-only", fix)
     return Check("library", "ok", finding)
