@@ -1,4 +1,4 @@
-"""The fake world that sources are tested in: short clips of real speech, and a YouTube that serves them."""
+"""Fakes for tests of sources: short clips of speech, and a YouTube that serves them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from homescribe import demo
 
 FAKETUBE = Path(__file__).parent / "faketube"
 
-# name: (from, to) in seconds of channel-40s.webm, and what is said there
+# name: start and end in seconds in channel-40s.webm, and the words in between
 CLIPS = {
     "ep1": (
         0.0,
@@ -31,14 +31,14 @@ CODECS = {"webm": ("libopus", 24_000), "m4a": ("aac", 48_000), "mp3": ("libmp3la
 
 
 def make_clips(folder):
-    """Cut the clips out of a bundled sample, each in three formats, and what goes wrong with media."""
+    """Write the clips of a bundled sample in three formats, and some broken files."""
     sample = demo.samples() / "channel-40s.webm"
     for name, (start, end, _) in CLIPS.items():
         for extension in CODECS:
             cut(sample, folder / f"{name}.{extension}", start, end)
     for extension in CODECS:
-        cut(sample, folder / f"dub.{extension}", 17.8, 21.0)  # words that nobody may hear
-        cut(sample, folder / f"short.{extension}", 0.0, 3.0)  # a file that ends too early
+        cut(sample, folder / f"dub.{extension}", 17.8, 21.0)  # the words of an automatic dub
+        cut(sample, folder / f"short.{extension}", 0.0, 3.0)  # a truncated file
         (folder / f"junk.{extension}").write_bytes(b"this is no sound\n" * 2000)
     return folder
 
@@ -72,7 +72,7 @@ def cut(source, target, start, end):
 
 @dataclass
 class FakeTube:
-    """What the fake YouTube shows. Change it and call `save()`; running children see it at once.
+    """State of the fake YouTube. Change it and call `save()`: child processes read it for each request.
 
     scenarios, by video id: a key of REASONS in the plug-in ("bot", "private", "upcoming", ...), "geo", "bug",
     "hang", "die", "live", "post_live", "only-video", a status for the video's page ("503", "429"), or for its
@@ -82,7 +82,7 @@ class FakeTube:
     folder: Path
     base: str
     videos: int = 430
-    tabs: dict[str, int] = field(default_factory=dict)  # "videos", "streams", "shorts": how many
+    tabs: dict[str, int] = field(default_factory=dict)  # number of videos by tab
     playlists: dict[str, list[str]] = field(default_factory=dict)
     scenarios: dict[str, str] = field(default_factory=dict)
     titles: dict[str, str] = field(default_factory=dict)
@@ -90,8 +90,8 @@ class FakeTube:
         default_factory=lambda: ["ep2", "ep1"]
     )  # by the video's number: even, odd
     durations: list[float] = field(default_factory=lambda: [7, 7])
-    release: float | None = None  # Unix time at which what is upcoming begins
-    fail_page: int | None = None  # this page of a tab answers with fail_status
+    release: float | None = None  # Unix time at which upcoming videos begin
+    fail_page: int | None = None  # this page of a tab has the status fail_status
     fail_status: int = 503
     page_delay: float = 0.0  # seconds
 
@@ -99,11 +99,11 @@ class FakeTube:
     CANONICAL = "https://www.youtube.com/channel/UCfakefakefakefakefake00"
 
     def save(self):
-        world = asdict(self) | {"folder": str(self.folder), "log": str(self._log)}
-        world["tabs"] = {"videos": self.videos, **self.tabs}
+        state = asdict(self) | {"folder": str(self.folder), "log": str(self._log)}
+        state["tabs"] = {"videos": self.videos, **self.tabs}
         self._log.touch()
         draft = self.folder / "faketube.tmp"
-        draft.write_text(json.dumps(world))
+        draft.write_text(json.dumps(state))
         draft.replace(self.settings)
         return self
 
@@ -117,12 +117,12 @@ class FakeTube:
 
     @property
     def requests(self):
-        """What was asked for: "page TAB NUMBER", "video ID"."""
+        """The requests so far: "page TAB NUMBER", "video ID"."""
         return self._log.read_text().splitlines()
 
     @property
     def environment(self):
-        """For a child process, beside what it inherits."""
+        """Variables for a child process, in addition to those it inherits."""
         path = os.pathsep.join(filter(None, [str(FAKETUBE), os.environ.get("PYTHONPATH", "")]))
         return {"PYTHONPATH": path, "FAKETUBE": str(self.settings)}
 
@@ -133,5 +133,5 @@ class FakeTube:
         return f"https://www.youtube.com/watch?v={self.id(number)}"
 
     def words(self, number):
-        """What is said in a video."""
+        """The words of a video."""
         return CLIPS[self.clips[number % len(self.clips)]][2]

@@ -29,7 +29,7 @@ from homescribe.errors import (
     UserError,
 )
 from homescribe.sources.ytdlp import child
-from homescribe.sources.ytdlp.error_map import failure, plain, reaction
+from homescribe.sources.ytdlp.error_map import error_for, failure, plain
 from homescribe.sources.ytdlp.source import YtdlpSource
 from loopback import LoopbackServer
 
@@ -62,7 +62,7 @@ def server(environment):
 
 @pytest.fixture
 def tube(environment, server):
-    """The fake YouTube as it is at the beginning: 430 videos, all well."""
+    """The fake YouTube in its initial state: 430 videos without failures."""
     _, folder = environment
     fake = FakeTube(folder, server.base).save()
     (folder / "faketube.log").write_text("")
@@ -71,13 +71,13 @@ def tube(environment, server):
 
 @pytest.fixture
 def own_source(environment, tmp_path):
-    """A source whose children nobody else has."""
+    """A source that shares no child process with other tests."""
     with closing(YtdlpSource(SourceOptions(cache=tmp_path / "cache"))) as one:
         yield one
 
 
 def listings(source, url):
-    """[(url, title, newest_first, items)] of everything at `url`."""
+    """[(url, title, newest_first, items)] of each listing at `url`."""
     return [
         (part.url, part.title, part.newest_first, list(part.items))
         for part in source.list(url, STOP)
@@ -85,7 +85,7 @@ def listings(source, url):
 
 
 def only(source, url):
-    """The items of the one listing at `url`."""
+    """The items of the only listing at `url`."""
     [(_, _, _, items)] = listings(source, url)
     return items
 
@@ -136,13 +136,13 @@ def test_a_channel_is_listed_newest_first_without_a_request_for_any_video(source
         "https://www.youtube.com/feeds/videos.xml?channel_id=UCfakefakefakefakefake00",
     ],
 )
-def test_every_spelling_of_a_channel_is_one_channel(source, tube, spelling):
+def test_every_address_of_a_channel_gives_one_canonical_url(source, tube, spelling):
     with closing(source.list(spelling, STOP)) as parts:
         part = next(parts)
         assert (part.url, next(part.items).id) == (tube.CANONICAL, tube.id(430))
 
 
-def test_the_tabs_of_a_channel_are_parts_of_one_whole(source, tube):
+def test_the_tabs_of_a_channel_are_listings_with_one_url(source, tube):
     tube.videos, tube.tabs = 3, {"streams": 2, "shorts": 1}
     tube.save()
     parts = listings(source, "@fake")
@@ -154,7 +154,7 @@ def test_the_tabs_of_a_channel_are_parts_of_one_whole(source, tube):
     ]
 
 
-def test_a_tab_that_is_named_is_listed_alone(source, tube):
+def test_the_address_of_a_tab_lists_only_that_tab(source, tube):
     tube.tabs = {"streams": 2, "shorts": 1}
     tube.save()
     [(url, title, newest_first, items)] = listings(source, "https://www.youtube.com/@fake/streams")
@@ -164,31 +164,31 @@ def test_a_tab_that_is_named_is_listed_alone(source, tube):
     assert listings(source, url)[0][0] == url  # the canonical address leads to the same
 
 
-def test_a_tab_that_is_not_there(source, tube):
+def test_a_tab_that_does_not_exist(source, tube):
     with pytest.raises(UserError, match="does not have a shorts tab") as caught:
         listings(source, "https://www.youtube.com/@fake/shorts")
     assert not isinstance(caught.value, SourceBlocked)
 
 
-def test_a_channel_without_a_video_is_a_channel(source, tube):
+def test_a_channel_without_videos_has_an_empty_listing(source, tube):
     tube.videos = 0
     tube.save()
     [(url, title, _, items)] = listings(source, "@fake")
     assert (url, title, items) == (tube.CANONICAL, "Fake Channel", [])
 
 
-def test_only_the_pages_that_are_taken_are_asked_for(source, tube):
+def test_only_the_pages_that_are_read_are_requested(source, tube):
     with closing(source.list("@fake", STOP)) as parts:
         items = next(parts).items
         assert len(list(itertools.islice(items, 5))) == 5
         assert tube.requests == ["page videos 1"]
         assert len(list(itertools.islice(items, 40))) == 40
         assert tube.requests == ["page videos 1", "page videos 2"]
-    assert list(items) == []  # over, and nothing more was asked for
+    assert list(items) == []  # it has ended, and nothing more is requested
     assert tube.requests == ["page videos 1", "page videos 2"]
 
 
-def test_going_to_the_next_part_ends_the_one_before(source, tube):
+def test_taking_the_next_listing_ends_the_one_before(source, tube):
     tube.videos, tube.tabs = 100, {"streams": 1}
     tube.save()
     with closing(source.list("@fake", STOP)) as parts:
@@ -200,7 +200,7 @@ def test_going_to_the_next_part_ends_the_one_before(source, tube):
     assert tube.requests == ["page videos 1", "page streams 1"]
 
 
-def test_a_playlist_is_listed_to_its_end_and_each_video_once(source, tube):
+def test_a_playlist_lists_all_videos_and_each_only_once(source, tube):
     numbers = [*range(1, 121), 7, 8]
     tube.playlists = {"PLfakefakefake": [tube.id(n) for n in numbers]}
     tube.save()
@@ -211,7 +211,7 @@ def test_a_playlist_is_listed_to_its_end_and_each_video_once(source, tube):
         assert [one.id for one in items] == [tube.id(n) for n in range(1, 121)]
 
 
-def test_lists_within_a_list_are_followed(source, tube):
+def test_playlists_in_a_list_are_followed(source, tube):
     tube.playlists = {
         "PLaaaaaaaaaaaa": [tube.id(1), tube.id(2)],
         "PLbbbbbbbbbbbb": [tube.id(2), tube.id(3)],
@@ -230,7 +230,7 @@ def test_lists_within_a_list_are_followed(source, tube):
         "https://www.youtube.com/shorts/FAKE0000001",
     ],
 )
-def test_a_video_is_one_item_with_all_that_its_page_tells(source, tube, url):
+def test_a_video_is_one_item_with_all_metadata_of_its_page(source, tube, url):
     [(address, title, newest_first, items)] = listings(source, url)
     assert (address, title, newest_first) == (tube.watch(1), "Fake video 1", False)
     assert items == [
@@ -249,7 +249,7 @@ def test_a_video_is_one_item_with_all_that_its_page_tells(source, tube, url):
     ]
 
 
-def test_other_sites_are_known_by_their_address(source, server, tmp_path):
+def test_items_of_unknown_sites_are_identified_by_their_address(source, server, tmp_path):
     [first, second] = only(source, server.url("/two.html"))
     [page] = only(source, server.url("/jsonld.html"))
     [direct] = only(source, server.url("/media/ep1.mp3"))
@@ -270,20 +270,20 @@ def test_other_sites_are_known_by_their_address(source, server, tmp_path):
     assert audio.item.key == second.key
 
 
-def test_a_listing_that_fails_on_the_way_says_so_in_one_line(source, tube):
+def test_a_listing_that_fails_halfway_gives_a_message_of_one_line(source, tube):
     tube.fail_page = 3
     tube.save()
     with closing(source.list("@fake", STOP)) as parts:
         items = next(parts).items
         taken = list(itertools.islice(items, 50))
         assert len(taken) == 50
-        with pytest.raises(UserError, match="trouble") as caught:
+        with pytest.raises(UserError, match="The site failed") as caught:
             list(items)
     assert "HTTP 503" in caught.value.message
     assert "\n" not in caught.value.message
     tube.fail_page = None
     tube.save()
-    assert len(only(source, "@fake")) == 430  # the child is as good as new
+    assert len(only(source, "@fake")) == 430  # the child still works
 
 
 def test_a_rate_limit_in_a_listing_blocks_the_site(source, tube):
@@ -297,27 +297,29 @@ def test_a_rate_limit_in_a_listing_blocks_the_site(source, tube):
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("@gone", "gone"),
+        ("@gone", "not available"),
         ("https://www.youtube.com/playlist?list=PLnothere000", "does not exist"),
         ("https://www.youtube.com/@fake/live", "not currently live"),
         ("http://127.0.0.1:1/page", "connection failed"),
         ("LOOPBACK/plain.html", "no recording"),
-        ("LOOPBACK/status/404", "gone"),
+        ("LOOPBACK/status/404", "not available"),
         ("http://user:secret@127.0.0.1:1/x.mp3", "password"),
-        ("no such thing", "no web address"),
+        ("no such thing", "not a web address"),
     ],
 )
-def test_what_cannot_be_listed_is_told_in_one_line(source, tube, server, url, words):
+def test_an_address_that_cannot_be_listed_gives_a_message_of_one_line(
+    source, tube, server, url, words
+):
     with pytest.raises(UserError, match=words) as caught:
         listings(source, url.replace("LOOPBACK", server.base))
-    told = f"{caught.value.message} {caught.value.hint}"
-    assert "\n" not in told
-    assert "secret" not in told
-    assert "yt-dlp/yt-dlp" not in told
+    shown = f"{caught.value.message} {caught.value.hint}"
+    assert "\n" not in shown
+    assert "secret" not in shown
+    assert "yt-dlp/yt-dlp" not in shown
     assert "Errno" not in caught.value.message or "refused" in caught.value.message
 
 
-def test_a_private_video_that_is_named_itself_is_the_users_to_know(source, tube):
+def test_listing_a_single_private_video_is_a_user_error(source, tube):
     tube.scenarios = {tube.id(5): "private"}
     tube.save()
     with pytest.raises(UserError, match="Private video") as caught:
@@ -347,7 +349,7 @@ def test_hostile_titles_become_one_plain_line(source, tube, tmp_path, title):
     assert [path.name for path in (tmp_path / "audio").iterdir()] == ["audio.249.webm"]
 
 
-def test_an_endless_title_ends(source, tube):
+def test_a_long_title_is_cut(source, tube):
     tube.videos, tube.titles = 1, {tube.id(1): "word " * 20_000}
     tube.save()
     [listed] = only(source, "@fake")
@@ -355,7 +357,7 @@ def test_an_endless_title_ends(source, tube):
     assert listed.title.endswith("…")
 
 
-def test_listing_and_downloading_at_once_do_not_mix(source, tube, tmp_path, clips):
+def test_a_download_during_a_listing_does_not_disturb_it(source, tube, tmp_path, clips):
     with closing(source.list("@fake", STOP)) as parts:
         items = next(parts).items
         first = next(items)
@@ -370,38 +372,40 @@ def test_listing_and_downloading_at_once_do_not_mix(source, tube, tmp_path, clip
     assert fetched[0].path.read_bytes() == (clips / "ep2.webm").read_bytes()
 
 
-# --- Fetching ------------------------------------------------------------------------------------
+# --- Downloads -----------------------------------------------------------------------------------
 
 
-def test_the_smallest_speech_audio_in_the_original_language(source, tube, tmp_path, clips):
+def test_the_smallest_audio_for_speech_in_the_original_language_is_downloaded(
+    source, tube, tmp_path, clips
+):
     audio = source.fetch(item(tube, 2), tmp_path / "$HOME ~ %(title)s", STOP)
     assert audio.path == tmp_path / "$HOME ~ %(title)s" / "audio.249.webm"
     assert audio.path.read_bytes() == (clips / "ep2.webm").read_bytes()
     assert (audio.duration, audio.temporary) == (7.0, True)
-    told = audio.item
-    assert (told.key, told.language, told.upload_date) == (
+    found = audio.item
+    assert (found.key, found.language, found.upload_date) == (
         "youtube:FAKE0000002",
         "en",
         "2026-03-03",
     )
-    assert told.chapters == (Chapter(0.0, 3.0, "Intro"), Chapter(3.0, 6.0, "Body"))
+    assert found.chapters == (Chapter(0.0, 3.0, "Intro"), Chapter(3.0, 6.0, "Body"))
 
 
-def test_without_an_audio_format_the_smallest_video_does(source, tube, tmp_path):
+def test_without_an_audio_format_the_smallest_video_is_downloaded(source, tube, tmp_path):
     tube.scenarios = {tube.id(1): "only-video"}
     tube.save()
     assert source.fetch(item(tube, 1), tmp_path, STOP).path.name == "audio.18.mp4"
 
 
-def test_a_finished_download_is_not_downloaded_again(source, tube, server, tmp_path):
+def test_a_complete_download_is_not_downloaded_again(source, tube, server, tmp_path):
     source.fetch(item(tube, 1), tmp_path, STOP)
     server.log.clear()
     source.fetch(item(tube, 1), tmp_path, STOP)
     assert server.log == []
 
 
-# scenario: the reaction, words of its message, words of its hint, retry_after
-ROWS = {
+# scenario: the error, text in its message, text in its hint, retry_after
+ERRORS_BY_SCENARIO = {
     "bot": (SourceBlocked, "not a bot", "cookies", None),
     "captcha": (SourceBlocked, "captcha", "cookies", None),
     "ip": (SourceBlocked, "IP is likely", "cookies", None),
@@ -409,12 +413,12 @@ ROWS = {
     "429": (SourceBlocked, "rate limit", "hour", HOUR),
     "upcoming": (RetryableError, "will begin in 3 hours", "", 3 * HOUR),
     "premiere": (RetryableError, "Premieres in 20 hours", "", 20 * HOUR),
-    "live": (RetryableError, "being broadcast", "", HOUR),
-    "post_live": (RetryableError, "just ended", "", HOUR),
+    "live": (RetryableError, "it is live", "", HOUR),
+    "post_live": (RetryableError, "it was live", "", HOUR),
     "members": (
         PermanentError,
         "Join this channel",
-        "--cookies FILE). Then: homescribe retry youtube:",
+        "--cookies FILE). Then run: homescribe retry youtube:",
         None,
     ),
     "age": (PermanentError, "confirm your age", "--cookies", None),
@@ -424,17 +428,17 @@ ROWS = {
     "drm": (PermanentError, "DRM", "", None),
     "live_offline": (PermanentError, "recording is not available", "", None),
     "geo": (PermanentError, "CA, US", "", None),
-    "404": (PermanentError, "gone", "", None),
-    "410": (PermanentError, "gone", "", None),
+    "404": (PermanentError, "not available", "", None),
+    "410": (PermanentError, "not available", "", None),
     "media-403": (RetryableError, "403", "update yt-dlp", None),
     "bug": (RetryableError, "yt-dlp failed", "update yt-dlp", None),
-    "503": (RetryableError, "trouble", "", None),
+    "503": (RetryableError, "The site failed", "", None),
 }
 
 
-@pytest.mark.parametrize("scenario", ROWS)
-def test_each_failure_has_its_reaction(source, tube, tmp_path, scenario):
-    kind, words, hint, retry_after = ROWS[scenario]
+@pytest.mark.parametrize("scenario", ERRORS_BY_SCENARIO)
+def test_each_failure_has_its_error(source, tube, tmp_path, scenario):
+    kind, words, hint, retry_after = ERRORS_BY_SCENARIO[scenario]
     tube.scenarios = {tube.id(9): scenario}
     tube.save()
     with pytest.raises((UserError, PermanentError, RetryableError)) as caught:
@@ -445,14 +449,14 @@ def test_each_failure_has_its_reaction(source, tube, tmp_path, scenario):
     assert hint in error.hint
     if kind is not PermanentError:
         assert error.retry_after == retry_after
-    told = f"{error.message} {error.hint}"
+    shown = f"{error.message} {error.hint}"
     for noise in ("\n", "\x1b", "please report", "--cookies-from-browser", "ERROR:", "[youtube]"):
-        assert noise not in told
-    # The child goes on with the next as if nothing had happened.
+        assert noise not in shown
+    # The child still works.
     assert source.fetch(item(tube, 1), tmp_path / "next", STOP).path.exists()
 
 
-def test_what_is_upcoming_is_tried_when_it_is_released(source, tube, tmp_path):
+def test_an_upcoming_video_is_tried_again_after_its_release(source, tube, tmp_path):
     tube.scenarios, tube.release = {tube.id(9): "premiere"}, time.time() + 12_345
     tube.save()
     with pytest.raises(RetryableError) as caught:
@@ -460,7 +464,7 @@ def test_what_is_upcoming_is_tried_when_it_is_released(source, tube, tmp_path):
     assert 12_000 < caught.value.retry_after < 13_000
 
 
-def test_no_network(source, tube, tmp_path):
+def test_a_download_without_a_network(source, tube, tmp_path):
     tube.scenarios, tube.base = {tube.id(9): "200"}, "http://127.0.0.1:1"
     tube.save()
     for number in (8, 9):  # the media, the page
@@ -469,7 +473,7 @@ def test_no_network(source, tube, tmp_path):
         assert caught.value.hint == "Check the network."
 
 
-def test_after_a_403_fresh_addresses_are_asked_for_once(source, tube, tmp_path, clips):
+def test_after_a_403_the_page_is_loaded_once_more_for_new_addresses(source, tube, tmp_path, clips):
     tube.scenarios = {tube.id(1): "media-once403"}
     tube.save()
     audio = source.fetch(item(tube, 1), tmp_path, STOP)
@@ -477,7 +481,7 @@ def test_after_a_403_fresh_addresses_are_asked_for_once(source, tube, tmp_path, 
     assert tube.requests == ["video FAKE0000001"] * 2
 
 
-def test_a_cut_connection_is_taken_up_where_it_broke(source, tube, server, tmp_path, clips):
+def test_an_interrupted_download_resumes(source, tube, server, tmp_path, clips):
     tube.scenarios = {tube.id(1): "media-cut"}
     tube.save()
     audio = source.fetch(item(tube, 1), tmp_path, STOP)
@@ -487,20 +491,20 @@ def test_a_cut_connection_is_taken_up_where_it_broke(source, tube, server, tmp_p
     assert 0 < int(second[2].removeprefix("bytes=").partition("-")[0]) <= 3000
 
 
-def test_a_disk_that_cannot_be_written_to_stops_the_run(source, tube, tmp_path):
+def test_a_disk_error_is_a_user_error(source, tube, tmp_path):
     (tmp_path / "audio.249.webm.part").mkdir()
     with pytest.raises(UserError, match="cannot be written") as caught:
         source.fetch(item(tube, 1), tmp_path, STOP)
-    assert "Make room" in caught.value.hint
+    assert "Free some space" in caught.value.hint
 
 
-def test_a_list_is_not_fetched_as_if_it_were_a_recording(source, tube, server, tmp_path):
-    lost = Item("generic", "0" * 16, server.url("/two.html"), "an entry that is there no more")
+def test_a_page_without_the_item_is_a_permanent_error(source, tube, server, tmp_path):
+    lost = Item("generic", "0" * 16, server.url("/two.html"), "an entry that was removed")
     with pytest.raises(PermanentError, match="a list of recordings"):
         source.fetch(lost, tmp_path, STOP)
 
 
-# --- Children ------------------------------------------------------------------------------------
+# --- Child processes -----------------------------------------------------------------------------
 
 
 def wait_for(condition):
@@ -510,7 +514,9 @@ def wait_for(condition):
         time.sleep(0.02)
 
 
-def test_a_cancelled_download_ends_and_is_resumed(own_source, tube, server, tmp_path, clips):
+def test_a_cancelled_download_ends_its_child_and_resumes_later(
+    own_source, tube, server, tmp_path, clips
+):
     tube.scenarios = {tube.id(1): "media-slow"}
     tube.save()
     part = tmp_path / "audio.249.webm.part"
@@ -537,11 +543,11 @@ def test_a_cancelled_download_ends_and_is_resumed(own_source, tube, server, tmp_
     server.log.clear()
     audio = own_source.fetch(item(tube, 1), tmp_path, STOP)
     assert audio.path.read_bytes() == (clips / "ep1.webm").read_bytes()
-    [(_, _, asked, status)] = server.log
-    assert (asked.split("-")[0], status) == (f"bytes={size}", 206)
+    [(_, _, requested, status)] = server.log
+    assert (requested.split("-")[0], status) == (f"bytes={size}", 206)
 
 
-def test_a_cancelled_listing_ends(own_source, tube):
+def test_a_cancelled_listing_ends_its_child(own_source, tube):
     tube.page_delay = 1000
     tube.save()
     stop = threading.Event()
@@ -551,7 +557,7 @@ def test_a_cancelled_listing_ends(own_source, tube):
     assert own_source._all == set()
 
 
-def test_a_child_that_dies_costs_one_try(own_source, tube, tmp_path):
+def test_the_death_of_a_child_is_a_retryable_error(own_source, tube, tmp_path):
     tube.scenarios = {tube.id(1): "hang", tube.id(2): "die"}
     tube.save()
 
@@ -570,18 +576,18 @@ def test_a_child_that_dies_costs_one_try(own_source, tube, tmp_path):
     assert own_source.fetch(item(tube, 3), tmp_path / "next", STOP).path.exists()
 
 
-def test_a_child_without_a_sign_of_life_is_given_up(own_source, tube, tmp_path):
+def test_a_child_that_does_not_respond_is_killed(own_source, tube, tmp_path):
     tube.scenarios = {tube.id(1): "hang"}
     tube.save()
-    own_source.fetch(item(tube, 2), tmp_path / "first", STOP)  # it is up and answers
+    own_source.fetch(item(tube, 2), tmp_path / "first", STOP)  # it has started
     [child] = own_source._all
-    child.patience = 0.3
-    with pytest.raises(RetryableError, match="no sign of life"):
+    child.timeout = 0.3
+    with pytest.raises(RetryableError, match="has not responded"):
         own_source.fetch(item(tube, 1), tmp_path, STOP)
     assert child.dead
 
 
-def test_closing_ends_what_is_going_on(environment, tube, tmp_path):
+def test_closing_the_source_cancels_a_download(environment, tube, tmp_path):
     tube.scenarios = {tube.id(1): "hang"}
     tube.save()
     source = YtdlpSource(SourceOptions(cache=tmp_path / "cache"))
@@ -602,8 +608,7 @@ def test_closing_ends_what_is_going_on(environment, tube, tmp_path):
         source.fetch(item(tube, 1), tmp_path, STOP)
 
 
-def test_a_child_dies_with_its_parent(tube, server, tmp_path):
-    """Killed without a word in the middle of a download, the parent takes the child along."""
+def test_a_child_ends_when_its_parent_is_killed(tube, server, tmp_path):
     tube.scenarios = {tube.id(1): "media-slow"}
     tube.save()
     script = f"""
@@ -623,7 +628,7 @@ def test_a_child_dies_with_its_parent(tube, server, tmp_path):
     wait_for(lambda: any(row[0] == "CLIENT-GONE" for row in server.log))
 
 
-def test_a_folder_of_the_user_is_not_where_modules_come_from(tube, tmp_path, monkeypatch):
+def test_modules_are_not_imported_from_the_current_folder(tube, tmp_path, monkeypatch):
     """A file yt_dlp.py in the current folder is not run."""
     (tmp_path / "yt_dlp.py").write_text("raise SystemExit('taken over')")
     monkeypatch.chdir(tmp_path)
@@ -631,7 +636,7 @@ def test_a_folder_of_the_user_is_not_where_modules_come_from(tube, tmp_path, mon
         assert only(source, tube.watch(1))[0].id == tube.id(1)
 
 
-def test_a_yt_dlp_that_does_not_start_stops_the_run(tube, tmp_path, monkeypatch):
+def test_a_broken_installation_of_yt_dlp_is_a_setup_error(tube, tmp_path, monkeypatch):
     (tmp_path / "yt_dlp.py").write_text("raise ImportError('a broken installation')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with (
@@ -648,7 +653,7 @@ def cookie_line(value):
     return f"127.0.0.1\tFALSE\t/\tFALSE\t2147483647\tsession\t{value}\n"
 
 
-def test_cookies_are_sent_and_their_file_is_left_alone(environment, server, tmp_path):
+def test_cookies_are_sent_and_their_file_is_not_changed(environment, server, tmp_path):
     seen = []
 
     def media(_server, _query, headers):
@@ -682,18 +687,18 @@ def test_a_broken_cookie_file_is_never_shown(environment, server, tmp_path, capf
     cookies = tmp_path / "cookies.txt"
     cookies.write_bytes(content.encode("latin-1"))
     options = SourceOptions(cache=tmp_path / "cache", cookies=cookies)
-    told = ""
+    message = ""
     with closing(YtdlpSource(options)) as source:
         try:
             listings(source, server.url("/status/404"))
         except UserError as error:
-            told = f"{error!r} {error.message} {error.hint}"
-    shown = capfd.readouterr()
-    assert told
-    assert "s3cret" not in told + shown.out + shown.err
+            message = f"{error!r} {error.message} {error.hint}"
+    printed = capfd.readouterr()
+    assert message
+    assert "s3cret" not in message + printed.out + printed.err
 
 
-def test_a_cookie_file_that_is_no_cookie_file(environment, server, tmp_path):
+def test_a_file_that_is_not_a_cookie_file(environment, server, tmp_path):
     cookies = tmp_path / "cookies.txt"
     cookies.write_text('{"cookies": 1}')
     options = SourceOptions(cache=tmp_path / "cache", cookies=cookies)
@@ -708,11 +713,11 @@ def test_a_cookie_file_that_is_no_cookie_file(environment, server, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"cookies": "missing.txt"}, "cookie file cannot be read"),
+        ({"cookies": "missing.txt"}, r"cookie file .*missing.txt cannot be read"),
         ({"cookies_from_browser": "netscape navigator"}, "cookies cannot be read"),
     ],
 )
-def test_cookies_that_are_not_there(environment, server, tmp_path, options, words):
+def test_missing_cookies(environment, server, tmp_path, options, words):
     if "cookies" in options:
         options = {"cookies": tmp_path / options["cookies"]}
     with (
@@ -732,11 +737,11 @@ def test_cookies_that_are_not_there(environment, server, tmp_path, options, word
         ("firefox::Work", ("firefox", None, None, "Work")),
     ],
 )
-def test_browsers_are_named_as_for_yt_dlp(text, specification):
+def test_a_browser_is_specified_as_for_yt_dlp(text, specification):
     assert child.browser_specification(text) == specification
 
 
-# --- What an error means -------------------------------------------------------------------------
+# --- Errors --------------------------------------------------------------------------------------
 
 
 def subclasses(kind):
@@ -746,7 +751,7 @@ def subclasses(kind):
 
 
 class _Response:
-    """As much of a response as yt-dlp's HTTPError reads."""
+    """What yt-dlp's HTTPError reads of a response."""
 
     reason = "reason"
 
@@ -779,31 +784,31 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
-def test_every_error_class_of_yt_dlp_has_a_reaction(kind):
+def test_every_exception_of_yt_dlp_has_an_error(kind):
     error = SPECIAL.get(kind.__name__, lambda kind: kind("words"))(kind)
     for one in (error, yt_dlp.utils.DownloadError("outer", (type(error), error, None))):
-        facts = json.loads(json.dumps(child.facts(one)))
-        # What nobody knows is tried again, with the advice to update.
-        assert type(reaction(failure(facts))) is EXPECTED.get(kind.__name__, RetryableError)
+        facts = json.loads(json.dumps(child.error_facts(one)))
+        # An unknown exception is retryable, with the advice to update.
+        assert type(error_for(failure(facts))) is EXPECTED.get(kind.__name__, RetryableError)
 
 
 @pytest.mark.parametrize("status", range(400, 600))
-def test_every_status_has_a_reaction(status):
+def test_every_http_status_has_an_error(status):
     error = yt_dlp.utils.ExtractorError("Unable to download", cause=HTTPError(_Response(status)))
-    told = reaction(failure(child.facts(error)))
+    result = error_for(failure(child.error_facts(error)))
     if status == 429:
-        assert type(told) is SourceBlocked
+        assert type(result) is SourceBlocked
     elif status in (401, 402, 404, 410):
-        assert type(told) is PermanentError
+        assert type(result) is PermanentError
     else:
-        assert type(told) is RetryableError
+        assert type(result) is RetryableError
 
 
 @pytest.mark.parametrize("number", [28, 122])
-def test_a_full_disk_stops_the_run(number):
+def test_a_full_disk_is_a_user_error(number):
     error = yt_dlp.utils.UnavailableVideoError(OSError(number, os.strerror(number)))
     error.__cause__ = OSError(number, os.strerror(number))
-    assert type(reaction(failure(child.facts(error)))) is UserError
+    assert type(error_for(failure(child.error_facts(error)))) is UserError
 
 
 @pytest.mark.parametrize(
@@ -828,7 +833,7 @@ def test_a_full_disk_stops_the_run(number):
         ("w" * 10_000, "w" * 299 + "…"),
     ],
 )
-def test_messages_are_one_clean_line(words, shown):
+def test_messages_of_yt_dlp_become_one_plain_line(words, shown):
     assert plain(words) == shown
 
 
@@ -836,7 +841,7 @@ def test_messages_are_one_clean_line(words, shown):
 
 
 @pytest.mark.parametrize(
-    ("url", "mine"),
+    ("url", "matches"),
     [
         ("@handle", True),
         ("https://vimeo.com/1", True),
@@ -851,11 +856,11 @@ def test_messages_are_one_clean_line(words, shown):
         ("", False),
     ],
 )
-def test_it_takes_web_addresses_and_nothing_else(source, url, mine):
-    assert source.matches(url) is mine
+def test_web_addresses_match_and_nothing_else(source, url, matches):
+    assert source.matches(url) is matches
 
 
-def test_politeness_is_owed_to_the_site(source, tube):
+def test_the_rate_limit_key_is_the_site_or_the_host(source, tube):
     assert source.rate_limit_key(item(tube, 1)) == "youtube"
     assert source.rate_limit_key(Item("vimeo", "1", "https://vimeo.com/1", "t")) == "vimeo"
     assert (

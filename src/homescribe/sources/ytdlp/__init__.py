@@ -1,1 +1,1 @@
-"""YouTube and every other site that yt-dlp knows, in a child process."""
+"""YouTube and every other site that yt-dlp supports. yt-dlp runs in child processes."""

@@ -1,6 +1,6 @@
-"""What an error of yt-dlp means: the one place where that is decided.
+"""The homescribe error for each error of yt-dlp: decided only here, in `error_for`.
 
-The child process tells facts (classes, words, numbers); `reaction` makes one of our errors of them.
+The child process sends facts about an error (classes, text, numbers), which `Failure` holds.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 from homescribe.core import HOUR, MINUTE
 from homescribe.errors import (
@@ -21,43 +21,53 @@ from homescribe.errors import (
 from homescribe.text import sanitize
 
 UPDATE = "Sites change often: update yt-dlp (pip install -U 'yt-dlp[default]')."
-COOKIES = "Pass the cookies of an account that may see it (--cookies FILE)."
+COOKIES = "Pass the cookies of an account that has access (--cookies FILE)."
+
+
+class ErrorFacts(TypedDict):
+    """Facts about an error, as the child sends them."""
+
+    kinds: list[str]
+    text: str
+    status: int | None
+    errno: int | None
+    expected: bool
+    countries: list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What the child knows about an error."""
+    """An error of yt-dlp."""
 
-    kinds: frozenset[str]  # names of its classes and of those that it came from
-    text: str  # folded, curly apostrophes straightened
+    kinds: frozenset[str]  # names of its classes and of those of its causes
+    text: str  # one line, with straight apostrophes
     status: int | None = None  # HTTP
     errno: int | None = None
-    expected: bool = True  # False: yt-dlp takes it for a bug of its own
+    expected: bool = True  # False: yt-dlp considers it a bug of its own
     countries: tuple[str, ...] = ()
 
 
-def failure(facts: dict[str, Any]) -> Failure:
-    """The child's facts as a value, its words without what yt-dlp adds for its own users."""
-    words = plain(facts["text"])
-    named = re.search(
-        r"HTTP Error (\d{3})\b", words
-    )  # after its retries yt-dlp keeps the words only
+def failure(facts: ErrorFacts) -> Failure:
+    """Return the facts as a value, without the advice that yt-dlp adds for its own users."""
+    text = plain(facts["text"])
+    # After its last retry yt-dlp keeps only the text of an HTTP error.
+    status = re.search(r"HTTP Error (\d{3})\b", text)
     return Failure(
         kinds=frozenset(facts["kinds"]),
-        text=words,
-        status=facts["status"] or (int(named[1]) if named else None),
+        text=text,
+        status=facts["status"] or (int(status[1]) if status else None),
         errno=facts["errno"],
         expected=facts["expected"],
         countries=tuple(facts["countries"]),
     )
 
 
-def plain(words: str) -> str:
-    """One line without colours, tags, and advice that is meant for yt-dlp's command line."""
-    words = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", words[:20_000]).replace("’", "'")
-    words = re.sub(r"^\s*ERROR:\s*", "", words)
-    words = re.sub(r"^\[[\w:+.-]+\]\s*(?:[\w.~-]+:\s+)?", "", words)
-    words = re.sub(r"^Got error:\s*", "", words)
+def plain(text: str) -> str:
+    """Return a message on one line, without colours, tags and advice for yt-dlp's command line."""
+    text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text[:20_000]).replace("’", "'")
+    text = re.sub(r"^\s*ERROR:\s*", "", text)
+    text = re.sub(r"^\[[\w:+.-]+\]\s*(?:[\w.~-]+:\s+)?", "", text)
+    text = re.sub(r"^Got error:\s*", "", text)
     for tail in (
         r"[;.]?\s*please report this issue on\s.*",
         r"\s*Use --cookies.*",
@@ -68,12 +78,12 @@ def plain(words: str) -> str:
         r"\s*You might want to use a VPN.*",
         r"\s*\(caused by .*",
     ):
-        words = re.sub(tail, "", words, flags=re.DOTALL)
-    return sanitize.public_message(words)
+        text = re.sub(tail, "", text, flags=re.DOTALL)
+    return sanitize.public_message(text)
 
 
-# In this order: the first expression found in an error's words decides. Taken from yt-dlp's extractors and
-# the reasons that YouTube gives.
+# Expressions in the text of an error, from yt-dlp's extractors and YouTube's own messages. `error_for` tries
+# them in its order.
 BOT = r"not a bot|captcha|ip (?:address )?is likely being blocked"
 RATE_LIMIT = r"rate.?limited|too many requests"
 UPCOMING = (
@@ -107,53 +117,53 @@ NETWORK = frozenset(
 )
 
 
-def reaction(failed: Failure) -> HomescribeError:
-    """What follows from an error of yt-dlp: the one place where that is decided."""
+def error_for(failed: Failure) -> HomescribeError:
+    """Return the homescribe error for an error of yt-dlp."""
 
     def says(expression: str) -> bool:
         return re.search(expression, failed.text, re.IGNORECASE) is not None
 
-    if "CookieLoadError" in failed.kinds:  # its words may hold a line of the file
+    if "CookieLoadError" in failed.kinds:  # its text may contain a line of the file
         return UserError(
             "The cookies cannot be read.",
-            "Export them again as a Netscape cookie file, or name a browser that yt-dlp knows.",
+            "Export them again as a Netscape cookie file, or name a browser that yt-dlp supports.",
         )
     if failed.errno in DISK_ERRORS or says(DISK):
         return UserError(
             f"The audio cannot be written to disk: {failed.text}.",
-            "Make room, or choose another place with --library, and run again: nothing is lost.",
+            "Free some space, or choose another disk with --library, and run again: nothing is lost.",
         )
     if "UnsupportedError" in failed.kinds:
         return PermanentError(
-            "yt-dlp finds no recording there.",
+            "yt-dlp finds no recording at this address.",
             "Give the address of a video, channel, playlist, feed or media file.",
         )
     if says(BOT):
         return SourceBlocked(
-            f"The site takes this machine for a bot: {failed.text}.",
-            "Wait some hours, or pass cookies (--cookies FILE), and keep yt-dlp up to date.",
+            f"The site refuses this machine as a bot: {failed.text}.",
+            "Run again in a few hours, or pass cookies (--cookies FILE); update yt-dlp.",
         )
     if says(RATE_LIMIT) or failed.status == 429:
         return SourceBlocked(
-            "The site asks for fewer requests (rate limit).",
-            "It goes on by itself when run again in an hour; a longer --sleep-interval prevents it.",
+            "The site reports a rate limit.",
+            "Run again in an hour; a longer --sleep-interval prevents this.",
             HOUR,
         )
     if says(UPCOMING) or "UserNotLive" in failed.kinds:
-        return RetryableError(f"Not there yet: {failed.text}.", "", told_wait(failed.text))
+        return RetryableError(f"Not available yet: {failed.text}.", "", announced_wait(failed.text))
     if "GeoRestrictedError" in failed.kinds:
-        where = f" (it is in: {', '.join(failed.countries)})" if failed.countries else ""
+        where = f" (only in: {', '.join(failed.countries)})" if failed.countries else ""
         return PermanentError(f"Not available in this country{where}: {failed.text}.")
     if says(PRIVATE):
         return PermanentError(f"Private: {failed.text}.", COOKIES)
     if says(ACCOUNT) or failed.status in (401, 402):
-        return PermanentError(f"Only for accounts that are let in: {failed.text}.", COOKIES)
+        return PermanentError(f"Only for accounts with access: {failed.text}.", COOKIES)
     if failed.status in (404, 410):
-        return PermanentError(f"It is gone (HTTP {failed.status}).")
+        return PermanentError(f"It is not available (HTTP {failed.status}).")
     if failed.status == 403:
-        return RetryableError("The site refuses to send the audio (HTTP 403).", UPDATE)
+        return RetryableError("The site refuses the download (HTTP 403).", UPDATE)
     if failed.status is not None and failed.status >= 500:
-        return RetryableError(f"The site has trouble (HTTP {failed.status}).")
+        return RetryableError(f"The site failed (HTTP {failed.status}).")
     if failed.kinds & NETWORK or says(CONNECTION):
         return RetryableError(f"The connection failed: {failed.text}.", "Check the network.")
     if says(FFMPEG):
@@ -164,13 +174,13 @@ def reaction(failed: Failure) -> HomescribeError:
     if says(NO_FORMAT) or not failed.expected or "ExtractorError" not in failed.kinds:
         return RetryableError(f"yt-dlp failed: {failed.text}.", UPDATE)
     if says(TRANSIENT):
-        return RetryableError(f"The site says: {failed.text}.")
+        return RetryableError(f"The site reports: {failed.text}.")
     return PermanentError(f"{failed.text}.")
 
 
-def told_wait(words: str) -> float:
-    """Seconds that "in 3 hours" and the like announce; half an hour where it is less exact."""
-    match = re.search(r"in (\d+) (minute|hour|day)", words)
+def announced_wait(text: str) -> float:
+    """Return the seconds in an announcement such as "in 3 hours"; half an hour for a vaguer one."""
+    match = re.search(r"in (\d+) (minute|hour|day)", text)
     if not match:
         return 30 * MINUTE
     unit = {"minute": MINUTE, "hour": HOUR, "day": 24 * HOUR}[match[2]]

@@ -1,7 +1,7 @@
-"""A child process with yt-dlp in it, and the conversation with it; see ytdlp_child for its side.
+"""A child process that runs yt-dlp, and the requests to it; `child.py` is its side.
 
-A child serves one caller at a time, and is killed rather than waited for: a cancelled request ends within a
-second, in whatever sleep or handshake it is.
+A child serves one caller at a time. It is killed rather than waited for, so that a cancelled request ends
+within a second, whatever yt-dlp is doing.
 """
 
 from __future__ import annotations
@@ -17,26 +17,68 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import IO, Any
+from collections.abc import Mapping
+from typing import IO, Literal, TypedDict
 
 from homescribe.core import MINUTE, SECOND, SourceOptions
 from homescribe.errors import Cancelled, RetryableError, SetupError
-from homescribe.sources.ytdlp.error_map import UPDATE, failure, plain, reaction
+from homescribe.sources import POLL_INTERVAL
+from homescribe.sources.ytdlp.error_map import UPDATE, ErrorFacts, error_for, failure, plain
 
-TICK = 0.05  # seconds between two looks at `stop`
-GRACE = 0.4  # seconds a child has to close its files
+EXIT_TIMEOUT = 0.4 * SECOND  # in which a child can close its files before it is killed
 
-Reply = dict[str, Any]  # one line of the child
+Request = Mapping[str, str | int | None]
+
+
+class Part(TypedDict):
+    """The head of a part of a listing."""
+
+    url: str
+    title: str | None
+    newest_first: bool
+
+
+class ItemReply(TypedDict):
+    """An item, as far as yt-dlp knows it. Sites may send values of other types."""
+
+    source: str
+    id: str
+    url: str
+    media_url: str | None
+    title: str
+    channel: str | None
+    channel_id: str | None
+    duration: float | None
+    upload_date: str | None
+    language: str | None
+    description: str | None
+    chapters: list[tuple[float | None, float | None, str | None]]
+
+
+class Reply(TypedDict, total=False):
+    """One line of the child. Which keys it has depends on the request: see `child.py`."""
+
+    ready: str
+    part: Part | None
+    items: list[ItemReply]
+    end: bool
+    item: ItemReply
+    path: str
+    live: Literal["is_live", "is_upcoming", "post_live"]
+    release: float | None
+    downloaded: int | None
+    error: ErrorFacts
 
 
 class Child:
-    """One ytdlp_child and the pipes to it. One request at a time; any thread, one after another."""
+    """A child process and the pipes to it. It can serve several threads, one request at a time."""
 
-    def __init__(self, options: SourceOptions, patience: float) -> None:
-        self.patience = patience
-        self.busy = False  # with a request that is not answered yet
+    def __init__(self, options: SourceOptions, timeout: float) -> None:
+        self.timeout = timeout  # seconds without a line from the child
+        self.started = False  # the options were sent
+        self.busy = False  # with a request that has no reply yet
         self.replies: queue.Queue[Reply | None] = queue.Queue()
-        self.printed: deque[str] = deque(maxlen=20)  # the end of standard error
+        self.printed: deque[str] = deque(maxlen=20)  # last lines of standard error
         command = [sys.executable, "-P", "-m", "homescribe.sources.ytdlp.child"]
         self.process = subprocess.Popen(
             command,
@@ -45,7 +87,7 @@ class Child:
             stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="replace",
-            start_new_session=True,  # Ctrl-C in the terminal is for the parent alone
+            start_new_session=True,  # Ctrl-C in the terminal signals the parent only
         )
         self.readers = [
             threading.Thread(target=self._read_replies, daemon=True),
@@ -53,34 +95,39 @@ class Child:
         ]
         for reader in self.readers:
             reader.start()
-        self.greeting = {
+        self.options: Request = {
             "cookies": str(options.cookies.absolute()) if options.cookies else None,
             "cookies_from_browser": options.cookies_from_browser,
             "cache": str(options.cache.absolute() / "yt-dlp"),
         }
 
-    def ask(self, request: Reply, stop: threading.Event) -> Reply:
-        """The answer to `request`. Raises what `reaction` makes of an error, Cancelled when `stop` is set,
-        RetryableError when the child dies or falls silent.
+    def request(self, request: Request, stop: threading.Event) -> Reply:
+        """Send `request` and return the reply.
+
+        Raises:
+            HomescribeError: as `error_for` decides for an error of yt-dlp.
+            RetryableError: the child died or sent nothing for too long.
+            SetupError: yt-dlp does not start.
+            Cancelled: `stop` was set.
         """
-        if self.greeting:
-            self._greet(stop)
+        if not self.started:
+            self._send_options(stop)
         self.busy = True
         try:
             self._stdin.write(json.dumps(request) + "\n")
             self._stdin.flush()
-        except (OSError, ValueError):  # it died, or close() closed the pipe
+        except (OSError, ValueError):  # the child died, or close() closed the pipe
             raise self._died() from None
         reply = self._reply(stop)
         self.busy = False
         if "error" in reply:
-            raise reaction(failure(reply["error"]))
+            raise error_for(failure(reply["error"]))
         return reply
 
-    def _greet(self, stop: threading.Event) -> None:
-        greeting, self.greeting = self.greeting, {}
+    def _send_options(self, stop: threading.Event) -> None:
+        self.started = True
         try:
-            self.ask(greeting, stop)
+            self.request(self.options, stop)
         except RetryableError as error:
             if not self.dead:
                 raise
@@ -90,31 +137,31 @@ class Child:
             ) from error
 
     def _reply(self, stop: threading.Event) -> Reply:
-        heard = time.monotonic()
+        received = time.monotonic()
         while True:
             if stop.is_set():
                 self.kill()
                 raise Cancelled
             try:
-                reply = self.replies.get(timeout=TICK)
+                reply = self.replies.get(timeout=POLL_INTERVAL)
             except queue.Empty:
-                if time.monotonic() - heard > self.patience:
+                if time.monotonic() - received > self.timeout:
                     self.kill()
                     raise RetryableError(
-                        f"yt-dlp has shown no sign of life for {self.patience / MINUTE:.0f} minutes."
+                        f"yt-dlp has not responded for {self.timeout / MINUTE:.0f} minutes."
                     ) from None
                 continue
             if reply is None:
                 raise self._died()
-            if "alive" not in reply:
+            if "downloaded" not in reply:
                 return reply
-            heard = time.monotonic()
+            received = time.monotonic()
 
     def kill(self) -> None:
-        """End the child and whatever it started: first politely, so that it can close its files."""
+        """End the child and what it started: SIGINT, so that it can close its files, then SIGKILL."""
         if self.process.returncode is None:
             self._signal(signal.SIGINT)
-            self.readers[0].join(GRACE)
+            self.readers[0].join(EXIT_TIMEOUT)
             self._signal(getattr(signal, "SIGKILL", signal.SIGTERM))
             self.process.wait()
         for reader in self.readers:
@@ -126,6 +173,7 @@ class Child:
 
     @property
     def dead(self) -> bool:
+        """Whether the child has ended."""
         return self.process.returncode is not None
 
     @property
@@ -145,13 +193,15 @@ class Child:
         self.kill()
         code = self.process.returncode
         how = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
-        # Only the line that names the exception: others may hold cookies.
-        named = [one for one in self.printed if re.match(r"[\w.]+(Error|Exception)\b", one)]
-        why = f": {plain(named[-1])}" if named and "ookie" not in named[-1] else ""
-        return RetryableError(f"The yt-dlp process died ({how}){why}.", UPDATE if why else "")
+        # Only the line of the exception: others may contain cookies.
+        exceptions = [one for one in self.printed if re.match(r"[\w.]+(Error|Exception)\b", one)]
+        why = f": {plain(exceptions[-1])}" if exceptions and "ookie" not in exceptions[-1] else ""
+        return RetryableError(
+            f"The yt-dlp process ended unexpectedly ({how}){why}.", UPDATE if why else ""
+        )
 
     def _read_replies(self) -> None:
-        with contextlib.suppress(ValueError, OSError):  # closed under our hands by kill()
+        with contextlib.suppress(ValueError, OSError):  # kill() closed the pipe
             for line in self.process.stdout or ():
                 self.replies.put(json.loads(line))
         self.replies.put(None)

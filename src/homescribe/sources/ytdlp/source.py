@@ -1,5 +1,6 @@
-"""YouTube and every site that yt-dlp knows. yt-dlp runs in child processes: one for each caller at a time,
-kept for the next.
+"""YouTube and every other site that yt-dlp supports.
+
+yt-dlp runs in child processes: one for each caller at a time, which the next caller uses again.
 """
 
 from __future__ import annotations
@@ -36,22 +37,22 @@ from homescribe.errors import (
 )
 from homescribe.sources.time_links import time_link
 from homescribe.sources.ytdlp.error_map import UPCOMING
-from homescribe.sources.ytdlp.process import Child, Reply
+from homescribe.sources.ytdlp.process import Child, ItemReply, Reply
 from homescribe.text import sanitize
 
-BATCH = 25  # items asked for at once: less than a page of YouTube (30), so that stopping early saves pages
+BATCH = 25  # items per request: fewer than on a page of YouTube (30), so that stopping early saves pages
 AUDIO_BITS = 50_000  # a second, of the opus audio that child.FORMAT selects at YouTube
 
 
 class YtdlpSource(Source):
-    """Asked last: it takes every web address. Also "@handle" and the bare ids of channels and playlists."""
+    """Every web address that no other source accepts, "@handle", and the ids of channels and playlists."""
 
     name = "ytdlp"
-    pause = (6 * SECOND, 14 * SECOND)  # a guest at YouTube is let about 300 videos an hour
+    pause = (6 * SECOND, 14 * SECOND)  # YouTube allows about 300 videos an hour without an account
 
     def __init__(self, options: SourceOptions) -> None:
         self.options = options
-        self.patience = 10 * MINUTE  # without a sign of life from a child
+        self.timeout = 10 * MINUTE  # without a line from a child
         self._lock = threading.Lock()
         self._idle: list[Child] = []
         self._all: set[Child] = set()
@@ -63,38 +64,40 @@ class YtdlpSource(Source):
     def list(self, url: str, stop: threading.Event) -> Iterator[Listing]:
         found = address(url)
         if found is None:
-            raise UserError(f"{sanitize.one_line(url)!r} is no web address.")
+            raise UserError(
+                f"{sanitize.one_line(url)!r} is not a web address.", "Give a URL: https://..."
+            )
         if sanitize.has_password(found):
             raise UserError(
-                "An address with a password in it would be stored and shown.",
+                "The address contains a password, which would be stored and shown.",
                 "Leave the password out and pass cookies instead (--cookies FILE).",
             )
-        with self._child() as child, _for_a_listing(found):
-            reply = child.ask({"do": "list", "url": found}, stop)
+        with self._child() as child, _listing_errors(found):
+            reply = child.request({"do": "list", "url": found}, stop)
             while reply["part"]:
                 head = reply["part"]
-                over = threading.Event()
+                ended = threading.Event()
                 listing = Listing(
                     url=head["url"],
                     title=sanitize.one_line(head["title"] or head["url"]),
-                    items=self._items(child, found, over, stop),
+                    items=self._items(child, found, ended, stop),
                     newest_first=head["newest_first"],
                 )
                 try:
                     yield listing
-                finally:  # from here on the child may serve somebody else
-                    over.set()
-                reply = child.ask({"do": "part"}, stop)
+                finally:  # from here on the child may serve another caller
+                    ended.set()
+                reply = child.request({"do": "part"}, stop)
 
     def _items(
-        self, child: Child, url: str, over: threading.Event, stop: threading.Event
+        self, child: Child, url: str, ended: threading.Event, stop: threading.Event
     ) -> Iterator[Item]:
-        """The items of the child's current part, until it is `over`."""
-        with _for_a_listing(url):
-            while not over.is_set():
-                reply = child.ask({"do": "more", "count": BATCH}, stop)
+        """Yield the items of the child's current part, until `ended` is set."""
+        with _listing_errors(url):
+            while not ended.is_set():
+                reply = child.request({"do": "more", "count": BATCH}, stop)
                 for one in reply["items"]:
-                    if over.is_set():
+                    if ended.is_set():
                         return
                     yield item_from(one)
                 if reply["end"]:
@@ -111,32 +114,35 @@ class YtdlpSource(Source):
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"No folder for the audio: {error}.") from error
+            raise UserError(
+                f"The folder {directory} cannot be created: {error.strerror}.",
+                "Choose another place with --library.",
+            ) from error
         with self._child() as child:
             try:
-                reply = child.ask(request, stop)
+                reply = child.request(request, stop)
                 if "live" in reply:
-                    raise not_yet(reply)
+                    raise not_available_yet(reply)
             except RetryableError as error:
                 if re.search(UPCOMING, error.message, re.IGNORECASE):
-                    raise self._announced(child, request["url"], error, stop) from error
+                    raise self._with_release_time(child, request["url"], error, stop) from error
                 raise
             except PermanentError as error:
-                if error.hint:  # something can be done, but nothing happens by itself
-                    again = f"{error.hint} Then: homescribe retry {item.key}"
-                    raise PermanentError(error.message, again) from error
+                if error.hint:  # the user can do something, and must then ask for another attempt
+                    hint = f"{error.hint} Then run: homescribe retry {item.key}"
+                    raise PermanentError(error.message, hint) from error
                 raise
-        told = completed(item, item_from(reply["item"]))
-        # Any page's claim about its recording is no measure to hold the recording to.
-        measured = told.duration if item.source != "generic" else None
-        return Audio(item=told, path=Path(reply["path"]), duration=measured)
+        found = completed(item, item_from(reply["item"]))
+        # The duration on an unknown page is not reliable enough to check the download.
+        duration = found.duration if item.source != "generic" else None
+        return Audio(item=found, path=Path(reply["path"]), duration=duration)
 
-    def _announced(
+    def _with_release_time(
         self, child: Child, url: str, error: RetryableError, stop: threading.Event
     ) -> RetryableError:
-        """`error` with the time that the page gives, which the message only rounds."""
+        """Return `error` with the exact time on the page, which the message only rounds."""
         try:
-            reply = child.ask({"do": "release", "url": url}, stop)
+            reply = child.request({"do": "release", "url": url}, stop)
         except HomescribeError:
             return error
         if not reply["release"]:
@@ -176,24 +182,24 @@ class YtdlpSource(Source):
 
     @contextlib.contextmanager
     def _child(self) -> Iterator[Child]:
-        """A child for one caller: an idle one, or a new one. Handed back unless it died."""
+        """Lend a child to one caller: an idle one, or a new one."""
         with self._lock:
             if self._closed:
                 raise Cancelled
             child = self._idle.pop() if self._idle else None
         if child is None:
             self._check_cookies()
-            child = Child(self.options, self.patience)
+            child = Child(self.options, self.timeout)
             with self._lock:
                 self._all.add(child)
         try:
             yield child
         except RetryableError:
-            if self._closed:  # it died because we are leaving
+            if self._closed:  # close() killed the child
                 raise Cancelled from None
             raise
         finally:
-            if child.busy or self._closed:  # Ctrl-C in the middle of a request leads here, too
+            if child.busy or self._closed:  # also after Ctrl-C during a request
                 child.kill()
             with self._lock:
                 if child.dead:
@@ -204,7 +210,8 @@ class YtdlpSource(Source):
     def _check_cookies(self) -> None:
         if self.options.cookies and not os.access(self.options.cookies, os.R_OK):
             raise UserError(
-                "The cookie file cannot be read.", f"Is it there? {self.options.cookies}"
+                f"The cookie file {self.options.cookies} cannot be read.",
+                "Check that it exists, and its permissions.",
             )
 
 
@@ -212,7 +219,7 @@ class YtdlpSource(Source):
 
 
 def address(url: str) -> str | None:
-    """`url` as yt-dlp takes it: handles, bare ids and addresses without https:// spelled out."""
+    """Return `url` as yt-dlp accepts it, also for a handle, an id, or an address without https://."""
     url = url.strip()
     if re.fullmatch(r"@[\w.·-]+", url):
         return f"https://www.youtube.com/{url}"
@@ -220,17 +227,19 @@ def address(url: str) -> str | None:
         return f"https://www.youtube.com/channel/{url}"
     if re.fullmatch(r"(?:PL|UU|OLAK5uy_)[\w-]{10,}", url):
         return f"https://www.youtube.com/playlist?list={url}"
-    if re.match(r"[a-z]+search(?:date)?(?:\d+|all)?:\S", url):  # yt-dlp's own: "ytsearch10:words"
+    if re.match(
+        r"[a-z]+search(?:date)?(?:\d+|all)?:\S", url
+    ):  # searches of yt-dlp: "ytsearch10:words"
         return url
     if re.match(r"(?:[\w-]+\.)+[a-z]{2,}/", url, re.IGNORECASE):
         url = f"https://{url}"
     if not re.match(r"https?://[^/\s]", url, re.IGNORECASE):
         return None
-    return _feed_page(url) or url
+    return _page_of_feed(url) or url
 
 
-def _feed_page(url: str) -> str | None:
-    """The channel or playlist of which `url` is YouTube's own feed, which holds only the last 15."""
+def _page_of_feed(url: str) -> str | None:
+    """Return the channel or playlist of a YouTube feed, which has only the last 15 videos."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -249,11 +258,12 @@ def _feed_page(url: str) -> str | None:
 
 
 def is_youtube_video(item: Item) -> bool:
+    """Whether `item` has the id of a YouTube video."""
     return item.source == "youtube" and re.fullmatch(r"[\w-]{11}", item.id, re.ASCII) is not None
 
 
-def item_from(reply: Reply) -> Item:
-    """An item as the child tells it."""
+def item_from(reply: ItemReply) -> Item:
+    """Return the item in a reply of the child."""
     duration = reply["duration"]
     return Item(
         source=reply["source"],
@@ -279,38 +289,43 @@ def _line(value: str | None) -> str | None:
     return (sanitize.one_line(str(value)) or None) if value else None
 
 
-def completed(listed: Item, told: Item) -> Item:
-    """`listed` with what its own page told. Its name stays: it is known by that."""
+def completed(listed: Item, page: Item) -> Item:
+    """Return the listed item with what its own page adds. Its key stays the same."""
     return replace(
         listed,
-        title=told.title if told.title != told.id else listed.title,
-        channel=told.channel or listed.channel,
-        channel_id=told.channel_id or listed.channel_id,
-        duration=told.duration or listed.duration,
-        upload_date=told.upload_date or listed.upload_date,
-        language=told.language or listed.language,
-        description=told.description or listed.description,
-        chapters=told.chapters or listed.chapters,
+        title=page.title if page.title != page.id else listed.title,
+        channel=page.channel or listed.channel,
+        channel_id=page.channel_id or listed.channel_id,
+        duration=page.duration or listed.duration,
+        upload_date=page.upload_date or listed.upload_date,
+        language=page.language or listed.language,
+        description=page.description or listed.description,
+        chapters=page.chapters or listed.chapters,
     )
 
 
 def until(moment: float) -> float:
-    """Seconds to the Unix time `moment`, with a little time for the recording to appear."""
+    """Return the seconds until the Unix time `moment`, and five minutes more for the recording to appear."""
     return max(5 * MINUTE, moment - time.time() + 5 * MINUTE)
 
 
-def not_yet(reply: Reply) -> RetryableError:
+def not_available_yet(reply: Reply) -> RetryableError:
+    """Return the error for a recording that is live or has not begun."""
     if reply["live"] == "is_upcoming":
         wait = until(reply["release"]) if reply["release"] else HOUR
-        return RetryableError("Not there yet: it has not begun.", "", wait)
+        return RetryableError("Not available yet: it has not begun.", "", wait)
     if reply["live"] == "is_live":
-        return RetryableError("It is being broadcast: its recording comes later.", "", HOUR)
-    return RetryableError("The broadcast has just ended: its recording comes later.", "", HOUR)
+        return RetryableError(
+            "Not available yet: it is live, and its recording comes later.", "", HOUR
+        )
+    return RetryableError(
+        "Not available yet: it was live, and its recording comes later.", "", HOUR
+    )
 
 
 @contextlib.contextmanager
-def _for_a_listing(url: str) -> Iterator[None]:
-    """What would be an item's error is the user's where there is no item yet."""
+def _listing_errors(url: str) -> Iterator[None]:
+    """Raise UserError for an ItemError: while listing, no item can record it yet."""
     try:
         yield
     except ItemError as error:

@@ -1,11 +1,11 @@
-"""YouTube without YouTube: a real yt-dlp plug-in that answers for youtube.com addresses.
+"""A fake YouTube: a yt-dlp plug-in that replaces the extractors for youtube.com.
 
 It replaces the extractors of videos and of channels, tabs and playlists; everything else is yt-dlp's own
-(choice of format, downloader, errors). It works in child processes too: put `tests/faketube` on PYTHONPATH
-and name a settings file in FAKETUBE. `tests/fakes.py` writes that file, and says what may stand in it.
-The file is read at every request, so that a test may change the world under a running child.
+(choice of format, downloader, errors). It also works in child processes: put `tests/faketube` on PYTHONPATH
+and the path of a settings file into FAKETUBE. `tests/fakes.py` writes and documents that file. It is read for
+every request, so that a test can change the state while a child process runs.
 
-The wording of refusals is YouTube's and yt-dlp's own, as it stands in their source and issues.
+The messages are those of YouTube and yt-dlp, from the source and the issues of yt-dlp.
 """
 
 import json
@@ -57,7 +57,7 @@ def settings():
 
 
 def note(world, *words):
-    """Write what was asked for into the log beside the settings, so that a test can count requests."""
+    """Write a request into the log beside the settings, so that a test can count requests."""
     with Path(world["log"]).open("a") as log:
         log.write(" ".join(map(str, words)) + "\n")
 
@@ -68,7 +68,7 @@ class FakeYoutubeIE(YoutubeIE, plugin_name="faketube"):
         name = self._match_id(url)
         scenario = world["scenarios"].get(name, "")
         note(world, "video", name)
-        if scenario in REASONS:  # the same call as the real extractor's
+        if scenario in REASONS:  # as the real extractor does
             self.raise_no_formats(REASONS[scenario], expected=True)
         if scenario == "geo":
             self.raise_geo_restricted(
@@ -84,7 +84,7 @@ class FakeYoutubeIE(YoutubeIE, plugin_name="faketube"):
             sys.stderr.write("RuntimeError: the interpreter gave up\n")
             sys.stderr.flush()
             os._exit(7)
-        if scenario.isdigit():  # the page answers with this status
+        if scenario.isdigit():  # the status of the page
             self._download_webpage(f"{world['base']}/status/{scenario}", name)
         number = int(name[4:])
         return {
@@ -108,7 +108,7 @@ class FakeYoutubeIE(YoutubeIE, plugin_name="faketube"):
         }
 
     def _fake_formats(self, world, scenario, number):
-        """What YouTube offers: each format on its usual itag, the dub among them."""
+        """YouTube's usual formats and itags, with an automatic dub."""
         if scenario in LIVE and scenario != "live":
             return []
         clip = world["clips"][number % len(world["clips"])]
@@ -199,7 +199,7 @@ class FakeYoutubeTabIE(YoutubeTabIE, plugin_name="faketube"):
             raise UserNotLive(video_id=parts["id"])
         if tab and not world["tabs"].get(tab):
             raise ExtractorError(f"This channel does not have a {tab} tab", expected=True)
-        # As the real one does: without a tab, all tabs that there are, in one playlist unless it is one.
+        # As the real extractor does: without a tab in the address, all tabs in one playlist.
         tabs = (
             [tab]
             if tab
@@ -256,7 +256,7 @@ class FakeYoutubeTabIE(YoutubeTabIE, plugin_name="faketube"):
                 yield self._fake_entry(world, f"{prefix}{number:07d}")
 
     def _fake_entry(self, world, name, **channel):
-        """An entry of a list; on a channel's own pages it does not name the channel."""
+        """An entry of a list. On a channel's own pages it lacks the name of the channel."""
         number = int(name[4:])
         scenario = world["scenarios"].get(name)
         return self.url_result(
