@@ -26,6 +26,7 @@ from homescribe.core import (
     Item,
     Listing,
     Segment,
+    Skipped,
     Transcript,
     Usage,
     Word,
@@ -383,6 +384,20 @@ def test_a_file_that_another_program_holds(library, tmp_path, monkeypatch):
     assert library.transcript("youtube:id2") == spoken("world")
 
 
+def test_what_a_transcript_says_about_the_recording_is_kept(library):
+    transcript = Transcript(
+        *("faster-whisper", "base", "de", 60.0),
+        segments=(Segment(0.0, 2.0, " Hello.", language="en"), Segment(5.0, 9.0, " Hallo.")),
+        skipped=(Skipped(10.0, 50.5, "no_speech"), Skipped(55.0, 60.0, "no_text")),
+        warnings=("Audio track 2 of 2 was used: track 1 is silent.",),
+    )
+    library.save(item(1), transcript)
+    kept = library.transcript("youtube:id1")
+    assert kept == transcript
+    assert kept.languages == {"de": 4.0, "en": 2.0}
+    assert kept.skipped_seconds == 45.5
+
+
 # --- Versions ------------------------------------------------------------------------------------
 
 PUBLISHED = {
@@ -390,6 +405,7 @@ PUBLISHED = {
     2: "719d62de0d015b8692b6bdaf664ab22d068633acfd71a1b2f3b4eeb76e4b3cfd",
     3: "aef3ab45cc74a5a2a96f2b5aa07335830ea36045e55d0f86bb5fb8958efa6593",
     4: "af5f3984fceb77023c2236bdcaf1809bec87de4ce5127f2ce86a15795df8b0d0",
+    5: "72fe37c51d751f7ad0f3bb1dfe44a7fdeb43df20f26ac29c5bee8cdd1848ca66",
 }
 
 

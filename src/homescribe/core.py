@@ -126,6 +126,17 @@ class Segment:
     words: tuple[Word, ...] = ()
     # Why the text may be wrong: "low_probability", "retried", "repetition".
     flags: tuple[str, ...] = ()
+    language: str | None = None  # Whisper's code; None: that of the transcript
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A stretch of a recording for which the transcript has no text."""
+
+    start: float
+    end: float
+    # "no_speech": none was detected, so the model never got it; "no_text": the model found nothing said.
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,20 +145,36 @@ class Transcript:
 
     engine: str
     model: str
-    language: str  # Whisper's code, "en"
+    language: str  # Whisper's code of the language with the most speech, "en"; "und" without speech
     duration: float  # seconds of audio decoded
     segments: tuple[Segment, ...]
+    skipped: tuple[Skipped, ...] = ()  # in order of time
+    warnings: tuple[str, ...] = ()  # sentences about the recording, for the reader
 
     @property
     def text(self) -> str:
         return "".join(segment.text for segment in self.segments).strip()
+
+    @property
+    def languages(self) -> dict[str, float]:
+        """Seconds of the segments in each language, by Whisper's code, the most spoken one first."""
+        seconds: dict[str, float] = {}
+        for segment in self.segments:
+            code = segment.language or self.language
+            seconds[code] = seconds.get(code, 0.0) + segment.end - segment.start
+        return dict(sorted(seconds.items(), key=lambda pair: -pair[1]))
+
+    @property
+    def skipped_seconds(self) -> float:
+        """Seconds of the recording without text."""
+        return sum(stretch.end - stretch.start for stretch in self.skipped)
 
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionOptions:
     """Whisper's options, with Whisper's names. `None`: the engine's default."""
 
-    language: str | None = None  # Whisper's code; None: detect it
+    language: str | None = None  # Whisper's code; None: detect it, in each window
     task: Literal["transcribe", "translate"] = "transcribe"
     beam_size: int | None = None  # 1 is greedy
     # Tried in turn until a result passes the quality thresholds.
@@ -156,6 +183,7 @@ class TranscriptionOptions:
     vad_filter: bool = True  # skip audio without speech
     initial_prompt: str | None = None  # names and spellings to expect
     condition_on_previous_text: bool = False  # True lets a repetition spread to the next window
+    audio_track: int | None = None  # of a file with several, from 1; None: the first with sound
 
 
 # --- Work ----------------------------------------------------------------------------------------

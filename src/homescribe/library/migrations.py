@@ -49,11 +49,18 @@ def version_4(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def version_5(db: sqlite3.Connection) -> None:
+    """Add the language of each segment, and the skipped stretches and warnings of each transcript."""
+    for statement in schema.VERSION_5:
+        db.execute(statement)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_1,
     version_2,
     version_3,
     version_4,
+    version_5,
 )
 
 

@@ -15,14 +15,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, get_args, get_origin, get_type_hints
 
-from homescribe.core import Chapter, Item, Segment, Transcript, Word
+from homescribe.core import Chapter, Item, Segment, Skipped, Transcript, Word
 from homescribe.library.records import ItemRecord
 from homescribe.text.sanitize import is_sqlite_safe, sqlite_safe
 
-Part = Chapter | Word | str  # of a field that is a tuple
+Part = Chapter | Skipped | Word | str  # of a field that is a tuple
 
 
-def _parts(kind: type[Item] | type[Segment]) -> dict[str, type]:
+def _parts(kind: type[Item] | type[Segment] | type[Transcript]) -> dict[str, type]:
     """Return the fields of `kind` that are tuples, with the type of their parts: stored as JSON lists."""
     hints = get_type_hints(kind)
     return {name: get_args(hint)[0] for name, hint in hints.items() if get_origin(hint) is tuple}
@@ -33,6 +33,9 @@ ITEM_PARTS = _parts(Item)
 ITEM_COLUMNS = ("key", *(field.name for field in ITEM_FIELDS))
 SEGMENT_PARTS = _parts(Segment)
 SEGMENT_COLUMNS = tuple(field.name for field in fields(Segment))
+TRANSCRIPT_PARTS = _parts(Transcript)
+# Segments are rows of a table of their own.
+TRANSCRIPT_COLUMNS = tuple(f.name for f in fields(Transcript) if f.name != "segments")
 
 
 def clean_item(item: Item) -> Item:
@@ -149,14 +152,17 @@ def to_record(row: sqlite3.Row) -> ItemRecord:
     )
 
 
-def to_transcript(row: sqlite3.Row, segments: Iterable[sqlite3.Row]) -> Transcript:
-    return Transcript(
-        engine=row["engine"],
-        model=row["model"],
-        language=row["language"],
-        duration=row["duration"],
-        segments=tuple(to_segment(segment) for segment in segments),
+def transcript_row(transcript: Transcript) -> tuple[object, ...]:
+    """Return the values of TRANSCRIPT_COLUMNS."""
+    values = (getattr(transcript, name) for name in TRANSCRIPT_COLUMNS)
+    return tuple(
+        _to_column(sqlite_safe(value) if isinstance(value, str) else value) for value in values
     )
+
+
+def to_transcript(row: sqlite3.Row, segments: Iterable[sqlite3.Row]) -> Transcript:
+    values = {name: _from_column(row, name, TRANSCRIPT_PARTS) for name in TRANSCRIPT_COLUMNS}
+    return Transcript(**values, segments=tuple(to_segment(segment) for segment in segments))
 
 
 def _as_path(text: str) -> bytes | None:

@@ -227,3 +227,10 @@ VERSION_4 = (
     """,
     "CREATE INDEX corrections_item_id ON corrections (item_id, position)",
 )
+
+# Recordings in several languages, and what a reader should know about a transcript.
+VERSION_5 = (
+    "ALTER TABLE segments ADD COLUMN language TEXT",
+    "ALTER TABLE transcripts ADD COLUMN skipped TEXT",
+    "ALTER TABLE transcripts ADD COLUMN warnings TEXT",
+)

@@ -10,11 +10,13 @@ from homescribe.library.corrections import reapply
 from homescribe.library.passages import index_segments
 from homescribe.library.rows import (
     SEGMENT_COLUMNS,
+    TRANSCRIPT_COLUMNS,
     marks,
     quoted,
     segment_row,
     to_segment,
     to_transcript,
+    transcript_row,
 )
 from homescribe.text.sanitize import sqlite_safe
 from homescribe.text.scripts import count_words
@@ -36,13 +38,11 @@ def save(
     for table in ("segments", "transcripts", "failures", "calls"):
         db.execute(f"DELETE FROM {table} WHERE item_id = ?", (item_id,))
     db.execute(
-        "INSERT INTO transcripts "
-        "(item_id, engine, model, language, duration, seconds, done_at, words) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO transcripts (item_id, seconds, done_at, words, {quoted(TRANSCRIPT_COLUMNS)}) "
+        f"VALUES ({marks(4 + len(TRANSCRIPT_COLUMNS))})",
         (
-            *(item_id, sqlite_safe(transcript.engine), sqlite_safe(transcript.model)),
-            *(sqlite_safe(transcript.language), transcript.duration, seconds, now),
-            count_words(segment.text for segment in transcript.segments),
+            *(item_id, seconds, now, count_words(one.text for one in transcript.segments)),
+            *transcript_row(transcript),
         ),
     )
     db.executemany(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from homescribe import __version__
-from homescribe.core import Item, Segment, Transcript, TranscriptionOptions, Word
+from homescribe.core import Item, Segment, Skipped, Transcript, TranscriptionOptions, Word
 from homescribe.errors import (
     HomescribeError,
     ItemError,
@@ -102,7 +102,9 @@ def parse_transcript(plain: Plain) -> Transcript:
         )
         for segment in plain["segments"]
     )
-    return Transcript(**{**plain, "segments": segments})
+    skipped = tuple(Skipped(**stretch) for stretch in plain.get("skipped", ()))
+    warnings = tuple(plain.get("warnings", ()))
+    return Transcript(**{**plain, "segments": segments, "skipped": skipped, "warnings": warnings})
 
 
 def parse_options(plain: Plain) -> TranscriptionOptions:
