@@ -194,6 +194,14 @@ def test_titles_and_transcripts_cannot_control_the_terminal(capsys, tmp_path):
     assert len(run(capsys, "list")[1].splitlines()) == 1
 
 
+def test_the_plan_uses_the_sleep_interval_even_if_it_is_zero(stored, capsys):
+    seconds = [
+        json.loads(run(capsys, "plan", "--json", *arguments)[1])["download_seconds"]
+        for arguments in (["--sleep-interval", "0"], ["--sleep-interval", "30"], [])
+    ]
+    assert seconds == [0.0, 30.0, 10.0]
+
+
 # --- Settings ------------------------------------------------------------------------------------
 
 

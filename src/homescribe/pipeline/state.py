@@ -94,8 +94,8 @@ class Stages:
 class Progress:
     """What a display shows of a run.
 
-    The run's threads write it through its methods. Any thread may read the fields at any time: the mappings
-    are replaced, never changed.
+    The iterating thread sets the numbers; download and slot threads use the methods. Any thread may read the
+    fields at any time, because the mappings are replaced, never changed.
     """
 
     items: int = 0  # in this run

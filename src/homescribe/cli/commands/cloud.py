@@ -48,7 +48,9 @@ def plan(config: Config, keys: tuple[str, ...], deadline: float | None, as_json:
     with open_library(config) as library, open_sources(config, library) as sources:
 
         def pause(item: Item) -> float:
-            return config.sleep_interval or sum(sources.for_item(item).pause) / 2
+            if config.sleep_interval is not None:
+                return config.sleep_interval
+            return sum(sources.for_item(item).pause) / 2
 
         rates, prices = _rates(config, library)
         planned = make_plan(
