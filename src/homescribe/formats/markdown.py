@@ -51,7 +51,7 @@ def _paragraph(item: Item, paragraph: Paragraph) -> str:
     text = ""
     for line in paragraph.lines:
         segment = line.segment
-        # A segment brings the blank before its first word; Chinese and Japanese ones have none.
+        # A segment starts with the space before its first word; Chinese and Japanese have none.
         text += (" " if segment.text[:1].isspace() else "") + _escaped(segment.text)
         if segment.flags:
             why = ", ".join(file_safe_line(re.sub(r"[\W_]+", " ", flag)) for flag in segment.flags)

@@ -1,1 +1,1 @@
-"""Text for people and from strangers: display, sanitizing, scripts."""
+"""Text for people and from strangers: dates, display, sanitizing, scripts."""

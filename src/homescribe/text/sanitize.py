@@ -1,6 +1,7 @@
 """Make text from strangers safe to store, show and write: titles, descriptions, addresses, error messages.
 
-Each function takes hostile text and is named after the place its result is safe for.
+Every function takes hostile text. `terminal_safe`, `sqlite_safe`, `file_safe` and `utf8_safe` are named after
+the place that their result is safe for; the others clean what a site, a feed or a library reports.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def terminal_safe(text: str) -> str:
 
 
 def terminal_safe_part(text: str) -> str:
-    """Return `text` as `terminal_safe` does, with the blanks at its ends: part of a longer line."""
+    """Return `text` as `terminal_safe` does, with the spaces at its ends: part of a longer line."""
     return text.translate(_TERMINAL)
 
 
@@ -70,7 +71,7 @@ def file_safe(text: str) -> str:
 
 
 def file_safe_line(text: str) -> str:
-    """Return `text` as `file_safe` does, on one line, with each run of white space as one blank."""
+    """Return `text` as `file_safe` does, on one line, with each run of white space as one space."""
     return " ".join(file_safe(text).split())
 
 
@@ -97,7 +98,7 @@ _PUBLIC_PARAMETERS = ("v", "list", "id")
 
 
 def one_line(text: str, characters: int = TITLE_CHARACTERS) -> str:
-    """Return `text` on one line of at most `characters`, with each run of white space as one blank."""
+    """Return `text` on one line of at most `characters`, with each run of white space as one space."""
     return _cut(" ".join(_UNFIT.sub(" ", text[: 20 * characters]).split()), characters)
 
 
