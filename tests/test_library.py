@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing, suppress
 from dataclasses import fields, replace
@@ -178,9 +179,9 @@ def test_a_folder_in_place_of_the_file_is_refused(tmp_path):
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(UserError, match="Cannot make the folder"):
+    with pytest.raises(UserError, match="Cannot create the folder"):
         Library(tmp_path / "notes.txt")
-    with pytest.raises(UserError, match="Cannot make the folder"):
+    with pytest.raises(UserError, match="Cannot create the folder"):
         Library(tmp_path / "notes.txt" / "below")
 
 
@@ -213,7 +214,7 @@ for name in sys.argv[1:]:
         python(script, closed / "new", closed, used), capture_output=True, text=True, check=True
     )
     made, opened, written = done.stdout.splitlines()
-    assert made == f"Cannot make the folder {closed / 'new'}: Permission denied."
+    assert made == f"Cannot create the folder {closed / 'new'}: Permission denied."
     assert opened == f"{closed / 'library.db'} cannot be opened."
     assert written.startswith(str(used / "library.db"))
     assert done.stderr == ""
@@ -268,7 +269,7 @@ def test_what_may_not_be_written_can_be_read(tmp_path):
         "True|1|[]",
         "hello|['done']",
         " hello",
-        f"{folder / 'library.db'} may not be written.",
+        f"{folder / 'library.db'} is not writable.",
         "done",
     ]
     assert sorted(path.name for path in folder.iterdir()) == files
@@ -282,8 +283,8 @@ def test_what_may_not_be_written_is_not_read_past_changes_in_its_log(tmp_path):
         log = (folder / "library.db-wal").read_bytes()
     (folder / "library.db-wal").write_bytes(log)
     message, hint = read_without_permission(folder)
-    assert "latest changes still stand in library.db-wal" in message
-    assert "Copy its whole folder" in hint
+    assert "latest changes are still in library.db-wal" in message
+    assert "Copy the whole folder" in hint
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="folders have no write permission there")
@@ -501,7 +502,7 @@ def test_a_migration_that_loses_rows_others_refer_to_is_undone(old, monkeypatch)
         lambda db: db.execute("DELETE FROM items WHERE item_id = 1"),
     )
     monkeypatch.setattr(migrations, "MIGRATIONS", careless)
-    with pytest.raises(SetupError, match="could not be brought"):
+    with pytest.raises(SetupError, match="could not be migrated"):
         Library(old)
     assert dump(old / "library.db") == before
 
@@ -518,6 +519,37 @@ def test_a_migration_may_rebuild_a_table_that_others_refer_to(old, monkeypatch):
     with Library(old) as library:
         assert rows(library, "SELECT count(*) FROM source_items") == [(2,)]
         assert rows(library, "PRAGMA user_version") == [(2,)]
+
+
+def test_a_library_that_is_created_while_it_is_opened(tmp_path):
+    """Between two queries about an empty file, another process makes it a library."""
+    path = tmp_path / "library.db"
+
+    def create_meanwhile(statement):
+        if "sqlite_master" in statement:
+            db.set_trace_callback(None)
+            with suppress(sqlite3.OperationalError), closing(other):  # which has to wait
+                migrations.migrate(other, path)
+
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        other = sqlite3.connect(path, isolation_level=None, timeout=0)
+        db.set_trace_callback(create_meanwhile)
+        migrations.migrate(db, path)
+        assert migrations.file_version(db, path) == len(migrations.MIGRATIONS)
+
+
+def test_a_library_is_opened_while_another_process_writes_its_first_rows(tmp_path):
+    """SQLite does not wait by itself when the journal mode changes."""
+    path = tmp_path / "library.db"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        migrations.migrate(other, path)  # not in WAL mode yet
+        other.execute("BEGIN IMMEDIATE")
+        committed = threading.Timer(0.2, other.execute, ["COMMIT"])
+        committed.start()
+        with Library(tmp_path) as library:
+            assert library.check() == []
+            assert rows(library, "PRAGMA journal_mode") == [("wal",)]
+        committed.join()
 
 
 def test_each_migration_that_succeeded_stays(old, monkeypatch):

@@ -1,9 +1,10 @@
-"""Opening the library file: created, migrated, or read-only where it may not be written."""
+"""Opens the library file: creates or migrates it, or opens it read-only where it is not writable."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from pathlib import Path
 
 from homescribe.core import SECOND
@@ -12,14 +13,15 @@ from homescribe.library import migrations
 from homescribe.library.transactions import translated
 
 BUSY_TIMEOUT = 30 * SECOND  # another process may be saving a long transcript
+BUSY_INTERVAL = 0.01 * SECOND
 OLDEST_SQLITE = (3, 27, 0)  # unicode61 with `remove_diacritics 2`
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """The library at `path`, created or brought up to date; one that may not be written, to be read.
+    """Open the library at `path`: created or migrated, or read-only where it is not writable.
 
-    Raises UserError when the file is not ours, newer than we are, or needs to be written and may not be,
-    SetupError when it is damaged or SQLite is too old.
+    Raises UserError when the file is not a library, has a newer schema, or must be migrated and is not
+    writable; SetupError when it is damaged or SQLite is too old.
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise SetupError(
@@ -30,32 +32,31 @@ def connect(path: Path) -> sqlite3.Connection:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"Cannot make the folder {path.parent}: {error.strerror}.",
+            f"Cannot create the folder {path.parent}: {error.strerror}.",
             "Choose another one with --library DIR.",
         ) from error
     with translated(path):
         try:
-            return _opened(path)
+            return _open(path)
         except sqlite3.OperationalError:
-            if not _can_only_be_read(path):
+            if not _is_only_readable(path):
                 raise
-            return _opened_to_be_read(path)
+            return _open_read_only(path)
 
 
 def is_read_only(db: sqlite3.Connection) -> bool:
-    """Whether the library was opened for reading alone, since it may not be written."""
+    """Whether the library was opened read-only, because it is not writable."""
     return bool(db.execute("PRAGMA query_only").fetchone()[0])
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _open(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
     try:
         db.row_factory = sqlite3.Row
         migrations.migrate(db, path)
-        # Readers and the one writer do not wait for each other. Kept in the file, so usually a no-op.
-        db.execute("PRAGMA journal_mode = WAL")
+        _use_wal(db)
         db.execute("PRAGMA foreign_keys = ON")
-        if not os.access(path, os.W_OK):  # SQLite would say so at the first write only
+        if not os.access(path, os.W_OK):  # SQLite would raise only at the first write
             db.execute("PRAGMA query_only = ON")
     except BaseException:
         db.close()
@@ -63,23 +64,40 @@ def _opened(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _can_only_be_read(path: Path) -> bool:
+def _use_wal(db: sqlite3.Connection) -> None:
+    """Set WAL mode, in which readers and the one writer do not wait for each other. The file keeps the mode.
+
+    SQLite does not wait for a writer here: it fails at once, while another process creates the library.
+    """
+    give_up_at = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > give_up_at:
+                raise
+        time.sleep(BUSY_INTERVAL)
+
+
+def _is_only_readable(path: Path) -> bool:
     if not (path.is_file() and os.access(path, os.R_OK)):
         return False
     return not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
 
 
-def _opened_to_be_read(path: Path) -> sqlite3.Connection:
-    """The library on a disk or in a folder where SQLite cannot make the files that it shares with others.
+def _open_read_only(path: Path) -> sqlite3.Connection:
+    """Open a library where SQLite cannot create the files beside it that processes share.
 
-    `immutable` reads the file alone. What a run that was cut off has left in the log beside it would be
-    missed, which must not go unsaid.
+    `immutable` reads only the file. Changes that a killed run left in the write-ahead log would be missing,
+    which is an error.
     """
     log = path.with_name(f"{path.name}-wal")
     if log.exists() and log.stat().st_size:
         raise UserError(
-            f"{path} may not be written, and its latest changes still stand in {log.name}.",
-            "Copy its whole folder to where you may write, and name that one with --library DIR.",
+            f"{path} is not writable, and its latest changes are still in {log.name}.",
+            "Copy the whole folder to a writable place, and name it with --library DIR.",
         )
     address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
     db = sqlite3.connect(address, uri=True, isolation_level=None)
@@ -87,8 +105,8 @@ def _opened_to_be_read(path: Path) -> sqlite3.Connection:
         db.row_factory = sqlite3.Row
         if migrations.file_version(db, path) < len(migrations.MIGRATIONS):
             raise UserError(
-                f"{path} was made by an older homescribe and may not be brought up to date.",
-                "Copy it to where you may write, and name that folder with --library DIR.",
+                f"{path} was made by an older homescribe, and is not writable to be migrated.",
+                "Copy it to a writable folder, and name that folder with --library DIR.",
             )
         db.execute("PRAGMA query_only = ON")
     except BaseException:

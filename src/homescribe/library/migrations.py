@@ -1,7 +1,7 @@
-"""Migrations: how an older library gets today's tables.
+"""Migrations of an older library to the current schema.
 
-Append-only: one function for each version, keyed by `PRAGMA user_version`. Each runs in its own transaction,
-after the file was copied. A published migration is never edited.
+Append-only: one function for each version, keyed by `PRAGMA user_version`. Each runs in a transaction of its
+own, after the file was backed up. A published migration is never edited.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from homescribe.errors import SetupError, UserError
 from homescribe.library import schema
-from homescribe.library.transactions import transaction
+from homescribe.library.transactions import snapshot, transaction
 from homescribe.text.scripts import count_words
 
 
@@ -65,8 +65,9 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
 
 
 def migrate(db: sqlite3.Connection, path: Path) -> None:
-    """Bring an older library to today's schema, after a copy of it to `library-vN.db`."""
-    version = file_version(db, path)
+    """Migrate the library to the current schema, after a backup to `library-vN.db`."""
+    with snapshot(db):
+        version = file_version(db, path)
     if version == len(MIGRATIONS):
         return
     if version:
@@ -74,14 +75,14 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
             _back_up(db, path, version)
         except OSError as error:
             raise UserError(
-                f"Cannot copy {path} before it is brought up to date: {error.strerror}.",
-                "Make room in its folder and the right to write there.",
+                f"Cannot back up {path} before it is migrated: {error.strerror}.",
+                "Free some space in its folder, and make the folder writable.",
             ) from error
-    # A migration may rebuild a table that others refer to. OFF is the default, but not of every build.
+    # A migration may rebuild a table that others refer to. Some builds of SQLite have ON as the default.
     db.execute("PRAGMA foreign_keys = OFF")
     while version < len(MIGRATIONS):
         with transaction(db):
-            version = file_version(db, path)  # another process may have been faster
+            version = file_version(db, path)  # another process may have migrated it meanwhile
             if version == len(MIGRATIONS):
                 break
             MIGRATIONS[version](db)
@@ -89,37 +90,43 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
             db.execute(f"PRAGMA user_version = {version}")
             if db.execute("PRAGMA foreign_key_check").fetchone():
                 raise SetupError(
-                    f"The library in {path} could not be brought to version {version}: rows refer to "
-                    "others that do not exist.",
-                    "It was left as it was. Please report this.",
+                    f"{path} could not be migrated to version {version}: "
+                    "rows refer to rows that do not exist.",
+                    "It was not changed. Please report this.",
                 )
 
 
 def file_version(db: sqlite3.Connection, path: Path) -> int:
-    """How many migrations the file has seen; 0 for an empty one. Raises UserError when it is not ours."""
+    """Return how many migrations the file has had, 0 for an empty one.
+
+    Called in a transaction: between its queries another process may create the library. Raises UserError for
+    another program's database, and for a newer version.
+    """
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
-    ours = db.execute("PRAGMA application_id").fetchone()[0] == schema.APPLICATION_ID
-    if not ours and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+    is_library = db.execute("PRAGMA application_id").fetchone()[0] == schema.APPLICATION_ID
+    if not is_library and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         raise UserError(
             f"{path} is another program's database.",
             "Move it away, or choose another folder with --library DIR.",
         )
     if version > len(MIGRATIONS):
         raise UserError(
-            f"{path} was made by a newer homescribe (its version {version}, this one's {len(MIGRATIONS)}).",
+            f"{path} was made by a newer homescribe (schema {version}; this one knows {len(MIGRATIONS)}).",
             "Upgrade: git pull in the folder that homescribe was installed from, then pip install . there.",
         )
     return version
 
 
 def _back_up(db: sqlite3.Connection, path: Path, version: int) -> None:
-    """Copy the library as it is, with what its write-ahead log holds, to a file beside it."""
+    """Copy the library, with its write-ahead log, to a file beside it."""
     copy = path.with_name(f"library-v{version}.db")
-    partial = copy.with_name(f"{copy.name}.{os.getpid()}.part")  # others may be copying, too
+    partial = copy.with_name(
+        f"{copy.name}.{os.getpid()}.part"
+    )  # another process may be copying, too
     with closing(sqlite3.connect(partial)) as target:
         db.backup(target)
         copied = int(target.execute("PRAGMA user_version").fetchone()[0])
-    if copied == version:  # else another process has migrated it, and made its own copy
+    if copied == version:  # else another process migrated it meanwhile, and made the copy
         partial.replace(copy)
     else:
         partial.unlink()

@@ -1,4 +1,4 @@
-"""Transactions, and SQLite's errors as UserErrors with a hint."""
+"""Transactions, and SQLite errors translated to UserErrors with a hint."""
 
 from __future__ import annotations
 
@@ -10,39 +10,40 @@ from pathlib import Path
 
 from homescribe.errors import SetupError, UserError
 
-LEAST_ROOM = (
-    1 << 20
-)  # free bytes below which a disk counts as full: SQLite needs some for its own files
+# Free bytes below which a disk counts as full. SQLite needs some for its files beside the library.
+MIN_FREE_BYTES = 1 << 20
 
 
 @contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """All of the block or nothing. IMMEDIATE, so that a second writer waits instead of failing halfway."""
+    """Commit the block, or roll it back when it raises.
+
+    IMMEDIATE: a second writer waits at the beginning instead of failing halfway.
+    """
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
         db.execute("COMMIT")
     except BaseException:
-        if (
-            db.in_transaction
-        ):  # after some errors, a full disk for one, SQLite has rolled back itself
+        if db.in_transaction:  # after some errors, such as a full disk, SQLite rolls back by itself
             db.execute("ROLLBACK")
         raise
 
 
 @contextmanager
 def snapshot(db: sqlite3.Connection) -> Iterator[None]:
-    """Read transaction: all queries see the same state, whatever other processes write meanwhile."""
+    """Let all queries of the block see the same state, whatever other processes write meanwhile."""
     db.execute("BEGIN")
     try:
         yield
     finally:
-        db.execute("ROLLBACK")
+        if db.in_transaction:
+            db.execute("ROLLBACK")
 
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """SQLite's errors that a person can act on, as one line and a hint; bugs of ours pass through."""
+    """Translate SQLite errors that the user can act on. Others are bugs and pass through."""
     try:
         yield
     except sqlite3.Error as error:
@@ -50,7 +51,7 @@ def translated(path: Path) -> Iterator[None]:
         if code == sqlite3.SQLITE_IOERR and _is_full(path.parent):
             code = (
                 sqlite3.SQLITE_FULL
-            )  # the log's index cannot be made, which SQLite takes for a defect
+            )  # SQLite reports an I/O error when it cannot create its -shm file
         reaction = REACTIONS.get(code)
         if reaction is None and "no such module: fts5" in str(error):
             reaction = (SetupError, "This Python's SQLite has no full-text search (FTS5).", NO_FTS5)
@@ -62,7 +63,7 @@ def translated(path: Path) -> Iterator[None]:
 
 def _is_full(folder: Path) -> bool:
     try:
-        return shutil.disk_usage(folder).free < LEAST_ROOM
+        return shutil.disk_usage(folder).free < MIN_FREE_BYTES
     except OSError:
         return False
 
@@ -81,13 +82,13 @@ REACTIONS: dict[int, tuple[type[UserError], str, str]] = {
     ),
     sqlite3.SQLITE_READONLY: (
         UserError,
-        "{path} may not be written.",
-        "Give yourself the right to write it and its folder, or choose another with --library DIR.",
+        "{path} is not writable.",
+        "Make it and its folder writable, or choose another folder with --library DIR.",
     ),
     sqlite3.SQLITE_CANTOPEN: (
         UserError,
         "{path} cannot be opened.",
-        "It must be a file in a folder that you may write; or choose another with --library DIR.",
+        "Make it a file in a writable folder, or choose another folder with --library DIR.",
     ),
     sqlite3.SQLITE_NOTADB: (
         UserError,
@@ -97,16 +98,16 @@ REACTIONS: dict[int, tuple[type[UserError], str, str]] = {
     sqlite3.SQLITE_CORRUPT: (
         SetupError,
         "{path} is damaged.",
-        "Put back a copy of it, or save what is readable: sqlite3 library.db .recover",
+        "Restore a backup, or save what is readable: sqlite3 library.db .recover",
     ),
     sqlite3.SQLITE_IOERR: (
         SetupError,
         "The disk failed while reading or writing {path}.",
-        "Check the disk; network folders may not suit SQLite: choose another with --library DIR.",
+        "Check the disk. SQLite may not work on network folders: choose another with --library DIR.",
     ),
     sqlite3.SQLITE_PERM: (
         UserError,
-        "{path} may not be opened.",
-        "Give yourself the right to read and write it, or choose another with --library DIR.",
+        "There is no permission to open {path}.",
+        "Make it readable and writable, or choose another folder with --library DIR.",
     ),
 }
