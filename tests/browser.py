@@ -36,9 +36,12 @@ MISSING = (
 
 def find() -> str | None:
     """Path of a browser that starts; None if there is none."""
-    installed = [shutil.which(name) for name in NAMES]
-    candidates = [*filter(None, installed), *APPLICATIONS, _playwright_browser()]
-    return next((path for path in candidates if path and _starts(path)), None)
+    installed = [path for name in NAMES if (path := shutil.which(name))]
+    for path in (*installed, *APPLICATIONS):
+        if _starts(path):
+            return path
+    downloaded = _playwright_browser()
+    return downloaded if downloaded and _starts(downloaded) else None
 
 
 def install() -> str | None:
