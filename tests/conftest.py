@@ -5,7 +5,7 @@ import warnings
 import pytest
 from hypothesis import settings
 
-from fakes import FakeTube, make_clips
+from fake_youtube import FakeTube, make_clips
 from homescribe import demo
 from homescribe.audio import decode
 from loopback import LoopbackServer
@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def clips(tmp_path_factory):
-    """Folder with ep1 and ep2 as .webm, .m4a and .mp3: seven seconds of speech each (fakes.CLIPS)."""
+    """Folder with ep1 and ep2 as .webm, .m4a and .mp3: seven seconds of speech each (fake_youtube.CLIPS)."""
     return make_clips(tmp_path_factory.mktemp("clips"))
 
 

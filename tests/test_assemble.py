@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import homescribe
-from doubles import FakeBackend, FakeSource, FakeSources, item, listing
+from fake_plugins import FakeBackend, FakeSource, FakeSources, item, listing
 from homescribe import assemble
 from homescribe.config import Config
 from homescribe.core import SourceOptions, TranscriptionOptions

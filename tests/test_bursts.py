@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from doubles import FakeBackend, FakeSource, FakeSources, item, listing, transcript
+from fake_plugins import FakeBackend, FakeSource, FakeSources, item, listing, transcript
 from homescribe.core import Usage
 from homescribe.errors import PermanentError, RetryableError, SourceBlocked, UserError
 from homescribe.library import Library

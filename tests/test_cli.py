@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from doubles import item, listing, transcript
+from fake_plugins import item, listing, transcript
 from homescribe import demo
 from homescribe.cli.main import homescribe
 from homescribe.cli.main import run as run_command

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes import CLIPS
+from fake_youtube import CLIPS
 from homescribe import Library, demo
 from homescribe.library import migrations, schema
 

@@ -6,7 +6,7 @@ import pytest
 import srt
 import webvtt
 
-from fakes import CLIPS
+from fake_youtube import CLIPS
 from web_server import TOKEN, serving
 
 pytestmark = pytest.mark.models

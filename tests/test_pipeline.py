@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doubles import FakeBackend, FakeSource, FakeSources, item, listing, transcript, until_stopped
+from fake_plugins import (
+    FakeBackend,
+    FakeSource,
+    FakeSources,
+    item,
+    listing,
+    transcript,
+    until_stopped,
+)
 from homescribe.errors import (
     PermanentError,
     RetryableError,

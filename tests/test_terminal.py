@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import pytest
 
-from doubles import item, listing
+from fake_plugins import item, listing
 from homescribe.library import Library
 
 COLUMNS = 80

@@ -18,7 +18,7 @@ import yt_dlp.networking.exceptions
 import yt_dlp.postprocessor
 from yt_dlp.networking.exceptions import HTTPError
 
-from fakes import FakeTube
+from fake_youtube import FakeTube
 from homescribe.core import HOUR, Chapter, Item, SourceOptions
 from homescribe.errors import (
     Cancelled,
