@@ -131,11 +131,11 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A stretch of a recording for which the transcript has no text."""
+    """A part of a recording for which the transcript has no text."""
 
     start: float
     end: float
-    # "no_speech": none was detected, so the model never got it; "no_text": the model found nothing said.
+    # "no_speech": no speech was detected, so it was not decoded; "no_text": decoding gave no text.
     reason: str
 
 
