@@ -54,14 +54,13 @@ class User:
             **faketube.environment,
             "HOMESCRIBE_LIBRARY": str(library),
             "HOMESCRIBE_CONFIG": str(library.parent / "none.toml"),
-            "HOMESCRIBE_SLEEP_INTERVAL": "0",
             "HOMESCRIBE_MODEL": "demo",
         }
 
-    def start(self, *arguments):
+    def start(self, *arguments, sleep_interval=0):
         return subprocess.Popen(
             [sys.executable, "-m", "homescribe", *arguments],
-            env=self.environment,
+            env={**self.environment, "HOMESCRIBE_SLEEP_INTERVAL": str(sleep_interval)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -148,7 +147,7 @@ def test_a_signal_ends_a_run_and_the_next_run_continues(number, user, faketube):
     faketube.videos = 12
     faketube.save()
     user.run("add", faketube.CHANNEL)
-    process = user.start("run")
+    process = user.start("run", sleep_interval=1)
     while not user.stored() and process.poll() is None:
         time.sleep(0.1)
     process.send_signal(number)
@@ -182,15 +181,16 @@ def test_a_bot_check_is_an_error_and_marks_nothing_failed(user, faketube):
 
 
 def test_a_second_run_names_the_process_of_the_first(user, faketube):
-    faketube.videos = 8
+    faketube.videos = 2
     faketube.save()
     user.run("add", faketube.CHANNEL)
-    process = user.start("run")
+    process = user.start("run", sleep_interval=600)  # holds the lock after the first video
     while not user.stored() and process.poll() is None:
         time.sleep(0.1)
     code, _, err = user.run("run")
     assert (code, str(process.pid) in err) == (2, True), err
     assert user.run("list")[0] == 0  # reading works
+    process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
 
 
