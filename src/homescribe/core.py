@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from threading import Event
 from typing import Literal, Protocol
@@ -36,7 +36,8 @@ class Chapter:
 # columns, JSON, and what the page of an item adds to its listing follow from them.
 BY_PAGE = {"by_page": True}  # exact on the item's page, perhaps rounded or missing in a listing
 PATH = {"path": True}  # may be a file path that is not UTF-8
-EXPORT_ONLY = {"json": "export"}  # in the JSON of one item, not in lists
+EXPORT_ONLY = {"json": "export"}  # in JSON, for the export of one item, not for lists
+LIST_ONLY = {"json": "list"}
 NO_JSON = {"json": None}
 
 
@@ -58,7 +59,8 @@ class Item:
     channel_id: str | None = field(default=None, metadata=BY_PAGE | EXPORT_ONLY)
     duration: float | None = field(default=None, metadata=BY_PAGE)  # seconds; None when not listed
     upload_date: str | None = field(default=None, metadata=BY_PAGE)  # ISO 8601 date, "2026-03-01"
-    language: str | None = field(default=None, metadata=BY_PAGE)  # BCP 47, as the publisher says
+    # BCP 47, as the publisher says. An export has the language of the transcript.
+    language: str | None = field(default=None, metadata=BY_PAGE | LIST_ONLY)
     description: str | None = field(default=None, metadata=BY_PAGE | NO_JSON)
     chapters: tuple[Chapter, ...] = field(default=(), metadata=BY_PAGE | EXPORT_ONLY)
     # Address to download from, where it is not `url`. Never in JSON: that of a private feed has a token.
@@ -67,6 +69,11 @@ class Item:
     @property
     def key(self) -> str:
         return f"{self.source}:{self.id}"
+
+
+def json_fields(where: Literal["list", "export"]) -> tuple[str, ...]:
+    """Return the names of Item's fields in JSON: of a list of items, or of the export of one."""
+    return tuple(f.name for f in fields(Item) if f.metadata.get("json", where) == where)
 
 
 @dataclass(frozen=True, slots=True)

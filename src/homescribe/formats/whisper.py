@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import NotRequired, TypedDict
 
-from homescribe.core import Chapter, Item, Segment, Transcript
+from homescribe.core import Chapter, Item, Segment, Transcript, json_fields
 from homescribe.text.sanitize import file_safe, utf8_safe
 
-# Fields of an item in the JSON. Duration and language are those of the transcript.
-ITEM_FIELDS = tuple(
-    field.name
-    for field in fields(Item)
-    if field.metadata.get("json", "list") and field.name not in ("duration", "language")
-)
+# Fields of an item in the JSON. The duration is that of the transcript.
+ITEM_FIELDS = tuple(name for name in json_fields("export") if name != "duration")
 
 
 class WordJSON(TypedDict):

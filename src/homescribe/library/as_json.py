@@ -1,20 +1,18 @@
-"""What the library holds as JSON, for `--json` and the page: a promise, told in docs/reference/json.md."""
+"""Records of the library as JSON, for `--json` and the page, documented in docs/reference/json.md."""
 
 from __future__ import annotations
 
-from dataclasses import fields
-
-from homescribe.core import Item
+from homescribe.core import json_fields
 from homescribe.library import Hit, ItemRecord, SourceRecord, Spending, Status
 
-LISTED = tuple(field.name for field in fields(Item) if "json" not in field.metadata)
+ITEM_FIELDS = json_fields("list")
 
 
 def item_as_json(record: ItemRecord) -> dict[str, object]:
-    """An item as `list --json` gives it."""
+    """Return an item as in `list --json`."""
     return {
         "key": record.item.key,
-        **{name: getattr(record.item, name) for name in LISTED},
+        **{name: getattr(record.item, name) for name in ITEM_FIELDS},
         "state": record.state,
         "attempts": record.attempts,
         "error": record.error,
@@ -25,17 +23,17 @@ def item_as_json(record: ItemRecord) -> dict[str, object]:
 
 
 def status_as_json(
-    figures: Status, waits: dict[str, tuple[float, str]], spent: Spending
+    status: Status, blocked: dict[str, tuple[float, str]], spent: Spending
 ) -> dict[str, object]:
-    """The figures as `status --json` gives them."""
+    """Return the library's statistics as in `status --json`."""
     return {
-        "items": dict(figures.states),
-        "audio_hours": figures.audio_seconds / 3600,
-        "audio_hours_done": figures.audio_seconds_done / 3600,
-        "library": str(figures.path),
-        "bytes": figures.bytes,
+        "items": dict(status.states),
+        "audio_hours": status.audio_seconds / 3600,
+        "audio_hours_done": status.audio_seconds_done / 3600,
+        "library": str(status.path),
+        "bytes": status.bytes,
         "waiting_for": {
-            site: {"until": until, "reason": why} for site, (until, why) in waits.items()
+            site: {"until": until, "reason": reason} for site, (until, reason) in blocked.items()
         },
         "spent": {
             "calls": spent.calls,
@@ -48,7 +46,7 @@ def status_as_json(
 
 
 def hit_as_json(hit: Hit) -> dict[str, object]:
-    """A hit as `search --json` gives it."""
+    """Return a hit as in `search --json`."""
     return {
         "key": hit.key,
         "title": hit.title,
@@ -63,7 +61,7 @@ def hit_as_json(hit: Hit) -> dict[str, object]:
 
 
 def source_as_json(record: SourceRecord) -> dict[str, object]:
-    """A source as `sources --json` gives it."""
+    """Return a source as in `sources --json`."""
     return {
         "url": record.url,
         "source": record.source,

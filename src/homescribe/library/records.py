@@ -14,9 +14,9 @@ STATES: tuple[State, ...] = ("done", "in flight", "failed", "pending")
 
 @dataclass(frozen=True, slots=True)
 class ItemRecord:
-    """An item and how it stands. Times are Unix times.
+    """An item and its state. Times are Unix times.
 
-    `error` and `hint` are those of the last failure; `attempts` counts failures since the last success.
+    `error` and `hint` are from the latest failure; `attempts` counts failures since the latest success.
     """
 
     item: Item
@@ -33,7 +33,7 @@ class ItemRecord:
 
 @dataclass(frozen=True, slots=True)
 class SourceRecord:
-    """A source that was added, with how many of its items are done and failed for good."""
+    """A source that was added, with the numbers of its items that are done and that failed permanently."""
 
     url: str
     source: str  # plug-in name
@@ -47,7 +47,7 @@ class SourceRecord:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The library in figures."""
+    """The size of the library."""
 
     states: dict[State, int]  # number of items in each, every state present
     audio_seconds: float  # of all items whose length is known

@@ -1,17 +1,13 @@
-"""Search: from what a person typed to the second at which it was said.
+"""Full-text search: from a query to the seconds at which it was said.
 
-The index is over passages, not segments, so that a phrase is found across the border of two segments: each
-passage is two neighbouring stretches of up to STRETCH seconds, and each stretch stands in two passages. So
-any words said within one stretch's time of each other are found together, wherever the borders fall; what
-two passages both find is shown once.
+The index holds passages (passages.py). Neighbouring passages overlap, so both may match for the same words:
+such hits are merged.
 
-One index serves every script. Where words are not set apart by spaces (Chinese, Japanese, Thai; Korean,
-whose particles cling to the word), every character is indexed as a word and what is searched becomes a
-phrase of characters: a text of any length is found, from one character on. `spaced` does that, for the
-index and the query alike.
+Indexed text and queries both go through `spaced`: in scripts without spaces every character is a word, and a
+query becomes a phrase of characters.
 
-Ranking every match of a common word in a million segments takes too long, so the newest CANDIDATES that
-match are ranked by BM25; titles and descriptions have their own share.
+Ranking every match of a common word in a million segments takes too long. Only the newest CANDIDATES matches
+are ranked by BM25, in speech and in titles and descriptions each; the rest follow by age.
 """
 
 from __future__ import annotations
@@ -33,29 +29,29 @@ from homescribe.plugins import link
 from homescribe.text.sanitize import sqlite_safe
 from homescribe.text.scripts import CONTROL, UNSPACED, folded_words, separator, spaced
 
-CANDIDATES = 1000  # ranked of each kind; 10 ms for a word that is in every passage
-RAW_HINT = "See https://www.sqlite.org/fts5.html, section 3."
-PREFIX = (
-    3  # letters that a word must have to be looked for while it is typed; the index is made for it
+CANDIDATES = (
+    1000  # matches that are ranked, of each kind: 10 ms for a word that is in every passage
 )
-SPARE = 10  # passages looked at beyond what is wanted, for those that show what another one shows
-LONGEST = 300  # characters of a line of a description that are shown
-LEAD = 60  # of them before the match
-CONTEXT = 160  # characters of a hit's text at least, where the passage has them
+RAW_HINT = "See https://www.sqlite.org/fts5.html, section 3."
+PREFIX_LETTERS = 3  # of an incomplete word, for which the index has entries
+EXTRA_PASSAGES = 10  # read beyond the wanted number, because some hits are merged
+MAX_LINE = 300  # characters of a line of a description in a hit
+MAX_LEAD = 60  # of them before the match
+MIN_TEXT = 160  # characters of a hit in speech, where its passage has them
 
-Span = tuple[int, int]  # from, to: offsets of characters
+Span = tuple[int, int]  # start and end offset in a text
 
-OPEN, CLOSE = "\x02", "\x03"  # around what FTS5 found; `spaced` lets no control character through
+OPEN, CLOSE = "\x02", "\x03"  # around matches; `spaced` removes control characters
 QUOTES = str.maketrans(dict.fromkeys("“”„«»＂", '"'))
 PHRASE_OR_WORD = re.compile('"([^"]*)"|([^"\\s]+)')
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A place where the query was said, or an item whose title or description holds it (`start` is 0).
+    """A match in speech, or in the title or description of an item (`start` is 0).
 
-    `text` is what is said from `start` to `end` seconds; `highlights` are the ranges of characters in it
-    that were found. `url` opens the recording there.
+    `text` is said from `start` to `end`, in seconds; `highlights` are ranges of its characters that match.
+    `url` opens the recording at `start`.
     """
 
     key: str
@@ -73,30 +69,32 @@ class Hit:
 
 
 def terms(query: str) -> list[str]:
-    """What a person typed, as phrases that must all be there: "quoted ones" whole, else word by word."""
+    """Return the phrases of `query`, which must all match: "quoted phrases", and single words."""
     found = PHRASE_OR_WORD.findall(sqlite_safe(query).translate(QUOTES))
     phrases = (spaced(phrase or word)[0].replace('"', " ").strip() for phrase, word in found)
-    # The last of equal ones stays, since the last word of all may still be growing.
+    # Of equal phrases the last is kept, because the last word may be incomplete.
     return list(
         dict.fromkeys(phrase for phrase in reversed(list(phrases)) if folded_words(phrase))
     )[::-1]
 
 
 def match_expression(phrases: Sequence[str], *, unfinished: bool = False) -> str:
-    """FTS5's own syntax for passages that hold every phrase: nothing of a phrase is read as syntax.
+    """Return the FTS5 expression for passages with every phrase. Phrases are quoted: they have no syntax.
 
-    `unfinished`: the last phrase also stands for longer words that begin with it.
+    `unfinished`: the last phrase also matches words that begin with it.
     """
     expression = " AND ".join(f'"{phrase}"' for phrase in phrases)
     return f"{expression}*" if unfinished else expression
 
 
 def is_unfinished(query: str) -> bool:
-    """Whether the last word of what a person is typing may go on. Two letters begin too many words to be
-    looked through while somebody types, and one character of a script without spaces is a word.
+    """Whether the last word of a query that is being typed counts as incomplete.
+
+    Not below PREFIX_LETTERS, with which too many words begin, and not in scripts without spaces, where a
+    character is a word.
     """
-    last = query[-PREFIX:]
-    return len(last) == PREFIX and last.isalnum() and not UNSPACED.search(last)
+    last = query[-PREFIX_LETTERS:]
+    return len(last) == PREFIX_LETTERS and last.isalnum() and not UNSPACED.search(last)
 
 
 # --- Finding -------------------------------------------------------------------------------------
@@ -112,12 +110,12 @@ def find(
     limit: int,
     offset: int,
 ) -> list[Hit]:
-    """Hits of `query`, best first. `chosen` is a SELECT of the item_ids to look in, None for all."""
+    """Return hits of `query` in the items that match `chosen`, best first."""
     phrases = [] if raw else terms(query)
     unfinished = bool(phrases) and as_typed and is_unfinished(query)
     expression = match_expression(phrases, unfinished=unfinished)
     if raw and query.strip():
-        # In brackets, since FTS5 takes an asterisk at the start for a command.
+        # In parentheses, because FTS5 reads an asterisk at the start as a command.
         expression = f"({spaced(sqlite_safe(query))[0]})"
     if not expression:
         return []
@@ -126,7 +124,7 @@ def find(
     try:
         matching = _matching(db, expression, chosen)
         while len(hits) < wanted:
-            ids = list(islice(matching, wanted - len(hits) + SPARE))
+            ids = list(islice(matching, wanted - len(hits) + EXTRA_PASSAGES))
             if not ids:
                 break
             found = _marked(db, expression, ids, prefixes=unfinished or raw)
@@ -141,11 +139,11 @@ def find(
 
 
 def _matching(db: sqlite3.Connection, expression: str, chosen: Filter) -> Iterator[int]:
-    """Ids of passages that match: the best of the CANDIDATES of either kind, then the rest, newest first."""
+    """Yield ids of passages that match: the CANDIDATES of each kind by rank, then the rest, newest first."""
     best: list[tuple[float, int, int]] = []
     rests = []
     for kind, item_id, order, older in (
-        ("rowid > 0", f"rowid >> {PASSAGE_BITS}", "DESC", "rowid < :last"),  # spoken
+        ("rowid > 0", f"rowid >> {PASSAGE_BITS}", "DESC", "rowid < :last"),  # speech
         ("rowid < 0", "(-rowid) >> 1", "ASC", "rowid > :last"),  # titles and descriptions
     ):
         scope = kind
@@ -171,10 +169,10 @@ def _matching(db: sqlite3.Connection, expression: str, chosen: Filter) -> Iterat
 def _marked(
     db: sqlite3.Connection, expression: str, ids: Sequence[int], *, prefixes: bool
 ) -> dict[int, sqlite3.Row]:
-    """Passages with marks around what was found, and their items, by id.
+    """Return passages by id, with OPEN and CLOSE around matches, and their items.
 
-    FTS5 seeks each id by itself, which for `prefixes` gathers all words that begin so each time: they are
-    looked through once, between the lowest and the highest id of either kind.
+    FTS5 looks each id up on its own, and with `prefixes` collects all words with a prefix each time. Then one
+    scan from the lowest to the highest id of each kind is faster; the + keeps SQLite from using the ids.
     """
     statement = (
         "SELECT passage_id, highlight(passages_fts, 0, :open, :close) AS marked, "
@@ -195,17 +193,17 @@ def _marked(
 def _hit(db: sqlite3.Connection, row: sqlite3.Row, phrases: Sequence[str], unfinished: bool) -> Hit:
     passage_id = row["passage_id"]
     item = to_item(row)
-    text, found = _unmarked(row["marked"])
-    match = _tightest(text, found, phrases, unfinished)
+    text, found = _without_marks(row["marked"])
+    match = _shortest_match(text, found, phrases, unfinished)
     if passage_id < 0:
         written = item.title if passage_id % 2 == 0 else item.description or ""
-        return _as_hit(item, 0.0, 0.0, *_line(written, found, match))
+        return _as_hit(item, 0.0, 0.0, *_written_line(written, found, match))
     segments = db.execute(
         'SELECT start, "end", text FROM segments '
         "WHERE item_id = ? AND position BETWEEN ? AND ? ORDER BY position",
         (row["item_id"], row["first_segment"], row["last_segment"]),
     ).fetchall()
-    return _as_hit(item, *_spoken(segments, found, match))
+    return _as_hit(item, *_speech_text(segments, found, match))
 
 
 def _as_hit(item: Item, start: float, end: float, text: str, highlights: tuple[Span, ...]) -> Hit:
@@ -222,8 +220,8 @@ def _as_hit(item: Item, start: float, end: float, text: str, highlights: tuple[S
     )
 
 
-def _unmarked(marked: str) -> tuple[str, list[Span]]:
-    """The indexed text without FTS5's marks, and the ranges that they stood around."""
+def _without_marks(marked: str) -> tuple[str, list[Span]]:
+    """Return the indexed text without OPEN and CLOSE, and the ranges between them."""
     pieces: list[str] = []
     found: list[Span] = []
     length = begin = 0
@@ -238,13 +236,15 @@ def _unmarked(marked: str) -> tuple[str, list[Span]]:
     return "".join(pieces), found
 
 
-def _tightest(text: str, found: Sequence[Span], phrases: Sequence[str], unfinished: bool) -> Span:
-    """The shortest stretch of `text` with every phrase in it; where that is unknown, what was found first."""
+def _shortest_match(
+    text: str, found: Sequence[Span], phrases: Sequence[str], unfinished: bool
+) -> Span:
+    """Return the shortest range of `text` with every phrase; the first match where that is unknown (raw)."""
     wanted = [f" {' '.join(folded_words(phrase))} " for phrase in phrases]
     if unfinished:
         wanted[-1] = wanted[-1].rstrip()
     best: Span | None = None
-    latest: dict[int, int] = {}  # number of a phrase: where it was last found
+    latest: dict[int, int] = {}  # number of a phrase: offset of its latest match
     for begin, end in found:
         words = f" {' '.join(folded_words(text[begin:end]))} "
         latest |= {number: begin for number, phrase in enumerate(wanted) if phrase in words}
@@ -255,20 +255,21 @@ def _tightest(text: str, found: Sequence[Span], phrases: Sequence[str], unfinish
     return best or next(iter(found), (0, 0))
 
 
-def _spoken(
+def _speech_text(
     segments: Sequence[sqlite3.Row], found: Sequence[Span], match: Span
 ) -> tuple[float, float, str, tuple[Span, ...]]:
-    """From the segment in which the match begins to the one in which it ends, and on to a line's length:
-    start, end, text and highlights.
+    """Return start, end, text and highlights of a hit in speech.
+
+    It has the segments from the beginning of the match to its end, and more up to MIN_TEXT characters.
     """
     shown: list[sqlite3.Row] = []
     text = ""
-    places: list[int] = []  # in `text`, of each character of the passage from `origin` on
+    places: list[int] = []  # offset in `text` of each character of the passage, from `origin` on
     origin = offset = 0
     for segment in segments:
         said = CONTROL.sub(" ", segment["text"].strip())
         indexed, own_places = spaced(said)
-        if shown and offset >= match[1] and len(text) >= CONTEXT:
+        if shown and offset >= match[1] and len(text) >= MIN_TEXT:
             break
         if offset + len(indexed) > match[0]:
             if shown:
@@ -284,17 +285,15 @@ def _spoken(
     return shown[0]["start"], shown[-1]["end"], text, _highlights(inside, places, len(text))
 
 
-def _line(written: str, found: Sequence[Span], match: Span) -> tuple[str, tuple[Span, ...]]:
-    """The line of a title or description in which the match begins, what is too long left out at its ends,
-    and the highlights in it.
-    """
+def _written_line(written: str, found: Sequence[Span], match: Span) -> tuple[str, tuple[Span, ...]]:
+    """Return the line of a title or description in which the match begins, shortened, and its highlights."""
     _, places = spaced(written)
     here = places[match[0]] if places else 0
     first = line_first = written.rfind("\n", 0, here) + 1
     last = line_last = (written + "\n").find("\n", here)
-    if last - first > LONGEST:
-        first = max(first, written.rfind(" ", first, max(first, here - LEAD)) + 1)
-        last = min(last, first + LONGEST)
+    if last - first > MAX_LINE:
+        first = max(first, written.rfind(" ", first, max(first, here - MAX_LEAD)) + 1)
+        last = min(last, first + MAX_LINE)
     before = "… " if first > line_first else ""
     after = " …" if last < line_last else ""
     shift = first - len(before)
@@ -307,7 +306,10 @@ def _line(written: str, found: Sequence[Span], match: Span) -> tuple[str, tuple[
 
 
 def _highlights(found: Sequence[Span], places: Sequence[int], length: int) -> tuple[Span, ...]:
-    """What was found in indexed text as ranges of the text it was made from. `places` rise."""
+    """Return ranges of indexed text as ranges of the original text, given the offset of each character.
+
+    `places` is sorted.
+    """
     ranges: list[Span] = []
     for begin, end in found:
         begin, end = max(0, begin), min(end, len(places))
