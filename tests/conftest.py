@@ -16,7 +16,12 @@ settings.load_profile("homescribe")
 
 
 # Fixture: the marker of every test that uses it.
-MARKERS = {"browser": "browser", "standin": "containers", "whisper_results": "models"}
+MARKERS = {
+    "browser": "browser",
+    "standin": "containers",
+    "one_standin": "containers",
+    "whisper_results": "models",
+}
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects

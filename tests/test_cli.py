@@ -339,8 +339,8 @@ def test_an_unknown_command_or_invalid_option_exits_2(capsys):
 
 
 def test_a_closed_pipe_is_not_an_error(stored):
-    for number in range(2000):  # more than a pipe holds
-        stored.save(item(10_000 + number), transcript())
+    items = [item(10_000 + number) for number in range(2000)]  # more than a pipe holds
+    stored.record("fake", listing("https://site.example/", items), items)
     for arguments in ("list", "list --json"):
         command = (
             f"set -o pipefail; {sys.executable} -m homescribe {arguments} | head -c 1 >/dev/null"

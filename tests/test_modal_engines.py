@@ -100,6 +100,7 @@ def homescribe(package, tmp_path):
         yield run
 
 
+@pytest.mark.containers
 def test_an_engine_of_another_package_runs_at_modal(homescribe, package):
     homescribe("add", str(demo.samples() / "fox-20s.mp3"))
     code, _, err = homescribe("run")
@@ -119,6 +120,7 @@ def test_an_engine_of_another_package_runs_at_modal(homescribe, package):
     assert "next run deploys" in homescribe("modal", "status")[1]
 
 
+@pytest.mark.containers
 def test_what_an_engine_cannot_do_is_refused_before_anything_is_sent(homescribe):
     homescribe("add", str(demo.samples() / "fox-20s.mp3"))
     for arguments, message in (
