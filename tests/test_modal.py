@@ -39,9 +39,9 @@ from homescribe.errors import (
 )
 from modal_standin import Standin
 
-GO = threading.Event()  # never set: nobody stops these runs
+GO = threading.Event()  # never set: these runs are not stopped
 
-# An engine that does what the media tells it to, put into containers as any plug-in would be.
+# An engine of another package that does what its media says: it crashes, fails, or waits.
 STUMBLING = """
 import os, pathlib, time
 from homescribe.core import EngineRequirements, Segment, Transcript
@@ -78,7 +78,7 @@ class Stumbling:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Where containers find the stumbling engine, and what they take for the volume of weights."""
+    """A folder with the package of the stumbling engine, and the folder that containers use as the volume."""
     folder = tmp_path_factory.mktemp("containers")
     (folder / "stumbling.py").write_text(STUMBLING)
     info = folder / "stumbling-1.0.dist-info"
@@ -165,7 +165,7 @@ def hub():
 
 @pytest.fixture(scope="module")
 def one_standin(place, hub):
-    """One for the module: the client keeps its connection for the life of the process."""
+    """One stand-in for the module, because the client keeps one connection per process."""
     with (
         Standin(
             max_containers=2,
@@ -188,7 +188,7 @@ def one_standin(place, hub):
 
 @pytest.fixture
 def standin(one_standin):
-    """As it was, whatever the test before did to it."""
+    """The stand-in, with its settings restored after the test."""
     before = dataclasses.replace(one_standin.settings)
     yield one_standin
     for name in (
@@ -210,13 +210,13 @@ def working(engine="faster-whisper", model="demo", **options):
 
 
 def sample(name="fox-20s.mp3", key=""):
-    """A bundled recording; under a key of its own it is work that nobody has done yet."""
+    """A bundled recording. With another key it is other work, which no call has claimed."""
     path = demo.samples() / name
     return Audio(Item("file", key or name, url=str(path), title=name, duration=20.0), path)
 
 
-def told(what, key="", seconds=60.0):
-    """Media that tells the stumbling engine what to do; `what` alone makes two of them equal."""
+def instruction(what, key="", seconds=60.0):
+    """Media that tells the stumbling engine what to do. The same `what` and key are the same work."""
     item = Item("file", key or what, url="", title="")
     return Audio(item, Path("-"), duration=seconds, data=what.encode())
 
@@ -234,10 +234,10 @@ def run_to_end(session, audio, options=None):
     return call, session.result(call, GO, lambda seconds: None)
 
 
-# --- The way there and back ------------------------------------------------------------------------
+# --- Submit and collect ----------------------------------------------------------------------------
 
 
-def test_every_sample_comes_home_with_its_words_and_its_price(standin):
+def test_every_sample_is_returned_with_its_words_and_its_price(standin):
     names = {"fox-20s": ".mp3", "channel-40s": ".webm", "numbers-60s": ".m4a"}
     with working() as session:
         calls = {
@@ -259,11 +259,11 @@ def test_every_sample_comes_home_with_its_words_and_its_price(standin):
         )
         assert session.uploads.rate > 0
         firsts = [c for c in calls.values() if session.usage(c).overhead_seconds > 10.0]
-        assert firsts, "boot and the wait for the end belong to a container's first call"
+        assert firsts, "boot and idle end are charged to a container's first call"
     assert not standin.control.unimplemented
 
 
-def test_a_call_is_collected_by_another_process_that_knows_only_its_id(standin):
+def test_another_session_collects_a_call_by_its_id(standin):
     with working() as session:
         call = session.submit(sample(), TranscriptionOptions(), GO)
     bare = Call(call.item, "modal", call.submitted_at, call.id, call.metadata)
@@ -280,7 +280,7 @@ def test_options_reach_the_engine(standin):
 
 
 def test_the_same_recording_submitted_twice_is_transcribed_once(standin):
-    """Killed after Modal had the call and before the library had its id: the next run submits again."""
+    """As when the client is killed after Modal has the call and before the library has its id."""
     audio = sample("channel-40s.webm", "twice")
     with working() as session:
         first = session.submit(audio, TranscriptionOptions(), GO)
@@ -291,7 +291,7 @@ def test_the_same_recording_submitted_twice_is_transcribed_once(standin):
         assert sorted(bool(claim) for claim in claims) == [False, True]
 
 
-def test_nothing_of_the_users_goes_along(standin):
+def test_titles_urls_and_channels_are_not_sent(standin):
     audio = sample()
     item = dataclasses.replace(
         audio.item, title="A SECRET TITLE", url="https://user:SECRET@example.org/", channel="SECRET"
@@ -307,7 +307,7 @@ def test_nothing_of_the_users_goes_along(standin):
     assert not any("SECRET" in line for line in standin.control.logs)
 
 
-def test_a_version_that_is_deployed_is_not_deployed_again(standin):
+def test_a_deployed_version_is_not_deployed_again(standin):
     with working():
         pass
     before = len(standin.moments("deploy"))
@@ -322,10 +322,10 @@ def test_a_version_that_is_deployed_is_not_deployed_again(standin):
     assert ModalBackend().deployed() == modal_transcribe.FINGERPRINT
 
 
-def test_results_are_taken_as_they_finish(standin):
+def test_a_quick_call_does_not_wait_for_a_slow_one(standin):
     with working("stumbling", max_containers=2) as session:
-        slow = session.submit(told("sleep", "order"), TranscriptionOptions(), GO)
-        _, quick = run_to_end(session, told("quick"))
+        slow = session.submit(instruction("sleep", "order"), TranscriptionOptions(), GO)
+        _, quick = run_to_end(session, instruction("quick"))
         assert quick.text.isdigit()
         assert not session.usage(slow)
         modal.FunctionCall.from_id(slow.id).cancel(terminate_containers=True)
@@ -334,32 +334,32 @@ def test_results_are_taken_as_they_finish(standin):
 # --- Refused before anything is sent ---------------------------------------------------------------
 
 
-def test_a_gpu_that_does_not_exist_is_refused_here(standin):
+def test_an_unknown_gpu_is_refused_before_any_request(standin):
     before = sum(standin.control.requests.values())
     with pytest.raises(UserError, match="no GPU named 'RTX 4090'"):
         ModalBackend(ModalOptions(gpu="RTX 4090"))
     assert sum(standin.control.requests.values()) == before
 
 
-def test_no_containers_at_all_are_refused_here():
+def test_zero_containers_are_refused():
     with pytest.raises(UserError, match="one container"):
         ModalBackend(ModalOptions(max_containers=0))
 
 
 @pytest.mark.parametrize(
-    ("engine", "model", "said"),
+    ("engine", "model", "message"),
     [
         ("whisper.cpp", "tiny", "no engine named 'whisper.cpp'"),
         ("faster-whisper", "./my-model", "is a path on this machine"),
         ("faster-whisper", "/models/my-model", "is a path on this machine"),
     ],
 )
-def test_what_modal_cannot_have_is_refused_here(standin, engine, model, said):
-    with pytest.raises(UserError, match=said), working(engine, model):
+def test_an_unknown_engine_or_a_local_model_is_refused(standin, engine, model, message):
+    with pytest.raises(UserError, match=message), working(engine, model):
         pass
 
 
-def test_past_the_cap_nothing_is_uploaded(standin):
+def test_nothing_is_uploaded_beyond_the_cap(standin):
     with working(max_cost=0.0001) as session:
         calls, blobs = len(standin.calls()), len(standin.control.blobs)
         with pytest.raises(BudgetReached, match=r"the limit is \$0.00"):
@@ -382,7 +382,7 @@ def test_no_token(one_standin, tmp_path):
     assert "SetupError: Modal refuses this machine's token: Token missing" in done.stderr
 
 
-def test_a_wrong_token_is_never_told(standin):
+def test_a_wrong_token_is_not_shown(standin):
     standin.settings.token_id = "ak-somebody-else"
     with pytest.raises(SetupError, match="refuses this machine's token") as caught, working():
         pass
@@ -397,7 +397,7 @@ def test_a_client_that_is_too_old(standin):
     assert caught.value.hint == "Run: pip install -U modal"
 
 
-def test_a_full_account_is_asked_again(standin):
+def test_a_submission_to_a_full_account_is_repeated(standin):
     exhausted = grpclib.Status.RESOURCE_EXHAUSTED
     with working() as session:
         standin.settings.faults = {"FunctionMap": [exhausted, exhausted, exhausted]}
@@ -406,7 +406,7 @@ def test_a_full_account_is_asked_again(standin):
     assert not standin.settings.faults["FunctionMap"]
 
 
-def test_an_upload_that_breaks_off_is_begun_again(standin):
+def test_an_upload_that_is_cut_off_is_repeated(standin):
     with working() as session:
         standin.settings.cut_uploads = 4  # the client itself tries three times
         before = len(standin.calls())
@@ -425,10 +425,10 @@ def test_an_upload_can_be_stopped(standin):
             session.submit(sample(), TranscriptionOptions(), stop)
 
 
-def test_a_wait_can_be_stopped_and_the_call_lives_on(standin):
+def test_waiting_can_be_stopped_and_the_call_continues(standin):
     stop = threading.Event()
     with working("stumbling") as session:
-        call = session.submit(told("sleep", "stopped"), TranscriptionOptions(), GO)
+        call = session.submit(instruction("sleep", "stopped"), TranscriptionOptions(), GO)
         threading.Timer(0.3, stop.set).start()
         with pytest.raises(Cancelled):
             session.result(call, stop, lambda seconds: None)
@@ -436,21 +436,21 @@ def test_a_wait_can_be_stopped_and_the_call_lives_on(standin):
         modal.FunctionCall.from_id(call.id).cancel(terminate_containers=True)
 
 
-def test_the_cloud_works_on_while_the_network_is_away(standin):
-    audio = sample("numbers-60s.m4a", "while nobody is there")
+def test_calls_continue_while_the_network_is_down(standin):
+    audio = sample("numbers-60s.m4a", "network down")
     with working() as session:
         call = session.submit(audio, TranscriptionOptions(), GO)
-        standin.leave()
+        standin.disconnect()
         deadline = time.monotonic() + 60
         while not standin.control.calls[call.id].outputs and time.monotonic() < deadline:
             time.sleep(0.1)
-        threading.Timer(1.0, standin.come_back).start()
+        threading.Timer(1.0, standin.reconnect).start()
         transcript = session.result(call, GO, lambda seconds: None)
     assert words(transcript) == truth("numbers-60s.txt")
     assert standin.deliveries()[call.id] == 1
 
 
-def test_a_service_that_stays_away_ends_the_run_and_keeps_the_call(standin):
+def test_a_service_that_stays_unavailable_ends_the_run_and_keeps_the_call(standin):
     with working(max_silence=0.0) as session:
         call = session.submit(sample(), TranscriptionOptions(), GO)
         standin.settings.faults = {"FunctionGetOutputs": [grpclib.Status.UNAVAILABLE] * 50}
@@ -464,70 +464,70 @@ def test_a_service_that_stays_away_ends_the_run_and_keeps_the_call(standin):
 # --- Containers that fail --------------------------------------------------------------------------
 
 
-def test_a_container_that_dies_in_mid_call_is_the_servers_to_replace(standin):
+def test_the_call_of_a_container_that_dies_is_restarted(standin):
     with working("stumbling") as session:
-        call, transcript = run_to_end(session, told("once"))
+        call, transcript = run_to_end(session, instruction("once"))
     assert transcript.text.isdigit()
     assert standin.deliveries()[call.id] == 2
 
 
-def test_a_recording_that_kills_containers_fails_alone_and_is_not_paid_for_again_and_again(standin):
+def test_a_recording_that_kills_containers_fails_alone_after_three_tries(standin):
     with working("stumbling") as session:
-        poison = session.submit(told("die"), TranscriptionOptions(), GO)
+        poison = session.submit(instruction("die"), TranscriptionOptions(), GO)
         with pytest.raises(RetryableError, match="containers ended") as first:
             session.result(poison, GO, lambda seconds: None)
         assert session.usage(poison).outcome == "died"
         assert first.value.args[0] == "2 containers ended while they transcribed it."
-        again = session.submit(told("die"), TranscriptionOptions(), GO)
+        again = session.submit(instruction("die"), TranscriptionOptions(), GO)
         with pytest.raises(PermanentError, match="alone in its container"):
             session.result(again, GO, lambda seconds: None)
-        _, other = run_to_end(session, told("healthy"))
+        _, other = run_to_end(session, instruction("healthy"))
         assert other.text.isdigit()
-    assert standin.deliveries()[poison.id] == 3  # twice at work, once only to be told no
+    assert standin.deliveries()[poison.id] == 3  # started twice, refused the third time
 
 
-def test_the_next_run_keeps_a_suspect_apart(standin):
+def test_a_suspect_of_an_earlier_run_is_submitted_alone(standin):
     suspects = frozenset({"file:die"})
     with working("stumbling", suspects=suspects) as session:
-        call = session.submit(told("die"), TranscriptionOptions(), GO)
+        call = session.submit(instruction("die"), TranscriptionOptions(), GO)
         with pytest.raises(PermanentError):
             session.result(call, GO, lambda seconds: None)
 
 
-def test_out_of_memory_on_the_gpu_is_the_users_to_solve(standin):
+def test_out_of_memory_on_the_gpu_is_a_user_error(standin):
     with working("stumbling") as session:
-        call = session.submit(told("memory"), TranscriptionOptions(), GO)
+        call = session.submit(instruction("memory"), TranscriptionOptions(), GO)
         with pytest.raises(UserError, match="out of memory"):
             session.result(call, GO, lambda seconds: None)
-        assert session.usage(call).outcome == "failed"  # so that it is not collected for ever
+        assert session.usage(call).outcome == "failed"  # so that it is not collected again
 
 
-def test_an_engine_that_breaks_takes_its_container_along_but_not_the_next_recording(standin):
+def test_after_an_engine_crash_the_next_recording_gets_a_new_container(standin):
     with working("stumbling", max_containers=1) as session:
-        _, before = run_to_end(session, told("before"))
-        call = session.submit(told("break"), TranscriptionOptions(), GO)
+        _, before = run_to_end(session, instruction("before"))
+        call = session.submit(instruction("break"), TranscriptionOptions(), GO)
         with pytest.raises(RetryableError, match="RuntimeError: CUDA error"):
             session.result(call, GO, lambda seconds: None)
-        _, after = run_to_end(session, told("after"))
+        _, after = run_to_end(session, instruction("after"))
         assert after.text != before.text  # another process
 
 
 def test_a_call_that_takes_too_long(standin):
     with working("stumbling", timeout=1.0) as session:
-        call = session.submit(told("sleep", "too long"), TranscriptionOptions(), GO)
+        call = session.submit(instruction("sleep", "too long"), TranscriptionOptions(), GO)
         with pytest.raises(RetryableError, match="longer than a call may take"):
             session.result(call, GO, lambda seconds: None)
         assert session.usage(call).outcome == "died"
 
 
-def test_a_model_nobody_publishes_is_refused_before_a_gpu_is_rented(standin):
+def test_an_unknown_model_is_refused_before_a_gpu_is_rented(standin):
     before = len(standin.containers())
     with (
-        pytest.raises(UserError, match="no model 'no-such-model'"),
+        pytest.raises(UserError, match="no model named 'no-such-model'"),
         working(model="no-such-model"),
     ):
         pass
-    assert len(standin.containers()) == before + 1  # the one without a GPU that fetches
+    assert len(standin.containers()) == before + 1  # the one without a GPU that downloads weights
 
 
 def test_a_container_that_cannot_load_its_model(standin):
@@ -539,7 +539,7 @@ def test_a_container_that_cannot_load_its_model(standin):
         assert session.usage(call) is not None
 
 
-def test_a_gpu_that_is_not_there_is_not_paid_for_in_silence(standin):
+def test_a_missing_gpu_is_an_error(standin):
     with ModalBackend(ModalOptions(gpu="a10g")).start("faster-whisper", "demo") as session:
         call = session.submit(sample(key="on a GPU"), TranscriptionOptions(), GO)
         with pytest.raises(SetupError, match="no A10 that faster-whisper can use"):
@@ -549,16 +549,16 @@ def test_a_gpu_that_is_not_there_is_not_paid_for_in_silence(standin):
 # --- Recordings and results that fail --------------------------------------------------------------
 
 
-def test_a_file_that_is_no_recording_fails_for_good_and_once(standin):
+def test_a_file_without_audio_fails_permanently_and_once(standin):
     with working() as session:
-        call = session.submit(told("no recording at all"), TranscriptionOptions(), GO)
+        call = session.submit(instruction("no audio"), TranscriptionOptions(), GO)
         with pytest.raises(PermanentError):
             session.result(call, GO, lambda seconds: None)
         assert session.usage(call).outcome == "failed"
     assert standin.deliveries()[call.id] == 1
 
 
-def test_a_recording_that_breaks_off_is_fetched_again(standin):
+def test_an_incomplete_recording_is_retryable(standin):
     with working() as session:
         audio = dataclasses.replace(sample(key="breaks off"), duration=300.0)
         call = session.submit(audio, TranscriptionOptions(), GO)
@@ -566,38 +566,38 @@ def test_a_recording_that_breaks_off_is_fetched_again(standin):
             session.result(call, GO, lambda seconds: None)
 
 
-def test_a_result_of_last_week_is_gone(standin):
+def test_an_expired_result_is_retryable(standin):
     with working("stumbling") as session:
-        call, _ = run_to_end(session, told("last week"))
+        call, _ = run_to_end(session, instruction("last week"))
         standin.expire(call.id)
         with pytest.raises(RetryableError, match="seven days"):
             session.result(call, GO, lambda seconds: None)
-        # and the recording may be transcribed again
-        _, again = run_to_end(session, told("last week"))
+        # its claim is released: the recording can be transcribed again
+        _, again = run_to_end(session, instruction("last week"))
         assert again.text.isdigit()
 
 
-def test_a_call_modal_does_not_know(standin):
+def test_a_call_that_modal_does_not_know_is_retryable(standin):
     with working() as session:
         call = Call(sample().item, "modal", 0.0, "fc-nobodysentit", "{}")
         with pytest.raises(RetryableError, match="gone"):
             session.result(call, GO, lambda seconds: None)
 
 
-def test_a_result_that_cannot_be_read(standin):
+def test_an_unreadable_result_is_retryable(standin):
     with working("stumbling") as session:
-        call, _ = run_to_end(session, told("unreadable"))
+        call, _ = run_to_end(session, instruction("unreadable"))
         standin.garble(call.id)
         with pytest.raises(RetryableError):
             session.result(call, GO, lambda seconds: None)
-        _, again = run_to_end(session, told("unreadable"))
+        _, again = run_to_end(session, instruction("unreadable"))
         assert again.text.isdigit()
 
 
 # --- Weights ---------------------------------------------------------------------------------------
 
 
-def test_weights_are_fetched_once_and_used(standin, hub):
+def test_weights_are_downloaded_once_and_used(standin, hub):
     for _ in range(2):
         with working(model="acme/tiny") as session:
             _, transcript = run_to_end(session, sample())
@@ -629,7 +629,7 @@ def test_weights_of_an_unknown_repository_are_refused(standin):
 
 @pytest.fixture(scope="module")
 def bare_python(tmp_path_factory):
-    """A Python with Modal's client and what the light image installs, less the GPU's libraries."""
+    """A Python with Modal's client and the packages of faster-whisper's image, without those for a GPU."""
     folder = tmp_path_factory.mktemp("bare")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python = folder / "bin" / "python"
@@ -639,8 +639,8 @@ def bare_python(tmp_path_factory):
     return python
 
 
-def test_the_light_image_holds_all_that_its_containers_import(standin, bare_python):
-    """And only that: no homescribe, no yt-dlp, no torch is installed there."""
+def test_the_packages_that_faster_whisper_states_are_enough(standin, bare_python):
+    """In an environment without homescribe, yt-dlp and torch."""
     absent = "import importlib.util as u; print(*[n for n in {} if u.find_spec(n)])".format(
         ["homescribe", "yt_dlp", "torch", "whisper", "feedparser", "platformdirs"]
     )
@@ -651,14 +651,14 @@ def test_the_light_image_holds_all_that_its_containers_import(standin, bare_pyth
     assert words(transcript) == truth("fox-20s.txt")
 
 
-def test_the_torch_class_runs_openai_whisper(standin):
+def test_openai_whisper_runs_at_modal(standin):
     with working("openai-whisper") as session:
         _, transcript = run_to_end(session, sample(key="on torch"))
     assert words(transcript) == truth("fox-20s.txt")
     assert transcript.engine == "openai-whisper"
 
 
-def test_the_images_are_built_from_exact_versions(standin):
+def test_images_install_exact_versions(standin):
     with working():
         pass
     built = "\n".join(
@@ -675,7 +675,7 @@ def test_the_images_are_built_from_exact_versions(standin):
 # --- The script by itself --------------------------------------------------------------------------
 
 
-def test_modal_run_of_the_file_works_every_time(one_standin):
+def test_modal_run_of_the_file_works_twice(one_standin):
     for _ in range(2):
         done = subprocess.run(
             [
@@ -700,12 +700,12 @@ def test_modal_deploy_of_the_file_works(one_standin):
     )
     assert done.returncode == 0, done.stderr
     assert len(one_standin.moments("deploy")) == before + 1
-    with working() as session:  # whoever deployed it
+    with working() as session:  # with what the command line deployed
         _, transcript = run_to_end(session, sample())
     assert words(transcript) == truth("fox-20s.txt")
 
 
-def test_stop_ends_the_app(standin):
+def test_stop_stops_the_app(standin):
     with working():
         pass
     assert ModalBackend().stop()
@@ -726,19 +726,19 @@ def errors_of_modal():
 
 
 @pytest.mark.parametrize("kind", errors_of_modal(), ids=lambda kind: kind.__name__)
-def test_every_error_of_modal_becomes_ours(kind):
-    ours = modal_errors.translate(kind.__new__(kind, "it said\nso"))
+def test_every_error_of_modal_is_translated(kind):
+    ours = modal_errors.translate(kind.__new__(kind, "two\nlines"))
     assert isinstance(ours, HomescribeError)
     assert "\n" not in ours.message
 
 
-def test_a_bug_of_ours_is_not_dressed_up():
+def test_an_error_that_is_not_modals_is_not_translated():
     assert modal_errors.translate(ZeroDivisionError()) is None
     with pytest.raises(ZeroDivisionError), modal_errors.call_errors():
         raise ZeroDivisionError
 
 
-def test_replies_survive_the_wire():
+def test_a_reply_can_be_read_from_json():
     transcript = Transcript(
         "faster-whisper",
         "turbo",
@@ -771,17 +771,17 @@ def test_replies_survive_the_wire():
             assert (type(back.error), back.error.args) == (type(reply.error), reply.error.args)
 
 
-def test_a_reply_of_a_later_version_is_read_for_what_is_known():
+def test_unknown_fields_of_a_later_version_are_ignored():
     plain = {**Reply(claimed_by="fc-1").plain(), "mood": "good"}
     assert Reply.parse(plain) == Reply(claimed_by="fc-1")
 
 
-def test_an_error_this_end_alone_knows_travels_as_the_nearest_both_know():
+def test_an_error_class_that_only_one_end_has_is_sent_as_its_base_class():
     plain = Reply(error=BudgetReached("no more")).plain()
     assert plain["error"][0] == "UserError"
 
 
-def test_the_meter_gives_every_second_to_somebody(monkeypatch):
+def test_the_meter_charges_every_second_to_a_call(monkeypatch):
     now = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     meter = Meter(0.0)
@@ -799,7 +799,7 @@ def test_the_meter_gives_every_second_to_somebody(monkeypatch):
     assert 30.0 + 7.0 + 20.0 + 15.0 + meter.end("c") == now
 
 
-def test_one_token_names_one_piece_of_work():
+def test_equal_work_has_an_equal_token():
     item = sample().item
 
     def token(media=b"x", key=item, options=None, model="turbo"):
@@ -835,7 +835,7 @@ def test_a_session_counts_boot_and_idle_seconds_in_its_cap(cap, refused):
         opened.close()
 
 
-def test_bursts_wait_until_boots_are_a_tenth_of_the_work():
+def test_a_burst_starts_when_overhead_is_a_tenth_of_the_work():
     burst = unstarted(ModalOptions(speed=100.0, max_containers=1))
     stream = unstarted(ModalOptions(when="stream"))
     try:

@@ -1,6 +1,6 @@
-"""A channel through the rented backend, on a machine that is killed, with a cloud that fails.
+"""A channel through the Modal backend, while the client, a container and the network fail.
 
-In full (430 videos, ten kills, three minutes without a network; a quarter of an hour):
+The full run (430 videos, ten kills, three minutes without a network) takes a quarter of an hour:
 
     HOMESCRIBE_SOAK=full pytest tests/test_modal_soak.py -s
 """
@@ -27,17 +27,17 @@ from modal_standin import Standin
 pytestmark = [pytest.mark.containers, pytest.mark.slow]
 
 FULL = os.environ.get("HOMESCRIBE_SOAK") == "full"
-VIDEOS, KILLS, AWAY = (430, 10, 180.0) if FULL else (40, 3, 4.0)
-TRIED = 60 if FULL else 4  # videos that are transcribed first, so that the plan knows its speed
-GENTLY = random.Random(4)
+VIDEOS, KILLS, OUTAGE = (430, 10, 180.0) if FULL else (40, 3, 4.0)
+MEASURED = 60 if FULL else 4  # videos transcribed first, so that the plan has a measured speed
+RANDOM = random.Random(4)
 
 
-class Person:
-    """Runs homescribe in processes of its own and watches how much memory they take."""
+class Client:
+    """Runs homescribe in processes of their own and records their peak memory."""
 
     def __init__(self, library, environment):
         self.library = library
-        self.peak = 0  # bytes, of any homescribe process so far
+        self.peak = 0  # bytes, the highest of all processes
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("HOMESCRIBE_")},
             **environment,
@@ -79,7 +79,7 @@ class Person:
 
 
 def replies(standin):
-    """What containers answered, by item: (call, reply)."""
+    """Every reply of a container, with its call."""
     found = []
     for call in standin.calls():
         for output in call.outputs:
@@ -90,35 +90,37 @@ def replies(standin):
     return found
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and ends containers with us")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="reads /proc, and containers end with this process"
+)
 @pytest.mark.timeout(1800 if FULL else 240)
-def test_a_channel_survives_what_a_night_can_bring(tmp_path, faketube):
+def test_a_channel_is_transcribed_once_despite_kills_crashes_and_an_outage(tmp_path, faketube):
     faketube.videos = VIDEOS
     faketube.save()
     with Standin(
         max_containers=2, container_env={"OMP_NUM_THREADS": "1"}, upload_rate=400_000
     ) as standin:
-        person = Person(tmp_path / "library", {**faketube.environment, **standin.environment()})
-        code, _, err = person.run("add", faketube.CHANNEL)
+        client = Client(tmp_path / "library", {**faketube.environment, **standin.environment()})
+        code, _, err = client.run("add", faketube.CHANNEL)
         assert code == 0, err
-        code, _, err = person.run("run", "--limit", str(TRIED))
+        code, _, err = client.run("run", "--limit", str(MEASURED))
         assert code == 0, err
-        with Library(person.library) as library:
+        with Library(client.library) as library:
             before = library.spending()
-        code, out, err = person.run("plan", "--json", "--gpu", "cpu")
+        code, out, err = client.run("plan", "--json", "--gpu", "cpu")
         assert code == 0, err
         planned = json.loads(out)["rows"][1]
         began = time.monotonic()
-        misfortunes(person, standin)
-        for _ in range(5):  # what failed with a container is due again after a minute
-            code, _, err = person.run("run")
+        cause_failures(client, standin)
+        for _ in range(5):  # an item whose container died is retried after a minute
+            code, _, err = client.run("run")
             assert code in (0, 1), err
-            if person.states() == {"done": VIDEOS}:
+            if client.states() == {"done": VIDEOS}:
                 break
-            person.run("retry")
+            client.run("retry")
         took = time.monotonic() - began
 
-        with Library(person.library) as library:
+        with Library(client.library) as library:
             for number in range(1, VIDEOS + 1):
                 key = f"youtube:{faketube.id(number)}"
                 assert library.transcript(key).text == faketube.words(number)
@@ -129,9 +131,9 @@ def test_a_channel_survives_what_a_night_can_bring(tmp_path, faketube):
         assert set(once.values()) == {1}
         for call in standin.calls():
             for given in call.inputs.values():
-                assert given.deliveries == 1 + given.lost, "billed again without need"
+                assert given.deliveries == 1 + given.lost, "delivered again without need"
         assert standin.moments("collected")[0] < standin.moments("upload")[-1]
-        assert person.peak < 300 * 1024 * 1024
+        assert client.peak < 300 * 1024 * 1024
 
         dollars = spent.dollars - before.dollars
         rate = dollars / (
@@ -144,44 +146,44 @@ def test_a_channel_survives_what_a_night_can_bring(tmp_path, faketube):
         billed = sum(container.seconds for container in standin.containers()) * rate
         claimed = sum(bool(reply.claimed_by) for _, reply in answered)
         print(  # noqa: T201 - with -s this is the report
-            f"\n{VIDEOS} transcripts in {took:.0f} s; {len(standin.calls())} calls, {claimed} told to "
-            f"wait for another; {sum(standin.deliveries().values())} container inputs; "
-            f"{len(standin.containers())} containers; client peak {person.peak / 2**20:.0f} MiB\n"
+            f"\n{VIDEOS} transcripts in {took:.0f} s; {len(standin.calls())} calls, {claimed} answered with "
+            f"the id of another; {sum(standin.deliveries().values())} container inputs; "
+            f"{len(standin.containers())} containers; client peak {client.peak / 2**20:.0f} MiB\n"
             f"planned ${planned['dollars']:.5f}, recorded ${dollars:.5f} "
             f"({dollars / planned['dollars'] - 1:+.1%}); all recorded ${spent.dollars:.5f}, "
             f"stand-in's containers ${billed:.5f} ({spent.dollars / billed - 1:+.1%})\n"
-            f"planned {planned['gpu_seconds']:.0f} s of work and {planned['overhead_seconds']:.0f} s "
-            f"beside it, recorded {spent.gpu_seconds - before.gpu_seconds:.0f} and "
+            f"planned {planned['gpu_seconds']:.0f} s of work and {planned['overhead_seconds']:.0f} s of "
+            f"overhead, recorded {spent.gpu_seconds - before.gpu_seconds:.0f} and "
             f"{spent.overhead_seconds - before.overhead_seconds:.0f}"
         )
         if FULL:
             assert abs(dollars / planned["dollars"] - 1) < 0.15
 
 
-def misfortunes(person, standin):
-    """Kill the client at random moments; in two of its runs a container, in one the network as well."""
+def cause_failures(client, standin):
+    """Kill the client at random moments, in one run a container too, and in one cut the network."""
     for kill in range(1, KILLS + 1):
-        process = person.start("run")
+        process = client.start("run")
         goal = kill * VIDEOS // (KILLS + 2)
-        while person.states()["done"] < goal and process.poll() is None:
+        while client.states()["done"] < goal and process.poll() is None:
             time.sleep(0.2)
         assert process.poll() is None, process.communicate()
         if kill == 2:
-            while not standin.crash_container():  # one that is at work
+            while not standin.crash_container():  # one with a call
                 assert process.poll() is None, process.communicate()
                 time.sleep(0.02)
         if kill == 3:
-            standin.leave()
-            time.sleep(AWAY)
+            standin.disconnect()
+            time.sleep(OUTAGE)
             assert process.poll() is None, process.communicate()
-            standin.come_back()
-        time.sleep(GENTLY.uniform(0.0, 1.5))
+            standin.reconnect()
+        time.sleep(RANDOM.uniform(0.0, 1.5))
         process.send_signal(signal.SIGKILL)
         process.communicate()
 
 
 def wait_for_containers(standin):
-    """Until the last has ended by itself, as the bill would count it."""
+    """Wait until all containers have ended by themselves, as they would be billed."""
     deadline = time.monotonic() + 30
     while any(c.gone_at is None for c in standin.containers()) and time.monotonic() < deadline:
         time.sleep(0.2)

@@ -1,18 +1,18 @@
-"""A stand-in for Modal's cloud on 127.0.0.1: the real client and real containers, without the cloud.
+"""A stand-in for Modal's cloud on 127.0.0.1, for the real client and real containers.
 
-It speaks the gRPC protocol of the installed `modal` client (written against 1.6.4) and runs what the client
-uploads in real `python -m modal._container_entrypoint` processes, which fetch their inputs from it.
+It implements the gRPC protocol of the installed `modal` client (written against 1.6.4) and runs the uploaded
+code in real `python -m modal._container_entrypoint` processes, which fetch their inputs from it.
 
     with Standin() as standin:
         standin.use(monkeypatch)
-        ...                                 # anything that talks to Modal
+        ...                                 # anything that uses Modal
 
-What it is not: Modal's scheduler, its prices, its GPUs, its image builder (images are recorded, containers
-run on `container_python`), its volumes (containers see this machine's disk), its limits. What passes here
-is proven against the client's code and the container's code, not against the service.
+It does not have Modal's scheduler, prices, GPUs, image builder (images are recorded, containers run on
+`container_python`), volumes (containers use this machine's disk) and limits. A test that passes here tests
+the client's and the container's code, not the service.
 
-Clients and containers come in through doors of their own, so that the home network can go away while the
-cloud works on.
+Clients and containers connect to different ports, so that a test can cut off the clients while containers
+continue.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ HOST = "127.0.0.1"
 
 
 class Standin:
-    """The stand-in on a thread and event loop of its own. `settings` may change while it runs."""
+    """The stand-in, on its own thread and event loop. `settings` may change while it runs."""
 
     def __init__(self, **settings: Any) -> None:
         self._directory = tempfile.mkdtemp(prefix="modal-standin-")
@@ -60,7 +60,7 @@ class Standin:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def environment(self) -> dict[str, str]:
-        """Variables that point the `modal` client here, and away from anybody's real account."""
+        """Variables that connect the `modal` client to the stand-in, and not to a real account."""
         return {
             "MODAL_SERVER_URL": self.settings.client_url,
             "MODAL_TOKEN_ID": self.settings.token_id,
@@ -68,7 +68,7 @@ class Standin:
             "MODAL_CONFIG_PATH": os.path.join(self._directory, "no-such.toml"),  # noqa: PTH118
         }
 
-    # --- What a test asks ------------------------------------------------------------------------
+    # --- State, for assertions ------------------------------------------------------------------
 
     @property
     def control(self) -> Control:
@@ -78,7 +78,7 @@ class Standin:
         return list(self._control.calls.values())
 
     def deliveries(self) -> dict[str, int]:
-        """How often each call's input was handed to a container: what can be billed."""
+        """How often the input of each call was delivered to a container."""
         return {
             call.id: sum(given.deliveries for given in call.inputs.values())
             for call in self.calls()
@@ -88,21 +88,21 @@ class Standin:
         return list(self._control.containers.values())
 
     def moments(self, what: str) -> list[float]:
-        """Unix times of all notes of one kind: boot, call, upload, uploaded, input, output, collected."""
+        """Unix times of all events of one kind: boot, call, upload, uploaded, input, output, collected."""
         return [when for when, noted, _ in self._control.journal if noted == what]
 
-    # --- What a test does to it ------------------------------------------------------------------
+    # --- Failures that a test causes -------------------------------------------------------------
 
-    def leave(self) -> None:
-        """No client reaches us any more. Containers work on."""
-        self._do(self._shut_door())
+    def disconnect(self) -> None:
+        """Cut off all clients. Containers continue."""
+        self._do(self._stop_client_servers())
 
-    def come_back(self) -> None:
-        """The same address answers again, with everything that was here."""
-        self._do(self._open_door())
+    def reconnect(self) -> None:
+        """Accept clients again, at the same address and with the same state."""
+        self._do(self._start_client_servers())
 
     def crash_container(self) -> bool:
-        """Kill a container that is at work, as a preemption or a segmentation fault would."""
+        """Kill a container that has a call, as a preemption or a segmentation fault would."""
         for container in self.containers():
             if container.held and container.process and container.process.returncode is None:
                 container.process.send_signal(signal.SIGKILL)
@@ -110,13 +110,13 @@ class Standin:
         return False
 
     def expire(self, call_id: str) -> None:
-        """Seven days have passed."""
+        """Remove the result of a call, as Modal does after seven days."""
         self._control.calls[call_id].expired = True
         for given in self._control.calls[call_id].inputs.values():
             given.done = True
 
     def garble(self, call_id: str) -> None:
-        """The stored result of a finished call is no longer what the client can read."""
+        """Replace the stored result of a finished call by bytes that the client cannot read."""
 
         def spoil() -> None:
             for output in self._control.calls[call_id].outputs:
@@ -124,20 +124,20 @@ class Standin:
 
         self._soon(spoil)
 
-    # --- Doors -----------------------------------------------------------------------------------
+    # --- Servers ---------------------------------------------------------------------------------
 
     async def _open(self) -> None:
         self._control = Control(self.settings)
         self._inner, self.settings.container_url = await _serve(self._control)
         self._inner_blobs, self.settings.container_blobs = await self._serve_blobs()
-        await self._open_door()
+        await self._start_client_servers()
 
-    async def _open_door(self) -> None:
+    async def _start_client_servers(self) -> None:
         port, blob_port = _port(self.settings.client_url), _port(self.settings.client_blobs)
         self._outer, self.settings.client_url = await _serve(self._control, port)
         self._outer_blobs, self.settings.client_blobs = await self._serve_blobs(blob_port)
 
-    async def _shut_door(self) -> None:
+    async def _stop_client_servers(self) -> None:
         self._outer.cut()
         await self._outer_blobs.cleanup()
 
@@ -151,7 +151,7 @@ class Standin:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        await asyncio.sleep(0.1)  # transports close in the next turns of the loop
+        await asyncio.sleep(0.1)  # transports close in the next iterations of the loop
 
     async def _serve_blobs(self, port: int = 0) -> tuple[web.AppRunner, str]:
         application = web.Application(client_max_size=1 << 40)
@@ -173,33 +173,33 @@ class Standin:
         self._do(run())
 
 
-class Door(Server):
-    """A gRPC server that can be shut in the face of those inside."""
+class CuttableServer(Server):
+    """A gRPC server that can close its open connections."""
 
     def __init__(self, control: Control) -> None:
         super().__init__([control])
-        self._visitors: list[asyncio.Transport] = []
+        self._connections: list[asyncio.Transport] = []
 
     def _protocol_factory(self) -> Any:
         protocol = super()._protocol_factory()
-        let_in = protocol.connection_made
+        connection_made = protocol.connection_made
 
         def made(transport: asyncio.Transport) -> None:
-            self._visitors.append(transport)
-            let_in(transport)
+            self._connections.append(transport)
+            connection_made(transport)
 
         protocol.connection_made = made
         return protocol
 
     def cut(self) -> None:
-        """Listen no more, and break every connection off."""
+        """Stop listening and close every connection."""
         self.close()
-        for visitor in self._visitors:
-            visitor.abort()
+        for connection in self._connections:
+            connection.abort()
 
 
-async def _serve(control: Control, port: int = 0) -> tuple[Door, str]:
-    server = Door(control)
+async def _serve(control: Control, port: int = 0) -> tuple[CuttableServer, str]:
+    server = CuttableServer(control)
     await server.start(HOST, port, reuse_address=True)
     return server, f"http://{HOST}:{server._server.sockets[0].getsockname()[1]}"
 

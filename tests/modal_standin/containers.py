@@ -1,4 +1,4 @@
-"""Where inputs are run: real `python -m modal._container_entrypoint` processes, started as work piles up."""
+"""Containers: real `python -m modal._container_entrypoint` processes, started while inputs wait."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Result = pb.GenericResult
 
 
 class Containers(State):
-    """The calls that containers make, and a scheduler that knows only "one more while inputs wait"."""
+    """The RPCs of containers, and a scheduler that starts one more container while inputs wait."""
 
-    # --- What a container asks -------------------------------------------------------------------
+    # --- RPCs of containers ----------------------------------------------------------------------
 
     def container(self, metadata: Mapping[str, Any]) -> Container:
         return self.containers[metadata[CONTAINER_HEADER]]
@@ -36,7 +36,7 @@ class Containers(State):
 
     async def rpc_ContainerHeartbeat(self, request, metadata):
         response = pb.ContainerHeartbeatResponse()
-        # A long poll, so that a cancellation does not wait for the next beat.
+        # A long poll, so that a cancellation does not wait for the next heartbeat.
         with contextlib.suppress(TimeoutError):
             gone = await asyncio.wait_for(self.container(metadata).cancels.get(), 5)
             response.cancel_input_event.input_ids.append(gone)
@@ -96,7 +96,7 @@ class Containers(State):
             failed = output.result.status == Result.GENERIC_STATUS_FAILURE
             allowed = container.function.definition.retry_policy.retries
             if failed and given.retries < allowed and not given.call.cancelled:
-                given.retries += 1  # of a spawned call the server retries, not the client
+                given.retries += 1  # the server retries spawned calls, not the client
                 await self.enqueue(given)
                 continue
             await self.finish(given, output.result, data_format=output.data_format)
@@ -195,7 +195,7 @@ class Containers(State):
         await self._gone(container)
 
     def _lay_out(self, function: Function, root: Path) -> None:
-        """The code that the container sees is what the client uploaded."""
+        """Write the files that the client uploaded where the container expects them."""
         for mount in function.definition.mount_ids:
             for file in self.mounts.get(mount, ()):
                 place = Path(f"{root}{os.path.normpath('/' + file.filename)}")
@@ -203,7 +203,7 @@ class Containers(State):
                 place.write_bytes(self.files[file.sha256_hex])
 
     def _environment(self, container: Container, root: Path, arguments: Path) -> dict[str, str]:
-        """Nothing of the test's own environment but what a process needs to start."""
+        """Environment of a container: of the test's own only what a process needs to start."""
         home = root / "root"
         code = [str(home), str(root / "pkg"), *map(str, self.settings.container_path)]
         secrets = [self.secrets.get(i, {}) for i in container.function.definition.secret_ids]
@@ -226,7 +226,7 @@ class Containers(State):
         }
 
     async def _gone(self, container: Container) -> None:
-        """A container that ended: what it held starts again elsewhere, or is given up on."""
+        """Handle the end of a container: restart its inputs elsewhere, or fail them."""
         function = container.function
         function.containers.pop(container.id, None)
         container.gone_at = time.time()
@@ -245,8 +245,8 @@ class Containers(State):
                 await self.finish(given, Result(status=status, exception=words))
             else:
                 await self.enqueue(given, first=True)
-        unborn = container.inputs == 0 and code not in (0, None) and not container.draining
-        if container.failed or unborn:
+        failed_to_start = container.inputs == 0 and code not in (0, None) and not container.draining
+        if container.failed or failed_to_start:
             function.failed_boots += 1
             if function.failed_boots >= self.settings.max_failed_boots:
                 failure = Result(
@@ -291,6 +291,6 @@ class Containers(State):
 
 
 def _die_with_parent() -> None:
-    """No container outlives a test process that is killed (Linux only)."""
+    """End the container when the test process is killed (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)

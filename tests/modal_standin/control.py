@@ -1,4 +1,4 @@
-"""The control plane: what the `modal` client asks, answered from memory."""
+"""The control plane: the RPCs of the `modal` client, answered from memory."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from modal_standin.records import Function, FunctionCall, Input
 from modal_standin.state import Settings, token
 
 Result = pb.GenericResult
-MANY_OUTPUTS = 49  # what one answer to FunctionGetOutputs holds
+MANY_OUTPUTS = 49  # the most in one reply to FunctionGetOutputs
 
 
 class Control(Containers, ModalClientBase):
-    """Every RPC written as `rpc_NAME`; the others answer UNIMPLEMENTED and are counted."""
+    """Implements RPCs as methods `rpc_NAME`. The others answer UNIMPLEMENTED and are counted."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -44,15 +44,15 @@ class Control(Containers, ModalClientBase):
             request = await stream.recv_message()
             metadata = stream.metadata
             container = str(pb.CLIENT_TYPE_CONTAINER)
-            who = "container" if metadata.get("x-modal-client-type") == container else "client"
-            self.requests[who, name] += 1
-            if who == "client":
-                self._let_in(metadata)
-                self._fail_if_asked(name)
+            sender = "container" if metadata.get("x-modal-client-type") == container else "client"
+            self.requests[sender, name] += 1
+            if sender == "client":
+                self._check_client(metadata)
+                self._inject_fault(name)
             if method is None:
                 self.unimplemented[name] += 1
                 raise grpclib.GRPCError(
-                    grpclib.Status.UNIMPLEMENTED, f"the stand-in does not answer {name}"
+                    grpclib.Status.UNIMPLEMENTED, f"the stand-in does not implement {name}"
                 )
             if handler.cardinality is grpclib.const.Cardinality.UNARY_STREAM:
                 async for item in method(request, metadata):
@@ -62,7 +62,7 @@ class Control(Containers, ModalClientBase):
 
         return answer
 
-    def _let_in(self, metadata: Any) -> None:
+    def _check_client(self, metadata: Any) -> None:
         if self.settings.client_too_old:
             raise grpclib.GRPCError(
                 grpclib.Status.FAILED_PRECONDITION, "The Modal client version is too old"
@@ -70,7 +70,7 @@ class Control(Containers, ModalClientBase):
         if metadata.get("x-modal-token-id") != self.settings.token_id:
             raise grpclib.GRPCError(grpclib.Status.UNAUTHENTICATED, "Token missing or invalid")
 
-    def _fail_if_asked(self, name: str) -> None:
+    def _inject_fault(self, name: str) -> None:
         waiting = self.settings.faults.get(name)
         if waiting:
             status = waiting.pop(0)
@@ -212,7 +212,7 @@ class Control(Containers, ModalClientBase):
             ),
         )
 
-    # --- Blobs: over HTTP, through the door of whoever asks --------------------------------------
+    # --- Blobs: over HTTP, on the port of the client or the container ---------------------------
 
     def _blobs_of(self, metadata: Any) -> str:
         container = metadata.get("x-modal-client-type") == str(pb.CLIENT_TYPE_CONTAINER)
@@ -230,22 +230,22 @@ class Control(Containers, ModalClientBase):
 
     async def put_blob(self, request: web.Request) -> web.Response:
         blob = request.match_info["id"]
-        theirs = str(request.url.origin()) == self.settings.client_blobs
-        if theirs:
+        from_client = str(request.url.origin()) == self.settings.client_blobs
+        if from_client:
             self.note("upload", blob)
         content = bytearray()
         async for chunk in request.content.iter_chunked(64 * 1024):
-            if theirs and self.settings.cut_uploads:
+            if from_client and self.settings.cut_uploads:
                 self.settings.cut_uploads -= 1
                 request.transport.abort()
                 return web.Response(status=400)
-            if theirs and self.settings.upload_rate:
+            if from_client and self.settings.upload_rate:
                 await asyncio.sleep(len(chunk) / self.settings.upload_rate)
             content += chunk
         self.blobs[blob] = bytes(content)
-        if theirs:
+        if from_client:
             self.note("uploaded", blob)
-        md5 = hashlib.md5(content).hexdigest()  # the client compares it
+        md5 = hashlib.md5(content).hexdigest()  # the client checks it
         return web.Response(headers={"ETag": f'"{md5}"'})
 
     async def get_blob(self, request: web.Request) -> web.Response:
@@ -520,7 +520,7 @@ class Control(Containers, ModalClientBase):
         return Empty()
 
 
-# The RPCs that nobody wrote stand as None: `_answer` says so when one is asked for.
+# RPCs that are not implemented are None; `_answer` reports them.
 for _name in ModalClientBase.__abstractmethods__:
     setattr(Control, _name, None)
 Control.__abstractmethods__ = frozenset()

@@ -1,4 +1,4 @@
-"""What the stand-in remembers: functions, containers, calls and their inputs."""
+"""Records of the stand-in: functions, containers, calls and inputs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Function:
     handle: pb.FunctionHandleMetadata = field(default_factory=pb.FunctionHandleMetadata)
     parameters: bytes = b""
     base: Function | None = None
-    binding: bytes = b""  # what made this variant, to find it again
+    binding: bytes = b""  # the options of this variant, to find it again
     pending: deque[Input] = field(default_factory=deque)
     containers: dict[str, Container] = field(default_factory=dict)
     failed_boots: int = 0
@@ -52,13 +52,13 @@ class Container:
 
     @property
     def seconds(self) -> float:
-        """What a cloud would bill: from the start of the process to its end."""
+        """Seconds that a cloud would bill: from the start of the process to its end."""
         return (self.gone_at or time.time()) - self.booted_at
 
 
 @dataclass(eq=False)
 class FunctionCall:
-    """One `.spawn` or `.remote`, with the log of what it put out."""
+    """One `.spawn` or `.remote`, with its outputs."""
 
     id: str
     function: Function
@@ -71,14 +71,14 @@ class FunctionCall:
 
 @dataclass(eq=False)
 class Input:
-    """One argument list on its way through containers. `deliveries` is what a cloud could bill for."""
+    """The arguments of one call. `deliveries` counts the containers that received them."""
 
     id: str
     call: FunctionCall
     index: int
     message: pb.FunctionInput
     deliveries: int = 0
-    lost: int = 0  # containers that died with it
+    lost: int = 0  # deliveries to containers that died
     retries: int = 0
     done: bool = False
     container: str = ""

@@ -1,4 +1,4 @@
-"""Everything the stand-in holds, and the few things both halves of it do."""
+"""State of the stand-in, and what its control plane and its containers share."""
 
 from __future__ import annotations
 
@@ -21,26 +21,28 @@ from modal_standin.records import Container, Function, FunctionCall, Input
 
 @dataclass
 class Settings:
-    """What a test may change, before the start or while it runs."""
+    """Settings of the stand-in. A test may change them while it runs."""
 
     directory: str = ""
     token_id: str = "ak-standin"
     builder_version: str = "2025.06"
-    max_object_size: int = 2 * 1024 * 1024  # bytes; above it a result travels as a blob
+    max_object_size: int = 2 * 1024 * 1024  # bytes; a larger result is sent as a blob
     max_containers: int = 4
     max_scaledown: float = 60
-    max_lost: int = 2  # containers an input may take with it before it is given up
+    max_lost: int = 2  # containers that may die with an input before it fails
     max_failed_boots: int = 2
-    grace: float = 5  # seconds a container has to end by itself
+    grace: float = 5  # seconds that a container has to end by itself
     container_python: str = sys.executable
     container_path: list[Path] = field(default_factory=list)
     container_env: dict[str, str] = field(default_factory=dict)
-    rates: dict[str, str] = field(default_factory=dict)  # of the account; none: not reachable
-    faults: dict[str, list[grpclib.Status | None]] = field(default_factory=dict)  # by RPC, in turn
+    rates: dict[str, str] = field(default_factory=dict)  # of the account; none: no permission
+    faults: dict[str, list[grpclib.Status | None]] = field(
+        default_factory=dict
+    )  # by RPC, one per request
     client_too_old: bool = False
-    cut_uploads: int = 0  # so many uploads from clients break off
-    upload_rate: float = 0  # bytes a second that clients can upload; 0 for no limit
-    # Filled in by the stand-in: clients and containers have doors of their own.
+    cut_uploads: int = 0  # number of uploads from clients to cut off
+    upload_rate: float = 0  # bytes per second of an upload from a client; 0 for no limit
+    # Set by the stand-in: clients and containers connect to different ports.
     client_url: str = ""
     container_url: str = ""
     client_blobs: str = ""
@@ -48,7 +50,7 @@ class Settings:
 
 
 class State:
-    """Apps, functions, calls, blobs: all in memory, all kept while the door to clients is shut."""
+    """Apps, functions, calls and blobs, in memory. They are kept while clients are cut off."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -88,7 +90,7 @@ class State:
         task.add_done_callback(self.tasks.discard)
 
     def layout(self, app_id: str, function: Function | None = None) -> pb.AppLayout:
-        """What is in an app, as containers and `from_name` want to know it."""
+        """Layout of an app, as containers and `from_name` receive it."""
         function_ids, class_ids = self.layouts.get(app_id, ({}, {}))
         layout = pb.AppLayout(function_ids=function_ids, class_ids=class_ids)
         if function is not None:
@@ -107,7 +109,7 @@ class State:
         return layout
 
     def image_environment(self, image_id: str) -> dict[str, str]:
-        """What the ENV lines of an image and of those below it set."""
+        """Variables that the ENV lines of an image and of its base images set."""
         if image_id not in self.images:
             return {}
         image = self.images[image_id]
@@ -122,7 +124,7 @@ class State:
 
 
 def token(**payload: Any) -> str:
-    """A JSON web token that nobody signed: the client reads its payload only."""
+    """An unsigned JSON web token. The client reads its payload only."""
 
     def encode(part: dict[str, Any]) -> str:
         return base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()

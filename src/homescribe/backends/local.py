@@ -1,6 +1,6 @@
 """The local backend: an engine on this machine.
 
-A local call has no id. What it was doing when the process ended is simply done again.
+A local call has no id. If the process ends before the result is stored, the next run transcribes again.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class LocalBackend:
 
     name = "local"
     default_engine = "faster-whisper"
-    default_model = "small"  # the best a laptop's processor keeps up with
+    default_model = "small"  # a compromise between accuracy and speed on a laptop's processor
 
     @contextmanager
     def start(self, engine: str, model: str) -> Iterator[Session]:
-        """Load `model` once for the whole run."""
+        """Load `model` once and lend a session."""
         loaded: Engine = plugins.load("engines", engine)(model)
         try:
             yield LocalSession(loaded)
@@ -40,28 +40,28 @@ class LocalBackend:
 
 
 class LocalSession:
-    """An engine and the audio it was handed."""
+    """A loaded engine, and the audio that was submitted."""
 
     def __init__(self, engine: Engine) -> None:
         self.slots = engine.slots
         self.uploads = None
         self._engine = engine
-        self._work: dict[str, tuple[Audio, TranscriptionOptions]] = {}
+        self._submitted: dict[str, tuple[Audio, TranscriptionOptions]] = {}
 
     def submit(self, audio: Audio, options: TranscriptionOptions, stop: Event) -> Call:
-        """Remember the audio; the work is done by the thread that asks for the result."""
-        self._work[audio.item.key] = audio, options
+        """Keep the audio. The thread that calls `result` transcribes it."""
+        self._submitted[audio.item.key] = audio, options
         return Call(item=audio.item, backend=LocalBackend.name, submitted_at=time.time())
 
     def result(self, call: Call, stop: Event, progress: Callable[[float], None]) -> Transcript:
         """Transcribe in the calling thread."""
-        audio, options = self._work.pop(call.item.key)
+        audio, options = self._submitted.pop(call.item.key)
         return self._engine.transcribe(audio, options, stop, progress)
 
     def usage(self, call: Call) -> Usage | None:
-        """Nothing: the machine is the user's own."""
+        """Return None: nothing is paid for."""
         return None
 
     def worth_starting(self, audio_seconds: float) -> bool:
-        """Always: starting is free."""
+        """Return True: starting is free."""
         return True

@@ -1,1 +1,1 @@
-"""What transcription costs: published prices, a plan, and the spending cap."""
+"""Prices of rented machines, the plan of a run, and its spending cap."""

@@ -1,1 +1,1 @@
-"""Rented GPUs on Modal."""
+"""Transcribe on GPUs rented at Modal."""

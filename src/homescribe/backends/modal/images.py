@@ -16,7 +16,7 @@ from homescribe.core import EngineRequirements
 PYTHON = "3.12"
 SITE_PACKAGES = f"/usr/local/lib/python{PYTHON}/site-packages"
 # Variables of an image: the engine that it is for, and its class as "module:name".
-ENGINE, ENGINE_CLASS = "HOMESCRIBE_ENGINE", "HOMESCRIBE_ENGINE_CLASS"
+ENGINE, ENGINE_CLASS = "HOMESCRIBE_IMAGE_ENGINE", "HOMESCRIBE_IMAGE_ENGINE_CLASS"
 
 
 class EngineClass(Protocol):
@@ -34,13 +34,11 @@ def build_image(engine: str, engine_class: EngineClass) -> modal.Image:
     """
     needs = engine_class.requirements
     variables = {
-        **{
-            name: value.format(site_packages=SITE_PACKAGES)
-            for name, value in needs.environment.items()
-        },
-        ENGINE: engine,
-        ENGINE_CLASS: f"{engine_class.__module__}:{engine_class.__qualname__}",
+        name: value.replace("{site_packages}", SITE_PACKAGES)
+        for name, value in needs.environment.items()
     }
+    variables[ENGINE] = engine
+    variables[ENGINE_CLASS] = f"{engine_class.__module__}:{engine_class.__qualname__}"
     image = (
         modal.Image.debian_slim(python_version=PYTHON)
         .uv_pip_install(*needs.packages, *needs.gpu_packages)
@@ -56,19 +54,20 @@ def build_image(engine: str, engine_class: EngineClass) -> modal.Image:
 
 
 def local_package(engine_class: EngineClass) -> str | None:
-    """Return the package of another author's engine, to be sent from this machine.
+    """Return the package of another author's engine, whose code is uploaded from this machine.
 
-    None for homescribe's own engines, and for an engine that names its own package in its requirements:
-    pip installs that one.
+    None for homescribe's own engines, and for an engine that names its own package in its requirements: pip
+    installs that one.
     """
     package = engine_class.__module__.partition(".")[0]
-    names = [
-        re.split(r"[^\w.-]", name, maxsplit=1)[0] for name in engine_class.requirements.packages
-    ]
-    own = {_normalized(name) for name in packages_distributions().get(package, [])}
-    if package == "homescribe" or own & {_normalized(name) for name in names}:
+    if package == "homescribe":
         return None
-    return package
+    stated = {
+        _normalized(re.split(r"[^\w.-]", requirement, maxsplit=1)[0])
+        for requirement in engine_class.requirements.packages
+    }
+    own = {_normalized(name) for name in packages_distributions().get(package, [])}
+    return None if own & stated else package
 
 
 def source_files(package: str) -> Iterator[tuple[str, bytes]]:

@@ -55,6 +55,7 @@ from homescribe.core import (
     MINUTE,
     Audio,
     Engine,
+    EngineRequirements,
     Item,
     TranscriptionOptions,
 )
@@ -83,7 +84,7 @@ def installed_engines() -> dict[str, EngineClass]:
             engine_class = cast(EngineClass, plugins.load("engines", engine))
         except HomescribeError:
             continue  # it cannot be loaded; `backend.py` reports the error when the engine is chosen
-        if hasattr(engine_class, "requirements"):
+        if isinstance(getattr(engine_class, "requirements", None), EngineRequirements):
             found[engine] = engine_class
     return found
 
