@@ -2,8 +2,8 @@
 
     python tests/browser.py    prints the path of the browser, installing Chromium if necessary
 
-An installed browser is used first, then Chromium from the system's package manager, where this user may
-install packages, then Chromium as Playwright downloads it.
+An installed browser is used first, then Chromium from the system's package manager (as root), then Chromium as
+Playwright downloads it.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ PACKAGE_MANAGERS = {
     "dnf": [["dnf", "install", "--quiet", "--assumeyes", "chromium"]],
 }
 MISSING = (
-    "The page tests need a browser, and none could be installed: install Chromium or Google Chrome, "
-    "or run the other tests with: pytest -m 'not browser'"
+    "No browser found for the tests of the pages: install Chromium or Google Chrome (make test does so "
+    "where it can), or run the other tests with: pytest -m 'not browser'"
 )
 
 
