@@ -48,7 +48,7 @@ class Item:
     `key` names it permanently ("youtube:jNQXAC9IVRw"): in the library, on the command line, in file names.
     """
 
-    # Namespace of `id`: "youtube", "podcast", "file", or yt-dlp's extractor key in lower case.
+    # Namespace of `id`: the name of a source ("file", "podcast"), or a site of yt-dlp ("youtube", "vimeo").
     source: str = field(metadata=NO_JSON)
     id: str = field(metadata=NO_JSON)  # unique within `source`
     # Page a person can open (webpage_url), or the absolute path of a local file (file:// where its name is
@@ -280,18 +280,18 @@ class Source(Protocol):
     item, and Cancelled within a second after `stop` is set.
 
     The static methods describe an item without a request or a heavy import, and are called on the class.
-    All of them have a default here, which also serves a plug-in's class that does not inherit from this
-    one: see `plugins.source_of`.
+    All of them have a default here, also for a plug-in's class that does not inherit from this one: see
+    `plugins.source_of`.
     """
 
     name: str
     pause: tuple[float, float]  # seconds between two downloads with one rate-limit key: min, max
 
     def __init__(self, options: SourceOptions) -> None:
-        """Keep `options`, if anything of them is needed."""
+        """Keep the options that this source needs."""
 
     def matches(self, url: str) -> bool:
-        """Whether this source can list `url`. The first source in the plug-in table that says so is used."""
+        """Whether this source can list `url`. The first such source in the plug-in table lists it."""
 
     def list(self, url: str, stop: Event) -> Iterator[Listing]:
         """List what is at `url` without downloading recordings; UserError when there is nothing.
@@ -310,7 +310,7 @@ class Source(Protocol):
 
     @staticmethod
     def rate_limit_key(item: Item) -> str:
-        """Key that downloads share a rate limit by ("youtube", a host name); "" for local files.
+        """Return the key of the rate limit for downloads ("youtube", a host name); "" for local files.
 
         Default: the host that the recording is downloaded from.
         """
@@ -321,7 +321,7 @@ class Source(Protocol):
 
     @staticmethod
     def link(item: Item, seconds: float) -> str:
-        """URL that opens `item` at `seconds`.
+        """Return the URL that opens `item` at `seconds`.
 
         Default: a media fragment, https://www.w3.org/TR/media-frags/#naming-time
         """
@@ -332,29 +332,33 @@ class Source(Protocol):
 
     @staticmethod
     def local_path(item: Item) -> Path | None:
-        """Path of the recording on this machine's disk; None (default) when it must be downloaded."""
+        """Return the path of the recording on this machine's disk; None (default) if it is elsewhere."""
         return None
 
     @staticmethod
     def embedded_player(item: Item) -> EmbeddedPlayer | None:
-        """Player of the site in which a browser can play `item`; None (default) without one."""
+        """Return the site's player for `item`, which a browser can embed; None (default) without one."""
         return None
 
     @staticmethod
     def expected_bytes(item: Item, seconds: float) -> int:
-        """Bytes to download for `seconds` of `item`; 0 for local files. Default: MP3 at 128 kbit/s."""
+        """Return the bytes to download for `seconds` of `item`; 0 for local files.
+
+        Default: MP3 at 128 kbit/s.
+        """
         return round(seconds * 128_000 / 8)
 
     @staticmethod
     def file_tag(item: Item) -> str | None:
-        """Text that identifies `item` in the name of an exported file, of letters that every file system
-        takes; None (default) to have one made of its key.
+        """Return what identifies `item` in the name of an exported file: up to 64 of A-Z, a-z, 0-9, _ and -.
+
+        Default: None, for a tag that is made from the key.
         """
         return None
 
     @staticmethod
     def file_date(item: Item) -> str | None:
-        """Date for the name of an exported file, which must never change. Default: the upload date."""
+        """Return a date that never changes, for the name of an exported file. Default: the upload date."""
         return item.upload_date
 
 

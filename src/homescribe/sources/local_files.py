@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
-from urllib.request import url2pathname
 
 from homescribe.core import Audio, Item, Listing, Source
 from homescribe.errors import Cancelled, PermanentError, RetryableError, UserError
@@ -150,8 +149,11 @@ def path_of(url: str) -> Path:
         )
     if url.lower().startswith("file:"):
         path = urlsplit(url).path
-        # url2pathname assumes that every name is UTF-8, which is true on Windows only.
-        return Path(url2pathname(path) if os.name == "nt" else os.fsdecode(unquote_to_bytes(path)))
+        if os.name != "nt":  # where the bytes of a name need not be UTF-8
+            return Path(os.fsdecode(unquote_to_bytes(path)))
+        from urllib.request import url2pathname  # loads http.client and ssl
+
+        return Path(url2pathname(path))
     return Path(os.path.abspath(Path(url).expanduser()))  # noqa: PTH100 - keeps symbolic links
 
 

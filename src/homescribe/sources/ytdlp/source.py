@@ -158,7 +158,9 @@ class YtdlpSource(Source):
 
     @staticmethod
     def rate_limit_key(item: Item) -> str:
-        return (urlsplit(item.url).hostname or "") if item.source == "generic" else item.source
+        if item.source != "generic":
+            return item.source
+        return Source.rate_limit_key(replace(item, media_url=None))
 
     @staticmethod
     def link(item: Item, seconds: float) -> str:
@@ -227,9 +229,8 @@ def address(url: str) -> str | None:
         return f"https://www.youtube.com/channel/{url}"
     if re.fullmatch(r"(?:PL|UU|OLAK5uy_)[\w-]{10,}", url):
         return f"https://www.youtube.com/playlist?list={url}"
-    if re.match(
-        r"[a-z]+search(?:date)?(?:\d+|all)?:\S", url
-    ):  # searches of yt-dlp: "ytsearch10:words"
+    # A search of yt-dlp: "ytsearch10:words".
+    if re.match(r"[a-z]+search(?:date)?(?:\d+|all)?:\S", url):
         return url
     if re.match(r"(?:[\w-]+\.)+[a-z]{2,}/", url, re.IGNORECASE):
         url = f"https://{url}"
