@@ -2,8 +2,8 @@
 
 It replaces the extractors of videos and of channels, tabs and playlists; everything else is yt-dlp's own
 (choice of format, downloader, errors). It also works in child processes: put `tests/faketube` on PYTHONPATH
-and the path of a settings file into FAKETUBE. `tests/fake_youtube.py` writes and documents that file. It is read for
-every request, so that a test can change the state while a child process runs.
+and the path of a settings file into FAKETUBE. `tests/fake_youtube.py` writes and documents that file. It is
+read for every request, so that a test can change the state while a child process runs.
 
 The messages are those of YouTube and yt-dlp, from the source and the issues of yt-dlp.
 """
