@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from homescribe.library import Library
+from speech_samples import assert_words, words_wrong
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
@@ -118,8 +120,10 @@ def test_a_channel_of_430_videos_with_failures_and_a_run_that_is_killed_five_tim
                 assert "\n" not in record.error
                 assert "report this issue" not in record.error
             else:
-                assert library.transcript(record.item.key).text == faketube.words(number)
+                assert_words(faketube.words(number), library.transcript(record.item.key).text)
                 assert (record.item.channel, len(record.item.chapters)) == ("Fake Channel", 2)
+        texts = [library.transcript(record.item.key).text for record in library.items(state="done")]
+        foxes = [text for text in texts if "quick brown fox" in text]
         assert library.check() == []
     assert [path.name for path in (user.library / "downloads").iterdir()] == []
     # The last run writes only the transcripts that were not stored before it.
@@ -129,7 +133,7 @@ def test_a_channel_of_430_videos_with_failures_and_a_run_that_is_killed_five_tim
 
     code, out, err = user.run("search", "--json", '"quick brown fox"', "--limit", "500")
     hits = json.loads(out)
-    assert len(hits) == len([n for n in range(1, 431) if n % 2 == 0 and n not in BROKEN])
+    assert len(hits) == len(foxes) > 0
     assert all(hit["url"].startswith("https://www.youtube.com/watch?v=FAKE") for hit in hits)
 
     requests = len(faketube.requests)
@@ -206,5 +210,9 @@ def test_a_podcast_a_folder_and_a_video_side_by_side(user, faketube, server, tmp
     assert code == 0, err
     assert len(list(output.glob("*.md"))) == 5
     texts = [json.loads(path.read_text(encoding="utf-8"))["text"] for path in output.glob("*.json")]
-    assert {text.strip() for text in texts} == {faketube.words(1), faketube.words(2)}
+    expected = [faketube.words(1), faketube.words(2)]
+    closest = [min(expected, key=partial(words_wrong, text)) for text in texts]
+    assert set(closest) == set(expected)
+    for text, words in zip(texts, closest, strict=True):
+        assert_words(words, text)
     assert Path(talks / "welcome.m4a").exists()

@@ -243,7 +243,6 @@ def test_a_failed_download_is_one_line(name, tmp_path):
     code = f"""
 from homescribe.errors import SetupError
 from homescribe.plugins import load
-from speech_samples import SAMPLES, assert_words, sentences, words
 try:
     load("engines", {name!r})("tiny.en")
 except SetupError as error:
@@ -287,7 +286,6 @@ from pathlib import Path
 from benchmarks.memory import peak_bytes
 from homescribe.core import Audio, Item, TranscriptionOptions
 from homescribe.plugins import load
-from speech_samples import SAMPLES, assert_words, sentences, words
 engine = load("engines", sys.argv[1])("demo")
 path = Path(sys.argv[2])
 audio = Audio(Item("file", "x", str(path), "x"), path, temporary=False)
