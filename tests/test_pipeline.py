@@ -591,6 +591,15 @@ def test_every_item_ends_in_a_final_stage_whatever_the_order_of_events(
             if ids and record.item.key in backend.submitted and not record.error:
                 assert record.state in ("done", "in flight")
 
+        in_flight = {each.item.key for each in library.items() if each.state == "in flight"}
+        next_backend = FakeBackend(slots=slots, ids=ids)
+        next_run = checked(run(library, FakeSource(), next_backend))
+        list(next_run)
+        assert next_run._stages.wrong == []
+        assert in_flight.isdisjoint(next_backend.submitted)
+        assert transcribed.isdisjoint(next_backend.submitted)
+        assert set(states(library).values()) <= {"done", "failed"}
+
 
 def test_no_submission_starts_once_the_run_is_ending(library, monkeypatch):
     """A call that the iterating thread did not wait for would be paid for and not stored."""
