@@ -2,8 +2,8 @@
 
     python tests/browser.py    prints the path of the browser, installing Chromium if necessary
 
-An installed browser is used first, then Chromium from the system's package manager (as root), then Chromium as
-Playwright downloads it.
+An installed browser is used first, then Chromium from the system's package manager (as root), then the one
+that Playwright downloads.
 """
 
 from __future__ import annotations
