@@ -13,9 +13,13 @@ from homescribe import demo
 SAMPLES = {p.stem: p for p in demo.samples().iterdir() if p.suffix not in (".txt", ".json")}
 
 
+def sample_text(name):
+    return (demo.samples() / f"{name}.txt").read_text()
+
+
 def words(name):
     """Words of a sample, with their punctuation."""
-    return (demo.samples() / f"{name}.txt").read_text().split()
+    return sample_text(name).split()
 
 
 def sentences(name):

@@ -16,7 +16,7 @@ from homescribe.cli.main import run as run_command
 from homescribe.core import Segment
 from homescribe.errors import PermanentError, RetryableError
 from homescribe.library import Library
-from speech_samples import assert_words
+from speech_samples import assert_words, sample_text
 
 
 @pytest.fixture(autouse=True)
@@ -377,18 +377,17 @@ def test_a_title_that_the_terminal_cannot_encode_is_not_an_error(stored):
 @pytest.mark.models
 def test_transcribe_adds_transcribes_and_exports(capsys, tmp_path):
     sample = demo.samples() / "fox-20s.mp3"
-    words = (demo.samples() / "fox-20s.txt").read_text()
     arguments = ["transcribe", str(sample), "--model", "demo", "-f", "txt,srt", "-o", "out"]
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (0, "")
     [text] = (tmp_path / "out").glob("*.txt")
-    assert_words(words, text.read_text())
+    assert_words(sample_text("fox-20s"), text.read_text())
     assert "1 item transcribed" in err
 
     text.unlink()
     code, _, err = run(capsys, *arguments)
     assert "already transcribed" in err
-    assert_words(words, text.read_text())
+    assert_words(sample_text("fox-20s"), text.read_text())
     _, out, _ = run(capsys, "search", "--json", '"lazy dog"')
     assert json.loads(out)[0]["start"] < 5
 

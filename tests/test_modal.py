@@ -38,6 +38,7 @@ from homescribe.errors import (
     UserError,
 )
 from modal_standin import Standin
+from speech_samples import assert_words, sample_text
 
 GO = threading.Event()  # never set: these runs are not stopped
 
@@ -221,14 +222,6 @@ def instruction(what, key="", seconds=60.0):
     return Audio(item, Path("-"), duration=seconds, data=what.encode())
 
 
-def words(transcript):
-    return transcript.text.lower().replace(",", "").replace(".", "").split()
-
-
-def truth(name):
-    return (demo.samples() / name).read_text().lower().replace(",", "").replace(".", "").split()
-
-
 def run_to_end(session, audio, options=None):
     call = session.submit(audio, options or TranscriptionOptions(), GO)
     return call, session.result(call, GO, lambda seconds: None)
@@ -246,7 +239,7 @@ def test_every_sample_is_returned_with_its_words_and_its_price(standin):
         }
         for name, call in calls.items():
             transcript = session.result(call, GO, lambda seconds: None)
-            assert words(transcript) == truth(name + ".txt")
+            assert_words(sample_text(name), transcript.text)
             assert transcript.model == "demo"
             used = session.usage(call)
             assert used.outcome == "done"
@@ -268,7 +261,8 @@ def test_another_session_collects_a_call_by_its_id(standin):
         call = session.submit(sample(), TranscriptionOptions(), GO)
     bare = Call(call.item, "modal", call.submitted_at, call.id, call.metadata)
     with working() as session:
-        assert words(session.result(bare, GO, lambda seconds: None)) == truth("fox-20s.txt")
+        transcript = session.result(bare, GO, lambda seconds: None)
+        assert_words(sample_text("fox-20s"), transcript.text)
 
 
 def test_options_reach_the_engine(standin):
@@ -402,7 +396,7 @@ def test_a_submission_to_a_full_account_is_repeated(standin):
     with working() as session:
         standin.settings.faults = {"FunctionMap": [exhausted, exhausted, exhausted]}
         _, transcript = run_to_end(session, sample())
-    assert words(transcript) == truth("fox-20s.txt")
+    assert_words(sample_text("fox-20s"), transcript.text)
     assert not standin.settings.faults["FunctionMap"]
 
 
@@ -411,7 +405,7 @@ def test_an_upload_that_is_cut_off_is_repeated(standin):
         standin.settings.cut_uploads = 4  # the client itself tries three times
         before = len(standin.calls())
         _, transcript = run_to_end(session, sample(key="broken upload"))
-    assert words(transcript) == truth("fox-20s.txt")
+    assert_words(sample_text("fox-20s"), transcript.text)
     assert standin.settings.cut_uploads == 0
     assert len(standin.calls()) == before + 1
 
@@ -446,7 +440,7 @@ def test_calls_continue_while_the_network_is_down(standin):
             time.sleep(0.1)
         threading.Timer(1.0, standin.reconnect).start()
         transcript = session.result(call, GO, lambda seconds: None)
-    assert words(transcript) == truth("numbers-60s.txt")
+    assert_words(sample_text("numbers-60s"), transcript.text)
     assert standin.deliveries()[call.id] == 1
 
 
@@ -601,7 +595,7 @@ def test_weights_are_downloaded_once_and_used(standin, hub):
     for _ in range(2):
         with working(model="acme/tiny") as session:
             _, transcript = run_to_end(session, sample())
-        assert words(transcript) == truth("fox-20s.txt")
+        assert_words(sample_text("fox-20s"), transcript.text)
         assert transcript.model == "acme/tiny"
     downloads = [path for method, path in hub[1] if method == "GET" and "acme/tiny" in path]
     assert len([path for path in downloads if path.endswith("model.bin")]) == 1
@@ -616,7 +610,7 @@ def test_weights_that_differ_from_the_published_ones_are_not_used(standin, place
     assert not (place / "weights/faster-whisper/acme--damaged").exists()
     with working(model="acme/damaged") as session:  # the next try downloads the file again
         _, transcript = run_to_end(session, sample(key="repaired"))
-    assert words(transcript) == truth("fox-20s.txt")
+    assert_words(sample_text("fox-20s"), transcript.text)
 
 
 def test_weights_of_an_unknown_repository_are_refused(standin):
@@ -648,13 +642,13 @@ def test_the_packages_that_faster_whisper_states_are_enough(standin, bare_python
     standin.settings.container_python = str(bare_python)
     with working(timeout=1000.0) as session:  # a variant of its own, so a new container
         _, transcript = run_to_end(session, sample(key="in the bare image"))
-    assert words(transcript) == truth("fox-20s.txt")
+    assert_words(sample_text("fox-20s"), transcript.text)
 
 
 def test_openai_whisper_runs_at_modal(standin):
     with working("openai-whisper") as session:
         _, transcript = run_to_end(session, sample(key="on torch"))
-    assert words(transcript) == truth("fox-20s.txt")
+    assert_words(sample_text("fox-20s"), transcript.text)
     assert transcript.engine == "openai-whisper"
 
 
@@ -702,7 +696,7 @@ def test_modal_deploy_of_the_file_works(one_standin):
     assert len(one_standin.moments("deploy")) == before + 1
     with working() as session:  # with what the command line deployed
         _, transcript = run_to_end(session, sample())
-    assert words(transcript) == truth("fox-20s.txt")
+    assert_words(sample_text("fox-20s"), transcript.text)
 
 
 def test_stop_stops_the_app(standin):

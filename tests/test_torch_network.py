@@ -14,7 +14,7 @@ from homescribe.engines.timestamp_rules import TimestampRules
 from homescribe.engines.torch_network import TorchNetwork
 from homescribe.engines.whisper_network import DecodingOptions, DecodingTask, LanguageTask
 from homescribe.engines.windows import split_windows
-from speech_samples import SAMPLES, assert_words, words
+from speech_samples import SAMPLES, assert_words, sample_text
 
 pytestmark = pytest.mark.models
 
@@ -120,7 +120,7 @@ def test_bfloat16_has_few_words_wrong():
     for window in split_windows([decode(SAMPLES["fox-20s"])]):
         tokens += network.decode([task(network, window)])[0].tokens
     text = tokenizer.decode([t for t in tokens if t < tokenizer.eot])
-    assert_words(" ".join(words("fox-20s")), text)
+    assert_words(sample_text("fox-20s"), text)
 
 
 def random_model(n_mels, n_vocab):
