@@ -1,15 +1,20 @@
 """Engines of other packages at Modal: built from what they state, against the stand-in."""
 
+import functools
+import hashlib
+import http.server
 import json
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
-from homescribe import demo
-from homescribe.backends.modal import images
-from homescribe.core import EngineRequirements
+from homescribe import demo, plugins
+from homescribe.backends.modal import images, modal_transcribe
+from homescribe.core import Audio, EngineRequirements, Item, TranscriptionOptions
+from homescribe.errors import SetupError
 from modal_standin import Standin
 
 COUNTER = """
@@ -163,3 +168,77 @@ def test_every_engine_has_a_class_name_of_its_own_at_modal():
     assert spelled[0] == "transcribe_faster_whisper"
     assert len(set(spelled)) == len(names)
     assert all(name.isidentifier() for name in spelled)
+
+
+def test_the_fingerprint_changes_with_every_stated_requirement():
+    stated = {
+        "packages": ("numpy==2.4.6",),
+        "languages": ("en",),
+        "download": print,
+        "tasks": ("transcribe",),
+        "gpu_packages": (),
+        "environment": {},
+        "slots": 1,
+    }
+    changes = {
+        "packages": ("numpy==2.4.7",),
+        "languages": ("en", "de"),
+        "tasks": ("transcribe", "translate"),
+        "gpu_packages": ("nvidia-cublas-cu12==12.9.1.4",),
+        "environment": {"LD_LIBRARY_PATH": "/lib"},
+        "slots": 2,
+    }
+
+    def fingerprint(**changed):
+        requirements = EngineRequirements(**{**stated, **changed})
+        engine_class = type("Engine", (), {"requirements": requirements})
+        engine_class.__module__ = "homescribe.engines.faster_whisper"
+        return modal_transcribe.fingerprint({"an-engine": engine_class})
+
+    found = {fingerprint(**{name: value}) for name, value in changes.items()}
+    assert len({fingerprint(), *found}) == len(changes) + 1
+    assert fingerprint() == fingerprint(download=len)  # its code is part of the package
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # whisper leaves it open
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_openai_whispers_weights_are_downloaded_checked_and_loaded(tmp_path, monkeypatch):
+    import whisper
+
+    published = demo.model("openai-whisper")
+    sha256 = hashlib.sha256(published.read_bytes()).hexdigest()
+    for name, content in ((sha256, published.read_bytes()), ("0" * 64, b"damaged")):
+        (tmp_path / "hub" / name).mkdir(parents=True)
+        (tmp_path / "hub" / name / "tiny.en.pt").write_bytes(content)
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0),
+        functools.partial(QuietHandler, directory=tmp_path / "hub"),
+    )
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    requirements = plugins.load("engines", "openai-whisper").requirements
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    try:
+        monkeypatch.setitem(whisper._MODELS, "tiny.en", f"{address}/{'0' * 64}/tiny.en.pt")
+        with pytest.raises(SetupError, match="could not be downloaded"):
+            requirements.download("tiny.en", folder)
+        monkeypatch.setitem(whisper._MODELS, "tiny.en", f"{address}/{sha256}/tiny.en.pt")
+        with pytest.warns(UserWarning, match="checksum"):  # what the first try left is replaced
+            requirements.download("tiny.en", folder)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    path = demo.samples() / "fox-20s.mp3"
+    audio = Audio(Item("file", "fox", url="", title=""), path)
+    engine = plugins.load("engines", "openai-whisper")(str(folder))
+    text = engine.transcribe(audio, TranscriptionOptions(), threading.Event(), print).text
+    engine.close()
+    assert "quick brown fox" in text
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
