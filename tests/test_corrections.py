@@ -51,7 +51,7 @@ def text(library):
     return library.transcript(ITEM.key).text
 
 
-def test_a_correction_is_read_found_and_exported(library):
+def test_a_correction_is_read_searched_and_exported(library):
     kept = library.correct(ITEM.key, 1, "My name is Anne Peerson.")
     assert kept.text == " My name is Anne Peerson."
     assert kept.flags == ()  # nobody doubts what a person wrote
@@ -65,7 +65,7 @@ def test_a_correction_is_read_found_and_exported(library):
     assert library.check() == []
 
 
-def test_the_machines_words_are_kept_and_come_back(library):
+def test_the_original_text_is_kept_and_restored(library):
     library.correct(ITEM.key, 1, "My name is Anne Pearson.")
     library.correct(ITEM.key, 1, "My name is Anne Peerson.")
     correction = library.corrections(ITEM.key)[1]
@@ -105,13 +105,13 @@ def test_words_keep_their_times(library):
         (0, "x", "What another window showed", "has been changed"),
     ],
 )
-def test_what_cannot_be_corrected(library, position, wanted, was, message):
+def test_invalid_corrections(library, position, wanted, was, message):
     with pytest.raises(UserError, match=message):
         library.correct(ITEM.key, position, wanted, was=was)
     assert library.transcript(ITEM.key) == HEARD
 
 
-def test_the_same_words_are_no_correction(library):
+def test_the_same_text_is_no_correction(library):
     library.correct(ITEM.key, 0, " Hello  and\nwelcome. ", was="Hello and welcome.")
     assert library.corrections(ITEM.key) == {}
 
@@ -133,7 +133,7 @@ def test_corrections_outlive_a_new_transcript(library):
     assert library.check() == []
 
 
-def test_a_correction_without_a_line_waits_for_one(library):
+def test_a_correction_without_a_segment_is_applied_to_a_later_transcript(library):
     library.correct(ITEM.key, 2, "Thanks to you.")
     library.save(ITEM, transcript(line("Thank you all.", 30.0)))
     assert text(library) == "Thank you all."
@@ -141,7 +141,7 @@ def test_a_correction_without_a_line_waits_for_one(library):
     assert text(library) == "Hello and welcome. My name is Ann Pearson. Thanks to you."
 
 
-def test_words_are_counted_anew(library):
+def test_words_are_counted_again(library):
     before = library.page().total, library.channels()
     library.save(Item("web", "talk", ITEM.url, "A talk", channel="X"), HEARD)
     assert library.channels()[0].words == 10
@@ -156,7 +156,7 @@ def test_removing_an_item_removes_its_corrections(library):
     assert library.check() == []
 
 
-def test_scripts_without_blanks_are_timed_by_the_character():
+def test_words_in_scripts_without_spaces_are_characters():
     heard = (Word(0.0, 1.0, "今天", 0.9), Word(1.0, 2.0, "我们", 0.9), Word(2.0, 3.0, "走。", 0.9))
     kept = timed_words(heard, "今天他们走。", 0.0, 3.0)
     assert "".join(word.word for word in kept) == "今天他们走。"
@@ -172,7 +172,7 @@ some_text = st.text(st.sampled_from("ab 今天.é'"), max_size=30)
 
 
 @given(some_text.filter(str.strip), some_text.filter(str.strip))
-def test_corrected_words_are_the_text_and_in_order(heard, wanted):
+def test_corrected_words_are_the_text_in_order(heard, wanted):
     wanted = f" {' '.join(wanted.split())}"
     kept = timed_words(words(heard), wanted, 10.0, 30.0)
     assert "".join(word.word for word in kept) == wanted

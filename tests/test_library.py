@@ -94,7 +94,7 @@ def python(script, *arguments):
 # --- Opening -------------------------------------------------------------------------------------
 
 
-def test_a_new_library_is_made_where_none_was(tmp_path):
+def test_a_new_library_is_created(tmp_path):
     with Library(tmp_path / "deep" / "down") as library:
         assert library.path.is_file()
         assert library.path == tmp_path / "deep" / "down" / "library.db"
@@ -105,9 +105,7 @@ def test_a_new_library_is_made_where_none_was(tmp_path):
     assert not list(library.directory.glob("library-v*.db"))  # nothing was there to be copied
 
 
-def test_a_directory_is_a_path_or_a_string_and_may_begin_with_the_home_folder(
-    tmp_path, monkeypatch
-):
+def test_a_directory_may_be_a_string_and_begin_with_a_tilde(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     for directory in (
@@ -120,7 +118,7 @@ def test_a_directory_is_a_path_or_a_string_and_may_begin_with_the_home_folder(
             assert library.path == tmp_path / "library" / "library.db"
 
 
-def test_what_is_stored_is_there_again(tmp_path):
+def test_a_library_is_opened_again(tmp_path):
     with Library(tmp_path) as library:
         library.record("ytdlp", listing(), [item(1)])
         library.save(item(1), spoken("hello"))
@@ -146,7 +144,7 @@ def test_what_is_stored_is_there_again(tmp_path):
         ),
     ],
 )
-def test_a_file_that_is_not_ours_is_refused_and_left_as_it_is(tmp_path, make, says):
+def test_a_file_that_is_not_a_library_is_refused_and_not_changed(tmp_path, make, says):
     path = tmp_path / "library.db"
     make(path)
     before = path.read_bytes()
@@ -186,7 +184,7 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="folders have no write permission there")
-def test_a_folder_that_may_not_be_written_is_refused(tmp_path):
+def test_a_folder_that_is_not_writable_is_refused(tmp_path):
     script = """
 import os, sys
 from pathlib import Path
@@ -259,7 +257,7 @@ def read_without_permission(folder, script=READING):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="folders have no write permission there")
-def test_what_may_not_be_written_can_be_read(tmp_path):
+def test_a_library_that_is_not_writable_is_read_only(tmp_path):
     folder = tmp_path / "a #1 ?%41 library"
     with Library(folder) as library:
         assert not library.read_only
@@ -276,7 +274,7 @@ def test_what_may_not_be_written_can_be_read(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="folders have no write permission there")
-def test_what_may_not_be_written_is_not_read_past_changes_in_its_log(tmp_path):
+def test_a_read_only_library_with_changes_in_its_log_is_refused(tmp_path):
     folder = tmp_path / "library"
     with Library(folder) as library:
         library.save(item(1), spoken("hello"))
@@ -288,7 +286,7 @@ def test_what_may_not_be_written_is_not_read_past_changes_in_its_log(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="folders have no write permission there")
-def test_what_may_not_be_written_is_not_read_by_another_schema(tmp_path):
+def test_a_read_only_library_with_an_older_schema_is_refused(tmp_path):
     folder = tmp_path / "library"
     Library(folder).close()
     with closing(sqlite3.connect(folder / "library.db")) as db:
@@ -297,7 +295,7 @@ def test_what_may_not_be_written_is_not_read_by_another_schema(tmp_path):
     assert "made by an older homescribe" in message
 
 
-def test_damage_is_told_and_not_made_worse(tmp_path):
+def test_a_damaged_file_is_reported_and_not_changed(tmp_path):
     with Library(tmp_path) as library:
         library.record("ytdlp", listing(), [item(n, description="word " * 99) for n in range(99)])
     path = tmp_path / "library.db"
@@ -311,7 +309,7 @@ def test_damage_is_told_and_not_made_worse(tmp_path):
     assert "recover" in caught.value.hint
 
 
-def test_damage_to_what_is_stored_is_found_by_a_check(tmp_path):
+def test_check_finds_damaged_rows(tmp_path):
     with Library(tmp_path) as library:
         library.save(item(1), spoken(*("a long sentence " * 20 for _ in range(200))))
         (page,) = rows(library, "SELECT rootpage FROM sqlite_master WHERE name = 'segments'")[0]
@@ -325,7 +323,7 @@ def test_damage_to_what_is_stored_is_found_by_a_check(tmp_path):
             library.transcript(item(1).key)
 
 
-def test_an_index_that_disagrees_is_told(library):
+def test_check_finds_an_index_that_disagrees_with_the_passages(library):
     library.save(item(1), spoken("hello"))
     with closing(sqlite3.connect(library.path)) as db:
         db.execute("DROP TRIGGER passages_updated")
@@ -334,7 +332,7 @@ def test_an_index_that_disagrees_is_told(library):
     assert library.check() == ["The search index does not agree with the passages."]
 
 
-def test_rows_that_belong_to_nothing_are_told(library):
+def test_check_finds_rows_without_the_row_they_refer_to(library):
     library.save(item(1), spoken("hello"))
     with closing(sqlite3.connect(library.path)) as db:  # other programs may not enforce references
         db.execute("DELETE FROM items")
@@ -345,7 +343,7 @@ def test_rows_that_belong_to_nothing_are_told(library):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is a file system without any room")
-def test_an_error_of_a_full_disk_is_told_as_such(tmp_path):
+def test_an_io_error_on_a_full_disk_is_reported_as_a_full_disk(tmp_path):
     """SQLite calls it a defect of the disk when the log's index cannot be made."""
     failed = sqlite3.OperationalError("disk I/O error")
     failed.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
@@ -357,7 +355,7 @@ def test_an_error_of_a_full_disk_is_told_as_such(tmp_path):
         raise failed
 
 
-def test_a_full_disk_is_told_and_nothing_is_half_there(library):
+def test_a_full_disk_is_reported_and_nothing_is_half_stored(library):
     library.record("ytdlp", listing(), [item(1), item(2)])
     library.save(item(1), spoken("short"))
     before = tables(library)
@@ -372,7 +370,7 @@ def test_a_full_disk_is_told_and_nothing_is_half_there(library):
     assert library.check() == []
 
 
-def test_a_file_that_another_program_holds(library, tmp_path, monkeypatch):
+def test_a_file_that_another_program_locks(library, tmp_path, monkeypatch):
     library.save(item(1), spoken("hello"))
     monkeypatch.setattr(connection, "BUSY_TIMEOUT", 0.1)
     with Library(library.directory) as impatient, closing(sqlite3.connect(library.path)) as other:
@@ -453,7 +451,7 @@ def dump(path):
         return db.execute("PRAGMA user_version").fetchone()[0], list(db.iterdump())
 
 
-def test_an_old_library_is_brought_up_to_date(old):
+def test_an_old_library_is_migrated(old):
     before = dump(old / "library.db")
     with Library(old) as library:
         assert rows(library, "PRAGMA user_version") == [(len(migrations.MIGRATIONS),)]
@@ -472,7 +470,7 @@ def test_an_old_library_is_brought_up_to_date(old):
     assert dump(old / "library-v1.db") == before
 
 
-def test_a_library_is_copied_once_for_each_version(old):
+def test_a_library_is_backed_up_once_for_each_version(old):
     Library(old).close()
     copy = (old / "library-v1.db").stat().st_mtime_ns
     Library(old).close()
@@ -480,7 +478,7 @@ def test_a_library_is_copied_once_for_each_version(old):
     assert (old / "library-v1.db").stat().st_mtime_ns == copy
 
 
-def test_a_migration_that_fails_leaves_the_library_as_it_was(old, monkeypatch):
+def test_a_migration_that_fails_changes_nothing(old, monkeypatch):
     before = dump(old / "library.db")
 
     def broken(db):
@@ -495,7 +493,7 @@ def test_a_migration_that_fails_leaves_the_library_as_it_was(old, monkeypatch):
     assert dump(old / "library-v1.db") == before
 
 
-def test_a_migration_that_loses_rows_others_refer_to_is_undone(old, monkeypatch):
+def test_a_migration_that_deletes_rows_others_refer_to_is_rolled_back(old, monkeypatch):
     before = dump(old / "library.db")
     careless = (
         migrations.MIGRATIONS[0],
@@ -552,7 +550,7 @@ def test_a_library_is_opened_while_another_process_writes_its_first_rows(tmp_pat
         committed.join()
 
 
-def test_each_migration_that_succeeded_stays(old, monkeypatch):
+def test_each_migration_is_committed_on_its_own(old, monkeypatch):
     def broken(db):
         raise ZeroDivisionError
 
@@ -921,13 +919,13 @@ RICH = item(
 )
 
 
-def test_an_item_comes_back_as_it_was(library):
+def test_an_item_is_stored_without_loss(library):
     library.record("ytdlp", listing(), [RICH])
     assert library.pending() == [RICH]
     assert library.item(RICH.key).item == RICH
 
 
-def test_what_a_listing_does_not_know_erases_nothing(library):
+def test_unknown_values_of_a_listing_replace_nothing(library):
     library.record("ytdlp", listing(), [RICH])
     library.record("ytdlp", listing(), [item(1, title="Renamed")])
     assert library.item(RICH.key).item == replace(RICH, title="Renamed")
@@ -935,7 +933,7 @@ def test_what_a_listing_does_not_know_erases_nothing(library):
     assert library.item(RICH.key).item == replace(RICH, title="Renamed", channel="Also renamed")
 
 
-def test_what_a_page_knew_is_not_replaced_by_a_listing_s_guess(library):
+def test_values_of_a_page_are_not_replaced_by_a_listing(library):
     guess = item(1, duration=12.0, upload_date="2026-03-01", description="Two...")
     library.record("ytdlp", listing(), [guess])
     library.save(RICH, spoken("hello"))
@@ -944,7 +942,7 @@ def test_what_a_page_knew_is_not_replaced_by_a_listing_s_guess(library):
     assert library.item(RICH.key).item == replace(RICH, title="Renamed", media_url="https://new")
 
 
-def test_a_better_guess_replaces_an_older_one(library):
+def test_a_later_listing_replaces_values_of_an_earlier_one(library):
     library.record("ytdlp", listing(), [item(1, upload_date="2026-03-01")])
     library.record("ytdlp", listing(), [item(1, upload_date="2026-03-02", duration=5.0)])
     assert library.item("id1").item == item(1, upload_date="2026-03-02", duration=5.0)
@@ -1057,7 +1055,7 @@ def test_a_description_as_long_as_a_book(library):
 # --- How an item stands --------------------------------------------------------------------------
 
 
-def test_states_follow_from_what_is_there(library):
+def test_states_follow_from_transcripts_calls_and_failures(library):
     now = time.time()
     library.record("ytdlp", listing(), [item(n) for n in range(6)])
     library.save(item(1), spoken("hello"), seconds=7.5)
@@ -1099,7 +1097,7 @@ def test_retries_wait_longer_each_time(library):
     assert BACKOFF == (60, 600, 3600, 6 * 3600, 24 * 3600)
 
 
-def test_the_longer_of_two_waits_counts(library):
+def test_the_longer_of_backoff_and_retry_after_counts(library):
     library.fail(item(1), RetryableError("429", retry_after=5.0), 100.0)
     assert library.item("id1").retry_at == 160.0
     library.fail(item(1), RetryableError("429", retry_after=1e6), 100.0)
@@ -1114,7 +1112,7 @@ def test_retries_survive_a_restart(tmp_path):
         assert library.item("id1").attempts == 2
 
 
-def test_a_permanent_failure_is_never_tried_again(library):
+def test_a_permanent_failure_is_never_retried(library):
     library.fail(item(1), PermanentError("Removed."), 0.0)
     assert library.pending(now=1e12) == []
 
@@ -1128,7 +1126,7 @@ def test_success_ends_failures_and_calls(library):
     assert library.calls("modal") == []
 
 
-def test_failing_again_does_not_undo_a_transcript(library):
+def test_a_failure_after_a_transcript_keeps_the_transcript(library):
     library.save(item(1), spoken("hello"))
     library.fail(item(1), PermanentError("Removed."))
     assert library.item("id1").state == "done"
@@ -1136,14 +1134,14 @@ def test_failing_again_does_not_undo_a_transcript(library):
     assert library.pending() == []
 
 
-def test_pending_of_some_keys(library):
+def test_pending_for_some_keys(library):
     library.record("ytdlp", listing(), [item(1), item(2), item(3)])
     library.save(item(2), spoken("hello"))
     assert library.pending(keys=["youtube:id3", "youtube:id2", "youtube:id9"]) == [item(3)]
     assert library.pending(keys=[]) == []
 
 
-def test_retry_forgets_failures(library):
+def test_retry_deletes_failures(library):
     def fail():
         for n in (1, 2):
             library.fail(item(n), RetryableError("No network."))
@@ -1187,13 +1185,13 @@ def test_a_call_without_an_id_is_not_in_flight(library):
     assert library.pending() == [item(1)]
 
 
-def test_a_second_call_takes_the_place_of_the_first(library):
+def test_a_second_call_replaces_the_first(library):
     library.add_call(Call(item(1), "modal", 1.0, "fc-1"))
     library.add_call(Call(item(1), "modal", 2.0, "fc-2"))
     assert [call.id for call in library.calls("modal")] == ["fc-2"]
 
 
-def test_calls_come_oldest_first_and_a_failure_ends_them(library):
+def test_calls_are_ordered_by_age_and_ended_by_a_failure(library):
     for n, at in ((1, 30.0), (2, 10.0), (3, 20.0)):
         library.add_call(Call(item(n), "modal", at, f"fc-{n}"))
     assert [call.id for call in library.calls("modal")] == ["fc-2", "fc-3", "fc-1"]
@@ -1201,7 +1199,7 @@ def test_calls_come_oldest_first_and_a_failure_ends_them(library):
     assert [call.id for call in library.calls("modal")] == ["fc-2", "fc-1"]
 
 
-def test_an_item_by_key_id_or_address(library):
+def test_an_item_by_key_id_or_url(library):
     library.record("ytdlp", listing(), [item(1), item(2)])
     library.record("podcast", listing("https://b"), [Item("podcast", "id2", "https://b/2", "Two")])
     assert library.item("youtube:id1").item == item(1)
@@ -1215,7 +1213,7 @@ def test_an_item_by_key_id_or_address(library):
     assert "youtube:id1" in caught.value.hint
 
 
-def test_items_are_narrowed_down(library):
+def test_items_are_filtered(library):
     dated = [
         item(1, upload_date="2026-01-31", channel="One", channel_id="UC1"),
         item(2, upload_date="2026-02-01", channel="Two", channel_id="UC2"),
@@ -1251,7 +1249,7 @@ def test_blocked_sites(library):
     assert library.blocked_sites() == {}
 
 
-def test_status_in_figures(library):
+def test_status(library):
     library.record("ytdlp", listing(), [item(1, duration=100.0), item(2, duration=50.5), item(3)])
     assert library.status().audio_seconds == 150.5
     library.save(item(1), spoken("a", "b"))  # 10 s were decoded, whatever the listing said
@@ -1279,7 +1277,7 @@ transcripts = st.builds(
 )
 
 
-def test_a_transcript_comes_back_exactly(tmp_path):
+def test_a_transcript_is_stored_without_loss(tmp_path):
     with Library(tmp_path) as library:
 
         @settings(max_examples=60)
@@ -1293,7 +1291,7 @@ def test_a_transcript_comes_back_exactly(tmp_path):
         assert library.check() == []
 
 
-def test_what_is_not_a_number_is_still_json(library):
+def test_nan_is_stored_as_valid_json(library):
     word = Word(0.0, 1.0, " hm", math.nan)
     library.save(
         item(1),
@@ -1306,19 +1304,19 @@ def test_what_is_not_a_number_is_still_json(library):
     assert json.loads(word) == {"start": 0.0, "end": 1.0, "word": " hm", "probability": None}
 
 
-def test_there_is_no_transcript_before_there_is_one(library):
+def test_an_item_without_a_transcript(library):
     library.record("ytdlp", listing(), [item(1)])
     assert library.transcript(item(1).key) is None
     assert library.transcript("youtube:unknown") is None
 
 
-def test_silence_is_a_transcript_too(library):
+def test_a_transcript_without_segments(library):
     library.save(item(1), spoken())
     assert library.transcript(item(1).key) == spoken()
     assert library.item("id1").state == "done"
 
 
-def test_a_later_transcript_takes_the_place_of_an_earlier_one(library):
+def test_a_later_transcript_replaces_an_earlier_one(library):
     library.save(item(1), spoken(*(f"early{n}" for n in range(100))))
     library.save(item(1), spoken("late", "words"))
     assert library.transcript(item(1).key) == spoken("late", "words")
@@ -1353,7 +1351,7 @@ def test_removing_an_item_removes_every_row_of_it(library):
     assert library.item("id2").item == item(2)  # all or nothing
 
 
-def test_what_was_paid_for_is_kept_when_the_item_goes(library):
+def test_usage_is_kept_when_its_item_is_deleted(library):
     call = Call(item(1), "modal", 1.0, "fc-1")
     library.add_call(call)
     library.add_usage(
@@ -1379,7 +1377,7 @@ def test_what_was_paid_for_is_kept_when_the_item_goes(library):
 # --- Search --------------------------------------------------------------------------------------
 
 
-def test_a_hit_leads_to_the_second_at_which_it_was_said(library):
+def test_a_hit_links_to_the_second_at_which_it_was_said(library):
     library.record("ytdlp", listing(), [RICH])
     library.save(
         RICH,
@@ -1424,7 +1422,7 @@ def uneven(durations):
     )
 
 
-def test_nothing_said_close_together_is_missed_or_found_twice(tmp_path):
+def test_words_said_close_together_are_found_once(tmp_path):
     with Library(tmp_path) as library:
 
         @settings(max_examples=12)
@@ -1461,12 +1459,12 @@ def test_words_far_from_each_other_are_not_found_together(library):
     assert len(library.search("alpha something")) == 1
 
 
-def test_every_place_is_a_hit(library):
+def test_every_occurrence_is_a_hit(library):
     library.save(item(1), spoken(*(["needle"] + ["hay"] * 19) * 3))
     assert sorted(hit.start for hit in library.search("needle")) == [0.0, 100.0, 200.0]
 
 
-def test_of_several_places_in_a_passage_the_closest_words_count(library):
+def test_the_closest_words_in_a_passage_are_the_hit(library):
     library.save(item(1), spoken("alpha", "x", "x", "x", "alpha", "beta", "x"))
     assert [hit.start for hit in library.search("alpha beta")] == [20.0]
     library.save(item(1), spoken("alpha", "x", "x", "beta", "x", "alpha beta", "x"))
@@ -1504,7 +1502,7 @@ def test_of_several_places_in_a_passage_the_closest_words_count(library):
         ("ﬁn", ["ﬁn"]),
     ],
 )
-def test_what_a_person_types(library, query, found):
+def test_queries(library, query, found):
     library.save(item(1), spoken("Café a: b, C++ and. It's Straße İzmir ﬁn"))
     hits = library.search(query)
     assert [marked(hit) for hit in hits] == ([found] if found else [])
@@ -1535,7 +1533,7 @@ def test_what_a_person_types(library, query, found):
         ("㈱ホーム", "株", "㈱"),
     ],
 )
-def test_every_script(library, said, query, found):
+def test_queries_in_every_script(library, said, query, found):
     library.save(item(1), spoken("something", said))
     (hit,) = library.search(query)
     assert marked(hit) == [found]
@@ -1550,7 +1548,7 @@ def test_scripts_without_spaces_across_segments(library):
     assert library.search("济经") == []
 
 
-def test_half_of_a_word_is_not_the_word(library):
+def test_a_part_of_a_word_does_not_match(library):
     library.save(item(1), spoken("the lighthouse", "मुझे हिन्दी आती है"))
     assert library.search("light") == []
     assert library.search("हिन") == []
@@ -1571,7 +1569,7 @@ def test_titles_and_descriptions_are_found(library):
     assert (hit.start, hit.text, marked(hit)) == (0.0, "with Ada Lovelace", ["Ada Lovelace"])
 
 
-def test_a_line_too_long_to_show_is_cut_around_the_match(library):
+def test_a_long_line_is_shortened_around_the_match(library):
     long = "start " + "before " * 500 + "Ada Lovelace " + "after " * 500 + "end"
     library.record("ytdlp", listing(), [item(1, description=f"First line\n{long}\nLast line")])
     (hit,) = library.search("ada lovelace")
@@ -1586,7 +1584,7 @@ def test_a_line_too_long_to_show_is_cut_around_the_match(library):
     assert marked(hit) == ["end"]
 
 
-def test_a_new_title_takes_the_place_of_the_old_one(library):
+def test_a_new_title_replaces_the_old_one_in_the_index(library):
     library.record("ytdlp", listing(), [item(1, title="Working title")])
     library.record("ytdlp", listing(), [item(1, title="Final title")])
     assert library.search("working") == []
@@ -1594,20 +1592,20 @@ def test_a_new_title_takes_the_place_of_the_old_one(library):
     assert library.check() == []
 
 
-def test_a_title_counts_more_than_a_mention(library):
+def test_a_title_ranks_above_speech(library):
     library.save(item(1), spoken("we mention lighthouses only once, among other things"))
     library.save(item(2, title="Lighthouses"), spoken("hello"))
     assert [hit.key for hit in library.search("lighthouses")] == ["youtube:id2", "youtube:id1"]
 
 
-def test_the_more_it_is_about_it_the_better(library):
+def test_more_occurrences_rank_higher(library):
     library.save(item(1), spoken("whales were mentioned", *["and other animals"] * 4))
     library.save(item(2), spoken(*["whales and whales"] * 5))
     library.save(item(3), spoken("whales were mentioned", *["and other animals"] * 4))
     assert library.search("whales")[0].key == "youtube:id2"
 
 
-def test_search_is_narrowed_down(library):
+def test_search_is_filtered(library):
     for n, channel in ((1, "One"), (2, "Two"), (3, "One")):
         library.save(
             item(n, title=f"Hello {n}", channel=channel, upload_date=f"2026-0{n}-01"),
@@ -1642,7 +1640,7 @@ def test_pages_of_hits(library, monkeypatch):
     assert library.search("hello", offset=1000) == []
 
 
-def test_raw_queries_are_in_fts5_s_own_syntax(library):
+def test_raw_queries_have_fts5_syntax(library):
     library.save(item(1), spoken("one two three"))
     library.save(item(2), spoken("one four 经济学"))
     ids = lambda query: {hit.key[-1] for hit in library.search(query, raw=True)}  # noqa: E731
@@ -1704,7 +1702,7 @@ def title_like():
     return "Ünïcödé — title (2026) [4K] #1"
 
 
-def test_whatever_is_said_is_found_where_it_was_said(tmp_path):
+def test_every_said_word_is_found_at_its_time(tmp_path):
     letters = st.characters(categories=["Lu", "Ll", "Lo", "Nd"], max_codepoint=0x3FFF)
     with Library(tmp_path) as library:
 
@@ -1724,7 +1722,7 @@ def test_whatever_is_said_is_found_where_it_was_said(tmp_path):
 
 
 @given(st.text())
-def test_indexed_text_knows_where_each_character_comes_from(text):
+def test_offsets_of_indexed_text(text):
     indexed, origins = spaced(text)
     assert len(indexed) == len(origins)
     assert list(origins) == sorted(origins)
@@ -1736,7 +1734,7 @@ def test_indexed_text_knows_where_each_character_comes_from(text):
 # --- For other programs --------------------------------------------------------------------------
 
 
-def test_sqlite_utils_opens_the_file_as_it_is(library):
+def test_sqlite_utils_opens_the_library(library):
     library.record("ytdlp", listing(), [RICH, item(2)])
     library.save(RICH, spoken("The lighthouse", "keeper"))
     db = sqlite_utils.Database(library.path)
@@ -1817,14 +1815,14 @@ def test_the_queries_of_the_reference_work(library):
 
 @pytest.mark.parametrize("written", ["foo", "2026-13-45", "2026-02-30", "20260301", "2026-3-1", ""])
 @pytest.mark.parametrize("end", ["since", "until"])
-def test_a_date_that_is_none_is_refused(library, end, written):
+def test_an_invalid_date_is_refused(library, end, written):
     for ask in (library.items, library.page, lambda **days: library.search("hello", **days)):
         with pytest.raises(UserError, match="is not a date") as caught:
             ask(**{end: written})
         assert caught.value.hint == "Write it like 2026-03-01."
 
 
-def test_an_unknown_address_is_shown_the_way_to_the_sources(library):
+def test_an_unknown_url_gets_a_hint_about_sources(library):
     library.record("ytdlp", listing(), [item(1)])
     with pytest.raises(UserError) as caught:
         library.item(f"{CHANNEL}/videos")

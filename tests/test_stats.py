@@ -77,7 +77,7 @@ def test_every_filter(library, filters, found):
     assert names(library.page(**filters)) == found
 
 
-def test_a_page_says_how_much_there_is_beyond_it(library):
+def test_a_page_has_the_totals_of_all_pages(library):
     page = library.page(limit=1, offset=4)
     assert (names(page), page.total, page.audio_seconds) == ("e", 5, 60.0 + 240.0 + 200.0)
     assert names(library.page(offset=100)) == ""
@@ -99,7 +99,7 @@ def test_channels_count_items_and_words(library):
 
 
 def at(library, times):
-    """Let transcripts be done at these Unix times, by item."""
+    """Set when transcripts were stored: Unix times by item."""
     with sqlite3.connect(library.path) as db:
         for name, time in times.items():
             db.execute(
@@ -110,7 +110,7 @@ def at(library, times):
     db.close()
 
 
-def test_a_run_is_work_without_a_longer_break(library):
+def test_a_run_ends_at_a_long_gap(library):
     library.save(ITEMS[4], heard("late"), 10.0)
     at(library, {"b": 10_000.0, "a": 10_100.0, "e": 90_000.0})
     late, early = library.runs()
@@ -121,7 +121,7 @@ def test_a_run_is_work_without_a_longer_break(library):
     assert library.pace() == pytest.approx(360 / 100)
 
 
-def test_days_are_counted_by_this_machines_clock(library):
+def test_days_are_in_the_local_time_zone(library):
     noon = 1_800_000_000.0 // 86_400 * 86_400 + 43_200
     at(library, {"b": noon, "a": noon + 3 * 86_400})
     first, second = library.days()
@@ -129,7 +129,7 @@ def test_days_are_counted_by_this_machines_clock(library):
     assert first.day < second.day
 
 
-def test_an_empty_library_has_nothing_to_tell(tmp_path):
+def test_an_empty_library_has_no_statistics(tmp_path):
     with Library(tmp_path) as library:
         assert library.page().total == 0
         assert library.channels() == library.days() == library.runs() == library.languages() == []
@@ -137,7 +137,7 @@ def test_an_empty_library_has_nothing_to_tell(tmp_path):
         assert library.running() is None
 
 
-def test_words_of_older_libraries_are_counted_when_they_are_opened(tmp_path):
+def test_a_migration_counts_the_words_of_older_libraries(tmp_path):
     path = tmp_path / "library.db"
     db = sqlite3.connect(path, isolation_level=None)
     for migration in migrations.MIGRATIONS[:2]:
