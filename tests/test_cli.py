@@ -218,7 +218,7 @@ def test_flags_override_the_environment_which_overrides_the_file(capsys, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("written", "told"),
+    ("written", "named"),
     [
         ("modell = 'tiny'", "modell"),
         ("beam_size = 'many'", "beam_size"),
@@ -227,11 +227,11 @@ def test_flags_override_the_environment_which_overrides_the_file(capsys, tmp_pat
         ("word_timestamps = 1", "word_timestamps"),
     ],
 )
-def test_an_invalid_setting_is_an_error(written, told, capsys, tmp_path):
+def test_an_invalid_setting_is_an_error(written, named, capsys, tmp_path):
     (tmp_path / "config.toml").write_text(written)
     code, out, err = run(capsys, "list")
     assert (code, out) == (2, "")
-    assert told in err
+    assert named in err
     assert "Traceback" not in err
 
 

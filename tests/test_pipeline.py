@@ -52,6 +52,15 @@ def states(library):
     return {record.item.id: record.state for record in library.items()}
 
 
+def wait_for(condition):
+    """Wait until `condition()` is true, at most 30 seconds."""
+    for _ in range(3000):
+        if condition():
+            return
+        Event().wait(0.01)
+    raise AssertionError("timed out")
+
+
 def files_left(library):
     downloads = library.directory / "downloads"
     return [path for path in downloads.rglob("*") if path.is_file()]
@@ -94,7 +103,7 @@ def test_a_failed_download_is_recorded_and_the_run_continues(library):
     assert sorted(str(outcome.error) for outcome in outcomes) == ["None", "None", "Private video."]
     record = library.item("fake:site-1")
     assert (record.state, record.error, record.attempts) == ("failed", "Private video.", 1)
-    assert list(run(library, FakeSource(), FakeBackend())) == []  # never again by itself
+    assert list(run(library, FakeSource(), FakeBackend())) == []  # not retried automatically
 
 
 def test_a_failed_transcription_is_recorded_and_the_run_continues(library):
@@ -249,11 +258,11 @@ def test_downloads_run_ahead_only_as_far_as_the_buffer(library):
     fill(library, [item(n) for n in range(20)])
     source = FakeSource()
     reached = []
-    gate = Event()
 
     def transcribing(audio):
-        gate.wait(0.5)  # long enough for the downloads to fill the buffer
-        gate.set()
+        if not reached:
+            wait_for(lambda: len(files_left(library)) >= 4)
+            Event().wait(0.2)  # time for a download too many
         reached.append(len(files_left(library)))
         return transcript()
 
@@ -379,11 +388,15 @@ def test_a_call_is_stored_before_its_result_is_requested(library):
 
 def test_the_next_run_collects_what_was_submitted_and_submits_only_the_rest(library):
     fill(library, [item(n) for n in range(4)])
-    first = FakeBackend(lambda audio: until_stopped(Event()), ids=True, slots=2)
+    first = FakeBackend(ids=True, slots=2)
     running = run(library, FakeSource(), first)
-    first.transcribing = lambda audio: until_stopped(running.stop)
-    timer = threading.Timer(0.5, running.stop.set)
-    timer.start()
+    both_submitted = threading.Barrier(2, action=running.stop.set)
+
+    def transcribing(audio):
+        both_submitted.wait(30)
+        until_stopped(running.stop)
+
+    first.transcribing = transcribing
     assert list(running) == []
     stored = {call.item.key: call.id for call in library.calls("fake")}
     assert len(stored) == len(first.submitted) == 2
@@ -398,8 +411,12 @@ def test_the_next_run_collects_what_was_submitted_and_submits_only_the_rest(libr
 def test_a_call_of_another_backend_is_neither_collected_nor_submitted_again(library):
     fill(library, [item(1)])
     running = run(library, FakeSource(), backend := FakeBackend(ids=True))
-    backend.transcribing = lambda audio: until_stopped(running.stop)
-    threading.Timer(0.3, running.stop.set).start()
+
+    def transcribing(audio):
+        running.stop.set()
+        until_stopped(running.stop)
+
+    backend.transcribing = transcribing
     list(running)
     other = FakeBackend()
     other.name = "other"
