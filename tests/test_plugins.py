@@ -6,6 +6,7 @@ import pytest
 
 from homescribe import Item, SourceOptions, Sources, link, plugins
 from homescribe.errors import SetupError, UserError
+from homescribe.formats.filenames import file_name
 
 # What a package must contain at least: the methods without a default.
 MINIMAL = """
@@ -160,3 +161,17 @@ def test_a_local_file_is_known_by_its_path_and_not_by_its_date(tmp_path):
     source = plugins.source_of(item)
     assert source.local_path(item) == tmp_path / "talk.mp3"
     assert source.file_date(item) is None
+
+
+@pytest.mark.parametrize(
+    ("tag", "name"),
+    [
+        ("News-1", "2026-03-01 News [News-1].srt"),
+        ("../../etc/x", "2026-03-01 News [radio 1].srt"),
+        ("x" * 65, "2026-03-01 News [radio 1].srt"),
+        ("", "2026-03-01 News [radio 1].srt"),
+    ],
+)
+def test_an_unsafe_tag_is_not_used_in_a_file_name(install, tag, name):
+    install(f"{MINIMAL}\n    @staticmethod\n    def file_tag(item):\n        return {tag!r}\n")
+    assert file_name(NEWS, "srt") == name
