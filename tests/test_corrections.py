@@ -1,4 +1,4 @@
-"""Corrected lines: read, searched and exported as a person wrote them, undone to what the machine heard."""
+"""Corrections of a transcript: they are read, searched and exported, and can be undone."""
 
 from itertools import pairwise
 
@@ -32,7 +32,7 @@ def transcript(*segments):
     return Transcript("faster-whisper", "small", "en", 100.0, tuple(segments))
 
 
-HEARD = transcript(
+ORIGINAL = transcript(
     line("Hello and welcome.", 10.0),
     line("My name is Ann Pearson.", 20.0, flags=("low_probability",)),
     line("Thank you.", 30.0),
@@ -43,7 +43,7 @@ HEARD = transcript(
 def library(tmp_path):
     with Library(tmp_path) as library:
         library.record("ytdlp", Listing("https://x.example", "X", iter(())), [ITEM])
-        library.save(ITEM, HEARD)
+        library.save(ITEM, ORIGINAL)
         yield library
 
 
@@ -52,10 +52,10 @@ def text(library):
 
 
 def test_a_correction_is_read_searched_and_exported(library):
-    kept = library.correct(ITEM.key, 1, "My name is Anne Peerson.")
-    assert kept.text == " My name is Anne Peerson."
-    assert kept.flags == ()  # nobody doubts what a person wrote
-    assert kept.avg_logprob == -1.2  # the machine's figures stay its own
+    corrected = library.correct(ITEM.key, 1, "My name is Anne Peerson.")
+    assert corrected.text == " My name is Anne Peerson."
+    assert corrected.flags == ()  # a corrected line is not doubtful
+    assert corrected.avg_logprob == -1.2  # as the engine measured it
     found = library.transcript(ITEM.key)
     assert found.text == "Hello and welcome. My name is Anne Peerson. Thank you."
     assert [hit.start for hit in library.search('"anne peerson"')] == [20.0]
@@ -75,26 +75,30 @@ def test_the_original_text_is_kept_and_restored(library):
     )
     assert library.undo_correction(ITEM.key, 1).text == " My name is Anne Pearson."
     assert library.corrections(ITEM.key)[1].original == " My name is Ann Pearson."
-    assert library.undo_correction(ITEM.key, 1) == HEARD.segments[1]
+    assert library.undo_correction(ITEM.key, 1) == ORIGINAL.segments[1]
     assert library.corrections(ITEM.key) == {}
-    assert library.transcript(ITEM.key) == HEARD
+    assert library.transcript(ITEM.key) == ORIGINAL
     assert [hit.start for hit in library.search("pearson")] == [20.0]
     with pytest.raises(UserError, match="has no correction"):
         library.undo_correction(ITEM.key, 1)
 
 
 def test_words_keep_their_times(library):
-    kept = library.correct(ITEM.key, 1, "My full name is Anne Pearson.")
-    times = {word.word.strip(): (word.start, word.end, word.probability) for word in kept.words}
-    heard = {
+    corrected = library.correct(ITEM.key, 1, "My full name is Anne Pearson.")
+    times = {
+        word.word.strip(): (word.start, word.end, word.probability) for word in corrected.words
+    }
+    original = {
         word.word.strip(): (word.start, word.end, word.probability)
-        for word in HEARD.segments[1].words
+        for word in ORIGINAL.segments[1].words
     }
     for word in ("My", "name", "is", "Pearson."):
-        assert times[word] == heard[word]
-    assert times["Anne"] == (*heard["Ann"][:2], 1.0)
-    assert times["full"][0] == times["full"][1] == heard["name"][0]  # said in no time that is known
-    assert "".join(word.word for word in kept.words) == kept.text
+        assert times[word] == original[word]
+    assert times["Anne"] == (*original["Ann"][:2], 1.0)
+    assert (
+        times["full"][0] == times["full"][1] == original["name"][0]
+    )  # inserted: no time is known for it
+    assert "".join(word.word for word in corrected.words) == corrected.text
 
 
 @pytest.mark.parametrize(
@@ -108,7 +112,7 @@ def test_words_keep_their_times(library):
 def test_invalid_corrections(library, position, wanted, was, message):
     with pytest.raises(UserError, match=message):
         library.correct(ITEM.key, position, wanted, was=was)
-    assert library.transcript(ITEM.key) == HEARD
+    assert library.transcript(ITEM.key) == ORIGINAL
 
 
 def test_the_same_text_is_no_correction(library):
@@ -137,13 +141,13 @@ def test_a_correction_without_a_segment_is_applied_to_a_later_transcript(library
     library.correct(ITEM.key, 2, "Thanks to you.")
     library.save(ITEM, transcript(line("Thank you all.", 30.0)))
     assert text(library) == "Thank you all."
-    library.save(ITEM, HEARD)
+    library.save(ITEM, ORIGINAL)
     assert text(library) == "Hello and welcome. My name is Ann Pearson. Thanks to you."
 
 
 def test_words_are_counted_again(library):
     before = library.page().total, library.channels()
-    library.save(Item("web", "talk", ITEM.url, "A talk", channel="X"), HEARD)
+    library.save(Item("web", "talk", ITEM.url, "A talk", channel="X"), ORIGINAL)
     assert library.channels()[0].words == 10
     library.correct(ITEM.key, 2, "Thank you all very much.")
     assert library.channels()[0].words == 13
@@ -157,10 +161,14 @@ def test_removing_an_item_removes_its_corrections(library):
 
 
 def test_words_in_scripts_without_spaces_are_characters():
-    heard = (Word(0.0, 1.0, "今天", 0.9), Word(1.0, 2.0, "我们", 0.9), Word(2.0, 3.0, "走。", 0.9))
-    kept = timed_words(heard, "今天他们走。", 0.0, 3.0)
-    assert "".join(word.word for word in kept) == "今天他们走。"
-    assert [(word.word, word.start) for word in kept][:4] == [
+    original = (
+        Word(0.0, 1.0, "今天", 0.9),
+        Word(1.0, 2.0, "我们", 0.9),
+        Word(2.0, 3.0, "走。", 0.9),
+    )
+    corrected = timed_words(original, "今天他们走。", 0.0, 3.0)
+    assert "".join(word.word for word in corrected) == "今天他们走。"
+    assert [(word.word, word.start) for word in corrected][:4] == [
         ("今", 0.0),
         ("天", 0.5),
         ("他", 1.0),
@@ -172,10 +180,10 @@ some_text = st.text(st.sampled_from("ab 今天.é'"), max_size=30)
 
 
 @given(some_text.filter(str.strip), some_text.filter(str.strip))
-def test_corrected_words_are_the_text_in_order(heard, wanted):
+def test_corrected_words_are_the_text_in_order(original, wanted):
     wanted = f" {' '.join(wanted.split())}"
-    kept = timed_words(words(heard), wanted, 10.0, 30.0)
-    assert "".join(word.word for word in kept) == wanted
-    assert all(word.start <= word.end for word in kept)
-    assert all(first.end <= second.start + 1e-6 for first, second in pairwise(kept))
-    assert all(word.start >= 10.0 and word.end <= 30.0 for word in kept)
+    corrected = timed_words(words(original), wanted, 10.0, 30.0)
+    assert "".join(word.word for word in corrected) == wanted
+    assert all(word.start <= word.end for word in corrected)
+    assert all(first.end <= second.start + 1e-6 for first, second in pairwise(corrected))
+    assert all(word.start >= 10.0 and word.end <= 30.0 for word in corrected)

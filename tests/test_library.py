@@ -1,4 +1,4 @@
-"""The library: nothing is lost, nothing is half there, and what was said is found."""
+"""The library: nothing is lost, nothing is half stored, and what was said is found."""
 
 import errno
 import hashlib
@@ -64,7 +64,7 @@ def listing(url=CHANNEL, title="A channel"):
 
 
 def spoken(*texts, seconds=5.0):
-    """A transcript of one segment for each text, `seconds` long each."""
+    """A transcript with one segment of `seconds` for each text."""
     segments = tuple(
         Segment(n * seconds, (n + 1) * seconds, f" {text}") for n, text in enumerate(texts)
     )
@@ -81,13 +81,13 @@ def rows(library, statement, *parameters):
 
 
 def tables(library):
-    """Number of rows in every table, those of the search index included."""
+    """Number of rows of every table, including those of the search index."""
     names = rows(library, "SELECT name FROM sqlite_master WHERE type = 'table'")
     return {name: rows(library, f'SELECT count(*) FROM "{name}"')[0][0] for (name,) in names}
 
 
 def python(script, *arguments):
-    """A child process that runs `script`, with ours as its sys.path."""
+    """The command of a child process that runs `script` with `arguments`."""
     return [sys.executable, "-c", script, *map(str, arguments)]
 
 
@@ -102,7 +102,7 @@ def test_a_new_library_is_created(tmp_path):
         assert library.check() == []
         assert library.items().__next__  # an iterator, of nothing
         assert list(library.items()) == []
-    assert not list(library.directory.glob("library-v*.db"))  # nothing was there to be copied
+    assert not list(library.directory.glob("library-v*.db"))  # an empty file is not backed up
 
 
 def test_a_directory_may_be_a_string_and_begin_with_a_tilde(tmp_path, monkeypatch):
@@ -244,7 +244,7 @@ except UserError as error:
 
 
 def read_without_permission(folder, script=READING):
-    """What a process prints that may not write into `folder` or its files."""
+    """Lines that `script` prints in a process that cannot write to `folder` or its files."""
     folder.chmod(0o755)
     for parent in list(folder.parents)[:3]:  # pytest's own folders are closed to others
         parent.chmod(parent.stat().st_mode | 0o055)
@@ -344,7 +344,7 @@ def test_check_finds_rows_without_the_row_they_refer_to(library):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is a file system without any room")
 def test_an_io_error_on_a_full_disk_is_reported_as_a_full_disk(tmp_path):
-    """SQLite calls it a defect of the disk when the log's index cannot be made."""
+    """SQLite reports an I/O error when it cannot create the index of its log."""
     failed = sqlite3.OperationalError("disk I/O error")
     failed.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
     full = translated(Path("/proc/library.db"))
@@ -416,7 +416,7 @@ def test_published_versions_of_the_schema_are_never_edited(version):
     assert hashlib.sha256(text.encode()).hexdigest() == PUBLISHED[version]
 
 
-# As the first release wrote it. Never edited: people have such files.
+# As the first release wrote it. Never edited: users have such files.
 FIRST_RELEASE = """
 INSERT INTO sources VALUES (1, 'https://feed', 'podcast', 'A feed', 1.5, 2.5);
 INSERT INTO items VALUES (1, 'podcast:a', 'podcast', 'a', 'https://feed/a', 'The first', 'A feed', NULL,
@@ -437,7 +437,7 @@ INSERT INTO calls VALUES (2, 'modal', 'fc-1', 8.0, '{}');
 
 @pytest.fixture
 def old(tmp_path):
-    """A folder with a library of the first version."""
+    """A folder with a library of the first schema version."""
     with closing(sqlite3.connect(tmp_path / "library.db", isolation_level=None)) as db:
         migrations.MIGRATIONS[0](db)
         db.execute("PRAGMA user_version = 1")
@@ -593,10 +593,10 @@ def test_many_processes_open_a_library_at_once(old, which):
         assert dump(old / "library-v1.db") == before
 
 
-# --- Killed --------------------------------------------------------------------------------------
+# --- Killed processes ----------------------------------------------------------------------------
 
-# Forks a process for each of some moments in a save, which kills itself there. The moments are counted in
-# steps of SQLite's virtual machine, so that they fall in the middle of statements too.
+# Forks processes that kill themselves at different moments of a save. The moments are counted in steps of
+# SQLite's virtual machine, so that some are in the middle of a statement.
 KILLED_WHILE_SAVING = """
 import os, signal, sys
 from pathlib import Path
@@ -749,7 +749,7 @@ def test_a_killed_run_holds_no_lock(library):
         assert library.running() == str(child.pid)
         child.kill()
         child.wait()
-        assert (library.directory / "run.pid").exists()  # nobody removed it, and nobody believes it
+        assert (library.directory / "run.pid").exists()  # left behind, and ignored
         assert library.running() is None
         with library.run_lock():
             assert library.running() == str(os.getpid())
@@ -852,7 +852,7 @@ def test_listing_order_is_kept_when_new_items_come(library):
     library.record("ytdlp", listing(), [item(n) for n in (13, 12, 11)])
     library.record("ytdlp", listing(), [item(n) for n in (22, 21)])  # another tab of the channel
     assert order() == [13, 12, 11, 22, 21]
-    library.record("ytdlp", listing(), [item(n) for n in (15, 14, 13, 12)])  # news of the first tab
+    library.record("ytdlp", listing(), [item(n) for n in (15, 14, 13, 12)])  # new in the first tab
     assert order() == [15, 14, 13, 12, 11, 22, 21]
     library.record("ytdlp", listing(), [item(n) for n in (23, 22)])
     assert order() == [15, 14, 13, 12, 11, 23, 22, 21]
@@ -904,7 +904,7 @@ def test_removing_a_source(library):
     assert caught.value.hint == "Did you mean https://b?"
 
 
-# --- What is known of an item --------------------------------------------------------------------
+# --- Items ---------------------------------------------------------------------------------------
 
 RICH = item(
     1,
@@ -1052,7 +1052,7 @@ def test_a_description_as_long_as_a_book(library):
     assert hit.text == "line31415 of the book"
 
 
-# --- How an item stands --------------------------------------------------------------------------
+# --- States --------------------------------------------------------------------------------------
 
 
 def test_states_follow_from_transcripts_calls_and_failures(library):
@@ -1252,7 +1252,7 @@ def test_blocked_sites(library):
 def test_status(library):
     library.record("ytdlp", listing(), [item(1, duration=100.0), item(2, duration=50.5), item(3)])
     assert library.status().audio_seconds == 150.5
-    library.save(item(1), spoken("a", "b"))  # 10 s were decoded, whatever the listing said
+    library.save(item(1), spoken("a", "b"))  # 10 s of audio, whatever the listing says
     found = library.status()
     assert (found.audio_seconds, found.audio_seconds_done) == (60.5, 10.0)
     assert found.path == library.path
@@ -1411,7 +1411,7 @@ def test_a_phrase_across_the_border_of_two_segments(library):
 
 
 def uneven(durations):
-    """A transcript with segments of these lengths, three words of its own in each."""
+    """A transcript with segments of these lengths, each with three words that no other has."""
     ends = [sum(durations[: n + 1]) for n in range(len(durations))]
     return Transcript(
         *("e", "m", "en", ends[-1]),
@@ -1629,7 +1629,7 @@ def test_search_is_filtered(library):
 def test_pages_of_hits(library, monkeypatch):
     for n in range(30):
         library.save(item(n, title=f"hello {n}"), spoken("hello " * (1 + n % 4), "x"))
-    for candidates in (search.CANDIDATES, 10):  # all of them ranked, or the newest ten of each kind
+    for candidates in (search.CANDIDATES, 10):  # all are ranked, or the newest ten of each kind
         monkeypatch.setattr(search, "CANDIDATES", candidates)
         whole = library.search("hello", limit=100)
         assert len(whole) == len(set(whole)) == 60
@@ -1731,7 +1731,7 @@ def test_offsets_of_indexed_text(text):
     assert search.CLOSE not in indexed
 
 
-# --- For other programs --------------------------------------------------------------------------
+# --- Other programs ------------------------------------------------------------------------------
 
 
 def test_sqlite_utils_opens_the_library(library):
@@ -1810,7 +1810,7 @@ def test_the_queries_of_the_reference_work(library):
     assert why == [("Private.", 1, None)]
 
 
-# --- What is asked wrongly -----------------------------------------------------------------------
+# --- Invalid arguments ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("written", ["foo", "2026-13-45", "2026-02-30", "20260301", "2026-3-1", ""])

@@ -1,4 +1,4 @@
-"""Looking through the library: pages of items, channels, days, runs, and how fast it went."""
+"""Pages of items, channels, days, runs and speed."""
 
 import sqlite3
 
@@ -21,7 +21,7 @@ ITEMS = [
 ]
 
 
-def heard(text, language="en", duration=60.0):
+def spoken(text, language="en", duration=60.0):
     return Transcript("e", "m", language, duration, (Segment(0.0, 5.0, text),))
 
 
@@ -29,8 +29,8 @@ def heard(text, language="en", duration=60.0):
 def library(tmp_path):
     with Library(tmp_path) as library:
         library.record("ytdlp", Listing("https://x.example", "X", iter(())), ITEMS)
-        library.save(ITEMS[0], heard(" one two three"), 30.0)
-        library.save(ITEMS[1], heard("河边走", "zh", 240.0), 60.0)
+        library.save(ITEMS[0], spoken(" one two three"), 30.0)
+        library.save(ITEMS[1], spoken("河边走", "zh", 240.0), 60.0)
         library.fail(ITEMS[2], PermanentError("Gone."))
         library.add_call(Call(ITEMS[3], "modal", 1.0, "fc-1"))
         yield library
@@ -47,7 +47,7 @@ def names(page):
         ("title", "abdec"),
         ("newest", "abcde"),
         ("oldest", "cbade"),
-        ("longest", "adbce"),  # by what was heard, where something was; what is unknown comes last
+        ("longest", "adbce"),  # by the transcript, else as listed; unknown lengths last
         ("shortest", "bdace"),
         ("done", "abcde"),
     ],
@@ -111,7 +111,7 @@ def at(library, times):
 
 
 def test_a_run_ends_at_a_long_gap(library):
-    library.save(ITEMS[4], heard("late"), 10.0)
+    library.save(ITEMS[4], spoken("late"), 10.0)
     at(library, {"b": 10_000.0, "a": 10_100.0, "e": 90_000.0})
     late, early = library.runs()
     assert (early.items, early.began, early.ended) == (2, 9_970.0, 10_100.0)

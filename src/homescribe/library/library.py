@@ -307,8 +307,9 @@ class Library:
         limit: int = 20,
         offset: int = 0,
     ) -> list[Hit]:
-        """Matches of `query` in speech, titles and descriptions, best first: all words within 25 seconds of each
-        other, "quoted words" as a phrase. Case and accents do not matter.
+        """Matches of `query` in speech, titles and descriptions, best first.
+
+        All words must be said within about 25 seconds, "quoted words" as a phrase. Case and accents are ignored.
 
         `raw` takes the query as FTS5 syntax (AND, OR, NOT, NEAR, prefix*) and raises UserError when it is
         invalid. `as_typed`: the last word may be incomplete. Filters are those of `page`.
