@@ -31,7 +31,7 @@ class LocalBackend:
 
     @contextmanager
     def start(self, engine: str, model: str) -> Iterator[Session]:
-        """Load `model` once and lend a session."""
+        """Load `model` and start a session with it."""
         loaded: Engine = plugins.load("engines", engine)(model)
         try:
             yield LocalSession(loaded)

@@ -48,7 +48,7 @@ class ModalBackend:
 
     @contextmanager
     def start(self, engine: str, model: str) -> Iterator[Session]:
-        """Deploy this version if it is not deployed, download the weights if needed, lend a session."""
+        """Start a session, after deploying this version and downloading the weights where needed."""
         requirements = self._requirements(engine)
         if "/" in model and model.startswith((".", "/", "~")):
             raise UserError(

@@ -36,7 +36,7 @@ PUBLISHED = f"{PRICES_FROM} as of {PRICES_DATE}"
     metavar="HOURS",
     help="Hours until everything must be done.",
 )
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @configured("backend", "engine", "model", "gpu", "containers", "sleep_interval")
 def plan(config: Config, keys: tuple[str, ...], deadline: float | None, as_json: bool) -> None:
     """Estimate time, bytes and price of all pending items.
@@ -122,9 +122,10 @@ def modal() -> None:
 @modal.command()
 @configured()
 def deploy(config: Config) -> None:
-    """Deploy this version to your Modal account and show how its images are built.
+    """Deploy this version to your Modal account.
 
-    A run with --backend modal deploys it if needed. An app without running calls costs nothing.
+    Shows how the images are built. A run with --backend modal deploys by itself if needed. An app
+    without running calls costs nothing.
     """
     with open_library(config) as library:
         build_modal_backend(config, library).deploy(show=True)
@@ -134,7 +135,7 @@ def deploy(config: Config) -> None:
 @modal.command("status")
 @configured()
 def modal_status(config: Config) -> None:
-    """Show the deployed version, the calls in flight and the money spent."""
+    """Show deployed version, calls in flight and costs."""
     with open_library(config) as library:
         backend = build_modal_backend(config, library)
         deployed = backend.deployed()
