@@ -260,12 +260,12 @@ class Library:
             calls.drop(db, key)
 
     def block_site(self, site: str, until: float, reason: str) -> None:
-        """Record that `site` refuses requests, and must not be asked before `until` (Unix time)."""
+        """Record that `site` refuses requests, and is not asked again before `until` (Unix time)."""
         with self._writing() as db:
             failures.block_site(db, site, until, reason)
 
     def blocked_sites(self, now: float | None = None) -> dict[str, tuple[float, str]]:
-        """Sites that must not be asked at `now`: until when (Unix time), and why."""
+        """Sites that refuse requests at `now`: until when (Unix time), and why."""
         with self._reading() as db:
             return failures.blocked_sites(db, _time(now))
 
@@ -309,7 +309,8 @@ class Library:
     ) -> list[Hit]:
         """Matches of `query` in speech, titles and descriptions, best first.
 
-        All words must be said within about 25 seconds, "quoted words" as a phrase. Case and accents are ignored.
+        All words must be said within about 25 seconds, "quoted words" as a phrase. Case and accents do not
+        matter.
 
         `raw` takes the query as FTS5 syntax (AND, OR, NOT, NEAR, prefix*) and raises UserError when it is
         invalid. `as_typed`: the last word may be incomplete. Filters are those of `page`.

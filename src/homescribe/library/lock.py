@@ -1,8 +1,7 @@
 """The run lock: one run at a time for a library, across processes.
 
-`run.lock` is locked by the process whose run is at work. The system frees it when that process ends, even by
-kill -9. `run.pid` names the process; it is believed only while the lock is held, because a killed process
-leaves it behind.
+The process of an active run locks `run.lock`. The system releases the lock when that process ends, even by
+kill -9. `run.pid` holds its id, and is ignored while the lock is free, because a killed process leaves it behind.
 """
 
 from __future__ import annotations

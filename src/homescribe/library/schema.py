@@ -116,7 +116,7 @@ VERSION_1 = (
         reason TEXT NOT NULL
     )
     """,
-    # What search reads; search.py tells how.
+    # The text that is indexed: passages.py.
     """
     CREATE TABLE passages (
         passage_id INTEGER PRIMARY KEY,
@@ -127,9 +127,9 @@ VERSION_1 = (
     )
     """,
     "CREATE INDEX passages_item_id ON passages (item_id)",
-    # Marks (M*) are letters here: without them Hindi and Thai words fall apart at their vowel signs.
-    # The prefix index makes search answer while a word is typed: an eighth of the file.
-    # Datasette and sqlite-utils find the index by `content="passages"`, in this very spelling.
+    # Combining marks (Mn, Mc) count as letters: else Hindi and Thai words are split at their vowel signs.
+    # The prefix index, an eighth of the file, makes search fast while a word is typed.
+    # Datasette and sqlite-utils recognize the index by `content="passages"`, in exactly this spelling.
     """
     CREATE VIRTUAL TABLE passages_fts USING fts5 (
         text,
