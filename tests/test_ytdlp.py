@@ -547,6 +547,28 @@ def test_a_cancelled_download_ends_its_child_and_resumes_later(
     assert (requested.split("-")[0], status) == (f"bytes={size}", 206)
 
 
+def test_a_file_of_an_unknown_site_is_never_resumed(own_source, server, tmp_path, monkeypatch):
+    """yt-dlp sends no If-Range: the rest of a file that has changed would be appended."""
+    monkeypatch.setattr(server, "root", tmp_path / "served")
+    server.root.mkdir()
+    file = server.root / "talk.mp3"
+    file.write_bytes(b"old " * 20_000)
+    folder = tmp_path / "audio"
+    stop = threading.Event()
+
+    def partial():
+        return any(part.stat().st_size for part in folder.glob("*.part"))
+
+    threading.Thread(target=lambda: (wait_for(partial), stop.set())).start()
+    slow = Item("generic", "1", server.url("/media/talk.mp3?bps=20000"), "t")
+    with pytest.raises(Cancelled):
+        own_source.fetch(slow, folder, stop)
+    assert partial()
+    file.write_bytes(b"new " * 20_000)
+    talk = Item("generic", "1", server.url("/media/talk.mp3"), "t")
+    assert own_source.fetch(talk, folder, STOP).path.read_bytes() == b"new " * 20_000
+
+
 def test_a_cancelled_listing_ends_its_child(own_source, tube):
     tube.page_delay = 1000
     tube.save()

@@ -49,6 +49,8 @@ def fetch(ydl: yt_dlp.YoutubeDL, request: Info) -> Info:
     """Download the audio, unless the recording is live or has not begun."""
     # With the format in the name, a partial download is never resumed in another format.
     ydl.params["outtmpl"]["default"] = "audio.%(format_id)s.%(ext)s"
+    # yt-dlp resumes without If-Range. The file at an address that no extractor knows may have changed.
+    ydl.params["continuedl"] = request["source"] != "generic"
     # A path in the template would not do: yt-dlp expands "$" and "~" in it.
     with contextlib.chdir(request["directory"]):
         for attempt in (1, 2):
