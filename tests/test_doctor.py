@@ -12,6 +12,7 @@ from homescribe import doctor
 from homescribe.config import Config
 from homescribe.core import Item, Transcript
 from homescribe.library import Library
+from permissions import let_others_read
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="programs here are shell scripts")
 PYTHON = sys.executable  # of this environment; a fixture changes sys.executable
@@ -84,15 +85,14 @@ def test_downloaded_models_are_found(machine, monkeypatch, variables, hub, whisp
     assert found("models", machine).finding == "small, tiny (openai)"
 
 
-def test_a_read_only_library_is_a_warning(machine, tmp_path):
+def test_a_read_only_library_is_a_warning(machine):
     assert "none yet" in found("library", machine).finding
     with Library(machine / "library") as library:
         library.save(Item("file", "1", "/talk.mp3", "talk"), Transcript("e", "m", "en", 1.0, ()))
     assert found("library", machine).state == "ok"
     (machine / "library" / "library.db").chmod(0o444)
     (machine / "library").chmod(0o555)
-    for folder in machine, tmp_path, *tmp_path.parents[:2]:
-        folder.chmod(0o755)
+    let_others_read(machine)
     script = """
 import os, sys
 from dataclasses import replace

@@ -44,6 +44,7 @@ from homescribe.library import (
 )
 from homescribe.library.transactions import translated
 from homescribe.text.scripts import spaced
+from permissions import let_others_read
 
 CHANNEL = "https://www.youtube.com/channel/UCtest"
 
@@ -202,8 +203,7 @@ for name in sys.argv[1:]:
     closed.mkdir()
     with Library(used) as library:
         library.record("ytdlp", listing(), [item(1)])
-    for folder in tmp_path, *tmp_path.parents[:2]:
-        folder.chmod(folder.stat().st_mode | 0o055)
+    let_others_read(tmp_path)
     for path in used.iterdir():
         path.chmod(0o444)
     closed.chmod(0o555)
@@ -245,9 +245,7 @@ except UserError as error:
 
 def read_without_permission(folder, script=READING):
     """Lines that `script` prints in a process that cannot write to `folder` or its files."""
-    folder.chmod(0o755)
-    for parent in list(folder.parents)[:3]:  # pytest's own folders are closed to others
-        parent.chmod(parent.stat().st_mode | 0o055)
+    let_others_read(folder.parent)
     for path in folder.iterdir():
         path.chmod(0o444)
     folder.chmod(0o555)
