@@ -11,8 +11,11 @@ import zipfile
 import httpx
 import pytest
 
-from homescribe import Library, plugins
+from homescribe import Item, Library, Listing, plugins
+from homescribe.config import Config
 from homescribe.formats.filenames import file_name
+from homescribe.web.jobs import Job, Jobs
+from homescribe.web.snapshot import Snapshots
 from web_server import FOX, HOSTILE, HOSTILE_ITEM, PENDING, TOKEN, make_library, serving
 
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
@@ -167,6 +170,27 @@ def test_a_plan_for_modal_has_a_price(library, talks):
     assert 0 < plan["dollars"] < 1
     assert plan["seconds"] > 0
     assert "L4" in plan["prices"]
+
+
+def test_a_run_that_finishes_while_figures_are_read_is_still_active(tmp_path, monkeypatch):
+    """Its last figures come with the next snapshot, which reads them again at once."""
+    settings = Config(library=tmp_path)
+    jobs = Jobs(settings)
+    jobs.run = Job("run")
+    snapshots = Snapshots(settings, jobs)
+    item = Item("web", "1", "https://a", "A title")
+
+    def finish(library):
+        library.record("web", Listing("https://a", "A", iter(())), [item])
+        jobs.changes += 1
+        jobs.run.finished = True
+
+    monkeypatch.setattr(Library, "running", finish)
+    monkeypatch.setattr("homescribe.web.snapshot.MAX_READING_SHARE", 1e-9)  # reading seems slow
+    before = snapshots.take()
+    assert (before["state"], before["items"]["pending"]) == ("running", 0)
+    after = snapshots.take()
+    assert (after["state"], after["items"]["pending"]) == ("idle", 1)
 
 
 @pytest.mark.models

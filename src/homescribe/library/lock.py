@@ -1,7 +1,7 @@
 """The run lock: one run at a time for a library, across processes.
 
 The process of an active run locks `run.lock`. The system releases the lock when that process ends, even by
-kill -9. `run.pid` holds its id, and is ignored while the lock is free, because a killed process leaves it behind.
+kill -9. `run.pid` holds its id. It is ignored while the lock is free: a killed process leaves it behind.
 """
 
 from __future__ import annotations

@@ -117,8 +117,9 @@ class _Reading:
 
     def is_outdated(self, now: float, version: tuple[int, ...]) -> bool:
         age = now - self.at
+        job_changed = version[0] != self.version[0]  # rare, and shown at once
         changed = version != self.version and age >= self.took / MAX_READING_SHARE
-        return changed or age >= MAX_AGE
+        return job_changed or changed or age >= MAX_AGE
 
 
 class Snapshots:
@@ -131,10 +132,12 @@ class Snapshots:
 
     def take(self) -> Snapshot:
         listing, run, undecided = self._jobs.listing, self._jobs.run, self._jobs.undecided
+        # Before the figures are read, so that those of a finished run are final.
+        active = run is not None and not run.finished
         reading, process = self._read()
         return {
             **reading.figures,
-            "state": _state(run, process),
+            "state": _state(run, active, process),
             "process": process,
             "listing": _listing(listing) if listing else None,
             "plan": estimate(self._config, undecided, reading.speed) if undecided else None,
@@ -179,8 +182,8 @@ def _file_version(path: Path) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-def _state(run: Job | None, process: str | None) -> State:
-    if run is not None and not run.finished:
+def _state(run: Job | None, active: bool, process: str | None) -> State:
+    if run is not None and active:
         return "stopping" if run.stopped_as else "running"
     if process is not None and process != str(os.getpid()):
         return "elsewhere"
