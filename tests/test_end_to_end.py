@@ -155,7 +155,7 @@ def test_a_signal_ends_a_run_and_the_next_run_continues(number, user, faketube):
     while not user.stored() and process.poll() is None:
         time.sleep(0.1)
     process.send_signal(number)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Stopping" in err
     assert "Traceback" not in err
@@ -195,7 +195,7 @@ def test_a_second_run_names_the_process_of_the_first(user, faketube):
     assert (code, str(process.pid) in err) == (2, True), err
     assert user.run("list")[0] == 0  # reading works
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=240)
 
 
 def test_a_podcast_a_folder_and_a_video_side_by_side(user, faketube, server, tmp_path, clips):

@@ -44,9 +44,7 @@ class Task(Generic[Options, Result]):
     options: Options
     stop: Event
     batch_key: Hashable = ()
-    features: Any = (
-        None  # output of the network's `encode`; kept so that a retry does not repeat it
-    )
+    features: Any = None  # what `Encoder.encode` returned; a retry uses it again
     result: Result | None = None
     error: BaseException | None = None
     done: Event = field(default_factory=Event)
