@@ -28,6 +28,7 @@ ALLOWED = {
     "sources/ytdlp/child": {"sources/ytdlp/lister"},
     "sources/ytdlp/lister": set(),
     "engines": {"core", "errors", "audio", "demo", "engines"},
+    "engines/scheduler": {"errors", "engines/out_of_memory"},  # knows nothing of Whisper
     "cost/prices": {"errors"},
     "cost/budget": {"errors"},
     "cost": {"core", "errors", "library", "plugins", "cost"},
