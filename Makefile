@@ -18,7 +18,8 @@ test: .venv/.tested  ## Run all tests.
 	$(BIN)/pytest
 
 quick: .venv/.tested  ## Run the tests that need no model, no browser and no container: under a minute.
-	$(BIN)/pytest -m "not models and not browser and not containers and not slow"
+	$(BIN)/pytest -m "not models and not browser and not containers and not slow" \
+		--numprocesses auto --maxprocesses 4 --dist loadfile
 
 coverage: .venv/.tested  ## Run all tests and report the lines and branches that they do not reach.
 	-@$(BIN)/python tests/browser.py
