@@ -59,7 +59,7 @@ def whisper_by_window(checkpoint: Path, converted: Path) -> Transcribe:
             model.transcribe(
                 window.samples, language="en", fp16=fp16, condition_on_previous_text=False
             )
-            for window in RecordingWindows(audio_of(path), Event())
+            for window in RecordingWindows(audio_of(path), TranscriptionOptions(), Event())
         )
         return "".join(str(result["text"]) for result in results)
 

@@ -22,6 +22,7 @@ from threading import Event
 from typing import TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks import synthetic_speech
 from benchmarks.implementations import audio_of
@@ -29,7 +30,7 @@ from benchmarks.memory import peak_bytes
 from homescribe import demo
 from homescribe.audio import SAMPLE_RATE, blocks
 from homescribe.core import Engine, TranscriptionOptions
-from homescribe.engines.vad import CHUNK, SileroVad
+from homescribe.engines.vad import SpeechDetector, pieces
 from homescribe.engines.whisper_network import DecodingOptions, DecodingTask, WhisperNetwork
 from homescribe.engines.windows import Window, split_windows
 
@@ -58,15 +59,21 @@ def stages(paths: Sequence[Path], seconds: float) -> dict[str, float]:
         if path.suffix not in (".txt", ".json"):
             taken[f"decode {path.suffix[1:]}"] = audio_decoding(path)
     waveforms = [block for path in paths for block in blocks(path)]
-    whole = [w[: len(w) // CHUNK * CHUNK] for w in waveforms]
-    vad = SileroVad()
-    taken["detect speech"] = cpu_seconds(lambda: [vad(w) for w in whole]) / seconds * HOUR
+    taken["detect speech"] = cpu_seconds(lambda: detect(waveforms)) / seconds * HOUR
     windows = list(split_windows(waveforms))
     for name, network in networks():
         encoding, decoding = network_seconds(network, windows)
         taken[f"{name}: encoder"] = encoding / seconds * HOUR
         taken[f"{name}: decoder"] = decoding / seconds * HOUR
     return taken
+
+
+def detect(waveforms: Sequence[NDArray[np.float32]]) -> None:
+    """Run the speech detector over `waveforms`, one after another."""
+    detector = SpeechDetector()
+    for waveform in waveforms:
+        for piece in pieces(waveform):
+            detector.extend(piece)
 
 
 def audio_decoding(path: Path) -> float:
@@ -84,7 +91,7 @@ def network_seconds(network: WhisperNetwork, windows: Sequence[Window]) -> tuple
     features: list[object] = []
     encoding = cpu_seconds(lambda: features.extend(network.encode([w.samples for w in windows])))
     tokenizer = network.tokenizer("en", "transcribe")
-    options = DecodingOptions(tuple(tokenizer.sot_sequence), tokenizer)
+    options = DecodingOptions(tokenizer)
     tasks = [
         DecodingTask(w.samples, network.decode, options, Event(), features=one)
         for w, one in zip(windows, features, strict=True)

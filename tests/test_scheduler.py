@@ -371,34 +371,6 @@ def test_previous_text_is_the_prompt_if_requested(tokenizer, scripted):
     assert prompts == [" Names", " Names number 0", " Names number 0 number 1"]
 
 
-def test_the_language_is_detected_in_the_first_three_windows(tokenizer):
-    """All windows are decoded in it. A recording without speech has no language."""
-
-    class Multilingual(ScriptedNetwork):
-        languages = ("en", "de")
-
-        def detect_language(self, tasks):
-            return [
-                {"en": 0.6, "de": 0.4} if t.features == 1 else {"en": 0.3, "de": 0.7} for t in tasks
-            ]
-
-    used = []
-
-    def answer(one):
-        used.append(one.options.language)
-        return result(tokenizer, "x")
-
-    fake = Multilingual(tokenizer, answer)
-    scheduler = Scheduler(fake)
-    transcriber = RecordingTranscriber(scheduler, fake, TranscriptionOptions(), Event())
-    assert len(list(transcriber.results(iter([window(n) for n in (1, 2, 2, 1, 1, 1)])))) == 6
-    assert (transcriber.language, set(used)) == ("de", {"de"})
-    silent = RecordingTranscriber(scheduler, fake, TranscriptionOptions(), Event())
-    assert list(silent.results(iter([]))) == []
-    assert silent.language is None
-    scheduler.close()
-
-
 # --- Both engines ----------------------------------------------------------------------------------
 
 

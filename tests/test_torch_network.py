@@ -51,9 +51,8 @@ def windows():
 
 
 def task(network, window, stop=None, **options):
-    tokenizer = network.tokenizer("en", "transcribe")
-    prompt = options.pop("prompt", tuple(tokenizer.sot_sequence))
-    options = DecodingOptions(prompt, tokenizer, **options)
+    language, kind = options.get("language", "en"), options.get("task", "transcribe")
+    options = DecodingOptions(network.tokenizer(language, kind), **options)
     features = network.encode([window.samples])[0]
     return DecodingTask(
         window.samples, network.decode, options, stop or Event(), options.batch_key, features
@@ -84,8 +83,7 @@ def test_tokens_are_those_of_whisper_decode(network, reference, windows):
 def test_tokens_with_a_prompt_are_those_of_whisper_decode(network, reference, windows):
     tokenizer = network.tokenizer("en", "transcribe")
     text = tokenizer.encode(" The number of the chapter.")
-    prompt = (tokenizer.sot_prev, *text, *tokenizer.sot_sequence)
-    results = network.decode([task(network, w, prompt=prompt) for w in windows[:3]])
+    results = network.decode([task(network, w, previous=tuple(text)) for w in windows[:3]])
     for window, ours in zip(windows[:3], results, strict=True):
         theirs = reference_tokens(reference, window, prompt=text)
         assert ours.tokens == tuple(theirs.tokens)
@@ -157,8 +155,7 @@ def test_every_family_of_models(n_mels, n_vocab, windows):
     if model.is_multilingual:
         languages += [("de", "transcribe"), ("ja", "translate")]
     for language, kind in languages:
-        tokenizer = network.tokenizer(language, kind)
-        tasks = [task(network, w, prompt=tuple(tokenizer.sot_sequence)) for w in some]
+        tasks = [task(network, w, language=language, task=kind) for w in some]
         for window, ours in zip(some, network.decode(tasks), strict=True):
             theirs = reference_tokens(model, window, n_mels, language=language, task=kind)
             assert ours.tokens == tuple(theirs.tokens)

@@ -8,7 +8,15 @@ import pytest
 from homescribe.audio import SAMPLE_RATE, decode
 from homescribe.core import Segment, Word
 from homescribe.engines.segments import place
-from homescribe.engines.vad import SileroVad
+from homescribe.engines.vad import (
+    CHUNK,
+    CHUNKS_PER_SECOND,
+    ONSET,
+    PIECE,
+    SpeechDetector,
+    pieces,
+    speech_probabilities,
+)
 from homescribe.engines.windows import Window, split_windows
 from speech_samples import SAMPLES, sentences
 
@@ -68,15 +76,96 @@ def test_without_vad_filter_windows_hold_everything():
     assert all(len(w.samples) <= 30 * SAMPLE_RATE for w in windows)
 
 
-def test_silero_gives_the_same_probabilities_for_a_stream_as_for_the_whole():
+# --- Detection -------------------------------------------------------------------------------------
+
+
+def detected(waveform):
+    """Decisions of a detector that has listened to all of `waveform`."""
+    detector = SpeechDetector()
+    for piece in pieces(waveform):
+        detector.extend(piece)
+    detector.end()
+    return detector
+
+
+def test_silero_gives_the_same_probabilities_as_faster_whisper_for_a_piece():
     from faster_whisper.vad import get_vad_model
 
-    waveform = decode(SAMPLES["fox-20s"])
-    waveform = waveform[: len(waveform) // 512 * 512]
+    waveform = decode(SAMPLES["fox-20s"])[:PIECE]
     whole = get_vad_model()(waveform.copy()).reshape(-1)
-    detector = SileroVad()
-    parts = np.concatenate([detector(p) for p in np.split(waveform, [5_120, 51_200, 256_000])])
-    np.testing.assert_allclose(parts[:-1], whole[:-1], atol=1e-6)
+    ours = speech_probabilities(waveform, waveform[:0])
+    np.testing.assert_allclose(ours[:-1], whole[:-1], atol=1e-6)
+
+
+def test_a_loud_voice_does_not_hide_the_soft_one_after_it():
+    """The detector's network remembers: without a fresh start it would give the soft voice less."""
+    waveform = decode(SAMPLES["channel-40s"])[: 3 * PIECE]
+    soft = 0.01 * decode(SAMPLES["fox-20s"])[: 2 * PIECE]
+    alone = detected(soft).speech()
+    after = detected(np.concatenate([waveform, soft])).speech()[len(waveform) // CHUNK :]
+    assert alone.mean() > 0.3
+    assert (alone & after).sum() >= 0.97 * alone.sum()
+
+
+@pytest.mark.parametrize("decibels", [0, -30, -50, -65])
+def test_quiet_speech_is_speech(decibels):
+    waveform = decode(SAMPLES["fox-20s"])
+    loud = detected(waveform).speech()
+    quiet = np.round(waveform * 10 ** (decibels / 20) * 32768) / 32768
+    found = detected(quiet.astype(np.float32)).speech()
+    assert (loud & found).sum() >= 0.8 * loud.sum()
+
+
+@pytest.mark.parametrize("level", [0.0, 0.0005, 0.05])
+def test_silence_and_noise_are_no_speech(level):
+    noise = np.random.default_rng(1).normal(0, level, 60 * SAMPLE_RATE).astype(np.float32)
+    assert not detected(noise).speech().any()
+
+
+def scripted(*stretches):
+    """A detector that has found stretches of (seconds, probability)."""
+    detector = SpeechDetector()
+    for seconds, probability in stretches:
+        chunks = round(seconds * CHUNKS_PER_SECOND)
+        detector.probabilities = np.append(detector.probabilities, np.full(chunks, probability))
+        detector.above = np.append(detector.above, np.full(chunks, probability >= ONSET))
+    return detector
+
+
+def seconds_of_speech(detector):
+    return detector.speech().sum() / CHUNKS_PER_SECOND
+
+
+def test_a_short_sound_that_nothing_surrounds_is_no_utterance():
+    drum = scripted((10, 0.0), (0.2, 0.5), (10, 0.0))
+    drum.end()
+    assert seconds_of_speech(drum) == 0
+    drums = scripted(*[(0.5, 0.0), (0.15, 0.6)] * 10, (10, 0.0))
+    drums.end()
+    assert seconds_of_speech(drums) == 0
+    word = scripted((10, 0.0), (0.4, 0.9), (10, 0.0))
+    word.end()
+    assert seconds_of_speech(word) == pytest.approx(0.4, abs=0.05)
+    sentence = scripted((10, 0.0), (2, 0.9), (1, 0.0), (0.2, 0.5), (10, 0.0))
+    sentence.end()
+    assert seconds_of_speech(sentence) == pytest.approx(2.2, abs=0.1)
+
+
+def test_an_utterance_that_may_go_on_is_speech_until_it_is_known():
+    detector = scripted((10, 0.0), (0.2, 0.5), (1, 0.0))
+    assert seconds_of_speech(detector) > 0
+    detector.end()
+    assert seconds_of_speech(detector) == 0
+
+
+def test_an_utterance_continues_where_chunks_were_dropped():
+    detector = scripted((3, 0.9), (0.5, 0.0), (0.2, 0.5), (10, 0.0))
+    detector.drop(round(3 * CHUNKS_PER_SECOND), speech=True)
+    detector.end()
+    assert seconds_of_speech(detector) == pytest.approx(0.2, abs=0.05)
+
+
+# --- Segments --------------------------------------------------------------------------------------
 
 
 def test_segments_are_placed_in_order_and_within_their_window():

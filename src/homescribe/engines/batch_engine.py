@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import Event
 
-from homescribe.core import Audio, Segment, Transcript, TranscriptionOptions
+from homescribe.core import Audio, Segment, Skipped, Transcript, TranscriptionOptions
 from homescribe.engines.languages import UNDETERMINED, check_language
 from homescribe.engines.out_of_memory import memory_errors
 from homescribe.engines.recording_transcriber import RecordingTranscriber
@@ -26,6 +26,8 @@ PACKAGES = (
     "tokenizers==0.23.3",
 )
 
+MIN_SKIPPED = 1.0  # seconds; shorter stretches without text are pauses
+
 
 class BatchEngine:
     """A core.Engine whose `network` decodes windows of several recordings in one batch."""
@@ -45,19 +47,41 @@ class BatchEngine:
         stop: Event,
         progress: Callable[[float], None],
     ) -> Transcript:
-        """As core.Engine. The language is detected in the first windows of speech and kept."""
+        """As core.Engine. Every window is transcribed in its own language, unless `options` names one."""
         check_language(options, self.model, self.network.languages)
-        windows = RecordingWindows(audio, stop, vad_filter=options.vad_filter)
+        windows = RecordingWindows(audio, options, stop)
         transcriber = RecordingTranscriber(self.scheduler, self.network, options, stop)
         segments: list[Segment] = []
+        skipped: list[Skipped] = []
+        speech: dict[str, float] = {}
+        end = 0.0  # of the last window
         with memory_errors(self.model):
             for result in transcriber.results(windows):
+                window = result.window
                 after = segments[-1].end if segments else 0.0
-                segments += place(result.segments, result.window, after)
-                progress(result.window.end)
+                placed = place(result.segments, window, after, move_starts=options.vad_filter)
+                segments += placed
+                if window.start > end:
+                    skipped.append(Skipped(end, window.start, "no_speech"))
+                if not placed:
+                    skipped.append(Skipped(window.start, window.end, "no_text"))
+                else:
+                    seconds = speech.get(result.language, 0.0) + window.speech_seconds()
+                    speech[result.language] = seconds
+                end = window.end
+                progress(window.end)
+        if windows.duration > end:
+            skipped.append(Skipped(end, windows.duration, "no_speech"))
         progress(windows.duration)
-        language = transcriber.language or UNDETERMINED
-        return Transcript(self.name, self.model, language, windows.duration, tuple(segments))
+        return Transcript(
+            engine=self.name,
+            model=self.model,
+            language=max(speech, key=lambda code: speech[code]) if speech else UNDETERMINED,
+            duration=windows.duration,
+            segments=tuple(segments),
+            skipped=tuple(one for one in skipped if one.end - one.start >= MIN_SKIPPED),
+            warnings=tuple(windows.warnings),
+        )
 
     def close(self) -> None:
         """End the scheduler's thread."""

@@ -21,6 +21,7 @@ from homescribe.engines.whisper_network import (
     LanguageTask,
     WhisperTask,
     mel_frames,
+    set_languages,
 )
 from homescribe.engines.word_timestamps import TokenizedWord, find_words
 
@@ -73,7 +74,10 @@ class CTranslate2Network:
         return [pad_or_trim(extract(one)[..., :-1]) for one in samples]
 
     def detect_language(self, tasks: Sequence[LanguageTask]) -> list[LanguageProbabilities]:
-        found = self.whisper.model.detect_language(self._encode(tasks))
+        return self._detect_language(self._encode(tasks))
+
+    def _detect_language(self, encoded: ctranslate2.StorageView) -> list[LanguageProbabilities]:
+        found = self.whisper.model.detect_language(encoded)
         return [{token[2:-2]: float(probability) for token, probability in one} for one in found]
 
     def decode(self, tasks: Sequence[DecodingTask]) -> list[DecodingResult]:
@@ -88,11 +92,12 @@ class CTranslate2Network:
         import ctranslate2
         from faster_whisper.transcribe import get_suppressed_tokens
 
+        encoded = self._encode(tasks)
+        languages = set_languages(self, tasks, lambda: self._detect_language(encoded))
         options = tasks[0].options
         temperature = options.temperature
         if temperature:
             ctranslate2.set_random_seed(options.seed)
-        encoded = self._encode(tasks)
         results = self.whisper.model.generate(
             encoded,
             [list(task.options.prompt) for task in tasks],
@@ -116,8 +121,11 @@ class CTranslate2Network:
                 result.scores[0] * len(row) / (len(row) + 1),
                 result.no_speech_prob,
                 tuple(found),
+                probabilities,
             )
-            for result, row, found in zip(results, tokens, words, strict=True)
+            for result, row, found, probabilities in zip(
+                results, tokens, words, languages, strict=True
+            )
         ]
 
     def _align(
@@ -127,20 +135,27 @@ class CTranslate2Network:
         tokens: Sequence[Sequence[int]],
     ) -> list[list[TokenizedWord]]:
         """Return the words of each row, with their times."""
-        tokenizer = tasks[0].options.tokenizer
-        texts = [text_tokens(row, tokenizer) for row in tokens]
-        frames = [mel_frames(task.samples) for task in tasks]
-        results = self.whisper.model.align(
-            encoded, list(tokenizer.sot_sequence), texts, frames, median_filter_width=7
-        )
-        words = []
-        for result, text in zip(results, texts, strict=True):
-            path = np.array(result.alignments, np.int64).reshape(-1, 2).T
-            words.append(
-                find_words((path[0], path[1]), text, result.text_token_probs, tokenizer)
-                if text
-                else []
+        words: list[list[TokenizedWord]] = [[] for _ in tasks]
+        # CTranslate2 has one start sequence, which names the language, for all rows.
+        for start in {tuple(task.options.tokenizer.sot_sequence) for task in tasks}:
+            rows = [
+                row
+                for row, task in enumerate(tasks)
+                if tuple(task.options.tokenizer.sot_sequence) == start
+            ]
+            same = encoded if len(rows) == len(tasks) else self._encode([tasks[i] for i in rows])
+            tokenizer = tasks[rows[0]].options.tokenizer
+            texts = [text_tokens(tokens[row], tokenizer) for row in rows]
+            frames = [mel_frames(tasks[row].samples) for row in rows]
+            results = self.whisper.model.align(
+                same, list(start), texts, frames, median_filter_width=7
             )
+            for row, result, text in zip(rows, results, texts, strict=True):
+                path = np.array(result.alignments, np.int64).reshape(-1, 2).T
+                if text:
+                    words[row] = find_words(
+                        (path[0], path[1]), text, result.text_token_probs, tokenizer
+                    )
         return words
 
     def _encode(

@@ -11,11 +11,17 @@ import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 from threading import Event
 
 from homescribe.core import Segment, TranscriptionOptions
 from homescribe.engines import quality
+from homescribe.engines.language_choice import (
+    Heard,
+    most_spoken,
+    next_language,
+    part_languages,
+    parts_of,
+)
 from homescribe.engines.scheduler import AnyTask, Scheduler
 from homescribe.engines.segments import split_segments, words_by_segment
 from homescribe.engines.tokenizer import Tokenizer, text_tokens
@@ -28,7 +34,6 @@ from homescribe.engines.whisper_network import (
 )
 from homescribe.engines.windows import Window
 
-DETECTION_WINDOWS = 3  # first windows, in which the language is detected
 MAX_PROMPT_TOKENS = 223  # of text before a window, half of Whisper's context
 MIN_REMAINDER = 1.0  # seconds of speech after the last word that are worth another window
 RESET_TEMPERATURE = 0.5  # text decoded above it is no prompt for the next, as in whisper.transcribe
@@ -42,10 +47,11 @@ class WindowResult:
     segments: tuple[Segment, ...]
     tokens: tuple[int, ...]
     temperature: float
+    language: str
 
 
 class RecordingTranscriber:
-    """Transcribes one recording. `language` is None until it is given or detected."""
+    """Transcribes one recording. `languages` is what was chosen for each window so far."""
 
     def __init__(
         self,
@@ -57,7 +63,9 @@ class RecordingTranscriber:
         self.scheduler, self.network = scheduler, network
         self.options, self.stop = options, stop
         languages = network.languages
+        # None: the language of each window is detected.
         self.language = options.language or (languages[0] if len(languages) == 1 else None)
+        self.last_language: str | None = None  # of the last window whose language was chosen
         self.queue: deque[AnyTask] = deque()
         self.previous_tokens: list[int] = []  # text before the next window, as its prompt
         # Windows submitted at once. Each needs the text before it when that is its prompt.
@@ -67,43 +75,150 @@ class RecordingTranscriber:
         """Yield the result of every window, in order of time."""
         self.scheduler.enter()
         try:
-            stream = iter(windows)
-            pending: deque[_PendingWindow] = deque()
-            first = list(islice(stream, DETECTION_WINDOWS)) if self.language is None else []
-            features = self._detect_language(first) if first else []
-            for window, encoded in zip(first, features, strict=True):
-                yield from self._finished(pending, self.max_pending - 1)
-                pending.append(self._submit(window, encoded))
-            for window in stream:
-                yield from self._finished(pending, self.max_pending - 1)
-                pending.append(self._submit(window))
-            yield from self._finished(pending, 0)
+            pending: list[_PendingWindow] = []
+            for window in windows:
+                while len(pending) >= self.max_pending:
+                    yield self._finish_first(pending)
+                yield from self._finished(pending)
+                pending.append(self._submit(window, self.language))
+            while pending:
+                yield self._finish_first(pending)
         finally:
             self.scheduler.leave(self.queue)
 
-    def _detect_language(self, windows: list[Window]) -> list[object]:
-        """Set the language that is most probable over all `windows`. Returns their features."""
+    # --- Order -----------------------------------------------------------------------------------
+
+    def _finished(self, pending: list[_PendingWindow]) -> Iterator[WindowResult]:
+        """Yield results that are ready, from the head of `pending`, without waiting."""
+        # One window is kept: the next one may show that the language changes inside it.
+        while len(pending) > 1 and all(one.task.done.is_set() for one in pending[:2]):
+            self._advance(pending)
+            if pending[0].accepted is None or pending[1].language is None:
+                return
+            yield self._take_first(pending)
+
+    def _finish_first(self, pending: list[_PendingWindow]) -> WindowResult:
+        """Wait for the first window of `pending`, remove it and return its result."""
+        while True:
+            for one in pending[:2]:
+                self.scheduler.wait(one.task)
+            self._advance(pending)
+            if pending[0].accepted and all(one.language for one in pending[:2]):
+                return self._take_first(pending)
+
+    def _advance(self, pending: list[_PendingWindow]) -> None:
+        """Choose languages and check attempts, as far as tasks are done."""
+        self._choose_languages(pending)
+        for one in pending:  # later windows, too, so that retries meet in one batch
+            if one.language:
+                self._check(one)
+
+    def _take_first(self, pending: list[_PendingWindow]) -> WindowResult:
+        result = self._result(pending.pop(0))
+        if self.options.condition_on_previous_text:
+            self.previous_tokens = (
+                []
+                if result.temperature > RESET_TEMPERATURE
+                else [*self.previous_tokens, *result.tokens]
+            )
+        remainder = _remainder(result)
+        if remainder is not None:
+            pending.insert(0, self._submit(remainder, result.language))
+        return result
+
+    # --- Languages -------------------------------------------------------------------------------
+
+    def _choose_languages(self, pending: list[_PendingWindow]) -> None:
+        """Choose the language of every window whose first attempt, and all before it, are done."""
+        number = 0
+        while number < len(pending):
+            one = pending[number]
+            if one.language is None:
+                if not one.task.done.is_set():
+                    return
+                one.hear()
+                before = self.last_language or self._first_language(pending)
+                language = next_language(before, one.heard) if one.heard else before
+                self._set_language(one, language or "en")
+                self._split_where_languages_meet(pending, number)
+            self.last_language = pending[number].language
+            number += 1
+
+    def _first_language(self, pending: list[_PendingWindow]) -> str | None:
+        """Return the language for windows before the first sure one: that one's, or the likeliest."""
+        for one in pending:
+            self.scheduler.wait(one.task)
+            one.hear()
+        heard = [one.heard for one in pending if one.heard]
+        sure = next((one.language for one in heard if one.sure), None)
+        return sure or (most_spoken(heard) if heard else None)
+
+    def _set_language(self, one: _PendingWindow, language: str) -> None:
+        """Decode `one` again where it was decoded in another language."""
+        one.language = language
+        if one.task.options.language != language:
+            one.task = self._submit(one.window, language, one.task.features).task
+
+    def _split_where_languages_meet(self, pending: list[_PendingWindow], number: int) -> None:
+        """Split the window at `number`, and the one before it, where the language changes inside.
+
+        Windows in two languages next to each other were cut without knowing where one ends. A window that
+        sounds like no single language may hold several.
+        """
+        one = pending[number]
+        before = pending[number - 1] if number else None
+        meets = before is not None and before.language != one.language
+        if one.heard and (meets or one.heard.mixed):
+            self._split(pending, number, before.language if before else None)
+        if meets and before is not None and before.heard:
+            self._split(pending, number - 1, None)
+
+    def _split(self, pending: list[_PendingWindow], number: int, before: str | None) -> None:
+        """Replace a window by its parts in one language each, if it has several."""
+        window = pending[number].window
+        parts = parts_of(window)
+        if len(parts) < 2:
+            return
+        heard = self._hear(parts)
+        languages = part_languages(heard, None if pending[number].heard else before)
+        groups: list[tuple[str, float, float]] = []
+        for part, language in zip(parts, languages, strict=True):
+            chosen = language or pending[number].language or "en"
+            if groups and groups[-1][0] == chosen:
+                groups[-1] = (chosen, groups[-1][1], part.end)
+            else:
+                groups.append((chosen, part.start, part.end))
+        if len(groups) == 1 and groups[0][0] == pending[number].language:
+            return
+        whole = window.split([start - window.start for _, start, _ in groups[1:]])
+        pending[number : number + 1] = [
+            self._submit(one, language) for one, (language, _, _) in zip(whole, groups, strict=True)
+        ]
+
+    def _hear(self, parts: list[Window]) -> list[Heard]:
+        """Return the languages in each of `parts`."""
         tasks = [
-            LanguageTask(window.samples, self.network.detect_language, None, self.stop)
-            for window in windows
+            LanguageTask(part.samples, self.network.detect_language, None, self.stop)
+            for part in parts
         ]
         for task in tasks:
-            self.scheduler.put(self.queue, task)
-        total: dict[str, float] = {}
-        for task in tasks:
-            for language, probability in self.scheduler.wait(task).items():
-                total[language] = total.get(language, 0.0) + probability
-        self.language = max(total, key=lambda language: total[language])
-        return [task.features for task in tasks]
+            self.scheduler.put(self.queue, task, first=True)
+        return [
+            Heard(self.scheduler.wait(task), part.speech_seconds())
+            for part, task in zip(parts, tasks, strict=True)
+        ]
 
-    def _submit(self, window: Window, features: object = None) -> _PendingWindow:
-        """Queue the first attempt at `window`."""
-        assert self.language is not None
-        tokenizer = self.network.tokenizer(self.language, self.options.task)
+    # --- Attempts --------------------------------------------------------------------------------
+
+    def _submit(
+        self, window: Window, language: str | None, features: object = None
+    ) -> _PendingWindow:
+        """Queue the first attempt at `window`. `language` None: detect it."""
+        tokenizer = self.network.tokenizer(language or "en", self.options.task)
         options = DecodingOptions(
-            prompt=self._prompt(tokenizer),
             tokenizer=tokenizer,
-            language=self.language,
+            language=language,
+            previous=self._previous(tokenizer),
             task=self.options.task,
             temperature=self.options.temperature[0],
             beam_size=self.options.beam_size or 1,
@@ -111,7 +226,7 @@ class RecordingTranscriber:
         )
         task = self._task(window, options, features)
         self.scheduler.put(self.queue, task)
-        return _PendingWindow(window, task)
+        return _PendingWindow(window, task, language)
 
     def _task(self, window: Window, options: DecodingOptions, features: object) -> DecodingTask:
         return DecodingTask(
@@ -123,34 +238,12 @@ class RecordingTranscriber:
             features=features,
         )
 
-    def _prompt(self, tokenizer: Tokenizer) -> tuple[int, ...]:
-        """Tokens before the text: initial prompt, previous text, and the start of the transcript."""
+    def _previous(self, tokenizer: Tokenizer) -> tuple[int, ...]:
+        """Tokens of the text before a window: the initial prompt and previous text."""
         initial: list[int] = []
         if self.options.initial_prompt:
             initial = tokenizer.encode(" " + self.options.initial_prompt.strip())
-        previous = [*initial, *self.previous_tokens][-MAX_PROMPT_TOKENS:]
-        start = tuple(tokenizer.sot_sequence)
-        return (tokenizer.sot_prev, *previous, *start) if previous else start
-
-    def _finished(self, pending: deque[_PendingWindow], keep: int) -> Iterator[WindowResult]:
-        """Yield results from the head of `pending`: all that are ready, and until only `keep` are left."""
-        while pending and (len(pending) > keep or pending[0].task.done.is_set()):
-            self.scheduler.wait(pending[0].task)
-            for one in pending:  # later windows, too, so that retries meet in one batch
-                self._check(one)
-            if pending[0].accepted is None:
-                continue
-            result = self._result(pending.popleft())
-            if self.options.condition_on_previous_text:
-                self.previous_tokens = (
-                    []
-                    if result.temperature > RESET_TEMPERATURE
-                    else [*self.previous_tokens, *result.tokens]
-                )
-            remainder = _remainder(result)
-            if remainder is not None:
-                pending.appendleft(self._submit(remainder))
-            yield result
+        return tuple([*initial, *self.previous_tokens][-MAX_PROMPT_TOKENS:])
 
     def _check(self, pending: _PendingWindow) -> None:
         """Accept the latest attempt at a window if it is finished and good, else queue another one."""
@@ -188,9 +281,10 @@ class RecordingTranscriber:
     def _result(self, pending: _PendingWindow) -> WindowResult:
         """Split the accepted text into segments."""
         assert pending.accepted is not None
-        window, attempt = pending.window, pending.accepted
+        assert pending.language is not None
+        window, attempt, language = pending.window, pending.accepted, pending.language
         if not attempt.text.strip():
-            return WindowResult(window, (), (), attempt.temperature)
+            return WindowResult(window, (), (), attempt.temperature, language)
         result, tokenizer = attempt.result, pending.task.options.tokenizer
         ratio = quality.compression_ratio(attempt.text.strip())
         flags = quality.flags(attempt.text, result.avg_logprob, ratio, attempt.temperature)
@@ -207,10 +301,11 @@ class RecordingTranscriber:
                 temperature=attempt.temperature,
                 words=segment_words,
                 flags=flags,
+                language=language,
             )
             for (start, end, tokens), segment_words in zip(parts, words, strict=True)
         )
-        return WindowResult(window, segments, result.tokens, attempt.temperature)
+        return WindowResult(window, segments, result.tokens, attempt.temperature, language)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,11 +320,19 @@ class Attempt:
 class _PendingWindow:
     """A window, the task that decodes it, and the attempts that have finished."""
 
-    def __init__(self, window: Window, task: DecodingTask) -> None:
+    def __init__(self, window: Window, task: DecodingTask, language: str | None) -> None:
         self.window = window
         self.task = task
+        self.language = language  # None until it is chosen
+        self.heard: Heard | None = None  # the languages in it, where they were detected
         self.attempts: list[Attempt] = []
         self.accepted: Attempt | None = None
+
+    def hear(self) -> None:
+        """Keep what the first attempt, which is done, found out about the language."""
+        found = self.task.result.languages if self.task.result else None
+        if found and self.heard is None:
+            self.heard = Heard(found, self.window.speech_seconds())
 
 
 def best_attempt(attempts: list[Attempt]) -> Attempt:

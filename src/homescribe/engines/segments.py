@@ -53,17 +53,20 @@ def words_by_segment(
     return [tuple(words) for words in assigned]
 
 
-def place(segments: Iterable[Segment], window: Window, after: float) -> list[Segment]:
+def place(
+    segments: Iterable[Segment], window: Window, after: float, *, move_starts: bool = True
+) -> list[Segment]:
     """Shift `segments`, whose times count from the start of `window`, to times in the recording.
 
-    No segment starts before `after`, the end of the previous one. Segments without text are dropped. A
-    start in silence moves to where the speech begins.
+    No segment starts before `after`, the end of the previous one. Segments without text are dropped. With
+    `move_starts`, a start in silence moves to where the speech begins.
     """
     placed = []
     for segment in segments:
         if not segment.text.strip():
             continue
-        start = min(max(window.start + _speech_start(segment, window), after), window.end)
+        first = _speech_start(segment, window) if move_starts else segment.start
+        start = min(max(window.start + first, after), window.end)
         end = min(max(window.start + segment.end, start), window.end)
         words = _place_words(segment.words, window.start, start, end)
         placed.append(replace(segment, start=start, end=end, words=words))

@@ -7,6 +7,7 @@ written into memory that is allocated once per batch, and the timestamp rules ap
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from homescribe.engines.greedy_decoder import GreedyDecoder
@@ -20,6 +21,7 @@ from homescribe.engines.whisper_network import (
     LanguageProbabilities,
     LanguageTask,
     WhisperTask,
+    set_languages,
 )
 
 if TYPE_CHECKING:
@@ -68,6 +70,11 @@ class TorchNetwork:
             return self.model.encode(samples)
 
     def detect_language(self, tasks: Sequence[LanguageTask]) -> list[LanguageProbabilities]:
+        return self._detect_language(tasks)
+
+    def _detect_language(
+        self, tasks: Sequence[DecodingTask] | Sequence[LanguageTask]
+    ) -> list[LanguageProbabilities]:
         import torch
         from whisper.tokenizer import get_tokenizer
 
@@ -86,13 +93,17 @@ class TorchNetwork:
         import torch
 
         with torch.inference_mode():
+            languages = set_languages(self, tasks, lambda: self._detect_language(tasks))
             if tasks[0].options.beam_size > 1:
                 results = [self._beam_search(task) for task in tasks]
             else:
                 results = GreedyDecoder(self.model, tasks).run()
             if tasks[0].options.word_timestamps:
                 results = add_words(self.model, tasks, results)
-        return results
+        return [
+            replace(result, languages=found)
+            for result, found in zip(results, languages, strict=True)
+        ]
 
     def _beam_search(self, task: DecodingTask) -> DecodingResult:
         """Beam search with whisper.decode, one window at a time."""

@@ -1,7 +1,8 @@
-"""Voice activity detection: Silero VAD over a stream, with its state carried from block to block."""
+"""Voice activity detection: Silero VAD over a stream, piece by piece."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,56 +19,130 @@ CHUNK = 512  # samples per probability: 32 ms
 CHUNKS_PER_SECOND = SAMPLE_RATE / CHUNK
 CONTEXT = 64  # samples before each chunk that the network sees, too
 
-ONSET = 0.5  # probability above which speech begins, Silero's default
-OFFSET = 0.35  # probability below which speech ends
+# The network remembers the voices it has heard, and after a clear one it gives a soft or hoarse one a third
+# of the probability that it gives it alone. So its memory is cleared before every piece, and it hears the
+# end of the piece before only to settle.
+PIECE = 250 * CHUNK  # samples: 8 s
+WARM_UP = 31 * CHUNK  # samples: 1 s
+# Quiet recordings are amplified before detection. The network was trained on speech at usual levels.
+QUIET = 0.006  # RMS of the loudest half second below which a piece is amplified: -44 dBFS
+USUAL = 0.05  # RMS to which it is amplified: -26 dBFS
+MAX_GAIN = 300.0  # 50 dB; beyond it there is only the noise of 16 bits
+
+ONSET = 0.3  # probability above which speech begins
+OFFSET = 0.15  # probability below which speech ends
 MIN_SPEECH = 3  # chunks; words are longer than 0.1 s, clicks are not
+# Somewhere in every utterance a sound lasts: drums and doors are as short, but they are never long.
+UTTERANCE_GAP = round(2.0 * CHUNKS_PER_SECOND)  # chunks of silence that separate two utterances
+MIN_EVIDENCE = (
+    0.2 * CHUNKS_PER_SECOND
+)  # sum of probabilities that one run of an utterance must have
 
 
-class SileroVad:
-    """Probability of speech in a stream of samples. Each call continues where the last one ended."""
+def speech_probabilities(
+    samples: NDArray[np.float32], before: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the probability of speech per chunk of `samples`, whose length is a multiple of CHUNK.
 
-    def __init__(self) -> None:
-        self.state = np.zeros((1, 1, 128), np.float32)
-        self.cell = np.zeros((1, 1, 128), np.float32)
-        self.context = np.zeros(CONTEXT, np.float32)
+    `before`: the samples before them, at most WARM_UP, also a multiple of CHUNK.
+    """
+    stream = np.concatenate([np.zeros(CONTEXT, np.float32), before, samples])
+    stream = stream * _gain(stream)
+    chunks = np.lib.stride_tricks.sliding_window_view(stream, CHUNK + CONTEXT)[::CHUNK]
+    memory = np.zeros((1, 1, 128), np.float32)
+    out, _, _ = _session().run(
+        None, {"input": np.ascontiguousarray(chunks), "h": memory, "c": memory}
+    )
+    return np.asarray(out, np.float32).reshape(-1)[len(before) // CHUNK :]
 
-    def __call__(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the probability per chunk of `samples`, whose length is a multiple of CHUNK."""
-        stream = np.concatenate([self.context, samples])
-        self.context = stream[-CONTEXT:].copy()
-        chunks = np.lib.stride_tricks.sliding_window_view(stream, CHUNK + CONTEXT)[::CHUNK]
-        out, self.state, self.cell = _session().run(
-            None, {"input": np.ascontiguousarray(chunks), "h": self.state, "c": self.cell}
-        )
-        return np.asarray(out, np.float32).reshape(-1)
+
+def pieces(samples: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    """Yield `samples` in pieces for a detector, the last one padded with silence to whole chunks."""
+    for start in range(0, len(samples), PIECE):
+        piece = samples[start : start + PIECE]
+        yield np.pad(piece, (0, -len(piece) % CHUNK))
+
+
+def _gain(stream: NDArray[np.float32]) -> np.float32:
+    """Factor by which to amplify samples for the network."""
+    size = SAMPLE_RATE // 2
+    power = [
+        float(np.mean(stream[start : start + size] ** 2)) for start in range(0, len(stream), size)
+    ]
+    loudest = max(power) ** 0.5
+    if loudest >= QUIET or loudest == 0.0:
+        return np.float32(1.0)
+    return np.float32(min(USUAL / loudest, MAX_GAIN))
 
 
 class SpeechDetector:
     """Decides for every chunk of a stream whether it is speech."""
 
     def __init__(self) -> None:
-        self.vad = SileroVad()
+        self.probabilities = np.zeros(0, np.float32)  # of the chunks that were not dropped
+        self.above = np.zeros(0, bool)  # of these chunks: between ONSET and OFFSET
+        self.before = np.zeros(0, np.float32)  # samples for the network to settle on
         self.speaking = False
-        self.run = 0  # chunks of speech in a row at the end of the stream
+        self.ended = False
+        self.since_speech = (
+            UTTERANCE_GAP  # chunks between the last dropped speech and the kept chunks
+        )
 
-    def extend(self, speech: NDArray[np.bool_], samples: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Return `speech`, the decisions so far, with those for `samples` appended.
-
-        Decisions at the end of `speech` are withdrawn if that speech turns out shorter than MIN_SPEECH.
-        """
-        probabilities = self.vad(samples)
-        before = len(speech)
-        speech = np.concatenate([speech, np.zeros(len(probabilities), bool)])
-        for index, probability in enumerate(probabilities.tolist(), start=before):
+    def extend(self, samples: NDArray[np.float32]) -> None:
+        """Listen to `samples`, which follow those before: PIECE of them, or the rest of the stream."""
+        found = speech_probabilities(samples, self.before)
+        self.before = np.concatenate([self.before, samples])[-WARM_UP:]
+        above = np.zeros(len(found), bool)
+        for index, probability in enumerate(found.tolist()):
             self.speaking = probability >= (OFFSET if self.speaking else ONSET)
-            if self.speaking:
-                speech[index] = True
-                self.run += 1
-            else:
-                if 0 < self.run < MIN_SPEECH:
-                    speech[max(0, index - self.run) : index] = False
-                self.run = 0
-        return speech
+            above[index] = self.speaking
+        self.probabilities = np.concatenate([self.probabilities, found])
+        self.above = np.concatenate([self.above, above])
+
+    def end(self) -> None:
+        """Note that the stream has ended, so that nothing goes on after the last chunk."""
+        self.ended = True
+
+    def speech(self) -> NDArray[np.bool_]:
+        """Return the decision for every chunk that was not dropped.
+
+        An utterance that may go on after the last chunk counts as speech.
+        """
+        found = np.zeros(len(self.above), bool)
+        end = len(found)
+        open_end = -1 if self.ended else end
+        long = [
+            run for run in runs(self.above) if run[1] - run[0] >= MIN_SPEECH or run[1] == open_end
+        ]
+        utterance: list[tuple[int, int]] = []
+        for number, run in enumerate(long):
+            utterance.append(run)
+            following = long[number + 1][0] if number + 1 < len(long) else end
+            last = number + 1 == len(long)
+            if following - run[1] < UTTERANCE_GAP and not last:
+                continue
+            goes_on = last and end - run[1] < UTTERANCE_GAP and not self.ended
+            continues = utterance[0][0] + self.since_speech < UTTERANCE_GAP
+            if goes_on or continues or self._is_utterance(utterance):
+                for start, stop in utterance:
+                    found[start:stop] = True
+            utterance = []
+        return found
+
+    def _is_utterance(self, found: list[tuple[int, int]]) -> bool:
+        return any(self.probabilities[a:b].sum() >= MIN_EVIDENCE for a, b in found)
+
+    def drop(self, count: int, *, speech: bool) -> None:
+        """Forget the first `count` chunks. `speech`: they end with speech, which may go on."""
+        self.since_speech = 0 if speech else self.since_speech + count
+        self.probabilities = self.probabilities[count:]
+        self.above = self.above[count:]
+
+
+def runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return (first, one past the last) of every run of True in `flags`."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 @cache

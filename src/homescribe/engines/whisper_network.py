@@ -5,8 +5,8 @@ Two implementations: torch_network.py (openai-whisper's weights) and ctranslate2
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeAlias
 
 from homescribe.audio import SAMPLE_RATE
@@ -19,6 +19,7 @@ MEL_FRAMES = 3000  # frames of that input's spectrogram, 100 a second
 HOP_LENGTH = SAMPLE_RATE // 100  # samples between two frames
 MAX_INITIAL_TIMESTAMP = 50  # tokens of 0.02 s: speech starts within a second, as in whisper.decode
 
+LanguageProbabilities: TypeAlias = dict[str, float]  # by Whisper's code
 WhisperTask: TypeAlias = Literal["transcribe", "translate"]
 
 
@@ -26,9 +27,9 @@ WhisperTask: TypeAlias = Literal["transcribe", "translate"]
 class DecodingOptions:
     """How to decode one window; named as in whisper.DecodingOptions."""
 
-    prompt: tuple[int, ...]  # tokens up to the first one to predict
-    tokenizer: Tokenizer
-    language: str = "en"
+    tokenizer: Tokenizer  # of `language`; of any language while that is None
+    language: str | None = "en"  # None: the most probable one
+    previous: tuple[int, ...] = ()  # tokens of text before the window
     task: WhisperTask = "transcribe"
     temperature: float = 0.0
     beam_size: int = 1
@@ -36,10 +37,15 @@ class DecodingOptions:
     seed: int = 0  # of the sampling, at a temperature above 0
 
     @property
+    def prompt(self) -> tuple[int, ...]:
+        """Tokens up to the first one to predict."""
+        start = tuple(self.tokenizer.sot_sequence)
+        return (self.tokenizer.sot_prev, *self.previous, *start) if self.previous else start
+
+    @property
     def batch_key(self) -> tuple[object, ...]:
         """Windows whose options have equal keys can be decoded in one batch."""
-        aligned_as = (self.language, self.task) if self.word_timestamps else ()
-        return (len(self.prompt), self.beam_size, self.word_timestamps, aligned_as)
+        return (len(self.previous), self.beam_size, self.word_timestamps, self.task)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +56,9 @@ class DecodingResult:
     avg_logprob: float
     no_speech_prob: float
     words: tuple[TokenizedWord, ...] = ()
+    languages: LanguageProbabilities | None = None  # probability of each, where it was detected
 
 
-LanguageProbabilities: TypeAlias = dict[str, float]
 DecodingTask: TypeAlias = Task[DecodingOptions, DecodingResult]
 LanguageTask: TypeAlias = Task[None, LanguageProbabilities]
 
@@ -71,7 +77,33 @@ class WhisperNetwork(Encoder, Protocol):
         """Return the probability of every language, per window."""
 
     def decode(self, tasks: Sequence[DecodingTask]) -> list[DecodingResult]:
-        """Return the text of each window. The tasks have equal batch keys."""
+        """Return the text of each window. The tasks have equal batch keys.
+
+        A task whose options have no language gets options with the most probable one.
+        """
+
+
+def set_languages(
+    network: WhisperNetwork,
+    tasks: Sequence[DecodingTask],
+    detect: Callable[[], list[LanguageProbabilities]],
+) -> list[LanguageProbabilities | None]:
+    """Give each task without a language the most probable one, and return what was detected.
+
+    `detect` returns the probability of every language for all tasks. It is called if any needs it.
+    """
+    if all(task.options.language for task in tasks):
+        return [None] * len(tasks)
+    found: list[LanguageProbabilities | None] = []
+    for task, probabilities in zip(tasks, detect(), strict=True):
+        if task.options.language:
+            found.append(None)
+            continue
+        language = max(probabilities, key=lambda code: probabilities[code])
+        tokenizer = network.tokenizer(language, task.options.task)
+        task.options = replace(task.options, language=language, tokenizer=tokenizer)
+        found.append(probabilities)
+    return found
 
 
 def mel_frames(samples: Samples) -> int:

@@ -7,16 +7,17 @@ split, a window ends in the longest pause near its limit, else at the lowest-ene
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from threading import Event
 
 import numpy as np
 from numpy.typing import NDArray
 
 from homescribe.audio import SAMPLE_RATE, blocks
-from homescribe.core import Audio
-from homescribe.engines.vad import CHUNK, CHUNKS_PER_SECOND, SpeechDetector
+from homescribe.core import Audio, TranscriptionOptions
+from homescribe.engines.vad import CHUNK, CHUNKS_PER_SECOND, PIECE, SpeechDetector, runs
 from homescribe.errors import Cancelled
 
 MAX_WINDOW = 30.0  # seconds that Whisper decodes at once
@@ -50,10 +51,22 @@ class Window:
 
     def tail(self, after: float) -> Window:
         """What follows `after` seconds from the window's start, as a window of its own."""
-        first = round(after * SAMPLE_RATE)
-        offset = first / SAMPLE_RATE
-        speech = tuple((max(a, offset) - offset, b - offset) for a, b in self.speech if b > offset)
-        return Window(self.start + offset, self.samples[first:], speech)
+        return self._slice(round(after * SAMPLE_RATE), len(self.samples))
+
+    def split(self, cuts: Sequence[float]) -> list[Window]:
+        """Split the window at `cuts`, in seconds from its start."""
+        edges = [0, *(round(cut * SAMPLE_RATE) for cut in cuts), len(self.samples)]
+        return [self._slice(first, last) for first, last in pairwise(edges)]
+
+    def _slice(self, first: int, last: int) -> Window:
+        """The samples from `first` to before `last`, as a window of its own."""
+        a, b = first / SAMPLE_RATE, last / SAMPLE_RATE
+        speech = tuple(
+            (max(start, a) - a, min(end, b) - a)
+            for start, end in self.speech
+            if end > a and start < b
+        )
+        return Window(self.start + a, self.samples[first:last], speech)
 
 
 class RecordingWindows:
@@ -62,18 +75,26 @@ class RecordingWindows:
     Iterating raises the errors of `audio.blocks`, and Cancelled soon after `stop` is set.
     """
 
-    def __init__(self, audio: Audio, stop: Event, *, vad_filter: bool = True) -> None:
+    def __init__(self, audio: Audio, options: TranscriptionOptions, stop: Event) -> None:
         self.audio = audio
+        self.options = options
         self.stop = stop
-        self.vad_filter = vad_filter
         self.duration = 0.0  # seconds decoded so far
+        self.warnings: list[str] = []  # sentences about the recording
 
     def __iter__(self) -> Iterator[Window]:
-        return split_windows(self._blocks(), vad_filter=self.vad_filter)
+        return split_windows(self._blocks(), vad_filter=self.options.vad_filter)
 
     def _blocks(self) -> Iterator[NDArray[np.float32]]:
         samples = 0
-        for block in blocks(self.audio.media, duration=self.audio.duration):
+        decoded = blocks(
+            self.audio.media,
+            duration=self.audio.duration,
+            track=self.options.audio_track,
+            strict=self.audio.temporary,
+            warnings=self.warnings,
+        )
+        for block in decoded:
             if self.stop.is_set():
                 raise Cancelled
             samples += len(block)
@@ -110,28 +131,33 @@ class _Buffer:
         self.vad_filter = vad_filter
         self.detector = SpeechDetector()
         self.samples = np.zeros(0, np.float32)
-        self.rest = np.zeros(0, np.float32)  # less than a chunk, not yet examined
+        self.rest = np.zeros(0, np.float32)  # less than a piece, not yet examined
         self.speech = np.zeros(0, bool)
         self.required = np.zeros(0, bool)
         self.offset = 0  # samples of the recording before `samples`
         self.ended = False
 
     def append(self, block: NDArray[np.float32]) -> None:
-        joined = np.concatenate([self.rest, block])
-        whole = len(joined) // CHUNK * CHUNK
-        self.rest = joined[whole:]
-        if whole:
-            self._detect(joined[:whole], joined[:whole])
+        self.rest = np.concatenate([self.rest, block])
+        while len(self.rest) >= PIECE:
+            piece, self.rest = self.rest[:PIECE], self.rest[PIECE:]
+            self._detect(piece, piece)
 
     def finish(self) -> None:
-        """Add the last, incomplete chunk, padded with silence for the detector only."""
+        """Add the last samples, padded to a whole chunk with silence for the detector only."""
         if len(self.rest):
-            self._detect(np.pad(self.rest, (0, CHUNK - len(self.rest))), self.rest)
+            self._detect(np.pad(self.rest, (0, -len(self.rest) % CHUNK)), self.rest)
+        self.detector.end()
+        self._decide()
         self.ended = True
 
     def _detect(self, padded: NDArray[np.float32], samples: NDArray[np.float32]) -> None:
-        self.speech = self.detector.extend(self.speech, padded)
+        self.detector.extend(padded)
         self.samples = np.concatenate([self.samples, samples])
+        self._decide()
+
+    def _decide(self) -> None:
+        self.speech = self.detector.speech()
         self.required = self.speech if self.vad_filter else np.ones(len(self.speech), bool)
 
     def drop_silence(self) -> bool:
@@ -149,7 +175,7 @@ class _Buffer:
         end, following = self._end(size)
         speech = tuple(
             (first / CHUNKS_PER_SECOND, last / CHUNKS_PER_SECOND)
-            for first, last in _runs(self.speech[:end])
+            for first, last in runs(self.speech[:end])
         )
         window = Window(self.offset / SAMPLE_RATE, self.samples[: end * CHUNK].copy(), speech)
         self._drop(following)
@@ -157,7 +183,7 @@ class _Buffer:
 
     def _end(self, size: int) -> tuple[int, int]:
         """Return the chunks at which the next window ends and the one after it may begin."""
-        for start, stop in _runs(~self.required):
+        for start, stop in runs(~self.required):
             if start and start < size and stop - start > MAX_SILENCE:
                 return min(start + PADDING, size), stop - PADDING
         last = int(np.flatnonzero(self.required)[-1]) + 1
@@ -170,7 +196,7 @@ class _Buffer:
         """Chunk at which to split speech longer than `size`: in a pause, else at the lowest energy."""
         first = size - min(SPLIT_RANGE, size // 3)
         pauses = [
-            (start, min(stop, size)) for start, stop in _runs(~self.speech) if 0 < start < size
+            (start, min(stop, size)) for start, stop in runs(~self.speech) if 0 < start < size
         ]
         late = [p for p in pauses if p[1] > first and p[1] - p[0] >= GOOD_PAUSE]
         if late:  # the last of the long ones, for a fuller window
@@ -187,13 +213,13 @@ class _Buffer:
 
     def _drop(self, count: int) -> None:
         count = min(count, len(self.speech))
+        spoken = np.flatnonzero(self.speech[:count])
+        if len(spoken):
+            self.detector.drop(int(spoken[-1]) + 1, speech=True)
+            self.detector.drop(count - int(spoken[-1]) - 1, speech=False)
+        else:
+            self.detector.drop(count, speech=False)
         self.offset += min(count * CHUNK, len(self.samples))
         self.samples = self.samples[count * CHUNK :]
         self.speech = self.speech[count:]
         self.required = self.required[count:]
-
-
-def _runs(flags: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
-    """(first, one past the last) of every run of True in `flags`."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
-    return zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
