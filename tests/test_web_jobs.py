@@ -166,7 +166,8 @@ def test_a_plan_for_modal_has_a_price(library, talks):
         serving(library, backend="modal", model="large-v3", gpu="L4") as address,
         httpx.Client(base_url=address, headers=AUTHORIZED) as client,
     ):
-        plan = add(client, talks)["plan"]
+        add(client, talks)
+        plan = wait_for(client, lambda now: now["plan"])["plan"]
     assert 0 < plan["dollars"] < 1
     assert plan["seconds"] > 0
     assert "L4" in plan["prices"]
