@@ -146,7 +146,8 @@ def test_an_invalid_action_is_refused_with_a_hint(client, body):
 
 
 def test_a_listing_waits_for_a_decision(library, client, talks):
-    plan = add(client, talks)["plan"]
+    add(client, talks)
+    plan = wait_for(client, lambda now: now["plan"])["plan"]
     assert plan["items"] == 2
     assert plan["audio_seconds"] == pytest.approx(7, abs=0.5)
     assert plan["dollars"] == 0
