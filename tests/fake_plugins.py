@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from homescribe.core import Audio, Call, Item, Listing, Segment, Transcript
+from homescribe.core import Audio, Call, Item, Listing, Segment, Source, Transcript
 from homescribe.errors import Cancelled, RetryableError
 from homescribe.pipeline import Sources
 
@@ -34,7 +34,7 @@ def transcript(text="hello world", **changes):
     return replace(made, **changes)
 
 
-class FakeSource:
+class FakeSource(Source):
     """Lists `listings`, and downloads what `fetching(item)` returns; it may also raise or wait."""
 
     name = "fake"

@@ -3,6 +3,7 @@
 import tempfile
 import threading
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
@@ -701,11 +702,47 @@ def test_sync_reports_a_source_that_fails_and_continues(library):
     assert states(library) == {"site-1": "pending"}
 
 
-def test_sync_sends_no_further_request_to_a_site_that_blocked_one(library):
-    urls = [f"https://{name}.example/" for name in "ab"]
+def test_sync_sends_no_further_request_to_a_host_that_blocked_one(library):
+    urls = ["https://a.example/1", "https://a.example/2", "https://b.example/"]
     source = FakeSource([listing(url, []) for url in urls])
     for url in urls:
         list(add(library, FakeSources(source), url, Event()))
-    source = FakeSource([listing(url, [SourceBlocked("not a bot")]) for url in urls])
+    blocked, unread, other = (listing(url, [item(n)]) for n, url in enumerate(urls))
+    blocked = replace(blocked, items=iter([SourceBlocked("not a bot")]))
+    source = FakeSource([blocked, unread, other])
     listed = list(sync(library, FakeSources(source), Event()))
-    assert [str(entry.error) for entry in listed] == ["not a bot"] * 2
+    assert [str(entry.error) for entry in listed] == ["not a bot", "not a bot", "None"]
+    assert source.taken == [item(2)]
+
+
+def test_a_wait_that_a_host_requests_is_kept_for_later_runs(library):
+    urls = ["https://a.example/", "https://b.example/"]
+    for url in urls:
+        list(add(library, FakeSources(FakeSource([listing(url, [])])), url, Event()))
+    full = SourceBlocked("too many requests", "", 3600.0)
+    source = FakeSource([listing(urls[0], [full]), listing(urls[1], [])])
+    list(sync(library, FakeSources(source), Event()))
+    assert library.blocked_sites().keys() == {"a.example"}
+    source = FakeSource([listing(url, [item(n)]) for n, url in enumerate(urls)])
+    first, second = sync(library, FakeSources(source), Event())
+    assert (str(first.error), second.error) == ("too many requests", None)
+    assert 3000 < first.error.retry_after <= 3600
+    assert source.taken == [item(1)]
+
+
+class Refusing(FakeSources):
+    """Sources of which none may be chosen by its address."""
+
+    def for_url(self, url):
+        raise AssertionError("the address was tried")
+
+
+def test_a_known_source_is_listed_by_the_plug_in_it_was_added_with(library):
+    url = "https://a.example/"
+    list(add(library, FakeSources(FakeSource([listing(url, [])])), url, Event()))
+    source = FakeSource([listing(url, [item(1)])])
+    [synced] = sync(library, Refusing(source), Event())
+    assert synced.new == (item(1),)
+    source = FakeSource([listing(url, [item(2)])])
+    [added] = add(library, Refusing(source), url, Event())
+    assert added.new == (item(2),)

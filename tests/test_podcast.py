@@ -440,7 +440,6 @@ def test_a_feed_is_recognized_by_its_content(source, server, path, matches):
         ("https://youtu.be/x", False),
         ("http://127.0.0.1:1/podcast/feed", True),  # no connection: the path decides
         ("http://127.0.0.1:1/show.rss", True),
-        ("http://127.0.0.1:1/page", False),
         ("@handle", False),
         ("/home/feed.xml", False),
         ("http://", False),
@@ -449,6 +448,25 @@ def test_a_feed_is_recognized_by_its_content(source, server, path, matches):
 )
 def test_some_addresses_are_recognized_without_a_request(source, url, matches):
     assert source.matches(url) is matches
+
+
+@pytest.mark.parametrize("path", ["/status/503", "/status/500", "/status/429", "/unreachable"])
+def test_an_address_that_does_not_answer_is_no_page_for_another_source(source, server, path):
+    url = "http://127.0.0.1:1/show" if path == "/unreachable" else server.url(path)
+    with pytest.raises(UserError, match=r"server failed|too many|connection failed"):
+        source.matches(url)
+
+
+def test_a_slow_feed_is_waited_for(source, server, monkeypatch):
+    monkeypatch.setattr(podcast, "PROBE_TIMEOUT", 0.3)
+    with pytest.raises(UserError, match="does not respond"):
+        source.matches(server.url("/stall"))
+
+
+def test_a_feed_that_is_unavailable_for_a_time_names_that_time(source, server):
+    with pytest.raises(SourceBlocked, match="server failed") as caught:
+        items(source, server.url("/status/503"))
+    assert caught.value.retry_after == 120
 
 
 # --- Downloads -----------------------------------------------------------------------------------

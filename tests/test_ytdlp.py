@@ -888,3 +888,9 @@ def test_the_rate_limit_key_is_the_site_or_the_host(source, tube):
     assert (
         source.rate_limit_key(Item("generic", "1", "https://host.example/1", "t")) == "host.example"
     )
+
+
+def test_a_feed_is_never_listed_as_pages(source, server):
+    """Its episodes would be transcribed once more as `generic:` items."""
+    with pytest.raises(UserError, match="podcast feed"):
+        list(next(source.list(server.url("/feed.xml"), STOP)).items)

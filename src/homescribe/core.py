@@ -104,6 +104,9 @@ class Listing:
     title: str
     items: Iterator[Item]  # lazy: makes requests as it is read
     newest_first: bool = False  # an update may stop at the first known items
+    moved_from: str | None = None  # the address that led here for good: the same source until now
+    # Sentences for the user about what was not listed. The source adds them while `items` is read.
+    warnings: list[str] = field(default_factory=list)
 
 
 # --- Transcripts ---------------------------------------------------------------------------------
@@ -291,7 +294,10 @@ class Source(Protocol):
         """Keep the options that this source needs."""
 
     def matches(self, url: str) -> bool:
-        """Whether this source can list `url`. The first such source in the plug-in table lists it."""
+        """Whether this source can list `url`. The first such source in the plug-in table lists it.
+
+        Raises UserError when only the address could tell, and it does not answer.
+        """
 
     def list(self, url: str, stop: Event) -> Iterator[Listing]:
         """List what is at `url` without downloading recordings; UserError when there is nothing.
@@ -318,6 +324,17 @@ class Source(Protocol):
             return urlsplit(item.media_url or item.url).hostname or item.source
         except ValueError:
             return item.source
+
+    @staticmethod
+    def listing_key(url: str) -> str:
+        """Return the key of the rate limit for listing `url`, of the same kind as `rate_limit_key`.
+
+        Default: the host; "" for other addresses, which have no rate limit.
+        """
+        try:
+            return urlsplit(url).hostname or ""
+        except ValueError:
+            return ""
 
     @staticmethod
     def link(item: Item, seconds: float) -> str:

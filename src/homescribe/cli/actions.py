@@ -69,6 +69,14 @@ def report_listing(result: ListingResult) -> None:
         if result.error.hint:
             click.echo(terminal_safe(result.error.hint), err=True)
         return
+    if result.moved_from:
+        click.echo(
+            f"{terminal_safe(result.title)} has moved: "
+            f"{terminal_safe(result.moved_from)} is now {terminal_safe(result.url)}",
+            err=True,
+        )
+    for warning in result.warnings:
+        click.echo(f"{terminal_safe(result.title)}: {terminal_safe(warning)}", err=True)
     audio = sum(item.duration or 0.0 for item in result.new)
     duration = f" ({span(audio)} of audio)" if audio else ""
     new = count(len(result.new), "new item")

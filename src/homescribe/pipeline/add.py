@@ -7,6 +7,7 @@ request.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ class ListingResult:
     title: str
     items: tuple[Item, ...] = ()
     new: tuple[Item, ...] = ()
+    warnings: tuple[str, ...] = ()  # about recordings that were not listed
+    moved_from: str | None = None  # the source's address until now, if it has moved
     error: UserError | None = None
 
 
@@ -51,7 +54,10 @@ class Sources:
         return self._created[name]
 
     def for_url(self, url: str) -> tuple[str, Source]:
-        """Return the first plug-in that matches `url`, with its name."""
+        """Return the first plug-in that matches `url`, with its name.
+
+        Raises UserError when none does, or when the address does not answer.
+        """
         for name in plugins.names("sources"):
             source = self.by_name(name)
             if source.matches(url):
@@ -89,21 +95,18 @@ def add(
 ) -> Iterator[ListingResult]:
     """List `url`, record the new items, and yield a ListingResult per listing.
 
+    A source that the library knows is listed by the plug-in that it was added with: a feed that is down for a
+    moment, or shows a web page, must not become the page of another source.
+
     Args:
         everything: read listings to their end, even past known items.
 
     Raises:
         UserError: nothing can be listed at `url`. Listings that were yielded before are recorded.
     """
-    name, source = sources.for_url(url)
-    try:
-        for listing in source.list(url, stop):
-            known = frozenset() if everything else library.known_keys(listing.url)
-            items = _take(listing, known)
-            new = library.record(name, listing, items)
-            yield ListingResult(listing.url, listing.title, tuple(items), tuple(new))
-    except ItemError as error:
-        raise UserError(error.message, error.hint) from error
+    known = next((record.source for record in library.sources() if record.url == url), None)
+    name = known or sources.for_url(url)[0]
+    yield from _list(library, sources, name, url, stop, everything=everything)
 
 
 def sync(
@@ -111,23 +114,58 @@ def sync(
 ) -> Iterator[ListingResult]:
     """List every source of the library again, record the new items, and yield a ListingResult per listing.
 
-    A source that fails yields its error and does not stop the others. A single video or file cannot have
-    new items and is not listed again.
+    A source that fails yields its error and does not stop the others. A host that refuses requests gets no
+    further one before the time that it named, also not from later runs; other hosts are not concerned. A
+    single video or file cannot have new items and is not listed again.
     """
-    blocked: dict[str, SourceBlocked] = {}
+    blocked: dict[str, SourceBlocked] = {}  # by host
     for record in library.sources():
         if not may_have_new_items(library, record):
             continue
         if stop.is_set():
             return
+        host = ""
         try:
-            if record.source in blocked:
-                raise blocked[record.source]
-            yield from add(library, sources, record.url, stop, everything=everything)
+            host = sources.by_name(record.source).listing_key(record.url)
+            if host in blocked:
+                raise blocked[host]
+            if (wait := library.blocked_sites().get(host)) is not None:
+                until, reason = wait
+                raise SourceBlocked(reason, "", max(0.0, until - time.time()))
+            yield from _list(
+                library, sources, record.source, record.url, stop, everything=everything
+            )
         except UserError as error:
             if isinstance(error, SourceBlocked):
-                blocked[record.source] = error
+                blocked[host] = error
             yield ListingResult(record.url, record.title, error=error)
+
+
+def _list(
+    library: Library, sources: Sources, name: str, url: str, stop: Event, *, everything: bool
+) -> Iterator[ListingResult]:
+    """List `url` with the plug-in `name`, and record the items. A wait that the host requests is stored."""
+    source = sources.by_name(name)
+    try:
+        for listing in source.list(url, stop):
+            known = frozenset() if everything else library.known_keys(listing.url)
+            items = _take(listing, known)
+            new = library.record(name, listing, items)
+            yield ListingResult(
+                listing.url,
+                listing.title,
+                tuple(items),
+                tuple(new),
+                tuple(listing.warnings),
+                listing.moved_from,
+            )
+    except ItemError as error:
+        raise UserError(error.message, error.hint) from error
+    except SourceBlocked as error:
+        host = source.listing_key(url)
+        if host and error.retry_after is not None:
+            library.block_site(host, time.time() + error.retry_after, error.message)
+        raise
 
 
 def may_have_new_items(library: Library, record: SourceRecord) -> bool:

@@ -117,6 +117,10 @@ class FileSource(Source):
         return ""
 
     @staticmethod
+    def listing_key(url: str) -> str:
+        return ""
+
+    @staticmethod
     def link(item: Item, seconds: float) -> str:
         url = item.url if item.url.startswith("file:") else Path(item.url).absolute().as_uri()
         return f"{url}#t={int(max(0.0, seconds))}"

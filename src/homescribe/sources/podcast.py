@@ -16,7 +16,14 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from homescribe.core import SECOND, Audio, Item, Listing, Source, SourceOptions
-from homescribe.errors import HomescribeError, ItemError, PermanentError, UserError
+from homescribe.errors import (
+    HomescribeError,
+    ItemError,
+    PermanentError,
+    RetryableError,
+    SourceBlocked,
+    UserError,
+)
 from homescribe.sources import feeds
 from homescribe.sources.feeds import Feed
 from homescribe.sources.time_links import time_link
@@ -27,7 +34,8 @@ MAX_FEED_BYTES = 64 * MIB  # the largest feeds in use have 20 MiB
 MAX_MEDIA_BYTES = 8 * 1024 * MIB  # a day and a half at 512 kbit/s
 MAX_PAGES = 500  # of one feed (RFC 5005)
 PROBE_BYTES = 4096  # enough to see the root element of a feed
-PROBE_TIMEOUT = 6 * SECOND
+PROBE_TIMEOUT = 30 * SECOND  # some servers make the whole feed before they send its first byte
+NO_ANSWER = (408, 425, 429)  # statuses below 500 that say nothing about what is at an address
 
 FEED_SCHEMES = ("feed", "podcast", "pcast", "itpc", "rss")
 # Not probed: they limit the number of requests, and their own feeds contain no audio.
@@ -46,6 +54,7 @@ class PodcastSource(Source):
         self._closed = threading.Event()
 
     def matches(self, url: str) -> bool:
+        from homescribe.sources.http_errors import status_error
         from homescribe.sources.http_response import open_url
 
         feed = feed_url(url)
@@ -59,9 +68,21 @@ class PodcastSource(Source):
         first_bytes = {"Range": f"bytes=0-{PROBE_BYTES - 1}"}
         try:
             with open_url(feed, self._closed, first_bytes, PROBE_TIMEOUT) as response:
-                return response.status in (200, 206) and feeds.is_feed(response.read(PROBE_BYTES))
-        except HomescribeError:  # the source that the path suggests reports what is wrong
-            return bool(FEED_PATH.search(parts.path))
+                if response.status in (200, 206):
+                    return feeds.is_feed(response.read(PROBE_BYTES))
+                failed: HomescribeError = status_error(response.status, response.headers, feed)
+                # Some sites refuse programs that yt-dlp can pass for a browser.
+                is_answer = response.status < 500 and response.status not in NO_ANSWER
+        except HomescribeError as error:
+            failed, is_answer = error, isinstance(error, PermanentError)
+        if FEED_PATH.search(parts.path):
+            return True  # `list` reports what is wrong
+        if is_answer:
+            return False
+        # It may be a feed or a page. yt-dlp would list the episodes of a feed as pages without names.
+        if isinstance(failed, UserError):
+            raise failed
+        raise UserError(failed.message, failed.hint or "Try again later.") from failed
 
     def list(self, url: str, stop: threading.Event) -> Iterator[Listing]:
         feed = feed_url(url)
@@ -109,6 +130,10 @@ class PodcastSource(Source):
         name = hashlib.sha256(url.encode()).hexdigest()[:32]
         try:
             body = fetch_cached(url, self.options.cache / "feeds" / name, stop, MAX_FEED_BYTES)
+        except RetryableError as error:
+            if error.retry_after is None:
+                raise UserError(error.message, error.hint) from error
+            raise SourceBlocked(error.message, error.hint, error.retry_after) from error
         except ItemError as error:
             raise UserError(error.message, error.hint) from error
         page = feeds.parse(body, stop)

@@ -108,7 +108,7 @@ def sync(
         listing_failed = False
         for result in pipeline.sync(library, sources, stop, everything=everything):
             listing_failed = listing_failed or result.error is not None
-            if result.new or result.error:
+            if result.new or result.error or result.warnings or result.moved_from:
                 report_listing(result)
         if stop.is_set():
             raise Cancelled

@@ -133,6 +133,11 @@ def error_for(failed: Failure) -> HomescribeError:
             f"The audio cannot be written to disk: {failed.text}.",
             "Free some space, or choose another disk with --library, and run again: nothing is lost.",
         )
+    if "FeedFound" in failed.kinds:
+        return RetryableError(
+            "This is a podcast feed, which yt-dlp does not list.",
+            "Add its address again. If it was added as a page, remove that first: homescribe remove URL",
+        )
     if "UnsupportedError" in failed.kinds:
         return PermanentError(
             "yt-dlp finds no recording at this address.",

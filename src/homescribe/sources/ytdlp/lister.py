@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import yt_dlp
+from yt_dlp.extractor.generic import GenericIE
 from yt_dlp.utils import ExtractorError, smuggle_url, unsmuggle_url
 
 Info = dict[str, Any]  # yt-dlp's info dict, documented in yt_dlp/extractor/common.py
@@ -26,11 +27,21 @@ LIST_EXTRACTORS = ("YoutubeTab", "YoutubePlaylist")  # which also accept a live 
 TABS = ("videos", "streams", "shorts")  # of a channel: those with new uploads at the top
 
 
+class FeedFound(ExtractorError):  # type: ignore[misc]
+    """The address is a feed of RSS or Atom, which yt-dlp would list as pages without names."""
+
+
+def refuse_feed(self: object, url: str, video_id: str, document: object) -> Info:
+    """Stand in for the method of yt-dlp's generic extractor that lists a feed."""
+    raise FeedFound("This is a feed", expected=True)
+
+
 class Lister:
     """Lists the recordings at one address, each only once."""
 
     def __init__(self, ydl: yt_dlp.YoutubeDL) -> None:
         self.ydl = ydl
+        GenericIE._extract_rss = refuse_feed
         self.seen: set[tuple[str, str]] = set()
         self.visited: set[str] = set()
 

@@ -41,6 +41,7 @@ from homescribe.sources.ytdlp.process import Child, ItemReply, Reply
 from homescribe.text import sanitize
 
 BATCH = 25  # items per request: fewer than on a page of YouTube (30), so that stopping early saves pages
+YOUTUBE_HOST = re.compile(r"(^|\.)(youtube\.com|youtu\.be|youtube-nocookie\.com)$")
 AUDIO_BITS = 50_000  # a second, of the opus audio that child.FORMAT selects at YouTube
 
 
@@ -161,6 +162,12 @@ class YtdlpSource(Source):
         if item.source != "generic":
             return item.source
         return Source.rate_limit_key(replace(item, media_url=None))
+
+    @staticmethod
+    def listing_key(url: str) -> str:
+        """Return YouTube's key for all of its host names, as for its items; else the host."""
+        host = Source.listing_key(url)
+        return "youtube" if YOUTUBE_HOST.search(host) else host
 
     @staticmethod
     def link(item: Item, seconds: float) -> str:
