@@ -27,7 +27,7 @@ ALLOWED = {
     "sources": {"core", "errors", "audio", "text", "sources"},
     "sources/ytdlp/child": {"sources/ytdlp/lister"},
     "sources/ytdlp/lister": set(),
-    "engines": {"core", "errors", "audio", "demo", "engines"},
+    "engines": {"core", "errors", "audio", "demo", "text", "engines"},
     "engines/scheduler": {"errors", "engines/out_of_memory"},  # knows nothing of Whisper
     "cost/prices": {"errors"},
     "cost/budget": {"errors"},
@@ -44,10 +44,11 @@ ALLOWED = {
     "formats": {"core", "errors", "plugins", "text", "formats"},
     "library": {"core", "errors", "plugins", "text", "library"},
     "pipeline": {"core", "errors", "library", "plugins", "pipeline"},
-    "config": {"core", "errors"},
+    "config": {"core", "errors", "text"},
     "doctor": {"errors", "config", "library"},
     "assemble": {
-        *("backends", "config", "core", "cost", "errors", "library", "pipeline", "plugins")
+        *("backends", "config", "core", "cost", "engines/languages", "errors", "library"),
+        *("pipeline", "plugins", "text"),
     },
     "web": {
         *("assemble", "core", "errors", "config", "cost", "formats", "library"),

@@ -31,7 +31,14 @@ def runs(monkeypatch):
 
     monkeypatch.setattr(assemble, "Run", RecordedRun)
     monkeypatch.setattr(assemble, "Sources", fake_sources)
-    monkeypatch.setattr("homescribe.plugins.load", lambda group, name: lambda: backend)
+
+    class Plugin:  # an engine that states nothing, and a backend
+        default_engine, default_model = FakeBackend.default_engine, FakeBackend.default_model
+
+        def __new__(cls):
+            return backend
+
+    monkeypatch.setattr("homescribe.plugins.load", lambda group, name: Plugin)
     return arguments
 
 
@@ -75,3 +82,54 @@ def test_transcribe_yields_stored_transcripts_first_and_passes_its_options(runs,
     assert runs[0]["options"] is options
     [again] = homescribe.transcribe(URL, library=str(tmp_path))
     assert again.transcript == first.transcript
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"language": "klingon"}, "does not know the language 'klingon'"),
+        ({"model": "enormous"}, "no model named 'enormous'"),
+        ({"model": "enormous", "engine": "openai-whisper"}, "no model named 'enormous'"),
+        ({"model": "base.en", "language": "fr"}, "knows only English, not 'fr'"),
+        (
+            {"model": "weights/tiny.en", "task": "translate"},
+            "weights/tiny.en contains no model.bin",
+        ),
+        ({"model": "tiny.en", "task": "translate"}, "cannot translate"),
+        ({"engine": "whisperer"}, "no engine named 'whisperer'"),
+        ({"backend": "attic"}, "no backend named 'attic'"),
+    ],
+)
+def test_options_are_checked_before_anything_is_listed(settings, said, tmp_path, monkeypatch):
+    (tmp_path / "weights" / "tiny.en").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    config = Config(library=tmp_path / "library", **settings)
+    with pytest.raises(UserError, match=said):
+        assemble.check_options(config)
+    names = {name: value for name, value in settings.items() if name not in ("language", "task")}
+    with pytest.raises(UserError, match=said):
+        next(
+            homescribe.transcribe(
+                URL, library=config.library, options=config.transcription(), **names
+            )
+        )
+    assert not config.library.exists()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"language": "German", "model": "owner/name"},
+        {"language": "en-GB", "model": "base.en", "engine": "openai-whisper"},
+        {"model": "demo", "language": "de_DE", "task": "translate"},
+    ],
+)
+def test_options_that_an_engine_has_are_accepted(settings):
+    assemble.check_options(Config(**settings))
+
+
+def test_the_language_of_given_options_may_be_a_name(runs, tmp_path):
+    options = TranscriptionOptions(language="German")
+    list(homescribe.transcribe(URL, library=tmp_path, options=options))
+    assert runs[0]["options"] == TranscriptionOptions(language="de")

@@ -1457,6 +1457,38 @@ def test_words_far_from_each_other_are_not_found_together(library):
     assert len(library.search("alpha something")) == 1
 
 
+def test_a_hit_starts_at_the_first_word_that_is_found(library):
+    spoken_words = "Well, the Grüne fox\u200b jumps over the 狐 dog. Fox!".replace(" ", "| ")
+    words = tuple(
+        Word(10.0 + 2 * n, 11.0 + 2 * n, word, 0.9)
+        for n, word in enumerate(spoken_words.split("|"))
+    )
+    text = "".join(word.word for word in words)
+    segments = (
+        Segment(0.0, 9.0, " Before it."),
+        Segment(10.0, 40.0, text, words=words),
+        Segment(40.0, 50.0, " A fox without times.", words=()),
+    )
+    library.save(item(1), Transcript("e", "m", "en", 50.0, segments))
+    starts = {
+        query: library.search(query)[0].start
+        for query in ("gruene", "grune", '"fox jumps"', "dog", "狐", "well", "before", "times")
+        if library.search(query)
+    }
+    assert starts == {
+        "grune": 14.0,
+        '"fox jumps"': 16.0,
+        "dog": 26.0,
+        "狐": 24.0,
+        "well": 10.0,
+        "before": 0.0,
+        "times": 40.0,
+    }
+    assert library.search("grune")[0].url.endswith("t=14s")
+    library.correct(item(1).key, 1, text.replace("jumps", "leaps"))
+    assert library.search("leaps")[0].start == 18.0
+
+
 def test_every_occurrence_is_a_hit(library):
     library.save(item(1), spoken(*(["needle"] + ["hay"] * 19) * 3))
     assert sorted(hit.start for hit in library.search("needle")) == [0.0, 100.0, 200.0]

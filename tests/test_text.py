@@ -3,8 +3,9 @@
 import pytest
 
 from homescribe.cli.output import highlighted
-from homescribe.text import sanitize
+from homescribe.text import language_names, sanitize
 from homescribe.text.display import clock, count, size, span
+from homescribe.text.language_names import language_code
 from homescribe.text.sanitize import terminal_safe
 
 # --- Display -------------------------------------------------------------------------------------
@@ -90,3 +91,26 @@ def test_language_tags(value, tag):
 )
 def test_public_messages_have_no_internals(words, shown):
     assert sanitize.public_message(words) == shown
+
+
+# --- Names of languages --------------------------------------------------------------------------
+
+
+def test_languages_are_understood_as_openai_whisper_does():
+    from whisper.tokenizer import LANGUAGES, TO_LANGUAGE_CODE
+
+    assert language_names.LANGUAGES == LANGUAGES
+    known = {name: language_code(name) for name in [*LANGUAGES, *TO_LANGUAGE_CODE]}
+    assert known == {**{code: code for code in LANGUAGES}, **TO_LANGUAGE_CODE}
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        *[("English", "en"), ("en-US", "en"), ("de_DE", "de"), ("de_AT.UTF-8", "de")],
+        *[("GERMAN", "de"), (" haitian  creole ", "ht"), ("zh-Hant-TW", "zh"), ("nb_NO", "no")],
+        *[("klingon", "klingon"), ("", ""), ("xx-YY", "xx-yy")],
+    ],
+)
+def test_a_language_may_be_a_name_or_a_locale(name, code):
+    assert language_code(name) == code

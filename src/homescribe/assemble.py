@@ -14,12 +14,20 @@ from typing import TYPE_CHECKING
 
 from homescribe import plugins
 from homescribe.config import Config
-from homescribe.core import Backend, Outcome, SourceOptions, TranscriptionOptions
+from homescribe.core import (
+    Backend,
+    EngineRequirements,
+    Outcome,
+    SourceOptions,
+    TranscriptionOptions,
+)
 from homescribe.cost.prices import DEFAULT_ENGINE, DEFAULT_GPU, DEFAULT_MODEL, machine
+from homescribe.engines.languages import check_language
 from homescribe.errors import ItemError, PermanentError, RetryableError, UserError
 from homescribe.library import ItemRecord, Library
 from homescribe.pipeline.add import Sources, add
 from homescribe.pipeline.run import Run
+from homescribe.text.language_names import language_code
 
 if TYPE_CHECKING:
     from homescribe.backends.modal.backend import ModalBackend
@@ -82,6 +90,37 @@ def build_modal_backend(config: Config, library: Library) -> ModalBackend:
     return ModalBackend(options)
 
 
+def check_options(config: Config, options: TranscriptionOptions | None = None) -> None:
+    """Raise UserError for an unknown backend, engine, model or language, before anything else is done.
+
+    Nothing is loaded or downloaded. What an engine of another package does not state is not checked.
+
+    Args:
+        options: used instead of the transcription settings of `config`.
+    """
+    backend = plugins.load("backends", config.backend)
+    engine = plugins.load("engines", config.engine or backend.default_engine)
+    model = config.model or backend.default_model
+    requirements: EngineRequirements | None = getattr(engine, "requirements", None)
+    if requirements is None:
+        return
+    if requirements.check_model is not None and config.model is not None:
+        requirements.check_model(model)
+    english_only = model.lower().endswith((".en", ".en.pt"))
+    check_language(
+        _with_code(options or config.transcription()),
+        model,
+        ("en",) if english_only else requirements.languages,
+    )
+
+
+def _with_code(options: TranscriptionOptions) -> TranscriptionOptions:
+    """Return `options` with Whisper's code as the language: "de" for "German" or "de_AT"."""
+    if options.language is None or options.language == language_code(options.language):
+        return options
+    return dataclasses.replace(options, language=language_code(options.language))
+
+
 def build_run(
     config: Config,
     library: Library,
@@ -106,7 +145,7 @@ def build_run(
         build_backend(config, library),
         engine=config.engine,
         model=config.model,
-        options=options or config.transcription(),
+        options=_with_code(options or config.transcription()),
         keys=keys,
         limit=limit,
         sleep_interval=config.sleep_interval,
@@ -155,6 +194,7 @@ def transcribe(
         model=model,
         sleep_interval=sleep_interval,
     )
+    check_options(config, options)
     with open_library(config) as opened, open_sources(config, opened) as sources:
         keys: dict[str, None] = {}
         unreadable: UserError | None = None

@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from homescribe.core import TranscriptionOptions
 from homescribe.errors import UserError
+from homescribe.text.language_names import language_code
 
 ENVIRONMENT_PREFIX = "HOMESCRIBE_"
 
@@ -78,8 +79,8 @@ class Config:
         group=SPEECH,
     )
     language: str | None = _setting(
-        "Spoken language, as Whisper's code (en, de, ...). Default: detect it.",
-        metavar="CODE",
+        "Spoken language: a code, a name or a locale (en, german, de_AT, ...). Default: detect it.",
+        metavar="NAME",
         group=SPEECH,
     )
     task: Literal["transcribe", "translate"] = _setting(
@@ -123,7 +124,7 @@ class Config:
     def transcription(self) -> TranscriptionOptions:
         """Return the settings that engines take."""
         return TranscriptionOptions(
-            language=self.language.lower() if self.language else None,
+            language=language_code(self.language) if self.language else None,
             task=self.task,
             beam_size=self.beam_size,
             word_timestamps=self.word_timestamps,

@@ -428,6 +428,8 @@ class EngineRequirements:
     environment: Mapping[str, str] = field(default_factory=dict)
     gpu_available: Callable[[], bool] | None = None  # None: the engine runs on a CPU only
     gpu_required: bool = False
+    # Raise UserError for an unknown model, without loading or downloading it; None: not checked beforehand.
+    check_model: Callable[[str], None] | None = None
     slots: int = 1  # recordings that one loaded model transcribes at once
 
 

@@ -11,7 +11,7 @@ from homescribe.core import EngineRequirements
 from homescribe.engines.batch_engine import PACKAGES, BatchEngine
 from homescribe.engines.ctranslate2_network import CTranslate2Network, gpu_available
 from homescribe.engines.languages import LANGUAGES
-from homescribe.engines.models import download_ctranslate2
+from homescribe.engines.models import check_ctranslate2, download_ctranslate2
 
 
 class FasterWhisper(BatchEngine):
@@ -30,6 +30,7 @@ class FasterWhisper(BatchEngine):
         languages=LANGUAGES,
         tasks=("transcribe", "translate"),
         download=download_ctranslate2,
+        check_model=check_ctranslate2,
         gpu_available=gpu_available,
         slots=BatchEngine.slots,
     )

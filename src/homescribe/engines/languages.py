@@ -6,14 +6,9 @@ from collections.abc import Collection
 
 from homescribe.core import TranscriptionOptions
 from homescribe.errors import UserError
+from homescribe.text import language_names
 
-# Codes, in the order of whisper.tokenizer.LANGUAGES.
-_CODES = (
-    "en zh de es ru ko fr ja pt tr pl ca nl ar sv it id hi fi vi he uk el ms cs ro da hu ta no th ur hr bg "
-    "lt la mi ml cy sk te fa lv bn sr az sl kn et mk br eu is hy ne mn bs kk sq sw gl mr pa si km sn yo so "
-    "af oc ka be tg sd gu am yi lo uz fo ht ps tk nn mt sa lb my bo tl mg as tt haw ln ha ba jw su yue"
-)
-LANGUAGES = tuple(_CODES.split())
+LANGUAGES = tuple(language_names.LANGUAGES)
 UNDETERMINED = "und"  # ISO 639-2: the recording has no speech, so that its language is unknown
 
 
@@ -29,5 +24,5 @@ def check_language(options: TranscriptionOptions, model: str, languages: Collect
         raise UserError(f"The model {model} knows only English, not {options.language!r}.", hint)
     raise UserError(
         f"Whisper does not know the language {options.language!r}.",
-        f"Use one of: {', '.join(sorted(languages))}.",
+        f"Use its English name or one of: {', '.join(sorted(languages))}.",
     )

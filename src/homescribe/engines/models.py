@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from whisper import Whisper
 
 DEMO = "demo"  # name of the bundled model
+# Names that both packages have published for years: checked without importing a package.
+PUBLISHED = frozenset(
+    (
+        *("tiny", "tiny.en", "base", "base.en", "small", "small.en", "medium", "medium.en"),
+        *("large-v1", "large-v2", "large-v3", "large", "large-v3-turbo", "turbo"),
+    )
+)
 
 # --- openai-whisper --------------------------------------------------------------------------------
 
@@ -53,6 +60,18 @@ def load_openai_whisper(model: str, device: str) -> Whisper:
         ) from error
     _set_alignment_heads(loaded, Path(name).stem)
     return loaded.eval()
+
+
+def check_openai_whisper(model: str) -> None:
+    """Raise UserError when there is no such model. Loads and downloads nothing."""
+    if model in PUBLISHED or model == DEMO:
+        return
+    try:
+        import whisper
+    except ModuleNotFoundError:  # the engine may run elsewhere
+        _find_checkpoint(model, sorted(PUBLISHED))
+    else:
+        _find_checkpoint(model, whisper.available_models())
 
 
 def download_openai_whisper(model: str, folder: Path) -> None:
@@ -130,6 +149,17 @@ def find_ctranslate2(model: str) -> Path:
     Names are faster-whisper's ("small"), or "owner/name" on the Hugging Face Hub. Raises UserError for an
     unknown name, SetupError when it cannot be downloaded.
     """
+    return _ctranslate2_folder(model) or download_ctranslate2(model)
+
+
+def check_ctranslate2(model: str) -> None:
+    """Raise UserError when there is no such model. Loads and downloads nothing."""
+    if model not in PUBLISHED and _ctranslate2_folder(model) is None:
+        _check_published(model)
+
+
+def _ctranslate2_folder(model: str) -> Path | None:
+    """Return the folder of `model` if it is one or "demo"; None if it is a name."""
     if model == DEMO:
         return demo.model("faster-whisper")
     path = Path(model).expanduser()
@@ -144,7 +174,18 @@ def find_ctranslate2(model: str) -> Path:
             f"{path} is a file.",
             "Use a folder in CTranslate2's Whisper format, or --engine openai-whisper.",
         )
-    return download_ctranslate2(model)
+    return None
+
+
+def _check_published(model: str) -> None:
+    """Raise UserError for a name that is neither faster-whisper's nor "owner/name"."""
+    from faster_whisper import available_models
+
+    if model not in available_models() and not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
+        raise UserError(
+            f"faster-whisper has no model named {model!r}.",
+            f"Use a folder or one of: {', '.join(available_models())}.",
+        )
 
 
 def download_ctranslate2(model: str, folder: Path | None = None) -> Path:
@@ -154,14 +195,10 @@ def download_ctranslate2(model: str, folder: Path | None = None) -> Path:
     for an unknown name, SetupError when it cannot be downloaded or a checksum does not match.
     """
     import huggingface_hub
-    from faster_whisper import available_models, utils
+    from faster_whisper import utils
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    if model not in available_models() and not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
-        raise UserError(
-            f"faster-whisper has no model named {model!r}.",
-            f"Use a folder or one of: {', '.join(available_models())}.",
-        )
+    _check_published(model)
     if folder is None:
         try:
             return Path(utils.download_model(model, local_files_only=True))

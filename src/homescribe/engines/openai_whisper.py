@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 from homescribe.core import EngineRequirements
 from homescribe.engines.batch_engine import PACKAGES, BatchEngine
 from homescribe.engines.languages import LANGUAGES
-from homescribe.engines.models import download_openai_whisper, load_openai_whisper
+from homescribe.engines.models import (
+    check_openai_whisper,
+    download_openai_whisper,
+    load_openai_whisper,
+)
 from homescribe.engines.precision import dtype_of
 from homescribe.engines.torch_network import TorchNetwork
 
@@ -45,6 +49,7 @@ class OpenAIWhisper(BatchEngine):
         languages=LANGUAGES,
         tasks=("transcribe", "translate"),
         download=download_openai_whisper,
+        check_model=check_openai_whisper,
         gpu_available=gpu_available,
         slots=8,
     )

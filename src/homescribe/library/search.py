@@ -24,7 +24,7 @@ from homescribe.core import Item
 from homescribe.errors import UserError
 from homescribe.library.filters import Filter
 from homescribe.library.passages import PASSAGE_BITS
-from homescribe.library.rows import to_item
+from homescribe.library.rows import to_item, to_segment
 from homescribe.plugins import link
 from homescribe.text.sanitize import sqlite_safe
 from homescribe.text.scripts import CONTROL, UNSPACED, folded_words, separator, spaced
@@ -50,8 +50,9 @@ PHRASE_OR_WORD = re.compile('"([^"]*)"|([^"\\s]+)')
 class Hit:
     """A match in speech, or in the title or description of an item (`start` is 0).
 
-    `text` is said from `start` to `end`, in seconds; `highlights` are ranges of its characters that match.
-    `url` opens the recording at `start`.
+    `start`: seconds at which the first found word is said where word times are stored, else at which its
+    segment starts; `url` opens the recording there. `text` begins with that segment and ends at `end`;
+    `highlights` are ranges of its characters that match.
     """
 
     key: str
@@ -199,8 +200,7 @@ def _hit(db: sqlite3.Connection, row: sqlite3.Row, phrases: Sequence[str], unfin
         written = item.title if passage_id % 2 == 0 else item.description or ""
         return _as_hit(item, 0.0, 0.0, *_written_line(written, found, match))
     segments = db.execute(
-        'SELECT start, "end", text FROM segments '
-        "WHERE item_id = ? AND position BETWEEN ? AND ? ORDER BY position",
+        "SELECT * FROM segments WHERE item_id = ? AND position BETWEEN ? AND ? ORDER BY position",
         (row["item_id"], row["first_segment"], row["last_segment"]),
     ).fetchall()
     return _as_hit(item, *_speech_text(segments, found, match))
@@ -260,7 +260,8 @@ def _speech_text(
 ) -> tuple[float, float, str, tuple[Span, ...]]:
     """Return start, end, text and highlights of a hit in speech.
 
-    It has the segments from the beginning of the match to its end, and more up to MIN_TEXT characters.
+    It has the segments from the beginning of the match to its end, and more up to MIN_TEXT characters. It
+    starts with the first word of the match where word times are stored, else with its segment.
     """
     shown: list[sqlite3.Row] = []
     text = ""
@@ -282,7 +283,24 @@ def _speech_text(
             shown.append(segment)
         offset += len(indexed) + 1
     inside = [(begin - origin, end - origin) for begin, end in found]
-    return shown[0]["start"], shown[-1]["end"], text, _highlights(inside, places, len(text))
+    start = _word_start(shown[0], places[max(0, min(match[0] - origin, len(places) - 1))])
+    return start, shown[-1]["end"], text, _highlights(inside, places, len(text))
+
+
+def _word_start(row: sqlite3.Row, offset: int) -> float:
+    """Return the time of the word at `offset` in the stripped text of a segment, else of the segment."""
+    segment = to_segment(row)
+    text = CONTROL.sub(" ", segment.text.strip())
+    end = 0
+    for word in segment.words:
+        spoken = CONTROL.sub(" ", word.word.strip())
+        begin = text.find(spoken, end)
+        if begin < 0:
+            continue
+        end = begin + len(spoken)
+        if end > offset:
+            return word.start if segment.start <= word.start <= segment.end else segment.start
+    return segment.start
 
 
 def _written_line(written: str, found: Sequence[Span], match: Span) -> tuple[str, tuple[Span, ...]]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
 import shutil
 import tempfile
 from dataclasses import replace
@@ -31,6 +30,7 @@ from starlette.routing import Route
 from homescribe.core import Audio, Item, Segment, Transcript, TranscriptionOptions
 from homescribe.errors import Cancelled, UserError
 from homescribe.formats.subtitles import to_srt, to_vtt
+from homescribe.text.language_names import LANGUAGES, language_code
 from homescribe.web.shared_engine import SharedEngine
 
 POLL_INTERVAL = 0.5  # seconds between two checks whether the client is still connected
@@ -39,26 +39,6 @@ FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
 UPLOAD = Item("upload", "upload", "", "The recording")  # stands for a recording outside the library
 
 Task = Literal["transcribe", "translate"]
-
-# Language names of OpenAI's verbose_json, by Whisper's codes.
-LANGUAGES = dict(
-    re.findall(
-        r"(\w+)=(\w+)",
-        "en=english zh=chinese de=german es=spanish ru=russian ko=korean fr=french ja=japanese "
-        "pt=portuguese tr=turkish pl=polish ca=catalan nl=dutch ar=arabic sv=swedish it=italian "
-        "id=indonesian hi=hindi fi=finnish vi=vietnamese he=hebrew uk=ukrainian el=greek ms=malay "
-        "cs=czech ro=romanian da=danish hu=hungarian ta=tamil no=norwegian th=thai ur=urdu "
-        "hr=croatian bg=bulgarian lt=lithuanian la=latin mi=maori ml=malayalam cy=welsh sk=slovak "
-        "te=telugu fa=persian lv=latvian bn=bengali sr=serbian az=azerbaijani sl=slovenian "
-        "kn=kannada et=estonian mk=macedonian br=breton eu=basque is=icelandic hy=armenian "
-        "ne=nepali mn=mongolian bs=bosnian kk=kazakh sq=albanian sw=swahili gl=galician mr=marathi "
-        "pa=punjabi si=sinhala km=khmer sn=shona yo=yoruba so=somali af=afrikaans oc=occitan "
-        "ka=georgian be=belarusian tg=tajik sd=sindhi gu=gujarati am=amharic yi=yiddish lo=lao "
-        "uz=uzbek fo=faroese ps=pashto tk=turkmen nn=nynorsk mt=maltese sa=sanskrit "
-        "lb=luxembourgish my=myanmar bo=tibetan tl=tagalog mg=malagasy as=assamese tt=tatar "
-        "haw=hawaiian ln=lingala ha=hausa ba=bashkir jw=javanese su=sundanese yue=cantonese",
-    )
-)
 
 
 class DurationUsage(TypedDict):
@@ -175,7 +155,7 @@ def _options(form: FormData, task: Task) -> TranscriptionOptions:
     if not 0 <= temperature <= 1:
         raise UserError(f"temperature {given!r} is not valid.", "Send a number from 0 to 1.")
     options = TranscriptionOptions(
-        language=_text(form, "language") or None,
+        language=language_code(_text(form, "language")) or None,
         task=task,
         initial_prompt=_text(form, "prompt") or None,
         word_timestamps="word" in form.getlist("timestamp_granularities[]"),

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from homescribe.errors import UserError
 from homescribe.library import ItemRecord, Library, Sort, State
 from homescribe.text.dates import checked_date
+from homescribe.text.language_names import language_code
 
 
 class FilterArguments(TypedDict):
@@ -53,6 +54,8 @@ def filters(request: Request) -> Filters:
         value = given[name]
         if value is not None:
             checked_date(value)
+    if given["language"]:
+        given["language"] = language_code(given["language"])
     return Filters(**given)
 
 
