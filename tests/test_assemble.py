@@ -60,13 +60,16 @@ def test_a_run_has_the_settings_of_the_config(runs, tmp_path):
     assert arguments["sleep_interval"] == 3.0
 
 
-def test_sources_get_the_cookies_and_the_librarys_cache(monkeypatch, tmp_path):
+def test_sources_get_the_cookies_the_librarys_cache_and_the_audio_track(monkeypatch, tmp_path):
     given = []
     monkeypatch.setattr(assemble, "Sources", given.append)
-    config = Config(library=tmp_path, cookies=Path("cookies.txt"), cookies_from_browser="firefox")
+    config = Config(
+        library=tmp_path, cookies=Path("cookies.txt"), cookies_from_browser="firefox", audio_track=2
+    )
     with assemble.open_library(config) as library:
         assemble.open_sources(config, library)
-    assert given == [SourceOptions(tmp_path / "cache", Path("cookies.txt"), "firefox")]
+    assert given == [SourceOptions(tmp_path / "cache", Path("cookies.txt"), "firefox", 2)]
+    assert config.transcription().audio_track == 2
 
 
 def test_a_library_that_must_exist_is_not_created(tmp_path):

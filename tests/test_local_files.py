@@ -305,3 +305,25 @@ def test_messages_show_the_name_of_a_local_file_but_not_of_a_download(tmp_path):
         (tmp_path / name).write_bytes(b"no audio")
         with pytest.raises(PermanentError, match=said):
             audio.probe(tmp_path / name)
+
+
+def test_the_length_is_that_of_the_audio_track_to_transcribe(tmp_path):
+    path = tmp_path / "film.mkv"
+    with av.open(path, "w") as out:
+        streams = [out.add_stream("pcm_s16le", rate=16_000, layout="mono") for _ in range(2)]
+        for stream, seconds in zip(streams, (4, 9), strict=True):
+            samples = np.zeros((1, seconds * 16_000), np.int16)
+            frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+            frame.sample_rate = 16_000
+            out.mux(stream.encode(frame))
+            out.mux(stream.encode(None))
+
+    def fetched(track):
+        source = FileSource(SourceOptions(cache=tmp_path / "cache", audio_track=track))
+        _, [item] = only(source, path)
+        return source.fetch(item, tmp_path, STOP)
+
+    assert fetched(1).duration == pytest.approx(4.0, abs=0.2)
+    assert fetched(2).duration == pytest.approx(9.0, abs=0.2)
+    with pytest.raises(PermanentError, match="no audio track 3: the file has 2"):
+        fetched(3)

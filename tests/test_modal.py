@@ -796,9 +796,10 @@ def test_the_meter_charges_every_second_to_a_call(monkeypatch):
 def test_equal_work_has_an_equal_token():
     item = sample().item
 
-    def token(media=b"x", key=item, options=None, model="turbo"):
+    def token(media=b"x", key=item, options=None, model="turbo", temporary=True):
+        audio = Audio(key, Path("x"), duration=1.0, temporary=temporary)
         request = wire.make_request(
-            key, media, 1.0, options or TranscriptionOptions(), "A10", "faster-whisper", model
+            audio, media, options or TranscriptionOptions(), "A10", "faster-whisper", model
         )
         return request["token"]
 
@@ -809,8 +810,29 @@ def test_equal_work_has_an_equal_token():
         token(key=other),
         token(options=TranscriptionOptions(language="de")),
         token(model="base"),
+        token(temporary=False),
     ]
-    assert len({token(), *different}) == 5
+    assert len({token(), *different}) == 6
+
+
+@pytest.mark.parametrize("temporary", [True, False, None])
+def test_a_container_knows_whether_a_file_is_the_users_own(temporary):
+    """A user's own file that ends early gets a warning, a download is repeated. Older requests do not say."""
+    given = []
+
+    class EngineStub:
+        def transcribe(self, audio, options, stop, progress):
+            given.append(audio)
+            return Transcript("e", "m", "en", 1.0, ())
+
+    audio = Audio(Item("file", "a", url="", title=""), Path("a"), temporary=bool(temporary))
+    request = wire.make_request(audio, b"x", TranscriptionOptions(), "CPU", "e", "m")
+    if temporary is None:
+        del request["temporary"]
+    container = modal_transcribe.Worker.__new__(modal_transcribe.Worker)
+    container._engine, container._engine_name, container._model = EngineStub(), "e", "m"
+    container._transcribe(b"x", request)
+    assert given[0].temporary is (temporary is not False)
 
 
 def unstarted(options):

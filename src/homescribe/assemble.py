@@ -56,6 +56,7 @@ def open_sources(config: Config, library: Library) -> Sources:
             cache=library.directory / "cache",
             cookies=config.cookies,
             cookies_from_browser=config.cookies_from_browser,
+            audio_track=config.audio_track,
         )
     )
 
@@ -193,6 +194,7 @@ def transcribe(
         engine=engine,
         model=model,
         sleep_interval=sleep_interval,
+        audio_track=options.audio_track if options else None,
     )
     check_options(config, options)
     with open_library(config) as opened, open_sources(config, opened) as sources:

@@ -94,6 +94,12 @@ class Config:
     )
     word_timestamps: bool = _setting("Store the time of each word.", False, group=SPEECH)
     vad_filter: bool = _setting("Skip audio without speech.", True, group=SPEECH)
+    audio_track: int | None = _setting(
+        "Audio track of a file with several, from 1. Default: the first with sound.",
+        metavar="N",
+        least=1,
+        group=SPEECH,
+    )
     initial_prompt: str | None = _setting(
         "Prompt with names and spellings to expect.", metavar="TEXT", group=SPEECH
     )
@@ -130,6 +136,7 @@ class Config:
             word_timestamps=self.word_timestamps,
             vad_filter=self.vad_filter,
             initial_prompt=self.initial_prompt,
+            audio_track=self.audio_track,
         )
 
 

@@ -265,6 +265,7 @@ class SourceOptions:
     cache: Path
     cookies: Path | None = None  # Netscape cookie file
     cookies_from_browser: str | None = None  # in yt-dlp's syntax: "firefox", "chrome:Profile 1"
+    audio_track: int | None = None  # that will be transcribed, as in TranscriptionOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from datetime import date
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from homescribe.core import Audio, Item, Listing, Source
+from homescribe.core import Audio, Item, Listing, Source, SourceOptions
 from homescribe.errors import Cancelled, PermanentError, RetryableError, UserError
 from homescribe.text import sanitize
 
@@ -39,6 +39,9 @@ class FileSource(Source):
 
     name = "file"
     pause = (0.0, 0.0)
+
+    def __init__(self, options: SourceOptions) -> None:
+        self._track = options.audio_track
 
     def matches(self, url: str) -> bool:
         """Whether `url` has the form of a path, or exists. A blank one matches too: `path_of` rejects it."""
@@ -107,7 +110,12 @@ class FileSource(Source):
             raise RetryableError(
                 f"{path} has changed since it was added.", "Add it again, and remove this item."
             )
-        return Audio(item=item, path=path, duration=item.duration, temporary=False)
+        seconds = item.duration
+        if self._track is not None:  # `item` has the length of the track that a player chooses
+            from homescribe import audio
+
+            seconds = audio.probe(path, self._track)
+        return Audio(item=item, path=path, duration=seconds, temporary=False)
 
     def close(self) -> None:
         """Do nothing: no file stays open."""

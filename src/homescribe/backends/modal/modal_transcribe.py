@@ -313,6 +313,7 @@ class Worker:
             Item(source, name, url="", title=""),
             Path(request["key"]),
             duration=request["duration"],
+            temporary=request.get("temporary", True),
             data=media,
         )
         try:
@@ -373,6 +374,7 @@ def main(
     media = Path(path).read_bytes()
     # A new key every time: there is no library here that could follow an earlier call.
     item = Item("file", uuid.uuid4().hex, url=path, title=Path(path).name)
+    audio = Audio(item, Path(path), temporary=False)
     rented = machine(gpu)
     if engine not in services:
         raise UserError(f"The engine {engine!r} cannot run at Modal.")
@@ -380,7 +382,7 @@ def main(
     if model != "demo":
         service.fetcher.remote(model)
     remote = service.transcriber.with_options(**hardware(rented))(model=model)
-    request = make_request(item, media, None, TranscriptionOptions(), rented.gpu, engine, model)
+    request = make_request(audio, media, TranscriptionOptions(), rented.gpu, engine, model)
     reply = Reply.parse(remote.transcribe.remote(media, request))
     if reply.error is not None:
         raise reply.error

@@ -9,10 +9,10 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from homescribe import __version__
-from homescribe.core import Item, Segment, Skipped, Transcript, TranscriptionOptions, Word
+from homescribe.core import Audio, Segment, Skipped, Transcript, TranscriptionOptions, Word
 from homescribe.errors import (
     HomescribeError,
     ItemError,
@@ -36,6 +36,7 @@ class Request(TypedDict):
 
     key: str  # of the item
     duration: float | None  # seconds, as in Audio
+    temporary: NotRequired[bool]  # as in Audio; True in the requests of older versions
     options: Plain  # TranscriptionOptions
     gpu: str
     token: str  # hash of the recording, the options and the version: equal work has an equal token
@@ -113,22 +114,22 @@ def parse_options(plain: Plain) -> TranscriptionOptions:
 
 
 def make_request(
-    item: Item,
+    audio: Audio,
     media: bytes,
-    duration: float | None,
     options: TranscriptionOptions,
     gpu: str,
     engine: str,
     model: str,
 ) -> Request:
-    """Return the request for one recording."""
+    """Return the request for one recording, whose content is `media`."""
     plain_options = dataclasses.asdict(options)
     digest = hashlib.sha256(media)
-    work = [__version__, item.key, engine, model, plain_options]
+    work = [__version__, audio.item.key, engine, model, plain_options, audio.temporary]
     digest.update(json.dumps(work, sort_keys=True).encode())
     return {
-        "key": item.key,
-        "duration": duration,
+        "key": audio.item.key,
+        "duration": audio.duration,
+        "temporary": audio.temporary,
         "options": plain_options,
         "gpu": gpu,
         "token": digest.hexdigest(),
