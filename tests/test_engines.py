@@ -5,6 +5,7 @@ import subprocess
 import sys
 import wave
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
@@ -156,7 +157,7 @@ def test_no_text_without_speech(engine, sound):
     transcript = transcribe(engine, sound)
     assert transcript.segments == ()
     assert transcript.duration == len(sound) / SAMPLE_RATE
-    assert transcript.language == "en"  # the model knows no other
+    assert transcript.language == "und"
 
 
 def test_times_are_right_after_long_silence(engine):
@@ -177,12 +178,19 @@ def test_times_are_right_after_long_silence(engine):
 # --- Failures --------------------------------------------------------------------------------------
 
 
-def test_a_truncated_file_is_a_retryable_error(engine, tmp_path):
+def test_a_truncated_download_is_a_retryable_error(engine, tmp_path):
+    """A user's own file cannot be downloaded again: it is transcribed, with a warning."""
     whole = SAMPLES["channel-40s"].read_bytes()
     path = tmp_path / "cut.webm"
     path.write_bytes(whole[: len(whole) // 2])
+    own = recording(path, 37.0)
     with pytest.raises(RetryableError, match="ends early"):
-        transcribe(engine, path, duration=37.0)
+        engine.transcribe(
+            replace(own, temporary=True), TranscriptionOptions(), Event(), lambda _: None
+        )
+    transcript = engine.transcribe(own, TranscriptionOptions(), Event(), lambda _: None)
+    assert "ends early" in transcript.warnings[0]
+    assert transcript.text
 
 
 def test_a_file_that_is_not_media_is_a_permanent_error(engine, tmp_path):
