@@ -1,16 +1,14 @@
 """The examples in CONTRIBUTING.md work as they are printed."""
 
-import os
 import re
 import sqlite3
-import subprocess
-import sys
 import tomllib
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from command_line import CommandLine, install_package
 from fake_youtube import CLIPS
 from homescribe import Library, demo
 from homescribe.library import migrations, schema
@@ -28,19 +26,9 @@ FILES = {
 @pytest.fixture
 def installed(tmp_path):
     """A folder for PYTHONPATH in which a package with all examples and entry points is installed."""
-    folder = tmp_path / "site"
-    metadata = folder / "examples-1.0.dist-info"
-    metadata.mkdir(parents=True)
-    for name, text in FILES.items():
-        (folder / name).write_text(text)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: examples\nVersion: 1.0\n")
-    groups = tomllib.loads(ENTRY_POINTS)["project"]["entry-points"]
-    (metadata / "entry_points.txt").write_text(
-        "".join(
-            f"[{group}]\n" + "".join(f"{name} = {target}\n" for name, target in points.items())
-            for group, points in groups.items()
-        )
-    )
+    folder = tmp_path / "site-packages"
+    entry_points = tomllib.loads(ENTRY_POINTS)["project"]["entry-points"]
+    install_package(folder, "examples", FILES, entry_points)
     return folder
 
 
@@ -48,26 +36,22 @@ def installed(tmp_path):
 def test_the_source_the_engine_and_the_format_do_a_whole_job(installed, server, tmp_path):
     playlist = "# two talks\n/media/ep1.mp3\n/media/ep2.m4a\n"
     server.routes["/talks.m3u"] = lambda *_: (200, playlist, {"Content-Type": "text/plain"})
-    command = ["transcribe", server.url("/talks.m3u"), "-f", "fountain", "-o", "out"]
-    command += ["--engine", "plain-whisper", "--model", str(demo.model("faster-whisper"))]
-    done = subprocess.run(
-        [sys.executable, "-m", "homescribe", *command],
-        cwd=tmp_path,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(installed),
-            "HOMESCRIBE_LIBRARY": "library",
-            "HOMESCRIBE_CONFIG": "none.toml",
-        },
-        capture_output=True,
-        text=True,
+    command_line = CommandLine(
+        tmp_path,
+        {"PYTHONPATH": str(installed)},
+        engine="plain-whisper",
+        model=demo.model("faster-whisper"),
     )
-    assert done.returncode == 0, done.stderr
+    out = tmp_path / "out"
+    code, _, err = command_line.run(
+        "transcribe", server.url("/talks.m3u"), "-f", "fountain", "-o", out
+    )
+    assert code == 0, err
     with Library(tmp_path / "library") as library:
         items = [record.item for record in library.items()]
         assert {item.source for item in items} == {"m3u"}
         assert {library.transcript(item.key).engine for item in items} == {"plain-whisper"}
-    written = {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}
+    written = {path.name: path.read_text() for path in out.iterdir()}
     assert {name.rpartition(".")[2] for name in written} == {"fountain"}
     for title, clip in [("ep1.mp3", "ep1"), ("ep2.m4a", "ep2")]:
         [text] = [text for text in written.values() if f"Title: {title}\n" in text]

@@ -1,16 +1,14 @@
 """Whole runs in processes of their own, against a fake YouTube."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from command_line import CommandLine
 from homescribe.library import Library
 from speech_samples import assert_words, words_wrong
 
@@ -42,48 +40,11 @@ BROKEN = {
 KILLS = 5
 
 
-class User:
-    """Runs homescribe in processes of their own."""
-
-    def __init__(self, library, faketube):
-        self.library = library
-        self.environment = {
-            **{
-                name: value
-                for name, value in os.environ.items()
-                if not name.startswith("HOMESCRIBE_")
-            },
-            **faketube.environment,
-            "HOMESCRIBE_LIBRARY": str(library),
-            "HOMESCRIBE_CONFIG": str(library.parent / "none.toml"),
-            "HOMESCRIBE_MODEL": "demo",
-        }
-
-    def start(self, *arguments, sleep_interval=0):
-        return subprocess.Popen(
-            [sys.executable, "-m", "homescribe", *arguments],
-            env={**self.environment, "HOMESCRIBE_SLEEP_INTERVAL": str(sleep_interval)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-        )
-
-    def run(self, *arguments):
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=400)
-        return process.returncode, out, err
-
-    def stored(self):
-        with Library(self.library) as library:
-            return {record.item.key for record in library.items(state="done")}
-
-
 @pytest.fixture
 def user(tmp_path, faketube):
     faketube.scenarios = {faketube.id(number): kind for number, kind in BROKEN.items()}
     faketube.save()
-    return User(tmp_path / "library", faketube)
+    return CommandLine(tmp_path, faketube.environment, model="demo", sleep_interval=0)
 
 
 @pytest.mark.timeout(900)
@@ -93,12 +54,12 @@ def test_a_channel_of_430_videos_with_failures_and_a_run_that_is_killed_five_tim
 
     for kill in range(1, KILLS + 1):
         process = user.start("run")
-        while len(user.stored()) < kill * 60 and process.poll() is None:
+        while len(user.done()) < kill * 60 and process.poll() is None:
             time.sleep(0.2)
         assert process.poll() is None, process.communicate()
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        stored, requests = user.stored(), len(faketube.requests)
+        stored, requests = user.done(), len(faketube.requests)
         assert 60 * kill <= len(stored) < 410
         time.sleep(0.5)  # a child process that outlived its parent would send more
         assert len(faketube.requests) - requests <= 1
@@ -152,18 +113,18 @@ def test_a_signal_ends_a_run_and_the_next_run_continues(number, user, faketube):
     faketube.save()
     user.run("add", faketube.CHANNEL)
     process = user.start("run", sleep_interval=1)
-    while not user.stored() and process.poll() is None:
+    while not user.done() and process.poll() is None:
         time.sleep(0.1)
     process.send_signal(number)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Stopping" in err
     assert "Traceback" not in err
-    before = user.stored()
+    before = user.done()
     assert 1 <= len(before) < 11
     code, _, err = user.run("run")
     assert code == 1  # video 3 is private
-    assert len(user.stored()) == 11
+    assert len(user.done()) == 11
 
 
 def test_a_bot_check_is_an_error_and_marks_nothing_failed(user, faketube):
@@ -181,7 +142,7 @@ def test_a_bot_check_is_an_error_and_marks_nothing_failed(user, faketube):
     faketube.scenarios = {}
     faketube.save()
     code, _, err = user.run("run")
-    assert (code, len(user.stored())) == (0, 6), err
+    assert (code, len(user.done())) == (0, 6), err
 
 
 def test_a_second_run_names_the_process_of_the_first(user, faketube):
@@ -189,7 +150,7 @@ def test_a_second_run_names_the_process_of_the_first(user, faketube):
     faketube.save()
     user.run("add", faketube.CHANNEL)
     process = user.start("run", sleep_interval=600)  # holds the lock after the first video
-    while not user.stored() and process.poll() is None:
+    while not user.done() and process.poll() is None:
         time.sleep(0.1)
     code, _, err = user.run("run")
     assert (code, str(process.pid) in err) == (2, True), err

@@ -1,12 +1,10 @@
 """The Modal backend from the command line, each command in its own process, against the stand-in."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
+from command_line import CommandLine
 from homescribe import demo
 from modal_standin import Standin
 
@@ -20,26 +18,7 @@ def standin():
 @pytest.fixture
 def homescribe(standin, tmp_path):
     """A function that runs a command on a new library and returns exit code, stdout and stderr."""
-    environment = {
-        **{k: v for k, v in os.environ.items() if not k.startswith(("HOMESCRIBE_", "MODAL_"))},
-        **standin.environment(),
-        "HOMESCRIBE_LIBRARY": str(tmp_path / "library"),
-        "HOMESCRIBE_CONFIG": str(tmp_path / "none.toml"),
-        "HOMESCRIBE_MODEL": "demo",
-        "HOMESCRIBE_GPU": "CPU",
-    }
-
-    def run(*arguments, **changes):
-        done = subprocess.run(
-            [sys.executable, "-m", "homescribe", *arguments],
-            env={k: v for k, v in {**environment, **changes}.items() if v is not None},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        return done.returncode, done.stdout, done.stderr
-
-    return run
+    return CommandLine(tmp_path, standin.environment(), model="demo", gpu="CPU").run
 
 
 def test_plan_run_and_status_of_a_folder(homescribe, standin):
@@ -93,7 +72,7 @@ def test_an_unknown_gpu_is_one_line_and_exit_2(homescribe):
 
 def test_without_a_token_the_hint_says_how_to_get_one(homescribe):
     homescribe("add", str(demo.samples()))
-    missing = {"MODAL_TOKEN_ID": None, "MODAL_TOKEN_SECRET": None}
+    missing = {"without": ("MODAL_TOKEN_ID", "MODAL_TOKEN_SECRET")}
     code, _, err = homescribe("run", "--backend", "modal", **missing)
     assert code == 3
     assert "modal setup" in err

@@ -4,13 +4,11 @@ import functools
 import hashlib
 import http.server
 import json
-import os
-import subprocess
-import sys
 import threading
 
 import pytest
 
+from command_line import CommandLine, install_package
 from homescribe import demo, plugins
 from homescribe.backends.modal import images, modal_transcribe
 from homescribe.core import Audio, EngineRequirements, Item, TranscriptionOptions
@@ -58,59 +56,36 @@ class Plain:
 def package(tmp_path):
     """The installed package `acme`, as pip would leave it. Only the home machine has it on its path."""
     folder = tmp_path / "site-packages"
-    (folder / "acme").mkdir(parents=True)
-    (folder / "acme" / "__init__.py").touch()
-    (folder / "acme" / "counter.py").write_text(COUNTER)
-    info = folder / "acme_engines-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-engines\nVersion: 1.0\n")
-    (info / "top_level.txt").write_text("acme\n")
-    (info / "entry_points.txt").write_text(
-        "[homescribe.engines]\n"
-        "acme-counter = acme.counter:Counter\n"
-        "acme-plain = acme.counter:Plain\n"
-    )
+    engines = {"acme-counter": "acme.counter:Counter", "acme-plain": "acme.counter:Plain"}
+    files = {"acme/__init__.py": "", "acme/counter.py": COUNTER}
+    install_package(folder, "acme-engines", files, {"homescribe.engines": engines})
     return folder
 
 
 @pytest.fixture
 def homescribe(package, tmp_path):
-    """A function that runs a command in its own process and returns exit code, stdout and stderr."""
+    """Runs commands on Modal's stand-in (`standin`), with the package installed."""
     (tmp_path / "weights").mkdir()
     variables = {"OMP_NUM_THREADS": "1", "HOMESCRIBE_WEIGHTS": str(tmp_path / "weights")}
     with Standin(max_containers=1, grace=0.5, container_env=variables) as standin:
-        environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(("HOMESCRIBE_", "MODAL_"))},
-            **standin.environment(),
-            "PYTHONPATH": str(package),
-            "HOMESCRIBE_LIBRARY": str(tmp_path / "library"),
-            "HOMESCRIBE_CONFIG": str(tmp_path / "none.toml"),
-            "HOMESCRIBE_BACKEND": "modal",
-            "HOMESCRIBE_ENGINE": "acme-counter",
-            "HOMESCRIBE_MODEL": "seconds",
-            "HOMESCRIBE_GPU": "CPU",
-        }
-
-        def run(*arguments):
-            done = subprocess.run(
-                [sys.executable, "-m", "homescribe", *arguments],
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=120,
-            )
-            return done.returncode, done.stdout, done.stderr
-
-        run.standin = standin
-        yield run
+        command_line = CommandLine(
+            tmp_path,
+            {**standin.environment(), "PYTHONPATH": str(package)},
+            backend="modal",
+            engine="acme-counter",
+            model="seconds",
+            gpu="CPU",
+        )
+        command_line.standin = standin
+        yield command_line
 
 
 @pytest.mark.containers
 def test_an_engine_of_another_package_runs_at_modal(homescribe, package):
-    homescribe("add", str(demo.samples() / "fox-20s.mp3"))
-    code, _, err = homescribe("run")
+    homescribe.run("add", str(demo.samples() / "fox-20s.mp3"))
+    code, _, err = homescribe.run("run")
     assert code == 0, err
-    code, out, _ = homescribe("search", "Exactly", "--json")
+    code, out, _ = homescribe.run("search", "Exactly", "--json")
     assert "Exactly 19 seconds." in json.loads(out)[0]["text"]
 
     images_built = homescribe.standin.control.images.values()
@@ -119,22 +94,22 @@ def test_an_engine_of_another_package_runs_at_modal(homescribe, package):
     assert any("av==18.1.0" in line and "faster-whisper" not in line for line in commands)
 
     # What the engine states is part of what is deployed.
-    assert "next run deploys" not in homescribe("modal", "status")[1]
+    assert "next run deploys" not in homescribe.run("modal", "status")[1]
     changed = COUNTER.replace("Exactly", "About")
     (package / "acme" / "counter.py").write_text(changed)
-    assert "next run deploys" in homescribe("modal", "status")[1]
+    assert "next run deploys" in homescribe.run("modal", "status")[1]
 
 
 @pytest.mark.containers
 def test_what_an_engine_cannot_do_is_refused_before_anything_is_sent(homescribe):
-    homescribe("add", str(demo.samples() / "fox-20s.mp3"))
+    homescribe.run("add", str(demo.samples() / "fox-20s.mp3"))
     for arguments, message in (
         (("--engine", "acme-plain"), "The engine 'acme-plain' states no requirements"),
         (("--gpu", "A10"), "The engine 'acme-counter' does not use a GPU."),
         (("--language", "de"), "The engine 'acme-counter' knows no language 'de'."),
         (("--task", "translate"), "The engine 'acme-counter' cannot translate."),
     ):
-        code, _, err = homescribe("run", *arguments)
+        code, _, err = homescribe.run("run", *arguments)
         assert code == 2, err
         assert message in err
         assert "Traceback" not in err

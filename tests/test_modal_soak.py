@@ -10,7 +10,6 @@ import os
 import random
 import re
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 import pytest
 from modal._serialization import deserialize_data_format
 
+from command_line import CommandLine
 from homescribe.backends.modal.wire import Reply
 from homescribe.library import Library
 from modal_standin import Standin
@@ -33,39 +33,25 @@ MEASURED = 60 if FULL else 4  # videos transcribed first, so that the plan has a
 RANDOM = random.Random(4)
 
 
-class Client:
-    """Runs homescribe in processes of their own and records their peak memory."""
+class Client(CommandLine):
+    """Runs commands on Modal's stand-in and records their peak memory."""
 
-    def __init__(self, library, environment):
-        self.library = library
-        self.peak = 0  # bytes, the highest of all processes
-        self.environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith("HOMESCRIBE_")},
-            **environment,
-            "HOMESCRIBE_LIBRARY": str(library),
-            "HOMESCRIBE_CONFIG": str(library.parent / "none.toml"),
-            "HOMESCRIBE_SLEEP_INTERVAL": "0",
-            "HOMESCRIBE_BACKEND": "modal",
-            "HOMESCRIBE_MODEL": "demo",
-            "HOMESCRIBE_GPU": "CPU",
-            "HOMESCRIBE_WHEN": "stream",
-        }
-
-    def start(self, *arguments):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "homescribe", *arguments],
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+    def __init__(self, folder, variables):
+        super().__init__(
+            folder,
+            variables,
+            sleep_interval=0,
+            backend="modal",
+            model="demo",
+            gpu="CPU",
+            when="stream",
         )
+        self.peak = 0  # bytes, the highest of all processes
+
+    def start(self, *arguments, **options):
+        process = super().start(*arguments, **options)
         threading.Thread(target=self._watch, args=(process,), daemon=True).start()
         return process
-
-    def run(self, *arguments):
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=900)
-        return process.returncode, out, err
 
     def states(self):
         with Library(self.library) as library:
@@ -101,7 +87,7 @@ def test_a_channel_is_transcribed_once_despite_kills_crashes_and_an_outage(tmp_p
     with Standin(
         max_containers=2, container_env={"OMP_NUM_THREADS": "1"}, upload_rate=400_000
     ) as standin:
-        client = Client(tmp_path / "library", {**faketube.environment, **standin.environment()})
+        client = Client(tmp_path, {**faketube.environment, **standin.environment()})
         code, _, err = client.run("add", faketube.CHANNEL)
         assert code == 0, err
         code, _, err = client.run("run", "--limit", str(MEASURED))

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from command_line import install_package
 from homescribe import Item, SourceOptions, Sources, link, plugins
 from homescribe.errors import SetupError, UserError
 from homescribe.formats.filenames import file_name
@@ -33,12 +34,10 @@ def install(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
 
     def install(module, entry="radio = radio:Radio"):
-        (tmp_path / "radio.py").write_text(module)
-        info = tmp_path / "radio_source-1.0.dist-info"
-        info.mkdir()
-        metadata = "Metadata-Version: 2.1\nName: radio-source\nVersion: 1.0\n"
-        (info / "METADATA").write_text(metadata)
-        (info / "entry_points.txt").write_text(f"[homescribe.sources]\n{entry}\n")
+        name, _, target = entry.partition(" = ")
+        install_package(
+            tmp_path, "radio-source", {"radio.py": module}, {"homescribe.sources": {name: target}}
+        )
         plugins._entry_points.cache_clear()
 
     yield install
