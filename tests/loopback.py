@@ -13,6 +13,7 @@
     modified=file Last-Modified of the file; "now": the present second
     ignore_if_range=1  partial content whatever If-Range says; otherwise it is compared
     bare206=1     no ETag and Last-Modified with partial content
+    chunked=1     no Content-Length
     ctype=X       another content type
 /status/CODE responds with that status, /redirect?to=URL redirects, /stall never responds. `routes` maps
 further paths to functions of (server, query, headers) that return (status, body, headers). `if_range` lists
@@ -103,7 +104,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         kind = query.get("ctype") or mimetypes.guess_type(path.name)[0]
         self.send_header("Content-Type", kind or "application/octet-stream")
-        self.send_header("Content-Length", str(end - start))
+        if "chunked" in query:
+            self.close_connection = True
+        else:
+            self.send_header("Content-Length", str(end - start))
         for name, value in validators.items():
             if status != 206 or "bare206" not in query:
                 self.send_header(name, value)

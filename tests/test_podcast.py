@@ -21,7 +21,7 @@ from homescribe.errors import (
     SourceBlocked,
     UserError,
 )
-from homescribe.sources import feeds, http_download, podcast
+from homescribe.sources import disk_space, feeds, http_download, http_response, podcast
 from homescribe.sources.http_errors import connection_error, retry_after
 from homescribe.sources.http_response import open_url
 from homescribe.sources.podcast import PodcastSource
@@ -192,6 +192,37 @@ def test_all_pages_of_a_feed_are_listed(source, server):
     serve(server, "/p3", feed(3, "/p1"))  # a cycle
     found = items(source, serve(server, "/p1", feed(1, "/p2")))
     assert [one.title for one in found] == ["E1", "E2", "E3"]
+
+
+def test_a_page_that_cannot_be_read_keeps_the_pages_before_it(source, server):
+    item = (
+        '<item><title>E1</title><enclosure url="http://x.example/1.mp3" type="audio/mpeg"/></item>'
+    )
+    link = '<atom:link rel="next" href="/status/503"/>'
+    one = listing(source, serve(server, "/feed", rss(item, link)))
+    assert [episode.title for episode in one.items] == ["E1"]
+    [warning] = one.warnings
+    assert warning.startswith(
+        "Older episodes were not listed, since page 2 of the feed could not be read:"
+    )
+    assert "HTTP 503" in warning
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("Fri, 26 Jun 2026 23:30:00 -0700", "2026-06-26"),
+        ("Sat, 27 Jun 2026 00:30:00 +0200", "2026-06-27"),
+        ("Fri, 26 Jun 2026 23:30:00 PST", "2026-06-26"),
+        ("2026-06-26T23:30:00-07:00", "2026-06-26"),
+        ("Mon, 31 Feb 2026 06:00:00 +0000", None),
+        ("yesterday", None),
+    ],
+)
+def test_the_date_of_an_episode_is_the_publishers(source, server, text, day):
+    item = f'<item><pubDate>{text}</pubDate><enclosure url="http://x.example/1.mp3"/></item>'
+    [one] = items(source, serve(server, "/feed", rss(item)))
+    assert one.upload_date == day
 
 
 def test_a_next_page_on_another_server_is_not_followed(source, server):
@@ -473,7 +504,8 @@ def test_a_feed_that_is_unavailable_for_a_time_names_that_time(source, server):
 
 
 def episode(server, path):
-    return Item("podcast", "1", server.url("/episodes/1"), "t", media_url=server.url(path))
+    page, feed = server.url("/episodes/1"), server.url("/feed.xml")
+    return Item("podcast", "1", page, "t", channel_id=feed, media_url=server.url(path))
 
 
 def test_an_episode_is_downloaded_once(source, server, tmp_path, clips):
@@ -658,6 +690,55 @@ def test_cancelling_does_not_wait_for_a_slow_server(source, server, tmp_path, pa
 
 def receivers():
     return [one for one in threading.enumerate() if "_receive" in one.name]
+
+
+def test_a_server_that_sends_a_byte_a_second_is_given_up(source, server, tmp_path, monkeypatch):
+    monkeypatch.setattr(http_response, "RATE_WINDOW", 0.5)
+    with pytest.raises(RetryableError, match="sends too slowly"):
+        source.fetch(episode(server, "/media/ep1.mp3?bps=20"), tmp_path, STOP)
+    with pytest.raises(UserError, match="sends too slowly"):
+        items(source, server.url("/media/ep1.mp3?bps=20"))
+
+
+def test_a_slow_but_steady_download_is_not_given_up(source, server, tmp_path, monkeypatch):
+    monkeypatch.setattr(http_response, "RATE_WINDOW", 1.0)
+    assert source.fetch(episode(server, "/media/ep1.mp3?bps=60000"), tmp_path, STOP).path.exists()
+
+
+def test_a_download_has_a_total_time(source, server, tmp_path, monkeypatch):
+    monkeypatch.setattr(http_download, "MAX_SECONDS", 0.6)
+    with pytest.raises(RetryableError, match="took longer than"):
+        source.fetch(episode(server, "/media/ep1.mp3?bps=50000&etag=v1"), tmp_path, STOP)
+    assert (tmp_path / "audio.mp3.part").stat().st_size  # the next run resumes it
+
+
+def test_a_recording_without_an_end_is_no_recording(source, server, tmp_path, monkeypatch):
+    monkeypatch.setattr(http_download, "MAX_SECONDS", 0.3)
+    with pytest.raises(PermanentError, match="live stream"):
+        source.fetch(episode(server, "/media/ep1.mp3?bps=40000&chunked=1"), tmp_path, STOP)
+    assert not (tmp_path / "audio.mp3.part").exists()
+
+
+@pytest.mark.parametrize("query", ["", "?chunked=1"])
+def test_a_download_leaves_a_reserve_of_the_disk(source, server, tmp_path, monkeypatch, query):
+    """Not a UserError: other items may be smaller, or stored on other disks."""
+    monkeypatch.setattr(disk_space, "RESERVE_BYTES", 2**60)
+    with pytest.raises(RetryableError, match="disk is too full") as caught:
+        source.fetch(episode(server, f"/media/ep1.mp3{query}"), tmp_path, STOP)
+    assert caught.value.retry_after
+    assert not (tmp_path / "audio.mp3.part").exists()
+
+
+def test_a_user_agent_can_be_set(server, tmp_path):
+    seen = []
+    server.routes["/feed"] = lambda _server, _query, headers: (
+        seen.append(headers["User-Agent"]) or (200, rss("<item></item>"), {})
+    )
+    for agent in (None, "Player/1"):
+        with closing(PodcastSource(SourceOptions(cache=tmp_path, user_agent=agent))) as source:
+            assert source.matches(server.url("/feed"))
+    assert seen[0].startswith("homescribe/")
+    assert seen[1] == "Player/1"
 
 
 def test_a_disk_error_is_a_user_error(source, server, tmp_path):

@@ -57,6 +57,8 @@ def open_sources(config: Config, library: Library) -> Sources:
             cookies=config.cookies,
             cookies_from_browser=config.cookies_from_browser,
             audio_track=config.audio_track,
+            user_agent=config.user_agent,
+            allow_private_networks=config.allow_private_networks,
         )
     )
 

@@ -70,6 +70,14 @@ class Config:
         metavar="BROWSER",
         group=SOURCE,
     )
+    user_agent: str | None = _setting(
+        "User-Agent of HTTP requests, for sites that refuse homescribe's own.",
+        metavar="TEXT",
+        group=SOURCE,
+    )
+    allow_private_networks: bool = _setting(
+        "Follow public feeds into private networks.", False, group=SOURCE
+    )
     engine: str | None = _setting(
         "faster-whisper (default) or openai-whisper.", metavar="NAME", group=SPEECH
     )

@@ -266,6 +266,8 @@ class SourceOptions:
     cookies: Path | None = None  # Netscape cookie file
     cookies_from_browser: str | None = None  # in yt-dlp's syntax: "firefox", "chrome:Profile 1"
     audio_track: int | None = None  # that will be transcribed, as in TranscriptionOptions
+    user_agent: str | None = None  # of HTTP requests; None: the source's own
+    allow_private_networks: bool = False  # public addresses may lead into private networks
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ OTHER = "Options"
 # Heading in `--help` by name of the parameter; OTHER for any other.
 GROUPS = {setting.name: setting.group for setting in config.settings() if setting.group}
 RUN_SETTINGS = tuple(GROUPS)
-COOKIE_SETTINGS = ("cookies", "cookies_from_browser")
+REQUEST_SETTINGS = ("cookies", "cookies_from_browser", "user_agent", "allow_private_networks")
 GROUPS |= {"formats": OUTPUT, "output": OUTPUT}
 
 NAMES_WIDTH = 24  # of the column of option names in `--help`; longer names get a line of their own

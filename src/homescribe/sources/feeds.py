@@ -6,6 +6,7 @@ feedparser reads the XML. What it returns becomes an Item in `item_from`, and no
 from __future__ import annotations
 
 import contextlib
+import email.utils
 import hashlib
 import io
 import math
@@ -62,6 +63,8 @@ class Entry(TypedDict, total=False):
     summary: str
     content: list[Content]
     itunes_duration: str
+    published: str
+    updated: str
     published_parsed: Sequence[int] | None
     updated_parsed: Sequence[int] | None
     psc_chapters: Chapters
@@ -214,7 +217,17 @@ def duration(entry: Entry) -> float | None:
 
 
 def published(entry: Entry) -> str | None:
-    """Return the date of publication, else of the last update, as "2026-03-01"."""
+    """Return the date of publication, else of the last update, as "2026-03-01".
+
+    It is the publisher's, in the time zone of the feed: an evening show is of that day, not of the next.
+    """
+    text = str(entry.get("published") or "").strip()
+    if not text and "updated" in entry:  # feedparser warns when a missing one is read
+        text = str(entry["updated"]).strip()
+    with contextlib.suppress(ValueError, TypeError, IndexError, OverflowError):
+        if re.match(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
+            return date.fromisoformat(text[:10]).isoformat()
+        return email.utils.parsedate_to_datetime(text).date().isoformat()
     time = entry.get("published_parsed")
     if not time and "updated_parsed" in entry:  # feedparser warns when a missing one is read
         time = entry["updated_parsed"]

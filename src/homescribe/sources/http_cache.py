@@ -5,16 +5,32 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 from homescribe.errors import UserError
 from homescribe.sources.http_errors import status_error
-from homescribe.sources.http_response import open_url
+from homescribe.sources.http_response import Access, open_url
 from homescribe.text import sanitize
 
 
-def fetch_cached(url: str, file: Path, stop: threading.Event, limit: int) -> bytes:
-    """Return the body at `url`. It is kept in `file`, and transferred again only if it changed since.
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The body of a document, and the address to which it has moved for good, None if it has not."""
+
+    body: bytes
+    moved_to: str | None
+
+
+def fetch_cached(
+    url: str,
+    file: Path,
+    stop: threading.Event,
+    limit: int,
+    timeout: float | None = None,
+    access: Access | None = None,
+) -> Document:
+    """Return the document at `url`. It is kept in `file`, and transferred again only if it changed since.
 
     Raises:
         UserError: the body is longer than `limit` bytes.
@@ -22,9 +38,9 @@ def fetch_cached(url: str, file: Path, stop: threading.Event, limit: int) -> byt
     """
     cached = _load(file)
     validators = {} if cached is None else cached[0]
-    with open_url(url, stop, validators) as response:
+    with open_url(url, stop, validators, timeout, access) as response:
         if response.status == 304 and cached is not None:
-            return cached[1]
+            return Document(cached[1], response.moved_to)
         if response.status != 200:
             raise status_error(response.status, response.headers, url)
         body = response.read(limit)
@@ -35,7 +51,7 @@ def fetch_cached(url: str, file: Path, stop: threading.Event, limit: int) -> byt
             "If-Modified-Since": response.headers.get("Last-Modified", ""),
         }
     _save(file, {name: value for name, value in validators.items() if value}, body)
-    return body
+    return Document(body, response.moved_to)
 
 
 def _load(file: Path) -> tuple[dict[str, str], bytes] | None:

@@ -12,26 +12,33 @@ import email.utils
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from homescribe.core import SECOND
+from homescribe.core import HOUR, SECOND
 from homescribe.errors import Cancelled, PermanentError, RetryableError, UserError
-from homescribe.sources.http_errors import status_error
-from homescribe.sources.http_response import Response, open_url
+from homescribe.sources.disk_space import check_free_space
+from homescribe.sources.http_errors import TooSlowError, status_error
+from homescribe.sources.http_response import Access, Response, open_url
 from homescribe.text import sanitize
 
 MAX_FAILURES = 4  # connections in a row that failed without receiving a byte
+MAX_SECONDS = 12 * HOUR  # of one download
+CHECK_BYTES = 8 * 2**20  # between two checks of the free space
 
 
-def download(url: str, target: Path, stop: threading.Event, limit: int) -> None:
+def download(
+    url: str, target: Path, stop: threading.Event, limit: int, access: Access | None = None
+) -> None:
     """Download `url` to `target`, which appears only when it is complete, resuming `target`.part.
 
     Raises:
         PermanentError: the recording is larger than `limit` bytes, or not available.
-        RetryableError: the connection failed several times in a row, or the server failed.
+        RetryableError: the connection failed several times in a row or is too slow, the server failed, or
+            the disk is too full.
         UserError: the file cannot be written.
         Cancelled: `stop` was set.
     """
@@ -39,13 +46,16 @@ def download(url: str, target: Path, stop: threading.Event, limit: int) -> None:
         return
     part = target.with_name(target.name + ".part")
     failures = 0
+    deadline = time.monotonic() + MAX_SECONDS
     while True:
         size = _size(part)
         try:
-            _continue(part, url, stop, limit)
+            _continue(part, url, stop, limit, deadline, access)
             break
+        except TooSlowError:
+            raise
         except RetryableError as error:
-            if error.retry_after is not None or stop.is_set():
+            if error.retry_after is not None or stop.is_set() or time.monotonic() > deadline:
                 raise
             failures = 0 if _size(part) > size else failures + 1
             if failures >= MAX_FAILURES:
@@ -57,7 +67,14 @@ def download(url: str, target: Path, stop: threading.Event, limit: int) -> None:
         _version_file(part).unlink(missing_ok=True)
 
 
-def _continue(part: Path, url: str, stop: threading.Event, limit: int) -> None:
+def _continue(
+    part: Path,
+    url: str,
+    stop: threading.Event,
+    limit: int,
+    deadline: float,
+    access: Access | None,
+) -> None:
     """Make one request: append the rest to `part`, or replace it by the whole file."""
     version = Version.load(part)
     start = _size(part) if version and version.if_range else 0
@@ -65,7 +82,7 @@ def _continue(part: Path, url: str, stop: threading.Event, limit: int) -> None:
     if version and start:
         headers |= {"Range": f"bytes={start}-", "If-Range": version.if_range}
     shown = sanitize.public_url(url)
-    with open_url(url, stop, headers) as response:
+    with open_url(url, stop, headers, access=access) as response:
         if response.status == 416 and version and version.length == start:
             return  # every byte was received before the interruption
         if response.status == 206 and version and version.continues(response, start):
@@ -81,12 +98,13 @@ def _continue(part: Path, url: str, stop: threading.Event, limit: int) -> None:
             raise RetryableError(f"{shown} returns a web page instead of a recording.")
         if (length or 0) > limit:
             raise PermanentError(f"{shown} is larger than {limit // 2**30} GiB.")
+        check_free_space(part.parent, max(0, (length or 0) - start))
         with _disk_errors(part):
             if not start:
                 part.unlink(missing_ok=True)
                 Version.of(response, length).save(part)
             with part.open("ab" if start else "wb") as file:
-                _write(response, file, start, limit)
+                _write(response, file, part, start, limit, deadline, endless=length is None)
     if length is not None and _size(part) != length:
         raise RetryableError(
             f"{shown}: the connection ended after {_size(part)} of {length} bytes.",
@@ -94,13 +112,34 @@ def _continue(part: Path, url: str, stop: threading.Event, limit: int) -> None:
         )
 
 
-def _write(response: Response, file: IO[bytes], size: int, limit: int) -> None:
+def _write(
+    response: Response,
+    file: IO[bytes],
+    part: Path,
+    size: int,
+    limit: int,
+    deadline: float,
+    *,
+    endless: bool,
+) -> None:
+    """Append the body to `file`. What cannot be completed is removed, so that it takes no space."""
+    shown = sanitize.public_url(response.url)
+    check_at = size
     for chunk in response.chunks():
         size += len(chunk)
-        if size > limit:
-            raise PermanentError(
-                f"{sanitize.public_url(response.url)} does not end: it may be a live stream."
-            )
+        late = time.monotonic() > deadline
+        if size > limit or (late and endless):
+            part.unlink(missing_ok=True)
+            raise PermanentError(f"{shown} does not end: it may be a live stream.")
+        if late:
+            raise RetryableError(f"{shown} took longer than {MAX_SECONDS / HOUR:.0f} hours.")
+        if size > check_at:
+            check_at = size + CHECK_BYTES
+            try:
+                check_free_space(part.parent)
+            except RetryableError:
+                part.unlink(missing_ok=True)
+                raise
         file.write(chunk)
 
 

@@ -13,14 +13,25 @@ import urllib3
 
 from homescribe.core import HOUR
 from homescribe.errors import HomescribeError, PermanentError, RetryableError, SourceBlocked
+from homescribe.sources.private_networks import PrivateAddressError
 from homescribe.text import sanitize
 
 MAX_RETRY_AFTER = 24 * HOUR
 
 
+class TooSlowError(RetryableError):
+    """A server sends, but so slowly that the end would take days."""
+
+
 def connection_error(error: Exception, url: str) -> HomescribeError:
     """Return the error for an exception that was raised by a request of `url`."""
     shown = sanitize.public_url(url)
+    if isinstance(error, PrivateAddressError):
+        return RetryableError(
+            f"{shown} leads to {sanitize.one_line(error.host)} ({error.address}), "
+            "which is on a private network.",
+            "If that is right: --allow-private-networks, or allow_private_networks = true in config.toml.",
+        )
     if isinstance(error, ValueError):  # InvalidURL, InvalidSchema, UnicodeError, ...
         return PermanentError(
             f"{shown} is not a valid web address, or redirects to an invalid one."

@@ -12,22 +12,52 @@ import queue
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
 
 from homescribe import __version__
-from homescribe.core import SECOND
+from homescribe.core import MINUTE, SECOND, SourceOptions
 from homescribe.errors import Cancelled
 from homescribe.sources import POLL_INTERVAL
-from homescribe.sources.http_errors import connection_error
+from homescribe.sources.http_errors import TooSlowError, connection_error
+from homescribe.sources.private_networks import PrivateAddressError, is_local, public_session
+from homescribe.text import sanitize
 
 USER_AGENT = f"homescribe/{__version__}"
 CONNECT_TIMEOUT = 15 * SECOND
 READ_TIMEOUT = 30 * SECOND  # between two chunks of a body
+PERMANENT_REDIRECTS = {301, 308}
 CHUNK_BYTES = 16 * 1024  # lost at most when a slow download is cancelled
 QUEUED_CHUNKS = 64  # received but not read yet
+# Least bytes a second, measured over that time: a server that sends less would hold a run for ever.
+LEAST_RATE = 1024
+RATE_WINDOW = 1 * MINUTE
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How requests are made."""
+
+    user_agent: str = USER_AGENT
+    private_networks: bool = False  # redirects and host names may lead there
+
+    @classmethod
+    def of(cls, options: SourceOptions, given: str) -> Access:
+        """Return the access for `given` and what it leads to.
+
+        An address that the user gave may be on a private network, and so may all that it leads to. A public
+        one leads to public ones only.
+        """
+        try:
+            local = is_local(urlsplit(given).hostname or "-.invalid")
+        except ValueError:
+            local = False
+        return cls(options.user_agent or USER_AGENT, options.allow_private_networks or local)
 
 
 class Head(NamedTuple):
@@ -35,14 +65,23 @@ class Head(NamedTuple):
 
     status: int
     headers: Mapping[str, str]
+    url: str  # after redirects
+    moved_to: str | None  # the same if every redirect was permanent; None without one
 
 
 class Response:
     """A response whose body the caller reads while a thread receives it. Use `open_url`."""
 
-    def __init__(self, url: str, stop: threading.Event, timeout: float | None) -> None:
+    def __init__(
+        self, url: str, stop: threading.Event, timeout: float | None, access: Access
+    ) -> None:
         self.url = url
         self.status = 0
+        self.final_url = url
+        self.moved_to: str | None = None
+        self._access = access
+        self._waited = 0.0  # seconds in this rate window, without those of the reader
+        self._bytes = 0  # received in this rate window
         self.headers: Mapping[str, str] = {}
         self._stop = stop
         self._deadline = None if timeout is None else time.monotonic() + timeout
@@ -55,7 +94,7 @@ class Response:
         threading.Thread(target=self._receive, args=(dict(headers),), daemon=True).start()
         head = self._next()
         if isinstance(head, Head):
-            self.status, self.headers = head
+            self.status, self.headers, self.final_url, self.moved_to = head
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the body in chunks of at most CHUNK_BYTES."""
@@ -83,29 +122,51 @@ class Response:
         while True:
             if self._stop.is_set():
                 raise Cancelled
+            if self._deadline is not None and time.monotonic() > self._deadline:
+                raise connection_error(requests.exceptions.Timeout(), self.url)
+            began = time.monotonic()
             try:
                 received = self._received.get(timeout=POLL_INTERVAL)
             except queue.Empty:
-                if self._deadline is not None and time.monotonic() > self._deadline:
-                    raise connection_error(requests.exceptions.Timeout(), self.url) from None
-                continue
+                received = None
+            self._check_rate(time.monotonic() - began, received)
             if isinstance(received, Exception):
                 raise connection_error(received, self.url) from received
-            return received
+            if received is not None:
+                return received
+
+    def _check_rate(self, waited: float, received: Head | bytes | Exception | None) -> None:
+        """Raise TooSlowError if the server sent fewer than LEAST_RATE bytes a second in a rate window."""
+        self._waited += waited
+        self._bytes += len(received) if isinstance(received, bytes) else 0
+        if self._waited < RATE_WINDOW or received == b"":
+            return
+        if self._bytes < LEAST_RATE * RATE_WINDOW:
+            raise TooSlowError(
+                f"{sanitize.public_url(self.url)} sends too slowly: "
+                f"{self._bytes / self._waited:.0f} bytes a second.",
+                "Try again later.",
+            )
+        self._waited, self._bytes = 0.0, 0
 
     def _receive(self, headers: dict[str, str]) -> None:
         try:
             with (
-                requests.Session() as session,
+                requests.Session()
+                if self._access.private_networks
+                else public_session() as session,
                 session.get(
                     self.url,
-                    headers={"User-Agent": USER_AGENT, **headers},
+                    headers={"User-Agent": self._access.user_agent, **headers},
                     stream=True,
                     timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
                 ) as response,
             ):
                 self._response = response
-                wanted = self._put(Head(response.status_code, response.headers))
+                moved = {one.status_code for one in response.history}
+                moved_to = response.url if moved and moved <= PERMANENT_REDIRECTS else None
+                head = Head(response.status_code, response.headers, response.url, moved_to)
+                wanted = self._put(head)
                 body = response.iter_content(CHUNK_BYTES)
                 while wanted:
                     chunk = next(body, b"")
@@ -115,6 +176,7 @@ class Response:
             urllib3.exceptions.HTTPError,
             http.client.HTTPException,
             OSError,
+            PrivateAddressError,
             ValueError,  # from urllib.parse and the codecs, for a hostile redirection
         ) as error:
             self._put(error)
@@ -134,13 +196,16 @@ def open_url(
     stop: threading.Event,
     headers: Mapping[str, str] | None = None,
     timeout: float | None = None,
+    access: Access | None = None,
 ) -> Iterator[Response]:
     """Request `url` and provide the response, whatever its status.
 
     Args:
-        timeout: seconds for the whole response; None: no limit as long as bytes arrive.
+        timeout: seconds for the whole response; None: no limit as long as enough bytes arrive.
+        access: how the request is made; None: as for an address that the user gave.
     """
-    response = Response(url, stop, timeout)
+    access = access or Access.of(SourceOptions(cache=Path()), url)
+    response = Response(url, stop, timeout, access)
     try:
         response.start(headers or {})
         yield response

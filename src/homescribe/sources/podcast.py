@@ -10,12 +10,13 @@ import contextlib
 import hashlib
 import re
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, MutableSequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from homescribe.core import SECOND, Audio, Item, Listing, Source, SourceOptions
+from homescribe.core import MINUTE, SECOND, Audio, Item, Listing, Source, SourceOptions
 from homescribe.errors import (
     HomescribeError,
     ItemError,
@@ -33,6 +34,7 @@ MIB = 2**20
 MAX_FEED_BYTES = 64 * MIB  # the largest feeds in use have 20 MiB
 MAX_MEDIA_BYTES = 8 * 1024 * MIB  # a day and a half at 512 kbit/s
 MAX_PAGES = 500  # of one feed (RFC 5005)
+LISTING_TIMEOUT = 15 * MINUTE  # for all pages of a feed
 PROBE_BYTES = 4096  # enough to see the root element of a feed
 PROBE_TIMEOUT = 30 * SECOND  # some servers make the whole feed before they send its first byte
 NO_ANSWER = (408, 425, 429)  # statuses below 500 that say nothing about what is at an address
@@ -55,7 +57,7 @@ class PodcastSource(Source):
 
     def matches(self, url: str) -> bool:
         from homescribe.sources.http_errors import status_error
-        from homescribe.sources.http_response import open_url
+        from homescribe.sources.http_response import Access, open_url
 
         feed = feed_url(url)
         if feed is None:
@@ -67,7 +69,8 @@ class PodcastSource(Source):
             return False
         first_bytes = {"Range": f"bytes=0-{PROBE_BYTES - 1}"}
         try:
-            with open_url(feed, self._closed, first_bytes, PROBE_TIMEOUT) as response:
+            access = Access.of(self.options, feed)
+            with open_url(feed, self._closed, first_bytes, PROBE_TIMEOUT, access) as response:
                 if response.status in (200, 206):
                     return feeds.is_feed(response.read(PROBE_BYTES))
                 failed: HomescribeError = status_error(response.status, response.headers, feed)
@@ -97,12 +100,23 @@ class PodcastSource(Source):
                 "Put the name and password into ~/.netrc, and leave them out of the address.",
             )
         feed = canonical(feed)
-        first = self._page(feed, stop)
+        deadline = time.monotonic() + LISTING_TIMEOUT
+        first = self._page(feed, feed, deadline, stop)
         title = sanitize.one_line(first.feed.get("title") or "") or sanitize.public_url(feed)
-        yield Listing(url=feed, title=title, items=self._items(feed, title, first, stop))
+        listing = Listing(url=feed, title=title, items=iter(()))
+        episodes = self._items(feed, title, first, listing.warnings, deadline, stop)
+        yield replace(listing, items=episodes)
 
-    def _items(self, url: str, title: str, page: Feed, stop: threading.Event) -> Iterator[Item]:
-        """Yield every episode that has a recording, page by page."""
+    def _items(
+        self,
+        url: str,
+        title: str,
+        page: Feed,
+        warnings: MutableSequence[str],
+        deadline: float,
+        stop: threading.Event,
+    ) -> Iterator[Item]:
+        """Yield every episode that has a recording, page by page, until a page cannot be read."""
         seen: set[str] = set()
         requested = {url}
         for _ in range(MAX_PAGES):
@@ -116,27 +130,45 @@ class PodcastSource(Source):
             if following is None or following in requested:
                 break
             requested.add(following)
-            page = self._page(following, stop)
+            try:
+                page = self._page(following, url, deadline, stop)
+            except UserError as error:
+                warnings.append(
+                    f"Older episodes were not listed, since page {len(requested)} of the feed could not be "
+                    f"read: {error.message}"
+                )
+                break
         if not seen:
             raise UserError(
                 f"The feed {sanitize.public_url(url)} has no recordings.",
                 "Its entries link to no audio or video file. Is there another feed for the podcast?",
             )
 
-    def _page(self, url: str, stop: threading.Event) -> Feed:
-        """Return the parsed feed at `url`. Raises UserError only: no item can record the error yet."""
+    def _page(self, url: str, given: str, deadline: float, stop: threading.Event) -> Feed:
+        """Return the parsed feed at `url`, which the user gave, or to which `given` leads.
+
+        Raises UserError only: no item can record the error yet.
+        """
         from homescribe.sources.http_cache import fetch_cached
+        from homescribe.sources.http_response import Access
 
         name = hashlib.sha256(url.encode()).hexdigest()[:32]
         try:
-            body = fetch_cached(url, self.options.cache / "feeds" / name, stop, MAX_FEED_BYTES)
+            document = fetch_cached(
+                url,
+                self.options.cache / "feeds" / name,
+                stop,
+                MAX_FEED_BYTES,
+                max(1 * SECOND, deadline - time.monotonic()),
+                Access.of(self.options, given),
+            )
         except RetryableError as error:
             if error.retry_after is None:
                 raise UserError(error.message, error.hint) from error
             raise SourceBlocked(error.message, error.hint, error.retry_after) from error
         except ItemError as error:
             raise UserError(error.message, error.hint) from error
-        page = feeds.parse(body, stop)
+        page = feeds.parse(document.body, stop)
         if not page.get("version") and not page.entries:
             raise UserError(
                 f"There is no feed at {sanitize.public_url(url)}.",
@@ -146,6 +178,7 @@ class PodcastSource(Source):
 
     def fetch(self, item: Item, directory: Path, stop: threading.Event) -> Audio:
         from homescribe.sources.http_download import download
+        from homescribe.sources.http_response import Access
 
         if not item.media_url:
             raise PermanentError("The feed links to no recording of this episode.")
@@ -160,7 +193,8 @@ class PodcastSource(Source):
                 "Choose another place with --library.",
             ) from error
         try:
-            download(item.media_url, target, stop, MAX_MEDIA_BYTES)
+            access = Access.of(self.options, item.channel_id or "")
+            download(item.media_url, target, stop, MAX_MEDIA_BYTES, access)
         except PermanentError as error:
             if error.hint:  # the user can do something, and must then ask for another attempt
                 hint = f"{error.hint} Then run: homescribe retry {item.key}"

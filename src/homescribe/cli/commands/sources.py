@@ -10,7 +10,7 @@ from homescribe.assemble import open_library, open_sources
 from homescribe.cli.actions import add_sources
 from homescribe.cli.exit_codes import ExitCode
 from homescribe.cli.interrupt import interruptible
-from homescribe.cli.options import COOKIE_SETTINGS, command, configured
+from homescribe.cli.options import REQUEST_SETTINGS, command, configured
 from homescribe.cli.output import print_json, print_table
 from homescribe.config import Config
 from homescribe.errors import UserError
@@ -25,7 +25,7 @@ from homescribe.text.sanitize import terminal_safe
 @click.option(
     "--all", "everything", is_flag=True, help="Read listings to their end, even past known items."
 )
-@configured(*COOKIE_SETTINGS)
+@configured(*REQUEST_SETTINGS)
 def add(config: Config, sources: tuple[str, ...], everything: bool) -> ExitCode:
     """Add recordings to the library, without downloading them.
 

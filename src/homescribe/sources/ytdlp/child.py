@@ -5,7 +5,7 @@ a TLS handshake, its crash does not stop the run, and what yt-dlp prints (which 
 cookie file) does not reach the terminal.
 
 Each request gets one line in response, as follows or {"error": facts}. The first request sets the options:
-    {"cookies", "cookies_from_browser", "cache"} -> {"ready": yt-dlp's version}
+    {"cookies", "cookies_from_browser", "cache", "user_agent"} -> {"ready": yt-dlp's version}
     {"do": "list", "url"}            -> {"part": {"url", "title", "newest_first"}}
     {"do": "part"}                   -> {"part": ...} the next part, {"part": null} after the last
     {"do": "more", "count"}          -> {"items": [...], "end": bool} from the current part
@@ -162,6 +162,7 @@ class Worker:
             # Opened here, so that yt-dlp neither expands the path nor writes to the file.
             "cookiefile": Path(cookies).open(encoding="utf-8") if cookies else None,
             "cookiesfrombrowser": browser_specification(browser) if browser else None,
+            "http_headers": {"User-Agent": agent} if (agent := options["user_agent"]) else {},
             "js_runtimes": {"deno": {}, "node": {}},  # node where there is no deno
             "logger": SilentLogger(),
             "quiet": True,

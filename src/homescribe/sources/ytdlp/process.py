@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import IO, Literal, TypedDict
 
 from homescribe.core import MINUTE, SECOND, SourceOptions
@@ -99,10 +99,13 @@ class Child:
             "cookies": str(options.cookies.absolute()) if options.cookies else None,
             "cookies_from_browser": options.cookies_from_browser,
             "cache": str(options.cache.absolute() / "yt-dlp"),
+            "user_agent": options.user_agent,
         }
 
-    def request(self, request: Request, stop: threading.Event) -> Reply:
-        """Send `request` and return the reply.
+    def request(
+        self, request: Request, stop: threading.Event, check: Callable[[], None] | None = None
+    ) -> Reply:
+        """Send `request` and return the reply. `check` is called once a second of a download, and may raise.
 
         Raises:
             HomescribeError: as `error_for` decides for an error of yt-dlp.
@@ -118,7 +121,7 @@ class Child:
             self._stdin.flush()
         except (OSError, ValueError):  # the child died, or close() closed the pipe
             raise self._died() from None
-        reply = self._reply(stop)
+        reply = self._reply(stop, check)
         self.busy = False
         if "error" in reply:
             raise error_for(failure(reply["error"]))
@@ -136,7 +139,7 @@ class Child:
                 "Install it again: pip install -U 'yt-dlp[default]'",
             ) from error
 
-    def _reply(self, stop: threading.Event) -> Reply:
+    def _reply(self, stop: threading.Event, check: Callable[[], None] | None) -> Reply:
         received = time.monotonic()
         while True:
             if stop.is_set():
@@ -156,6 +159,8 @@ class Child:
             if "downloaded" not in reply:
                 return reply
             received = time.monotonic()
+            if check is not None:
+                check()
 
     def kill(self) -> None:
         """End the child and what it started: SIGINT, so that it can close its files, then SIGKILL."""

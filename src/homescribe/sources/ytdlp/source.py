@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ from homescribe.errors import (
     RetryableError,
     UserError,
 )
+from homescribe.sources.disk_space import check_free_space
 from homescribe.sources.time_links import time_link
 from homescribe.sources.ytdlp.error_map import UPCOMING
 from homescribe.sources.ytdlp.process import Child, ItemReply, Reply
@@ -42,6 +44,7 @@ from homescribe.text import sanitize
 
 BATCH = 25  # items per request: fewer than on a page of YouTube (30), so that stopping early saves pages
 YOUTUBE_HOST = re.compile(r"(^|\.)(youtube\.com|youtu\.be|youtube-nocookie\.com)$")
+MAX_SECONDS = 12 * HOUR  # of one download
 AUDIO_BITS = 50_000  # a second, of the opus audio that child.FORMAT selects at YouTube
 
 
@@ -121,7 +124,7 @@ class YtdlpSource(Source):
             ) from error
         with self._child() as child:
             try:
-                reply = child.request(request, stop)
+                reply = child.request(request, stop, Limits(directory).check)
                 if "live" in reply:
                     raise not_available_yet(reply)
             except RetryableError as error:
@@ -222,6 +225,25 @@ class YtdlpSource(Source):
                 f"The cookie file {self.options.cookies} cannot be read.",
                 "Check that it exists, and its permissions.",
             )
+
+
+class Limits:
+    """The limits of one download: its time, and the free space of the disk."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.deadline = time.monotonic() + MAX_SECONDS
+        check_free_space(directory)
+
+    def check(self) -> None:
+        """Raise RetryableError if a limit is reached. What was downloaded is removed if the disk is full."""
+        if time.monotonic() > self.deadline:
+            raise RetryableError(f"The download took longer than {MAX_SECONDS / HOUR:.0f} hours.")
+        try:
+            check_free_space(self.directory)
+        except RetryableError:
+            shutil.rmtree(self.directory, ignore_errors=True)
+            raise
 
 
 # --- Values --------------------------------------------------------------------------------------
