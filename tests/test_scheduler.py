@@ -371,6 +371,107 @@ def test_previous_text_is_the_prompt_if_requested(tokenizer, scripted):
     assert prompts == [" Names", " Names number 0", " Names number 0 number 1"]
 
 
+# --- Sentences that go on in the next window -------------------------------------------------------
+
+
+def speaking(mark, start, length=20.0):
+    return window(mark, start, length, [(0.2, length - 0.2)])
+
+
+@pytest.fixture
+def sentences_of(tokenizer, scripted):
+    """Transcribe windows whose texts, by mark, are written down. Returns texts and prompts."""
+
+    def run(texts, windows, **options):
+        prompts = {}
+
+        def answer(one):
+            mark = round(one.features)
+            before = tokenizer.decode(list(one.options.previous))
+            prompts.setdefault(mark, []).append(before.strip())
+            text = texts[mark](before.strip()) if callable(texts[mark]) else texts[mark]
+            values = text if isinstance(text, tuple) else (text, -0.1)
+            return result(tokenizer, values[0], end=20.0, logprob=values[1])
+
+        transcribe, _, _ = scripted(answer, **options)
+        found = transcribe(windows)
+        return ["".join(s.text for s in one.segments).strip() for one in found], prompts
+
+    return run
+
+
+def test_a_window_that_begins_inside_a_sentence_gets_the_words_before_it(sentences_of):
+    texts = {
+        1: "again, until the resonant frequencies of the room",
+        2: lambda before: "reinforce themselves." if before else "Who reinforce themselves.",
+        3: "What you will hear then.",
+    }
+    windows = [speaking(n, 20.0 * (n - 1)) for n in (1, 2, 3)]
+    found, prompts = sentences_of(texts, windows)
+    assert found == [texts[1], "reinforce themselves.", texts[3]]
+    assert prompts[2] == ["", texts[1]]
+    assert prompts[1] == prompts[3] == [""]  # complete sentences cost nothing
+
+
+def test_words_are_no_prompt_across_silence_or_after_a_failed_window(sentences_of):
+    texts = {1: "and then, we", 2: "went home"}
+    _, prompts = sentences_of(texts, [speaking(1, 0.0), speaking(2, 28.0)])
+    assert prompts[2] == [""]
+    failed = {1: ("and then, we", -2.0), 2: "went home"}
+    _, prompts = sentences_of(failed, [speaking(1, 0.0), speaking(2, 20.0)])
+    assert set(prompts[2]) == {""}
+
+
+def test_words_that_make_the_next_window_worse_are_no_prompt(sentences_of):
+    texts = {1: "and then, we", 2: lambda before: ("we we we", -0.5) if before else "went home"}
+    found, prompts = sentences_of(texts, [speaking(1, 0.0), speaking(2, 20.0)])
+    assert found[1] == "went home"
+    assert len(prompts[2]) == 2
+
+
+def test_a_window_that_lost_its_punctuation_is_decoded_after_one_that_has_it(sentences_of):
+    bare = "so he went on and on and nobody said anything at all about it"
+    texts = {1: "It was late.", 2: lambda before: f"So {bare}." if before else bare}
+    found, _ = sentences_of(texts, [speaking(1, 0.0), speaking(2, 20.0)])
+    assert found[1] == f"So {bare}."
+
+
+def test_a_chain_of_windows_is_the_same_however_many_are_in_flight(sentences_of):
+    def text(number):
+        return lambda before: f"{number}, after {before.split(',')[0] if before else 'nothing'}"
+
+    texts = {n: text(n) for n in range(1, 9)}
+    windows = [speaking(n, 20.0 * (n - 1)) for n in range(1, 9)]
+    found, _ = sentences_of(texts, windows)
+    assert found == ["1, after nothing", *(f"{n}, after {n - 1}" for n in range(2, 9))]
+
+
+def test_the_end_of_a_window_is_decoded_after_its_beginning(tokenizer, scripted):
+    prompts = []
+
+    def answer(one):
+        prompts.append(tokenizer.decode([t for t in one.options.previous if t < tokenizer.eot]))
+        if len(prompts) == 1:
+            return result(tokenizer, "the beginning", end=8.0)
+        return result(tokenizer, "and the end", end=10.0)
+
+    transcribe, _, _ = scripted(answer)
+    found = transcribe([window(1, 0.0, 20.0, [(0.2, 19.0)])])
+    assert [s.text for one in found for s in one.segments][:2] == [" the beginning", " and the end"]
+    assert prompts[1] == " the beginning"
+
+
+def test_an_end_that_no_temperature_makes_sense_of_is_left_out(tokenizer, scripted):
+    def answer(one):
+        if one.options.previous:
+            return result(tokenizer, "I don't know", end=2.0, logprob=-1.4)
+        return result(tokenizer, "all of it", end=16.0)
+
+    transcribe, _, _ = scripted(answer)
+    found = transcribe([window(1, 0.0, 20.0, [(0.2, 19.0)])])
+    assert [s.text for one in found for s in one.segments] == [" all of it"]
+
+
 # --- Both engines ----------------------------------------------------------------------------------
 
 

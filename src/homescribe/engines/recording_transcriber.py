@@ -7,9 +7,10 @@ decoded again as a window of its own. So each window ends with text, or as silen
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from threading import Event
 
@@ -36,6 +37,11 @@ from homescribe.engines.windows import Window
 
 MAX_PROMPT_TOKENS = 223  # of text before a window, half of Whisper's context
 MIN_REMAINDER = 1.0  # seconds of speech after the last word that are worth another window
+MAX_JOIN_PAUSE = 1.5  # seconds between two windows across which a sentence is continued
+MAX_LOGPROB_LOSS = 0.1  # that the words before a window may cost without being a mistake
+MIN_UNPUNCTUATED = 12  # words without any punctuation that nobody writes
+SENTENCE_END = re.compile(r"[.!?…。！？｡؟۔।][\'\"”’»)\]」』]*$")
+PUNCTUATION = re.compile(r"[.,;:!?…。、！？｡؟۔।,،]")
 RESET_TEMPERATURE = 0.5  # text decoded above it is no prompt for the next, as in whisper.transcribe
 
 
@@ -48,6 +54,16 @@ class WindowResult:
     tokens: tuple[int, ...]
     temperature: float
     language: str
+
+    @property
+    def is_good_prompt(self) -> bool:
+        """Whether the text may be the prompt of the next window: the model was sure of it."""
+        doubts = {"low_probability", "repetition"}
+        return (
+            bool(self.segments)
+            and self.temperature <= RESET_TEMPERATURE
+            and not doubts & set(self.segments[-1].flags)
+        )
 
 
 class RecordingTranscriber:
@@ -67,6 +83,7 @@ class RecordingTranscriber:
         self.language = options.language or (languages[0] if len(languages) == 1 else None)
         self.last_language: str | None = None  # of the last window whose language was chosen
         self.queue: deque[AnyTask] = deque()
+        self.last_result: WindowResult | None = None  # of the last window that was taken
         self.previous_tokens: list[int] = []  # text before the next window, as its prompt
         # Windows submitted at once. Each needs the text before it when that is its prompt.
         self.max_pending = 1 if options.condition_on_previous_text else 2 * scheduler.batch_size
@@ -92,8 +109,8 @@ class RecordingTranscriber:
         """Yield results that are ready, from the head of `pending`, without waiting."""
         # One window is kept: the next one may show that the language changes inside it.
         while len(pending) > 1 and all(one.task.done.is_set() for one in pending[:2]):
-            self._advance(pending)
-            if pending[0].accepted is None or pending[1].language is None:
+            self._advance(pending, complete=False)
+            if not pending[0].settled or pending[1].language is None:
                 return
             yield self._take_first(pending)
 
@@ -102,16 +119,56 @@ class RecordingTranscriber:
         while True:
             for one in pending[:2]:
                 self.scheduler.wait(one.task)
-            self._advance(pending)
-            if pending[0].accepted and all(one.language for one in pending[:2]):
+            self._advance(pending, complete=True)
+            if pending[0].settled and all(one.language for one in pending[:2]):
                 return self._take_first(pending)
 
-    def _advance(self, pending: list[_PendingWindow]) -> None:
-        """Choose languages and check attempts, as far as tasks are done."""
-        self._choose_languages(pending)
+    def _advance(self, pending: list[_PendingWindow], *, complete: bool) -> None:
+        """Choose languages and check attempts, as far as tasks are done.
+
+        `complete`: no window will be added before the first one is taken.
+        """
+        self._choose_languages(pending, complete=complete)
         for one in pending:  # later windows, too, so that retries meet in one batch
             if one.language:
                 self._check(one)
+        self._continue_sentences(pending)
+
+    def _continue_sentences(self, pending: list[_PendingWindow]) -> None:
+        """Decode windows again that begin inside a sentence, with the words before them as prompt.
+
+        In order: the words before a window are final only when it is settled itself.
+        """
+        before = self.last_result
+        for one in pending:
+            if one.accepted is None:
+                return
+            if not one.settled:
+                if before and not one.alternative and self._continues(before, one):
+                    one.alternative, one.accepted = one.accepted, None
+                    one.task = self._submit(
+                        one.window, one.language, one.task.features, previous=before.tokens
+                    ).task
+                    one.attempts = []
+                    return
+                if one.alternative:
+                    one.accepted = better_attempt(one.alternative, one.accepted)
+                one.settled = True
+            before = self._result(one)
+            if _remainder(before) is not None:
+                return
+
+    def _continues(self, before: WindowResult, one: _PendingWindow) -> bool:
+        """Whether `one` goes on with a sentence of the window before it."""
+        return (
+            not self.options.condition_on_previous_text
+            and one.window.start - before.window.end < MAX_JOIN_PAUSE
+            and before.language == one.language
+            and before.is_good_prompt
+            and one.accepted is not None
+            and bool(one.accepted.text.strip())
+            and is_continued("".join(s.text for s in before.segments), one.accepted.text)
+        )
 
     def _take_first(self, pending: list[_PendingWindow]) -> WindowResult:
         result = self._result(pending.pop(0))
@@ -121,14 +178,18 @@ class RecordingTranscriber:
                 if result.temperature > RESET_TEMPERATURE
                 else [*self.previous_tokens, *result.tokens]
             )
+        self.last_result = result
         remainder = _remainder(result)
         if remainder is not None:
-            pending.insert(0, self._submit(remainder, result.language))
+            before = result.tokens if result.is_good_prompt else ()
+            tail = self._submit(remainder, result.language, previous=before)
+            tail.is_remainder = True
+            pending.insert(0, tail)
         return result
 
     # --- Languages -------------------------------------------------------------------------------
 
-    def _choose_languages(self, pending: list[_PendingWindow]) -> None:
+    def _choose_languages(self, pending: list[_PendingWindow], *, complete: bool) -> None:
         """Choose the language of every window whose first attempt, and all before it, are done."""
         number = 0
         while number < len(pending):
@@ -137,8 +198,11 @@ class RecordingTranscriber:
                 if not one.task.done.is_set():
                     return
                 one.hear()
-                before = self.last_language or self._first_language(pending)
-                language = next_language(before, one.heard) if one.heard else before
+                language = next_language(self.last_language, one.heard) if one.heard else None
+                if language is None:
+                    if not complete:  # later windows may be sure
+                        return
+                    language = self._first_language(pending)
                 self._set_language(one, language or "en")
                 self._split_where_languages_meet(pending, number)
             self.last_language = pending[number].language
@@ -211,14 +275,21 @@ class RecordingTranscriber:
     # --- Attempts --------------------------------------------------------------------------------
 
     def _submit(
-        self, window: Window, language: str | None, features: object = None
+        self,
+        window: Window,
+        language: str | None,
+        features: object = None,
+        previous: Sequence[int] = (),
     ) -> _PendingWindow:
-        """Queue the first attempt at `window`. `language` None: detect it."""
+        """Queue the first attempt at `window`, after the tokens of `previous` text.
+
+        `language` None: detect it.
+        """
         tokenizer = self.network.tokenizer(language or "en", self.options.task)
         options = DecodingOptions(
             tokenizer=tokenizer,
             language=language,
-            previous=self._previous(tokenizer),
+            previous=self._previous(tokenizer, previous),
             task=self.options.task,
             temperature=self.options.temperature[0],
             beam_size=self.options.beam_size or 1,
@@ -238,12 +309,14 @@ class RecordingTranscriber:
             features=features,
         )
 
-    def _previous(self, tokenizer: Tokenizer) -> tuple[int, ...]:
+    def _previous(self, tokenizer: Tokenizer, before: Sequence[int]) -> tuple[int, ...]:
         """Tokens of the text before a window: the initial prompt and previous text."""
         initial: list[int] = []
         if self.options.initial_prompt:
             initial = tokenizer.encode(" " + self.options.initial_prompt.strip())
-        return tuple([*initial, *self.previous_tokens][-MAX_PROMPT_TOKENS:])
+        if self.previous_tokens:
+            before = self.previous_tokens
+        return tuple([*initial, *before][-MAX_PROMPT_TOKENS:])
 
     def _check(self, pending: _PendingWindow) -> None:
         """Accept the latest attempt at a window if it is finished and good, else queue another one."""
@@ -260,10 +333,10 @@ class RecordingTranscriber:
             pending.accepted = attempt
         elif len(pending.attempts) < len(self.options.temperature):
             pending.task = self._retry(pending)
+        elif pending.is_remainder:  # a few words that no temperature made sense of
+            pending.accepted = replace(attempt, text="")
         else:
             pending.accepted = best_attempt(pending.attempts)
-        if pending.accepted is not None:
-            task.features = None  # free the device's memory
 
     def _retry(self, pending: _PendingWindow) -> DecodingTask:
         """Queue another attempt at the next temperature, before this recording's other windows."""
@@ -327,12 +400,36 @@ class _PendingWindow:
         self.heard: Heard | None = None  # the languages in it, where they were detected
         self.attempts: list[Attempt] = []
         self.accepted: Attempt | None = None
+        self.alternative: Attempt | None = None  # accepted before, without the words before it
+        self.settled = False  # nothing about it changes any more
+        self.is_remainder = False  # the end of a window, which its text did not reach
 
     def hear(self) -> None:
         """Keep what the first attempt, which is done, found out about the language."""
         found = self.task.result.languages if self.task.result else None
         if found and self.heard is None:
             self.heard = Heard(found, self.window.speech_seconds())
+
+
+def better_attempt(without: Attempt, with_prompt: Attempt) -> Attempt:
+    """Choose between decodings of a window without and with the words before it as prompt."""
+    if with_prompt.temperature > without.temperature or not with_prompt.text.strip():
+        return without
+    if with_prompt.result.avg_logprob < without.result.avg_logprob - MAX_LOGPROB_LOSS:
+        return without
+    return with_prompt
+
+
+def is_continued(before: str, text: str) -> bool:
+    """Whether `text` goes on with the sentence that `before` ends in, or has lost its punctuation.
+
+    Text without any punctuation says nothing about its sentences: many languages write it so.
+    """
+    if not PUNCTUATION.search(before):
+        return False
+    if not SENTENCE_END.search(before.rstrip()):
+        return True
+    return len(text.split()) >= MIN_UNPUNCTUATED and not PUNCTUATION.search(text)
 
 
 def best_attempt(attempts: list[Attempt]) -> Attempt:
