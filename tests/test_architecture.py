@@ -23,6 +23,7 @@ ALLOWED = {
     "plugins": {"core", "errors"},
     "demo": set(),
     "text/display": {"core"},
+    "text/word_times": {"core"},
     "text": {"errors"},
     "sources": {"core", "errors", "audio", "text", "sources"},
     "sources/ytdlp/child": {"sources/ytdlp/lister"},

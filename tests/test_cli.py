@@ -13,6 +13,7 @@ from fake_plugins import item, listing, transcript
 from homescribe import demo
 from homescribe.cli.main import homescribe
 from homescribe.cli.main import run as run_command
+from homescribe.config import Config
 from homescribe.core import Segment
 from homescribe.errors import PermanentError, RetryableError
 from homescribe.library import Library
@@ -145,6 +146,61 @@ def test_export_writes_files(stored, capsys, tmp_path):
     assert (code, out) == (0, "")
     assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".srt", ".txt"]
     assert "2 files written to" in err
+
+
+def test_export_has_whispers_options_for_subtitles(stored, capsys, tmp_path, monkeypatch):
+    def subtitles(*options):
+        code, _, err = run(capsys, "export", "-f", "vtt", "-o", "out", *options)
+        assert code == 0, err
+        [path] = (tmp_path / "out").iterdir()
+        return path.read_text()
+
+    assert "\nThe quick brown fox jumps.\n" in subtitles()
+    assert "\nThe quick\nbrown fox\n" in subtitles("--max-line-width", "10")
+    assert "\nThe quick\n\n" in subtitles("--max-words-per-line", "2")
+    assert "\nThe <u>quick</u> brown fox jumps.\n" in subtitles("--highlight-words")
+    (tmp_path / "config.toml").write_text("max_line_width = 10\nmax_line_count = 1")
+    assert "\nThe quick\n\n" in subtitles()
+    monkeypatch.setenv("HOMESCRIBE_MAX_LINE_WIDTH", "15")
+    assert "\nfox jumps.\n" in subtitles()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--max-line-count", "2"], "max_line_count has no effect without max_line_width."),
+        (["--max-line-width", "0"], "max_line_width = 0 (flag) is not valid."),
+        (["--max-words-per-line", "x"], "'x' is not a valid integer"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command", [["export"], ["transcribe", "nothing-here.mp3"], ["run"], ["sync"]]
+)
+def test_an_invalid_option_for_subtitles_is_an_error_before_all_else(
+    capsys, tmp_path, command, options, message
+):
+    code, out, err = run(capsys, *command, "-f", "srt", *options)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert not (tmp_path / "library").exists()
+
+
+def test_export_of_a_recording_without_speech_says_so(stored, capsys, tmp_path):
+    stored.save(item(4), transcript(segments=(), duration=70.0), 7.0)
+    code, _, err = run(capsys, "export", "fake:site-4", "-f", "txt,srt,json", "-o", "out")
+    assert code == 0
+    assert "Talk 4: no speech was found, so no txt or srt file is written." in err
+    assert "1 file written to" in err
+    assert [path.suffix for path in (tmp_path / "out").iterdir()] == [".json"]
+
+
+def test_words_get_times_when_subtitles_are_written():
+    assert not Config().transcription().word_timestamps
+    assert not Config().transcription(["txt", "json"]).word_timestamps
+    for name in ("srt", "vtt"):
+        assert Config().transcription(["txt", name]).word_timestamps
+        assert not Config(word_timestamps=False).transcription([name]).word_timestamps
+    assert Config(word_timestamps=True).transcription().word_timestamps
 
 
 def test_export_of_an_item_without_a_transcript_is_an_error(stored, capsys):
@@ -383,6 +439,9 @@ def test_transcribe_adds_transcribes_and_exports(capsys, tmp_path):
     [text] = (tmp_path / "out").glob("*.txt")
     assert_words(sample_text("fox-20s"), text.read_text())
     assert "1 item transcribed" in err
+    with Library(tmp_path / "library") as library:
+        [record] = library.items()
+        assert all(s.words for s in library.transcript(record.item.key).segments)
 
     text.unlink()
     code, _, err = run(capsys, *arguments)

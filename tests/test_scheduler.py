@@ -192,6 +192,31 @@ def test_words_are_assigned_to_their_segments():
     assert words_by_segment([], [2, 2]) == [(), ()]
 
 
+def timed(*times):
+    """Words of one token each."""
+    return [TokenizedWord(Word(*each, f" w{n}", 1.0), 1) for n, each in enumerate(times)]
+
+
+def test_a_word_after_a_pause_is_not_stretched_over_it():
+    words = timed((0, 0.2), (0.2, 0.5), (0.5, 0.8), (0.8, 6.0), (6.0, 6.3), (6.3, 6.5))
+    first, second = words_by_segment(words, [3, 3])
+    assert [(word.start, word.end) for word in first] == [(0, 0.2), (0.2, 0.5), (0.5, 0.8)]
+    # Twice the median of 0.3 s.
+    assert [(word.start, word.end) for word in second] == [
+        (pytest.approx(5.4), 6.0),
+        (6.0, 6.3),
+        (6.3, 6.5),
+    ]
+    # The second word, too, is part of the pause.
+    words = timed((0, 0.2), (0.2, 0.5), (0.5, 0.8), (0.8, 3.0), (3.0, 6.3), (6.3, 6.5))
+    _, second = words_by_segment(words, [3, 3])
+    assert [(word.start, word.end) for word in second] == [
+        (pytest.approx(5.1), pytest.approx(5.7)),
+        (pytest.approx(5.7), 6.3),
+        (6.3, 6.5),
+    ]
+
+
 # --- Several recordings ----------------------------------------------------------------------------
 
 

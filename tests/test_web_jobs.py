@@ -100,6 +100,28 @@ def test_a_zip_contains_every_transcript_of_a_channel(library, client):
     assert HOSTILE in titles
 
 
+def test_subtitles_have_the_options_in_the_address(library, client):
+    make_library(library)
+
+    def download(**options):
+        return client.get(f"/export/srt/{FOX}", params=options)
+
+    assert max(map(len, download().text.split("\n"))) > 29
+    narrow = download(max_line_width=12, max_line_count=1).text
+    assert max(len(line) for line in narrow.split("\n") if "-->" not in line) <= 12
+    assert "<u>" in download(highlight_words="true").text
+    assert "<u>" not in download(highlight_words="false").text
+    for options in (
+        {"max_line_count": 2},
+        {"max_line_width": 0},
+        {"max_words_per_line": "x"},
+        {"highlight_words": "maybe"},
+    ):
+        answer = download(**options)
+        assert answer.status_code == 400
+        assert next(iter(options)) in answer.text
+
+
 def test_unknown_exports_are_not_found(library, client):
     make_library(library)
     assert client.get(f"/export/srt/{PENDING}").status_code == 404

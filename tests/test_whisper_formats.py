@@ -1,31 +1,53 @@
 """txt, tsv, json and subtitles are byte for byte the files of openai-whisper."""
 
 import csv
+import html
 import io
 import json
+import re
 from dataclasses import replace
+from functools import partial
 
 import pysubs2
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from whisper.utils import get_writer
 
 from homescribe import plugins
-from homescribe.core import Segment, Word
+from homescribe.core import Segment, SubtitleOptions, Word
 from homescribe.formats.subtitles import to_srt, to_vtt
 from homescribe.formats.whisper import to_json, to_tsv, to_txt
 from homescribe.formats.writer import write
 from transcripts import HOSTILE, ITEM, from_whisper, spoken, transcript
 
-EXPORTERS = {"txt": to_txt, "srt": to_srt, "vtt": to_vtt, "tsv": to_tsv, "json": to_json}
+# With any of its options, subtitles are Whisper's. This one does not limit the width.
+AS_WHISPER = SubtitleOptions(max_line_width=1000)
+EXPORTERS = {
+    "txt": to_txt,
+    "srt": partial(to_srt, options=AS_WHISPER),
+    "vtt": partial(to_vtt, options=AS_WHISPER),
+    "tsv": to_tsv,
+    "json": to_json,
+}
 
 
-def whisper_output(result, extension):
-    """Return what openai-whisper itself writes."""
+def whisper_output(result, extension, **options):
+    """Return what openai-whisper itself writes; vtt with its text escaped, which Whisper forgets."""
     file = io.StringIO()
-    get_writer(extension, ".").write_result(result, file)
-    return file.getvalue()
+    get_writer(extension, ".").write_result(result, file, **options)
+    if extension != "vtt":
+        return file.getvalue()
+    found = escaped(file.getvalue())
+    return re.sub("&lt;(/?u)&gt;", r"<\1>", found) if options.get("highlight_words") else found
+
+
+def escaped(vtt):
+    times = re.compile(r"[\d:.]+ --> [\d:.]+")
+    return "\n".join(
+        line if times.fullmatch(line) else html.escape(line, quote=False)
+        for line in vtt.split("\n")
+    )
 
 
 @pytest.mark.parametrize("extension", ["txt", "srt", "vtt", "tsv"])
@@ -34,7 +56,8 @@ def test_real_speech_is_written_as_whisper_writes_it(extension, whisper_results,
     for result in whisper_results:
         get_writer(extension, str(tmp_path))(result, "theirs.mp3")
         expected = (tmp_path / f"theirs.{extension}").read_bytes()
-        (path,) = write(tmp_path, ITEM, from_whisper(result), {extension: EXPORTERS[extension]})
+        exporters = {extension: EXPORTERS[extension]}
+        (path,) = write(tmp_path, ITEM, from_whisper(result), exporters)
         assert path.read_bytes() == expected
         assert len(expected) > 200
 
@@ -49,27 +72,32 @@ def test_real_speech_gives_whispers_json(whisper_results):
         assert found.startswith(expected.removesuffix("}") + ', "homescribe": {')
 
 
-TIMES = st.floats(0, 400_000)
 NUMBERS = st.floats(-10, 10)
 # Text that can be on one line of a file; other text is tested by reading it back (test_subtitles.py).
 MARKUP = st.sampled_from("<&>-{\\an8}\t \u2028\u00a0|\"'")
 LINES = st.text(MARKUP | st.characters(exclude_categories=["Cc", "Cs"])).filter(
-    lambda text: "--->" not in text
+    lambda text: "--->" not in text and text.strip()
 )
 WORDS = LINES.filter(lambda text: "-->" not in text)
 
 
 @st.composite
-def results(draw):
-    """Result objects of whisper.transcribe: in a result with words, only empty segments have none."""
+def results(draw, words=WORDS):
+    """Result objects of whisper.transcribe, with times in order: all segments have words, or none."""
     with_words = draw(st.booleans())
     segments = []
+    now = draw(st.integers(0, 4000)) * 100_000  # milliseconds
+
+    def later():
+        nonlocal now
+        now += draw(st.integers(1, 5000))
+        return now / 1000
+
     for number in range(draw(st.integers(0, 4))):
-        start, end = sorted([draw(TIMES), draw(TIMES)])
         segment = {
             "id": number,
-            "start": start,
-            "end": end,
+            "start": later(),
+            "end": None,
             "text": draw(LINES),
             "temperature": draw(NUMBERS),
             "avg_logprob": draw(NUMBERS),
@@ -77,16 +105,12 @@ def results(draw):
             "no_speech_prob": draw(NUMBERS),
         }
         if with_words:
-            words = draw(st.lists(st.tuples(WORDS, TIMES, TIMES), max_size=5))
             segment["words"] = [
-                {"word": text, "start": min(times), "end": max(times), "probability": 0.5}
-                for text, *times in words
+                {"word": text, "start": later(), "end": later(), "probability": 0.5}
+                for text in draw(st.lists(words, min_size=1, max_size=12))
             ]
-            if not words:
-                segment["text"] = ""
+        segment["end"] = later()
         segments.append(segment)
-    # If no segment has words, our Transcript does not say that words were requested.
-    assume(not with_words or any(s["words"] for s in segments))
     return {"text": "".join(s["text"] for s in segments), "segments": segments, "language": "en"}
 
 
@@ -101,23 +125,55 @@ def test_any_segments_are_written_as_whisper_writes_them(result):
 
 @pytest.mark.parametrize(("count", "letters"), [(200, 6), (1001, 3), (2500, 1), (1, 1500)])
 def test_a_segment_longer_than_a_cue_is_cut_where_whisper_cuts_it(count, letters):
-    words = [
-        {"word": " " + "a" * letters, "start": n / 10, "end": n / 10 + 0.1, "probability": 1.0}
-        for n in range(count)
-    ]
-    segment = {
-        "start": 0.0,
-        "end": count / 10,
-        "text": "".join(word["word"] for word in words),
-        "avg_logprob": -0.1,
-        "no_speech_prob": 0.1,
-        "compression_ratio": 1.1,
-        "temperature": 0.0,
-        "words": words,
-    }
-    result = {"segments": [segment, segment], "language": "en"}
+    def segment(begin):
+        words = [
+            {"word": " " + "a" * letters, "start": n, "end": n + 1, "probability": 1.0}
+            for n in range(begin, begin + count)
+        ]
+        return {
+            "start": begin,
+            "end": begin + count,
+            "text": "".join(word["word"] for word in words),
+            "avg_logprob": -0.1,
+            "no_speech_prob": 0.1,
+            "compression_ratio": 1.1,
+            "temperature": 0.0,
+            "words": words,
+        }
+
+    result = {"segments": [segment(0), segment(count)], "language": "en"}
     for extension in ("srt", "vtt"):
         assert EXPORTERS[extension](ITEM, from_whisper(result)) == whisper_output(result, extension)
+
+
+OPTIONS = [
+    {"max_line_width": 42},
+    {"max_line_width": 20, "max_line_count": 2},
+    {"max_line_width": 32, "max_line_count": 1, "highlight_words": True},
+    {"max_words_per_line": 3},
+    {"max_words_per_line": 1, "highlight_words": True},
+    {"max_line_width": 30, "max_words_per_line": 4},
+    {"max_line_width": 30, "max_line_count": 3, "max_words_per_line": 2},
+]
+# No line is only a number: those are joined to the line before.
+PLAIN_WORDS = st.from_regex(r" [a-z<&'.]{1,12}|[a-z]{1,3}[.,]?", fullmatch=True)
+
+
+@given(results(PLAIN_WORDS), st.sampled_from(OPTIONS))
+def test_whispers_options_give_whispers_cues(result, options):
+    if any("words" not in segment for segment in result["segments"]):
+        return  # Whisper ignores the options
+    for extension, exporter in (("srt", to_srt), ("vtt", to_vtt)):
+        found = exporter(ITEM, from_whisper(result), SubtitleOptions(**options))
+        assert found == whisper_output(result, extension, **options)
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_real_speech_with_whispers_options_gives_whispers_cues(options, whisper_results):
+    (result,) = (r for r in whisper_results if r["segments"][0].get("words"))
+    for extension, exporter in (("srt", to_srt), ("vtt", to_vtt)):
+        found = exporter(ITEM, from_whisper(result), SubtitleOptions(**options))
+        assert found == whisper_output(result, extension, **options)
 
 
 def test_an_empty_transcript_is_whispers_empty_file():

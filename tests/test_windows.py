@@ -182,3 +182,15 @@ def test_segments_are_placed_in_order_and_within_their_window():
         (106.0, 110.0, " c"),
     ]
     assert place(segments, window, 101.5)[2].words == (Word(108.0, 110.0, " c", 1.0),)
+
+
+def test_placed_words_are_inside_their_segment_and_have_a_length():
+    window = Window(100.0, np.zeros(10 * SAMPLE_RATE, np.float32))
+    times = [(-3.0, -1.0), (-1.0, 0.5), (0.5, 0.5), (0.4, 1.0), (3.0, 9.0), (9.0, 9.5)]
+    words = tuple(Word(start, end, f" w{n}", 1.0) for n, (start, end) in enumerate(times))
+    [segment] = place([Segment(0.0, 4.0, " w", words=words)], window, 100.0)
+    at = 100.0
+    for word in segment.words:
+        assert at <= word.start < word.end <= 104.0
+        at = word.end
+    assert segment.words[1].end == 100.5

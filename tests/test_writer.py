@@ -1,5 +1,6 @@
 """Export files appear complete or not at all."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,8 @@ import pytest
 from homescribe import plugins
 from homescribe.errors import UserError
 from homescribe.formats.filenames import file_name
-from homescribe.formats.whisper import to_txt
+from homescribe.formats.markdown import to_md
+from homescribe.formats.whisper import to_json, to_txt
 from homescribe.formats.writer import prepare, write
 from transcripts import HOSTILE, ITEM, spoken
 
@@ -37,6 +39,19 @@ def umask():
     current = os.umask(0)
     os.umask(current)
     return current
+
+
+def test_a_recording_without_speech_gets_no_file_of_nothing(tmp_path):
+    exporters = {name: plugins.load("exporters", name) for name in plugins.names("exporters")}
+    silent = replace(spoken(" "), duration=60.0)
+    paths = write(tmp_path, ITEM, silent, exporters)
+    assert [path.suffix[1:] for path in paths] == ["json", "md"]
+    assert sorted(paths) == sorted(tmp_path.iterdir())
+    result = json.loads(paths[0].read_text())
+    assert result["homescribe"]["has_speech"] is False
+    assert "No speech was found in this recording." in paths[1].read_text()
+    (path, _) = write(tmp_path, ITEM, spoken("yes"), {"json": to_json, "md": to_md})
+    assert json.loads(path.read_text())["homescribe"]["has_speech"] is True
 
 
 def test_writing_again_replaces(tmp_path):

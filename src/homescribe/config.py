@@ -10,12 +10,12 @@ import dataclasses
 import math
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from homescribe.core import TranscriptionOptions
+from homescribe.core import SubtitleOptions, TranscriptionOptions
 from homescribe.errors import UserError
 from homescribe.text.language_names import language_code
 
@@ -47,6 +47,9 @@ def _setting(
 SOURCE = "Source options"
 SPEECH = "Speech options"
 RENTING = "Renting options"
+OUTPUT = "Output options"
+
+SUBTITLE_FORMATS = frozenset({"srt", "vtt"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,9 @@ class Config:
         least=1,
         group=SPEECH,
     )
-    word_timestamps: bool = _setting("Store the time of each word.", False, group=SPEECH)
+    word_timestamps: bool | None = _setting(
+        "Store the time of each word. Default: if -f has srt or vtt.", group=SPEECH
+    )
     vad_filter: bool = _setting("Skip audio without speech.", True, group=SPEECH)
     audio_track: int | None = _setting(
         "Audio track of a file with several, from 1. Default: the first with sound.",
@@ -135,16 +140,59 @@ class Config:
     )
     containers: int = _setting("Most GPUs to rent at once.", 2, "N", least=1, group=RENTING)
 
-    def transcription(self) -> TranscriptionOptions:
-        """Return the settings that engines take."""
+    max_line_width: int | None = _setting(
+        "Subtitles (srt, vtt): most characters in a line. With this or the next two options, cues are "
+        "those of openai-whisper. Default: cues for reading, two lines of 42 and at most 7 seconds.",
+        metavar="N",
+        least=1,
+        group=OUTPUT,
+    )
+    max_line_count: int | None = _setting(
+        "Subtitles: most lines in a cue, with --max-line-width.",
+        metavar="N",
+        least=1,
+        group=OUTPUT,
+    )
+    max_words_per_line: int | None = _setting(
+        "Subtitles: most words in a cue, without --max-line-width.",
+        metavar="N",
+        least=1,
+        group=OUTPUT,
+    )
+    highlight_words: bool = _setting(
+        "Subtitles: underline each word while it is spoken.", False, group=OUTPUT
+    )
+
+    def transcription(self, formats: Collection[str] = ()) -> TranscriptionOptions:
+        """Return the settings that engines take.
+
+        Args:
+            formats: what is written. Unless the setting says otherwise, words get times for subtitles.
+        """
         return TranscriptionOptions(
             language=language_code(self.language) if self.language else None,
             task=self.task,
             beam_size=self.beam_size,
-            word_timestamps=self.word_timestamps,
+            word_timestamps=bool(SUBTITLE_FORMATS.intersection(formats))
+            if self.word_timestamps is None
+            else self.word_timestamps,
             vad_filter=self.vad_filter,
             initial_prompt=self.initial_prompt,
             audio_track=self.audio_track,
+        )
+
+    def subtitles(self) -> SubtitleOptions:
+        """Return the settings for srt and vtt; raise UserError for one that would have no effect."""
+        if self.max_line_count and not self.max_line_width:
+            raise UserError(
+                "max_line_count has no effect without max_line_width.",
+                "Set both, for example to 2 lines of 42 characters.",
+            )
+        return SubtitleOptions(
+            max_line_width=self.max_line_width,
+            max_line_count=self.max_line_count,
+            max_words_per_line=self.max_words_per_line,
+            highlight_words=self.highlight_words,
         )
 
 

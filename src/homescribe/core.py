@@ -196,6 +196,25 @@ class TranscriptionOptions:
     audio_track: int | None = None  # of a file with several, from 1; None: the first with sound
 
 
+@dataclass(frozen=True, slots=True)
+class SubtitleOptions:
+    """Whisper's options for srt and vtt, with Whisper's names.
+
+    With the first three at None, the lines and times of cues are made for reading. With any of them set, cues
+    are those that Whisper makes with the same options.
+    """
+
+    max_line_width: int | None = None  # characters
+    max_line_count: int | None = None  # lines in a cue; only with `max_line_width`
+    max_words_per_line: int | None = None
+    highlight_words: bool = False  # underline each word while it is spoken
+
+    @property
+    def as_whisper(self) -> bool:
+        """Whether cues are made as Whisper makes them."""
+        return bool(self.max_line_width or self.max_line_count or self.max_words_per_line)
+
+
 # --- Work ----------------------------------------------------------------------------------------
 
 

@@ -10,14 +10,14 @@ from threading import Event
 
 import click
 
-from homescribe import plugins
 from homescribe.assemble import build_run
 from homescribe.cli.exit_codes import ExitCode
 from homescribe.cli.progress import Display
 from homescribe.config import Config
-from homescribe.core import Item, Transcript
+from homescribe.core import Item, SubtitleOptions, Transcript
 from homescribe.errors import Cancelled, SetupError, UserError
 from homescribe.formats import writer
+from homescribe.formats.exporters import load_exporters
 from homescribe.library import Library
 from homescribe.pipeline import ListingResult, Run, Sources, add
 from homescribe.text.display import count, moment, span
@@ -86,15 +86,21 @@ def report_listing(result: ListingResult) -> None:
 class ExportWriter:
     """Writes transcripts as files in one or more formats, and counts the files."""
 
-    def __init__(self, formats: Iterable[str], directory: Path) -> None:
+    def __init__(self, formats: Iterable[str], directory: Path, subtitles: SubtitleOptions) -> None:
         self.directory = directory
         self.files = 0
         writer.prepare(directory)
-        self._exporters = {name: plugins.load("exporters", name) for name in formats}
+        self._exporters = load_exporters(formats, subtitles)
 
     def write(self, item: Item, transcript: Transcript) -> None:
-        """Write one file per format."""
-        self.files += len(writer.write(self.directory, item, transcript, self._exporters))
+        """Write one file per format. Say so if there are fewer because nobody speaks."""
+        written = len(writer.write(self.directory, item, transcript, self._exporters))
+        self.files += written
+        if not transcript.text:
+            missing = [name for name in self._exporters if name in writer.TEXT_FORMATS]
+            files = f", so no {' or '.join(missing)} file is written" if missing else ""
+            title = terminal_safe(item.title)
+            click.echo(f"{title}: no speech was found{files}.", err=True)
 
     def write_stored(self, library: Library, keys: Iterable[str]) -> int:
         """Write the transcripts that the library has of `keys`; return how many it has."""
@@ -111,11 +117,13 @@ class ExportWriter:
         click.echo(f"{files} written to {self.directory.absolute()}", err=True)
 
 
-def optional_writer(formats: list[str], directory: Path | None) -> ExportWriter | None:
+def optional_writer(
+    formats: list[str], directory: Path | None, subtitles: SubtitleOptions
+) -> ExportWriter | None:
     """Return a writer if `-f` or `-o` was given."""
     if not formats and directory is None:
         return None
-    return ExportWriter(formats or ["txt"], directory or Path())
+    return ExportWriter(formats or ["txt"], directory or Path(), subtitles)
 
 
 def report_earlier_results(library: Library, keys: list[str]) -> int:
@@ -146,15 +154,18 @@ def run_and_report(
     keys: Collection[str] | None = None,
     limit: int | None = None,
     writer: ExportWriter | None = None,
+    formats: Collection[str] = (),
     quiet: bool = False,
 ) -> ExitCode:
     """Run, display the progress and print a summary.
 
     Args:
         writer: writes each transcript as it arrives.
+        formats: what it writes; for subtitles, words get times.
         quiet: print nothing if nothing is pending.
     """
-    run = build_run(config, library, sources, keys=keys, limit=limit, stop=stop)
+    options = config.transcription(formats)
+    run = build_run(config, library, sources, options=options, keys=keys, limit=limit, stop=stop)
     began = time.time()
     failed: set[str] = set()
     if not quiet:

@@ -11,13 +11,13 @@ import click
 from homescribe import config, plugins
 from homescribe.errors import UserError
 
-OUTPUT = "Output options"
 OTHER = "Options"
 # Heading in `--help` by name of the parameter; OTHER for any other.
 GROUPS = {setting.name: setting.group for setting in config.settings() if setting.group}
 RUN_SETTINGS = tuple(GROUPS)
 REQUEST_SETTINGS = ("cookies", "cookies_from_browser", "user_agent", "allow_private_networks")
-GROUPS |= {"formats": OUTPUT, "output": OUTPUT}
+SUBTITLE_SETTINGS = tuple(name for name, group in GROUPS.items() if group == config.OUTPUT)
+GROUPS |= {"formats": config.OUTPUT, "output": config.OUTPUT}
 
 NAMES_WIDTH = 24  # of the column of option names in `--help`; longer names get a line of their own
 
@@ -89,7 +89,8 @@ def _option(setting: config.Setting) -> Decorator:
     flag = "--" + setting.name.replace("_", "-")
     text = setting.help
     if setting.kind is bool:
-        text += f" Default: {'yes' if setting.default else 'no'}."
+        if setting.default is not None:
+            text += f" Default: {'yes' if setting.default else 'no'}."
         return click.option(f"{flag}/--no-{flag[2:]}", default=None, help=text)
     if setting.default is not None:
         text += f" Default: {setting.default}."

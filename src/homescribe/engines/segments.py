@@ -8,7 +8,12 @@ from dataclasses import replace
 from homescribe.core import Segment, Word
 from homescribe.engines.tokenizer import Tokenizer
 from homescribe.engines.windows import Window
-from homescribe.engines.word_timestamps import TokenizedWord
+from homescribe.engines.word_timestamps import (
+    TokenizedWord,
+    median_duration,
+    shorten_after_pause,
+)
+from homescribe.text.word_times import in_order
 
 TIMESTAMP_STEP = 0.02  # seconds between two timestamp tokens
 MAX_LEAD = 0.2  # seconds between a segment's start and its speech; a longer lead is removed
@@ -41,7 +46,10 @@ def split_segments(
 def words_by_segment(
     words: Sequence[TokenizedWord], token_counts: Sequence[int]
 ) -> list[tuple[Word, ...]]:
-    """Assign `words` to segments, which have `token_counts` text tokens each."""
+    """Assign `words` to segments, which have `token_counts` text tokens each.
+
+    Words after a pause are shortened where the alignment stretched them over it.
+    """
     assigned: list[list[Word]] = [[] for _ in token_counts]
     index, used = 0, 0
     for one in words:
@@ -50,7 +58,13 @@ def words_by_segment(
             index += 1
         assigned[index].append(one.word)
         used += one.tokens
-    return [tuple(words) for words in assigned]
+    typical = median_duration(one.word for one in words)
+    last_end = 0.0
+    shortened = []
+    for one_segment in assigned:
+        shortened.append(shorten_after_pause(one_segment, last_end, typical))
+        last_end = one_segment[-1].end if one_segment else last_end
+    return shortened
 
 
 def place(
@@ -86,11 +100,6 @@ def _speech_start(segment: Segment, window: Window) -> float:
 def _place_words(
     words: tuple[Word, ...], offset: float, start: float, end: float
 ) -> tuple[Word, ...]:
-    """Shift `words` by `offset`, in order and between `start` and `end`."""
-    placed = []
-    for word in words:
-        first = min(max(offset + word.start, start), end)
-        last = min(max(offset + word.end, first), end)
-        placed.append(replace(word, start=first, end=last))
-        start = last
-    return tuple(placed)
+    """Shift `words` by `offset`, in order and between `start` and `end`, none of zero length."""
+    shifted = [replace(word, start=offset + word.start, end=offset + word.end) for word in words]
+    return in_order(shifted, start, end)

@@ -28,6 +28,8 @@ def to_md(item: Item, transcript: Transcript) -> str:
             title = f"{_time_link(item, section.start)} {_escaped(section.title)}"
             blocks.append(f"## {title}".rstrip())
         blocks += [_paragraph(item, paragraph) for paragraph in section.paragraphs]
+    if not transcript.text:
+        blocks.append("No speech was found in this recording.")
     if any(segment.flags for segment in transcript.segments):
         blocks.append("(?) The model doubted the words before this mark: follow it to hear them.")
     return "\n\n".join(blocks) + "\n"

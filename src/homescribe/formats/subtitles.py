@@ -1,81 +1,100 @@
-"""srt and vtt subtitles, byte for byte as openai-whisper writes them (`whisper.utils.SubtitlesWriter`).
+"""srt and vtt subtitles.
 
-Text that would break out of its cue is changed as little as possible: see `_cue_text`.
+`cues.py` and `reading_cues.py` decide what is shown and when. Text that would break out of its cue is changed
+as little as possible: see `_clean`.
 """
 
 from __future__ import annotations
 
+import html
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 
-from homescribe.core import Item, Transcript, Word
-from homescribe.text.sanitize import file_safe
+from homescribe.core import Item, SubtitleOptions, Transcript
+from homescribe.formats.cues import Cue, whisper_cues
+from homescribe.formats.reading_cues import reading_cues
 
-# Longest line of a subtitle made of words, and most words in one (whisper.utils).
-LINE_CHARACTERS = 1000
-CUE_WORDS = 1000
+DEFAULT_OPTIONS = SubtitleOptions()
+
+# Stand for the tags around a highlighted word while its text is cleaned. No text contains control characters.
+_BEGIN, _END = "\x01", "\x02"
 
 
-def to_srt(item: Item, transcript: Transcript) -> str:
-    """SubRip: numbered cues, times with hours and a comma before the milliseconds."""
+def to_srt(item: Item, transcript: Transcript, options: SubtitleOptions = DEFAULT_OPTIONS) -> str:
+    """SubRip: numbered cues, times with hours and a comma before the milliseconds. Nothing is escaped."""
     return "".join(
         f"{number}\n{_timestamp(start, ',', True)} --> {_timestamp(end, ',', True)}\n{text}\n\n"
-        for number, (start, end, text) in enumerate(_cues(transcript), start=1)
+        for number, (start, end, text) in enumerate(_shown(transcript, options, str), start=1)
     )
 
 
-def to_vtt(item: Item, transcript: Transcript) -> str:
-    """WebVTT: times with hours only from one hour on. `<` and `&` are not escaped, as in Whisper's files."""
+def to_vtt(item: Item, transcript: Transcript, options: SubtitleOptions = DEFAULT_OPTIONS) -> str:
+    """WebVTT: times with hours only from one hour on. Unlike in Whisper's files, `&<>` are escaped.
+
+    https://www.w3.org/TR/webvtt1/#webvtt-cue-text
+    """
     cues = "".join(
         f"{_timestamp(start, '.', False)} --> {_timestamp(end, '.', False)}\n{text}\n\n"
-        for start, end, text in _cues(transcript)
+        for start, end, text in _shown(transcript, options, _escaped)
     )
     return f"WEBVTT\n\n{cues}"
 
 
-def _timestamp(seconds: float, marker: str, always_hours: bool) -> str:
+def _escaped(text: str) -> str:
+    return html.escape(text, quote=False)
+
+
+def _timestamp(milliseconds: int, marker: str, always_hours: bool) -> str:
     """Format a time as whisper.utils.format_timestamp does: [hh:]mm:ss, `marker` and milliseconds."""
-    minutes, milliseconds = divmod(round(seconds * 1000.0), 60_000)
+    minutes, milliseconds = divmod(milliseconds, 60_000)
     hours, minutes = divmod(minutes, 60)
     whole, milliseconds = divmod(milliseconds, 1000)
     hours_shown = f"{hours:02d}:" if always_hours or hours else ""
     return f"{hours_shown}{minutes:02d}:{whole:02d}{marker}{milliseconds:03d}"
 
 
-def _cues(transcript: Transcript) -> Iterator[tuple[float, float, str]]:
-    """Yield start, end and text of each cue, cut as whisper.utils.SubtitlesWriter cuts them.
-
-    In a transcript with words, a segment without words is shown at its own time. Whisper drops it, because
-    there its text is always empty; here a person may have typed the text.
-    """
-    with_words = any(segment.words for segment in transcript.segments)
-    for segment in transcript.segments:
-        for first in range(0, len(segment.words), CUE_WORDS):
-            words = segment.words[first : first + CUE_WORDS]
-            yield words[0].start, words[-1].end, _cue_text(_wrapped(words))
-        if not segment.words and (segment.text.strip() or not with_words):
-            yield segment.start, segment.end, _cue_text(segment.text.strip())
+def _shown(
+    transcript: Transcript, options: SubtitleOptions, escape: Callable[[str], str]
+) -> Iterator[tuple[int, int, str]]:
+    """Yield start and end in milliseconds and the text of each cue of the file."""
+    cues = whisper_cues(transcript, options) if options.as_whisper else reading_cues(transcript)
+    for cue in cues:
+        for start, end, text in _highlighted(cue) if options.highlight_words else _plain(cue):
+            cleaned = escape(_clean(text))
+            if cleaned:
+                yield start, end, cleaned.replace(_BEGIN, "<u>").replace(_END, "</u>")
 
 
-def _wrapped(words: Iterable[Word]) -> str:
-    """Join `words` into lines of at most LINE_CHARACTERS."""
-    text, width = "", 0
-    for word in words:
-        if width and width + len(word.word) <= LINE_CHARACTERS:
-            text += word.word
-            width += len(word.word)
-        else:
-            text += ("\n" if width else "") + word.word.strip()
-            width = len(word.word.strip())
-    return text
+def _plain(cue: Cue) -> Iterator[tuple[int, int, str]]:
+    yield _milliseconds(cue.start), _milliseconds(cue.end), "".join(w.text for w in cue.words)
 
 
-def _cue_text(text: str) -> str:
+def _highlighted(cue: Cue) -> Iterator[tuple[int, int, str]]:
+    """Yield the cue once for each word, which is marked, and once for each pause, as Whisper does."""
+    texts = [word.text for word in cue.words]
+    last = _milliseconds(cue.start)
+    for number, word in enumerate(cue.words):
+        start, end = _milliseconds(word.start), _milliseconds(word.end)
+        if last != start:
+            yield last, start, "".join(texts)
+        marked = re.sub(r"^(\s*)(\S.*)$", rf"\1{_BEGIN}\2{_END}", word.text)
+        yield start, end, "".join([*texts[:number], marked, *texts[number + 1 :]])
+        last = end
+    if last < _milliseconds(cue.end):
+        yield last, _milliseconds(cue.end), "".join(texts)
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000.0)
+
+
+def _clean(text: str) -> str:
     """Return `text` so that it cannot end its cue or begin another one.
 
     Empty lines are left out, and "-->" becomes "->". Whisper replaces arrows too, but not longer ones and
     not in transcripts with words.
     """
-    lines = [line for line in re.sub("--+>", "->", file_safe(text)).split("\n") if line.strip()]
-    # SubRip readers take a line that begins with a number for the number of the next cue.
-    return re.sub(r"\n(?=\s*-?\d)", " ", "\n".join(lines))
+    lines = [line for line in re.sub("--+>", "->", text.strip()).split("\n") if line.strip()]
+    # SubRip readers take a line that is only a number for the number of the next cue.
+    number = rf"\n(?=[\s{_BEGIN}]*-?\d+\.?\d*[\s{_END}]*(?:\n|$))"
+    return re.sub(number, " ", "\n".join(lines))

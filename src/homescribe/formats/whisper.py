@@ -108,6 +108,7 @@ def _recording_json(item: Item, transcript: Transcript) -> dict[str, object]:
         **values,
         "duration": transcript.duration,
         "chapters": chapters,
+        "has_speech": bool(transcript.text),
         "engine": transcript.engine,
         "model": transcript.model,
     }

@@ -17,6 +17,9 @@ from homescribe.core import HOUR, Exporter, Item, Transcript
 from homescribe.errors import UserError
 from homescribe.formats.filenames import file_name
 
+# Formats that have nothing but the text. A recording without speech gets no such file.
+TEXT_FORMATS = frozenset({"txt", "srt", "vtt", "tsv", "lrc"})
+
 # Age in seconds from which a partial file is taken for one that a killed run left.
 ABANDONED = 1 * HOUR
 _PART = ".homescribe-{}.part"
@@ -46,8 +49,10 @@ def write(
 ) -> list[Path]:
     """Write `item` into `directory` in each format and return the paths.
 
+    A transcript without text is not written in TEXT_FORMATS: an empty file looks like an error.
+
     Args:
-        exporters: exporters by extension, as `plugins.load("exporters", extension)` returns them.
+        exporters: exporters by extension, as `load_exporters` returns them.
 
     Raises:
         UserError: the disk is full, permission is denied, or `directory` is not a directory. No partial file
@@ -55,6 +60,8 @@ def write(
     """
     paths = []
     for extension, exporter in exporters.items():
+        if extension in TEXT_FORMATS and not transcript.text:
+            continue
         content = exporter(item, transcript).encode(errors="replace")
         path = directory / file_name(item, extension)
         with _translated(directory):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 
 from homescribe.core import Segment, Word
@@ -20,6 +20,7 @@ from homescribe.errors import UserError
 from homescribe.library.rows import SEGMENT_COLUMNS, segment_row, to_segment
 from homescribe.text.sanitize import sqlite_safe
 from homescribe.text.scripts import tokens
+from homescribe.text.word_times import spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,15 +196,11 @@ def _pieces(word: Word) -> list[Word]:
 
 
 def _spread(texts: Sequence[str], start: float, end: float, probability: float) -> list[Word]:
-    """Return words one after the other from `start` to `end`, each as long as its share of the letters."""
-    total = sum(len(text.strip()) for text in texts) or 1
-    found: list[Word] = []
-    at = start
-    for text in texts:
-        until = at + (end - start) * len(text.strip()) / total
-        found.append(Word(round(at, 3), round(until, 3), text, probability))
-        at = until
-    return found
+    """Return words one after the other from `start` to `end`, with times in whole milliseconds."""
+    return [
+        replace(word, start=round(word.start, 3), end=round(word.end, 3))
+        for word in spread(texts, start, end, probability)
+    ]
 
 
 def _folded(token: str) -> str:

@@ -99,3 +99,23 @@ def separator(text: str, following: str) -> str:
     neighbours = text[-1:] + following[:1]
     wide = all(unicodedata.east_asian_width(character) in "WF" for character in neighbours)
     return "" if wide and not HANGUL.search(neighbours) else " "
+
+
+def display_width(text: str) -> int:
+    """Return the columns that `text` takes: two for a full-width character, none for an accent."""
+    if text.isascii():
+        return len(text)
+    return sum(map(_columns, text))
+
+
+@lru_cache(maxsize=20_000)
+def _columns(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def letters(text: str) -> list[str]:
+    """Split `text` into what a reader sees as letters: each character with its accents and vowel signs."""
+    found: list[str] = _letters().findall(text)
+    return found

@@ -15,7 +15,9 @@ from starlette.responses import Response, StreamingResponse
 
 from homescribe import plugins
 from homescribe.core import Exporter
+from homescribe.formats.exporters import load_exporters
 from homescribe.formats.filenames import file_name
+from homescribe.formats.writer import TEXT_FORMATS
 from homescribe.library import Library
 from homescribe.web import params
 
@@ -36,12 +38,14 @@ MEDIA_TYPES = {
 def export(request: Request) -> Response:
     """The transcript of one item as a file."""
     name = request.path_params["format"]
-    exporter = _exporter(name)
+    exporter = _exporter(request, name)
     with Library(request.app.state.config.library) as library:
         record = params.item(request, library)
         transcript = library.transcript(record.item.key)
     if transcript is None:
         raise HTTPException(404, f"{record.item.key} has no transcript yet.")
+    if not transcript.text and name in TEXT_FORMATS:
+        raise HTTPException(404, f"No speech was found in {record.item.key}.")
     content = exporter(record.item, transcript).encode(errors="replace")
     headers = {"Content-Disposition": _attachment(file_name(record.item, name))}
     return Response(content, media_type=MEDIA_TYPES.get(name, "text/plain"), headers=headers)
@@ -50,7 +54,7 @@ def export(request: Request) -> Response:
 def export_zip(request: Request) -> Response:
     """A zip of all transcripts that match the filters."""
     name = request.path_params["format"]
-    exporter = _exporter(name)
+    exporter = _exporter(request, name)
     filters = params.filters(request)
     directory = request.app.state.config.library
     with Library(directory) as library:
@@ -63,11 +67,12 @@ def export_zip(request: Request) -> Response:
     return StreamingResponse(content, media_type="application/zip", headers=headers)
 
 
-def _exporter(name: str) -> Exporter:
+def _exporter(request: Request, name: str) -> Exporter:
+    """The exporter of a format; for subtitles with the options in the query, else those of the config."""
     if name not in plugins.names("exporters"):
         raise HTTPException(404, f"Unknown format: {name}.")
-    exporter: Exporter = plugins.load("exporters", name)
-    return exporter
+    subtitles = params.subtitles(request)
+    return load_exporters([name], subtitles)[name]
 
 
 def _zip_chunks(directory: Path, keys: list[str], name: str, exporter: Exporter) -> Iterator[bytes]:
@@ -78,7 +83,8 @@ def _zip_chunks(directory: Path, keys: list[str], name: str, exporter: Exporter)
             # Opened for each item: the server may request every chunk from another thread.
             with Library(directory) as library:
                 transcript = library.transcript(key)
-                if transcript is None:  # deleted in the meantime
+                # Deleted in the meantime, or nothing to write.
+                if transcript is None or (not transcript.text and name in TEXT_FORMATS):
                     continue
                 item = library.item(key).item
             archive.writestr(

@@ -27,6 +27,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from homescribe.config import SUBTITLE_FORMATS
 from homescribe.core import Audio, Item, Segment, Transcript, TranscriptionOptions
 from homescribe.errors import Cancelled, UserError
 from homescribe.formats.subtitles import to_srt, to_vtt
@@ -158,7 +159,8 @@ def _options(form: FormData, task: Task) -> TranscriptionOptions:
         language=language_code(_text(form, "language")) or None,
         task=task,
         initial_prompt=_text(form, "prompt") or None,
-        word_timestamps="word" in form.getlist("timestamp_granularities[]"),
+        word_timestamps="word" in form.getlist("timestamp_granularities[]")
+        or _text(form, "response_format") in SUBTITLE_FORMATS,
     )
     # 0 is the default: as at OpenAI, the temperature is then raised where decoding fails.
     return replace(options, temperature=(temperature,)) if temperature else options

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TypedDict, get_args
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from homescribe.config import Config
+from homescribe.core import SubtitleOptions
 from homescribe.errors import UserError
 from homescribe.library import ItemRecord, Library, Sort, State
 from homescribe.text.dates import checked_date
 from homescribe.text.language_names import language_code
+
+MAX_SUBTITLE_NUMBER = 1000
 
 
 class FilterArguments(TypedDict):
@@ -70,16 +75,34 @@ def sort(request: Request) -> Sort:
     return next((known for known in get_args(Sort) if known == given), "listed")
 
 
-def number(request: Request, name: str, default: int, maximum: int) -> int:
-    """A whole number from 0; larger than `maximum` is `maximum`."""
+def number(request: Request, name: str, default: int, maximum: int, least: int = 0) -> int:
+    """A whole number from `least`; larger than `maximum` is `maximum`."""
     given = request.query_params.get(name)
     if not given:
         return default
-    if not (given.isascii() and given.isdigit()):
+    if not (given.isascii() and given.isdigit() and int(given[:9]) >= least):
         raise UserError(
-            f"{name} {given!r} is not a whole number.", f"Write a number from 0 to {maximum}."
+            f"{name} {given!r} is not valid.",
+            f"Write a whole number from {least} to {maximum}.",
         )
     return min(int(given[:9]), maximum)
+
+
+def subtitles(request: Request) -> SubtitleOptions:
+    """The subtitle options in the query; those that it does not name are those of the config."""
+    config: Config = request.app.state.config
+    highlight = _one_of(request, "highlight_words", ("true", "false"))
+
+    def given(name: str, default: int | None) -> int | None:
+        return number(request, name, default or 0, MAX_SUBTITLE_NUMBER, least=1) or None
+
+    return dataclasses.replace(
+        config,
+        max_line_width=given("max_line_width", config.max_line_width),
+        max_line_count=given("max_line_count", config.max_line_count),
+        max_words_per_line=given("max_words_per_line", config.max_words_per_line),
+        highlight_words=highlight == "true" if highlight else config.highlight_words,
+    ).subtitles()
 
 
 def item(request: Request, library: Library) -> ItemRecord:

@@ -11,7 +11,7 @@ from homescribe import plugins
 from homescribe.assemble import open_library
 from homescribe.cli.actions import ExportWriter
 from homescribe.cli.commands.cloud import spent_in_words
-from homescribe.cli.options import command, configured, export_options
+from homescribe.cli.options import SUBTITLE_SETTINGS, command, configured, export_options
 from homescribe.cli.output import highlighted, print_json, print_table
 from homescribe.config import Config
 from homescribe.core import Item, Transcript
@@ -167,13 +167,14 @@ def show(config: Config, key: str) -> None:
 @command()
 @click.argument("keys", metavar="[KEY]...", nargs=-1)
 @export_options(required=True, directory="LIBRARY/exports")
-@configured()
+@configured(*SUBTITLE_SETTINGS)
 def export(config: Config, keys: tuple[str, ...], formats: list[str], output: Path | None) -> None:
     """Write transcripts as files: all, or those with a given KEY."""
+    subtitles = config.subtitles()
     with open_library(config, must_exist=True) as library:
         chosen = [library.item(key).item.key for key in keys]
         chosen = chosen or [record.item.key for record in library.items(state="done")]
-        writer = ExportWriter(formats, output or library.directory / "exports")
+        writer = ExportWriter(formats, output or library.directory / "exports", subtitles)
         written = writer.write_stored(library, chosen)
     writer.report()
     if written < len(chosen):

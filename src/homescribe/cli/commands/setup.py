@@ -92,8 +92,8 @@ def demo(output: Path) -> ExitCode:
         click.echo("Transcribing three bundled recordings with the bundled model.", err=True)
         with open_sources(config, library) as sources:
             results = add_sources(library, sources, [str(bundled.samples())], stop, everything=True)
-            code = run_and_report(config, library, sources, stop)
-        writer = ExportWriter(DEMO_FORMATS, output / "exports")
+            code = run_and_report(config, library, sources, stop, formats=DEMO_FORMATS)
+        writer = ExportWriter(DEMO_FORMATS, output / "exports", config.subtitles())
         writer.write_stored(library, [item.key for result in results for item in result.items])
         click.echo(f"\nhomescribe search {PHRASE!r}", err=True)
         for hit in library.search(PHRASE):

@@ -41,17 +41,18 @@ def transcribe(
     pattern such as 'talks/*.mp3'. Items that are already transcribed are only written. The
     default format is txt.
     """
+    subtitles = config.subtitles()
     with interruptible() as stop, open_library(config) as library:
         with open_sources(config, library) as opened:
             results = add_sources(library, opened, sources, stop, everything=True)
             keys = list(dict.fromkeys(item.key for result in results for item in result.items))
             if not keys:
                 return ExitCode.USER_ERROR
-            writer = ExportWriter(formats or ["txt"], output or Path())
+            writer = ExportWriter(formats or ["txt"], output or Path(), subtitles)
             writer.write_stored(library, keys)
             failed = report_earlier_results(library, keys)
             code = run_and_report(
-                config, library, opened, stop, keys=keys, writer=writer, quiet=True
+                config, library, opened, stop, keys=keys, writer=writer, formats=formats, quiet=True
             )
         writer.report()
     if any(result.error for result in results):
@@ -76,12 +77,20 @@ def run(
     Transcribes all, or only those with a given KEY, and continues where an earlier run ended. With
     -f or -o, each transcript is also written as a file when it is finished.
     """
+    subtitles = config.subtitles()
     with interruptible() as stop, open_library(config) as library:
         chosen = [library.item(key).item.key for key in keys] or None
         with open_sources(config, library) as sources:
-            writer = optional_writer(formats, output)
+            writer = optional_writer(formats, output, subtitles)
             return run_and_report(
-                config, library, sources, stop, keys=chosen, limit=limit, writer=writer
+                config,
+                library,
+                sources,
+                stop,
+                keys=chosen,
+                limit=limit,
+                writer=writer,
+                formats=formats,
             )
 
 
@@ -100,6 +109,7 @@ def sync(
     Prints nothing if nothing is new, so it suits cron. Reading a channel stops at known items
     unless --all is given.
     """
+    subtitles = config.subtitles()
     with (
         interruptible() as stop,
         open_library(config) as library,
@@ -112,9 +122,9 @@ def sync(
                 report_listing(result)
         if stop.is_set():
             raise Cancelled
-        writer = optional_writer(formats, output)
+        writer = optional_writer(formats, output, subtitles)
         code = run_and_report(
-            config, library, sources, stop, limit=limit, writer=writer, quiet=True
+            config, library, sources, stop, limit=limit, writer=writer, formats=formats, quiet=True
         )
     return code or (ExitCode.USER_ERROR if listing_failed else ExitCode.OK)
 

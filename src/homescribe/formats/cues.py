@@ -1,0 +1,96 @@
+"""Cues: what a subtitle file shows and when, and the words that they are made of.
+
+`whisper_cues` makes the cues of openai-whisper. `reading_cues.py` makes cues for reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from homescribe.core import SubtitleOptions, Transcript, Word
+from homescribe.text.sanitize import file_safe
+from homescribe.text.scripts import tokens
+from homescribe.text.word_times import in_order, spread
+
+# Of Whisper's cues: the longest line and the most words in a line, unless there are options; and the pause in
+# seconds between the starts of two words that begins a cue when both width and count of lines are given.
+LINE_CHARACTERS = 1000
+LINE_WORDS = 1000
+LONG_PAUSE = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class CueWord:
+    """A word with its time in the recording. `text` begins with what is before it: "", a space, "\\n"."""
+
+    start: float
+    end: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """One or more words that are shown together from `start` to `end`."""
+
+    start: float
+    end: float
+    words: tuple[CueWord, ...]
+
+
+def timed_words(transcript: Transcript) -> Iterator[tuple[Word, ...]]:
+    """Yield the words of each segment, () for one without text. They are in order over all segments.
+
+    In a segment without word times they are estimated: each word is as long as its share of the letters.
+    """
+    after = 0.0
+    for segment in transcript.segments:
+        words: Sequence[Word] = segment.words
+        if not words:
+            words = spread(tokens(segment.text.strip()), segment.start, segment.end, 1.0)
+        end = max([after, segment.end, *(word.end for word in words)])
+        words = in_order(words, after, end) if words else ()
+        after = words[-1].end if words else after
+        yield tuple(replace(word, word=file_safe(word.word)) for word in words)
+
+
+def whisper_cues(transcript: Transcript, options: SubtitleOptions) -> Iterator[Cue]:
+    """Yield the cues that `whisper.utils.SubtitlesWriter` makes of the words with `options`."""
+    count = options.max_line_count
+    by_segment = count is None or options.max_line_width is None
+    line_width = options.max_line_width or LINE_CHARACTERS
+    words: list[CueWord] = []
+    width, lines = 0, 1
+    previous: float | None = None
+    for segment_words in timed_words(transcript):
+        for part in _parts(segment_words, options.max_words_per_line or LINE_WORDS):
+            for number, word in enumerate(part):
+                pause = not by_segment and previous is not None
+                pause = pause and word.start - (previous or 0.0) > LONG_PAUSE
+                begins = number == 0 and bool(words) and by_segment
+                text = word.word
+                if width and width + len(text) <= line_width and not pause and not begins:
+                    width += len(text)
+                else:
+                    text = text.strip()
+                    width_before, width = width, len(text)
+                    if begins or (words and count is not None and (pause or lines >= count)):
+                        yield _cue(words)
+                        words, lines = [], 1
+                    elif width_before:
+                        lines += 1
+                        text = "\n" + text
+                words.append(CueWord(word.start, word.end, text))
+                previous = word.start
+    if words:
+        yield _cue(words)
+
+
+def _parts(words: Sequence[Word], size: int) -> Iterator[Sequence[Word]]:
+    for first in range(0, len(words), size):
+        yield words[first : first + size]
+
+
+def _cue(words: Iterable[CueWord]) -> Cue:
+    held = tuple(words)
+    return Cue(held[0].start, held[-1].end, held)
