@@ -44,7 +44,7 @@ ALLOWED = {
     "backends/modal/wire": {"core", "errors"},
     "formats": {"core", "errors", "plugins", "text", "formats"},
     "library": {"core", "errors", "plugins", "text", "library"},
-    "pipeline": {"core", "errors", "library", "plugins", "pipeline"},
+    "pipeline": {"core", "errors", "library", "plugins", "text", "pipeline"},
     "config": {"core", "errors", "text"},
     "doctor": {"errors", "config", "library"},
     "assemble": {

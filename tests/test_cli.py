@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,10 +14,12 @@ from fake_plugins import item, listing, transcript
 from homescribe import demo
 from homescribe.cli.main import homescribe
 from homescribe.cli.main import run as run_command
+from homescribe.cli.progress import Display
 from homescribe.config import Config
-from homescribe.core import Segment
+from homescribe.core import Outcome, Segment, Skipped
 from homescribe.errors import PermanentError, RetryableError
 from homescribe.library import Library
+from homescribe.pipeline import Progress
 from speech_samples import assert_words, sample_text
 
 
@@ -127,6 +130,80 @@ def test_show_prints_times_and_marks_doubtful_segments(stored, capsys):
     _, out, _ = run(capsys, "show", "fake:site-1")
     assert "    0:00   The quick brown fox jumps." in out
     assert "    1:03 ? Thanks for watching.  (low probability)" in out
+
+
+def mixed(library):
+    """Store a transcript in two languages, with a hole and a warning, and one without speech."""
+    segments = (
+        Segment(0.0, 62.0, " Good evening.", language="en"),
+        Segment(100.0, 138.0, " Guten Abend.", language="de"),
+    )
+    library.save(
+        item(5),
+        transcript(
+            segments=segments,
+            duration=138.0,
+            skipped=(Skipped(62.0, 100.0, "no_speech"),),
+            warnings=("Audio track 2 of 2 was used: \x1b[2Jtrack 1 is silent.",),
+        ),
+        2.0,
+    )
+    library.save(item(6), transcript(segments=(), language="und", duration=60.0), 2.0)
+
+
+def test_show_prints_languages_what_was_skipped_and_warnings(stored, capsys):
+    mixed(stored)
+    _, out, _ = run(capsys, "show", "fake:site-5")
+    assert "\nlanguages en 62 %, de 38 %\n" in out
+    assert "\nno text   38 s: 1:02 to 1:40\n" in out
+    assert "\nnote      Audio track 2 of 2 was used: " in out
+    assert "\x1b" not in out
+    assert "    1:02   [no speech, 1:02 to 1:40]\n    1:40   Guten Abend.\n" in out
+    _, out, _ = run(capsys, "show", "fake:site-6")
+    assert out.endswith("\nmodel     fake, tiny\n\nNo speech was found.\n")
+
+
+def test_show_and_list_as_json_have_languages_what_was_skipped_and_warnings(stored, capsys):
+    mixed(stored)
+    record = json.loads(run(capsys, "show", "fake:site-5", "--json")[1])
+    assert (record["key"], record["speech"], record["skipped_seconds"]) == ("fake:site-5", True, 38)
+    assert list(record["languages"].items()) == [("en", 62.0), ("de", 38.0)]
+    assert [segment["text"] for segment in record["transcript"]["segments"]][1] == " Guten Abend."
+    [hole] = record["transcript"]["homescribe"]["skipped"]
+    assert hole == {"start": 62.0, "end": 100.0, "reason": "no_speech"}
+    assert json.loads(run(capsys, "show", "fake:site-4", "--json")[1])["transcript"] is None
+    records = {each["key"]: each for each in json.loads(run(capsys, "list", "--json")[1])}
+    assert records["fake:site-5"]["warnings"] == record["warnings"] != []
+    assert records["fake:site-6"]["speech"] is False
+    assert records["fake:site-4"]["speech"] is None
+
+
+def test_list_says_that_no_speech_was_found(stored, capsys):
+    mixed(stored)
+    silent = [line for line in run(capsys, "list")[1].splitlines() if "No speech" in line]
+    assert len(silent) == 1
+    assert silent[0].endswith("\tfake:site-6\tTalk 6: No speech was found.")
+
+
+def test_the_line_of_a_finished_item_says_what_was_found(stored, capsys):
+    mixed(stored)
+    display = Display(SimpleNamespace(progress=Progress(items=2, done=1)))
+    for number, seconds in ((5, 13.8), (6, 2.0)):
+        done = stored.transcript(f"fake:site-{number}")
+        display.print_outcome(Outcome(item(number), done, seconds=seconds))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == ("[1/2] Talk 5 (2:18, 10x realtime, en 62 %, de 38 %, 38 s without text)")
+    assert lines[1].startswith("      Audio track 2 of 2 was used: ")
+    assert "\x1b" not in lines[1]
+    assert lines[2] == "[1/2] Talk 6: No speech was found. (1:00, 30x realtime)"
+
+
+def test_no_empty_file_is_written_for_an_item_without_speech(stored, capsys, tmp_path):
+    mixed(stored)
+    run(capsys, "export", "fake:site-6", "-f", "txt,srt,md,json", "-o", "out")
+    written = {path.suffix: path.read_text() for path in (tmp_path / "out").iterdir()}
+    assert set(written) == {".md", ".json"}
+    assert "No speech was found." in written[".md"]
 
 
 def test_show_prints_why_an_item_failed(stored, capsys):

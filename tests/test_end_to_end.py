@@ -153,7 +153,8 @@ def test_a_second_run_names_the_process_of_the_first(user, faketube):
     while not user.done() and process.poll() is None:
         time.sleep(0.1)
     code, _, err = user.run("run")
-    assert (code, str(process.pid) in err) == (2, True), err
+    assert (code, str(process.pid) in err) == (5, True), err
+    assert user.run("sync") == (5, "", "")
     assert user.run("list")[0] == 0  # reading works
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=240)

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -353,6 +354,47 @@ def test_an_io_error_on_a_full_disk_is_reported_as_a_full_disk(tmp_path):
         raise failed
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_library_on_a_full_disk_can_be_read(tmp_path, monkeypatch, killed):
+    opened = Library(tmp_path)
+    opened.record("ytdlp", listing(), [item(1), item(2)])
+    opened.save(item(1), spoken("the words"))
+    if not killed:
+        opened.close()
+        assert not (tmp_path / "library.db-wal").exists()
+    else:  # leave the log of a killed process
+        for name in ("library.db", "library.db-wal"):
+            (tmp_path / f"copy-of-{name}").write_bytes((tmp_path / name).read_bytes())
+        opened.close()
+        for name in ("library.db", "library.db-wal"):
+            (tmp_path / f"copy-of-{name}").replace(tmp_path / name)
+
+    def no_room(path):
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+        raise error
+
+    full = shutil.disk_usage(tmp_path)._replace(free=0)
+    monkeypatch.setattr("homescribe.library.connection._open", no_room)
+    monkeypatch.setattr("homescribe.library.transactions.shutil.disk_usage", lambda path: full)
+    with Library(tmp_path) as library:
+        assert not (tmp_path / "library.db-shm").exists()
+        assert [record.state for record in library.items()] == ["done", "pending"]
+        assert [hit.key for hit in library.search("words")] == ["youtube:id1"]
+        assert library.status().states["done"] == 1
+        with pytest.raises(UserError, match="disk is full"):
+            library.save(item(2), spoken("more"))
+
+
+def test_copies_that_a_killed_migration_left_are_removed(tmp_path):
+    old, new = tmp_path / "library-v3.db.123.part", tmp_path / "library-v3.db.456.part"
+    for copy in (old, new):
+        copy.write_bytes(b"half a copy")
+    os.utime(old, (time.time() - 3600,) * 2)
+    Library(tmp_path).close()
+    assert (old.exists(), new.exists()) == (False, True)
+
+
 def test_a_full_disk_is_reported_and_nothing_is_half_stored(library):
     library.record("ytdlp", listing(), [item(1), item(2)])
     library.save(item(1), spoken("short"))
@@ -393,9 +435,33 @@ def test_what_a_transcript_says_about_the_recording_is_kept(library):
     assert kept == transcript
     assert kept.languages == {"de": 4.0, "en": 2.0}
     assert kept.skipped_seconds == 45.5
+    record = library.item("youtube:id1")
+    assert list(record.languages.items()) == [("de", 4.0), ("en", 2.0)]
+    assert (record.speech, record.skipped_seconds) == (True, 45.5)
+    assert record.warnings == transcript.warnings
+
+
+def test_an_item_without_speech_says_so(library):
+    library.record("ytdlp", listing(), [item(1), item(2)])
+    library.save(item(1), Transcript("faster-whisper", "base", "und", 60.0, ()))
+    assert library.item("youtube:id1").speech is False
+    assert library.item("youtube:id2").speech is None  # without a transcript, nobody knows
+
+
+def test_the_language_filter_finds_every_language_of_a_transcript(library):
+    mixed = (Segment(0.0, 9.0, " lighthouse"), Segment(9.0, 12.0, " Leuchtturm", language="de"))
+    library.save(item(1), Transcript("faster-whisper", "base", "en", 12.0, mixed))
+    library.save(item(2), spoken("lighthouse"))
+    assert library.languages() == ["en", "de"]
+    assert [hit.key for hit in library.search("lighthouse", language="de")] == ["youtube:id1"]
+    assert library.page(language="de").total == 1
+    assert library.page(language="en").total == 2
+    assert library.page(language="fr").total == 0
 
 
 # --- Versions ------------------------------------------------------------------------------------
+
+DAY = 24 * 3600.0
 
 PUBLISHED = {
     1: "d2ff93d8027283dc6a5cce1fb1856b4311cebee57c527d512cf6a856bd153a40",
@@ -403,6 +469,8 @@ PUBLISHED = {
     3: "aef3ab45cc74a5a2a96f2b5aa07335830ea36045e55d0f86bb5fb8958efa6593",
     4: "af5f3984fceb77023c2236bdcaf1809bec87de4ce5127f2ce86a15795df8b0d0",
     5: "72fe37c51d751f7ad0f3bb1dfe44a7fdeb43df20f26ac29c5bee8cdd1848ca66",
+    6: "c9cd26eb87297ae1e129c8712fca8add368f6803abf1d801739c2385f93c0f7b",
+    7: "865d7e1cba224d95bdecaba15acf07b9ee796f93a88b3a7d05ffafb1957b6e2f",
 }
 
 
@@ -457,7 +525,9 @@ def test_an_old_library_is_migrated(old):
         transcript = library.transcript("podcast:a")
         assert transcript.text == "Good morning everyone."
         assert transcript.segments[0].avg_logprob == -0.1
-        assert library.item("podcast:a").item.media_url == "https://feed/a.mp3"
+        record = library.item("podcast:a")
+        assert record.item.media_url == "https://feed/a.mp3"
+        assert (record.speech, record.languages) == (True, {"en": 4.0})
         assert library.item("podcast:b").attempts == 3
         assert [call.id for call in library.calls("modal")] == ["fc-1"]
         assert [hit.start for hit in library.search('"morning everyone"')] == [0.0]
@@ -1098,8 +1168,37 @@ def test_retries_wait_longer_each_time(library):
 def test_the_longer_of_backoff_and_retry_after_counts(library):
     library.fail(item(1), RetryableError("429", retry_after=5.0), 100.0)
     assert library.item("id1").retry_at == 160.0
-    library.fail(item(1), RetryableError("429", retry_after=1e6), 100.0)
-    assert library.item("id1").retry_at == 100.0 + 1e6
+    library.fail(item(1), RetryableError("429", retry_after=5000.0), 100.0)
+    assert library.item("id1").retry_at == 5100.0
+
+
+@pytest.mark.parametrize("years", [-10, 10])
+def test_a_wait_that_was_stored_with_a_wrong_clock_is_over(library, years):
+    wrong = time.time() + years * 365 * DAY
+    library.fail(item(1), RetryableError("No network."), wrong)
+    assert [each.key for each in library.pending()] == [item(1).key]
+    assert library.item("id1").state == "pending"
+    with closing(sqlite3.connect(library.path)) as db:  # the view agrees
+        assert db.execute("SELECT state FROM item_states").fetchall() == [("pending",)]
+        db.execute("INSERT INTO sites VALUES ('site', ?, 'Not a bot?')", [wrong])
+        db.commit()
+    assert library.blocked_sites() == {}
+
+
+def test_a_wait_lasts_a_day_at_most(library):
+    now = time.time()
+    library.fail(item(1), RetryableError("Next year.", retry_after=365 * DAY), now)
+    assert library.item("id1").retry_at == now + DAY
+    assert library.item("id1").state == "failed"
+    library.block_site("site", now + 365 * DAY, "Next year.")
+    assert library.blocked_sites(now)["site"][0] == pytest.approx(now + DAY, abs=60)
+    assert library.blocked_sites(now + 1.1 * DAY) == {}
+
+
+def test_negative_seconds_are_not_stored(library):
+    """The clock of the machine may be set back while an engine works."""
+    library.save(item(1), spoken("words"), seconds=-3600.0)
+    assert library.item("id1").seconds == 0.0
 
 
 def test_retries_survive_a_restart(tmp_path):

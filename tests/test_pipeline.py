@@ -456,19 +456,6 @@ def test_a_user_error_ends_the_run_and_marks_nothing_failed(library):
     assert list(states(library).values()) == ["done", "pending", "pending", "pending"]
 
 
-@pytest.mark.parametrize("where", ["fetching", "transcribing"])
-def test_an_unexpected_exception_of_a_plug_in_is_raised(library, where):
-    def broken(work):
-        raise ZeroDivisionError("a bug")
-
-    fill(library, [item(n) for n in range(3)])
-    source = FakeSource(fetching=broken) if where == "fetching" else FakeSource()
-    backend = FakeBackend(broken) if where == "transcribing" else FakeBackend()
-    with pytest.raises(ZeroDivisionError, match="a bug"):
-        list(run(library, source, backend))
-    assert set(states(library).values()) == {"pending"}
-
-
 def test_leaving_the_loop_ends_the_threads(library):
     fill(library, [item(n) for n in range(10)])
     iterator = iter(run(library, FakeSource(), FakeBackend()))

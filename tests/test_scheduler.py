@@ -14,7 +14,7 @@ from jiwer import wer
 
 from homescribe import demo
 from homescribe.audio import SAMPLE_RATE, decode
-from homescribe.core import Audio, Item, TranscriptionOptions, Word
+from homescribe.core import Audio, Item, Segment, TranscriptionOptions, Word
 from homescribe.engines import quality
 from homescribe.engines.batch_engine import BatchEngine
 from homescribe.engines.ctranslate2_network import CTranslate2Network
@@ -130,7 +130,7 @@ def test_a_window_that_fails_is_retried_at_higher_temperatures_and_flagged(token
         return result(tokenizer, f"decoded at {one.options.temperature}")
 
     transcribe, _, _ = scripted(answer)
-    found = [r.segments[0] for r in transcribe(window(n) for n in range(4))]
+    found = [r.segments[0] for r in transcribe(window(n, spoken=[(0.2, 2.8)]) for n in range(4))]
     assert [s.text for s in found[:3]] == [" decoded at 0.0", " decoded at 0.6", " decoded at 0.2"]
     assert [s.temperature for s in found] == [0.0, 0.6, 0.2, 0.0]
     assert [s.flags for s in found] == [(), ("retried",), ("retried",), ("repetition",)]
@@ -180,6 +180,42 @@ def test_repetitions_that_the_compression_ratio_does_not_show():
         ["one", "one", "two", "two", "three", "three", "four", "four"]
     )
     assert not quality.repeats_phrase(["yes", "yes", "yes", "yes"])
+
+
+def test_a_loop_of_three_is_flagged_and_not_decoded_again():
+    text = "I am going home. I am going home. I am going home."
+    assert not quality.needs_retry(text, -0.2)
+    assert quality.flags(text, -0.2, 1.5, 0.0) == ("repetition",)
+    assert quality.flags("No, no, no, words words words words", -0.2, 1.5, 0.0) == ()
+
+
+def test_segments_that_say_the_same_three_times_are_flagged():
+    texts = [
+        " Thank you.",
+        " Hello.",
+        " Bye.",
+        " Bye.",
+        " Thank you.",
+        " thank you.",
+        " Thank you.",
+    ]
+    segments = [Segment(n, n + 1.0, text) for n, text in enumerate(texts)]
+    flags = [segment.flags for segment in quality.flag_repeated_segments(segments)]
+    assert flags == [()] * 4 + [("repetition",)] * 3
+
+
+@pytest.mark.parametrize(
+    ("logprob", "no_speech", "speech", "silence"),
+    [
+        (-0.2, 0.1, 0.3, False),  # "Yes."
+        (-0.8, 0.1, 0.3, True),  # "Thank you." from a door
+        (-0.3, 0.4, 0.3, True),
+        (-0.8, 0.4, 5.0, False),
+        (-1.2, 0.7, 5.0, True),
+    ],
+)
+def test_short_sounds_must_be_surer_speech(logprob, no_speech, speech, silence):
+    assert quality.is_silence(logprob, no_speech, speech) == silence
 
 
 def test_words_are_assigned_to_their_segments():

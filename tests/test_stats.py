@@ -5,6 +5,7 @@ import sqlite3
 import pytest
 
 from homescribe import Call, Item, Library, Listing, PermanentError, Segment, Transcript
+from homescribe.core import Usage
 from homescribe.library import migrations
 
 
@@ -119,6 +120,27 @@ def test_a_run_ends_at_a_long_gap(library):
     assert early.speed == pytest.approx(300 / 130)
     assert (late.items, late.speed, late.dollars) == (1, 6.0, 0.0)
     assert library.pace() == pytest.approx(360 / 100)
+
+
+@pytest.mark.parametrize(
+    ("finished_at", "dollars"),
+    [
+        (10_050.0, (0.0, 1.0)),  # within the first run
+        (9_400.0, (0.0, 1.0)),  # a failed call before its first transcript
+        (9_300.0, (0.0, 0.0)),
+        (10_450.0, (0.0, 1.0)),  # closer to the first run
+        (10_650.0, (1.0, 0.0)),  # closer to the second run
+        (11_500.0, (1.0, 0.0)),
+        (11_700.0, (0.0, 0.0)),
+    ],
+)
+def test_a_paid_call_is_counted_in_one_run(library, finished_at, dollars):
+    library.save(ITEMS[4], spoken("late"), 0.0)
+    at(library, {"b": 10_000.0, "a": 10_100.0, "e": 11_000.0})
+    call = Call(ITEMS[0], "modal", 9_000.0, "fc-1")
+    figures = (2.0, 1.0, 1, 60.0, 1.0, 1.0)
+    library.add_usage(Usage(call, "whisper", "small", "L4", *figures, finished_at, "failed"))
+    assert tuple(run.dollars for run in library.runs()) == dollars
 
 
 def test_days_are_in_the_local_time_zone(library):

@@ -8,8 +8,9 @@ from html.parser import HTMLParser
 import httpx
 import pytest
 
-from homescribe import Library
+from homescribe import Item, Library, Segment, Transcript
 from homescribe.cli.main import homescribe
+from homescribe.core import Skipped
 from homescribe.web.security import is_loopback
 from web_server import (
     FOX,
@@ -334,3 +335,58 @@ def test_a_missing_extra_is_reported(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 3
     assert "pip install '.[web]'" in done.stderr
+
+
+# --- What a transcript covers ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def mixed(library):
+    """An item in two languages with a hole and a warning, and one without speech."""
+    warning = "Audio track 2 of 2 was used: track 1 is <b>silent</b>."
+    said = (
+        Segment(0.0, 62.0, " Good evening.", language="en"),
+        Segment(100.0, 138.0, " مساء الخير.", language="ar"),
+    )
+    with Library(library) as opened:
+        opened.save(
+            Item("podcast", "mixed", "https://pod.example/mixed", "Mixed", duration=138.0),
+            Transcript(
+                *("faster-whisper", "base", "en", 138.0, said),
+                skipped=(Skipped(62.0, 100.0, "no_speech"),),
+                warnings=(warning,),
+            ),
+        )
+        opened.save(
+            Item("podcast", "silent", "https://pod.example/silent", "Silent", duration=60.0),
+            Transcript("faster-whisper", "base", "und", 60.0, ()),
+        )
+    return warning
+
+
+def test_the_page_of_an_item_has_languages_holes_and_warnings(client, mixed):
+    page = client.get("/items/podcast:mixed").text
+    assert "Languages: en 62 %, ar 38 %." in text_of(page)
+    assert "Without text: 38 s: 1:02 to 1:40." in text_of(page)
+    assert mixed in text_of(page)
+    assert "[no speech, 1:02 to 1:40]" in text_of(page)
+    paragraphs = [attrs for tag, attrs in tags_of(page) if attrs.get("class") == "paragraph"]
+    assert [(each.get("lang"), each.get("dir")) for each in paragraphs] == [
+        (None, None),
+        ("ar", "rtl"),
+    ]
+    assert text_of(page).index("Good evening.") < text_of(page).index("[no speech")
+    silent = text_of(client.get("/items/podcast:silent").text)
+    assert "No speech was found." in silent
+    assert "und" not in silent.split()
+
+
+def test_the_list_and_the_api_say_that_no_speech_was_found(client, mixed):
+    assert text_of(client.get("/library").text).count("No speech was found.") == 1
+    assert client.get("/api/items/podcast:silent").json()["speech"] is False
+    record = client.get("/api/items/podcast:mixed").json()
+    assert record["languages"] == {"en": 62.0, "ar": 38.0}
+    assert record["transcript"]["homescribe"]["skipped_seconds"] == 38.0
+    assert record["warnings"] == record["transcript"]["homescribe"]["warnings"] == [mixed]
+    items = client.get("/api/items", params={"language": "ar"}).json()["items"]
+    assert {item["key"] for item in items} == {"podcast:ar", "podcast:mixed"}

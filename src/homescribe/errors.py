@@ -3,14 +3,17 @@
     HomescribeError
     +- UserError             the run stops until the user acts (exit 2)
     |  +- SetupError         something is missing or broken on this machine (exit 3)
+    |  +- AnotherRun         another run is working on this library (exit 5)
     |  +- BudgetReached      the run stops at the spending cap; nothing is lost (exit 4)
     |  +- SourceBlocked      one site refuses access: its items stay pending, other sites continue
     +- ItemError             recorded with the item; the run continues (exit 1 at the end)
        +- PermanentError     not retried automatically: private, removed, undecodable
        +- RetryableError     retried later: network, 503, truncated, not yet live
+          +- InternalError   an unforeseen exception; its traceback is in a log file
     Cancelled                the run was stopped: not a failure, nothing is recorded
 
-Each plug-in translates the errors of the libraries it uses in one place. Any other exception is a bug and
+Each plug-in translates the errors of the libraries it uses in one place. Any other exception in the work on
+one item is recorded as an InternalError of that item. Outside of that work it is a bug in the run itself, and
 shows its traceback.
 
 All arguments are positional and can be pickled, because an error raised in a container is rebuilt on this
@@ -39,6 +42,10 @@ class UserError(HomescribeError):
 
 class SetupError(UserError):
     """Something that homescribe needs is missing or broken on this machine."""
+
+
+class AnotherRun(UserError):
+    """Another process is working on the library."""
 
 
 class BudgetReached(UserError):
@@ -72,6 +79,10 @@ class RetryableError(ItemError):
         super().__init__(message, hint)
         self.args = (message, hint, retry_after)
         self.retry_after = retry_after
+
+
+class InternalError(RetryableError):
+    """An unforeseen exception in the work on one item; the message names the log file with its traceback."""
 
 
 class Cancelled(Exception):

@@ -15,11 +15,12 @@ from homescribe.cli.exit_codes import ExitCode
 from homescribe.cli.progress import Display
 from homescribe.config import Config
 from homescribe.core import Item, SubtitleOptions, Transcript
-from homescribe.errors import Cancelled, SetupError, UserError
+from homescribe.errors import Cancelled, HomescribeError, SetupError, UserError
 from homescribe.formats import writer
 from homescribe.formats.exporters import load_exporters
 from homescribe.library import Library
 from homescribe.pipeline import ListingResult, Run, Sources, add
+from homescribe.pipeline.crash_log import internal_error
 from homescribe.text.display import count, moment, span
 from homescribe.text.sanitize import terminal_safe
 
@@ -89,6 +90,7 @@ class ExportWriter:
     def __init__(self, formats: Iterable[str], directory: Path, subtitles: SubtitleOptions) -> None:
         self.directory = directory
         self.files = 0
+        self.failed = 0  # transcripts that could not be written
         writer.prepare(directory)
         self._exporters = load_exporters(formats, subtitles)
 
@@ -102,19 +104,49 @@ class ExportWriter:
             title = terminal_safe(item.title)
             click.echo(f"{title}: no speech was found{files}.", err=True)
 
+    def write_or_report(self, library: Library, item: Item, transcript: Transcript) -> None:
+        """Write one file per format; if that fails, print the reason and count the failure.
+
+        The transcript is in the library, and other transcripts may be written.
+        """
+        try:
+            self.write(item, transcript)
+            return
+        except (Cancelled, KeyboardInterrupt, SystemExit):
+            raise
+        except HomescribeError as known:
+            error = known
+        except BaseException as unforeseen:  # noqa: BLE001 - of a format's plug-in
+            error = internal_error(unforeseen, library.directory, "writing", item.key)
+        self.failed += 1
+        title, message = terminal_safe(item.title), terminal_safe(error.message)
+        click.echo(f"{title} was not written: {message}", err=True)
+
     def write_stored(self, library: Library, keys: Iterable[str]) -> int:
-        """Write the transcripts that the library has of `keys`; return how many it has."""
-        written = 0
+        """Write the transcripts that the library has of `keys`; return how many it has.
+
+        Raises UserError if nothing more can be written to the directory.
+        """
+        found = 0
         for key in keys:
             if transcript := library.transcript(key):
-                self.write(library.item(key).item, transcript)
-                written += 1
-        return written
+                failed = self.failed
+                self.write_or_report(library, library.item(key).item, transcript)
+                if self.failed > failed:
+                    writer.prepare(self.directory)
+                found += 1
+        return found
 
     def report(self) -> None:
         """Print how many files were written, and where."""
         files = count(self.files, "file")
         click.echo(f"{files} written to {self.directory.absolute()}", err=True)
+        if self.failed:
+            click.echo(
+                f"{count(self.failed, 'transcript')} not written; the library has them. "
+                "To write them: homescribe export",
+                err=True,
+            )
 
 
 def optional_writer(
@@ -166,7 +198,7 @@ def run_and_report(
     """
     options = config.transcription(formats)
     run = build_run(config, library, sources, options=options, keys=keys, limit=limit, stop=stop)
-    began = time.time()
+    began = time.monotonic()
     failed: set[str] = set()
     if not quiet:
         for site, (until, reason) in library.blocked_sites().items():
@@ -182,17 +214,18 @@ def run_and_report(
                 if outcome.transcript:
                     failed.discard(outcome.item.key)
                     if writer:
-                        writer.write(outcome.item, outcome.transcript)
+                        writer.write_or_report(library, outcome.item, outcome.transcript)
                 elif outcome.error:
                     failed.add(outcome.item.key)
     finally:
         if run.progress.done or run.progress.failed:
-            _print_summary(run, library, time.time() - began)
+            _print_summary(run, library, time.monotonic() - began)
     if not (run.progress.items or quiet):
         click.echo("No items are pending.", err=True)
     if stop.is_set():
         raise Cancelled
-    return ExitCode.SOME_FAILED if failed else ExitCode.OK
+    unwritten = writer is not None and writer.failed
+    return ExitCode.SOME_FAILED if failed or unwritten else ExitCode.OK
 
 
 def _print_summary(run: Run, library: Library, seconds: float) -> None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from homescribe.core import Outcome, Uploads
+from homescribe.core import SECOND, Outcome, Transcript, Uploads
 from homescribe.errors import SourceBlocked
+from homescribe.formats.coverage import NO_SPEECH, languages_in_words
 from homescribe.pipeline import Progress, Run
 from homescribe.text.display import clock, moment, size, span
 from homescribe.text.sanitize import terminal_safe
@@ -75,9 +76,9 @@ class Display:
         position = f"[{finished}/{self._progress.items}]"
         title = terminal_safe(outcome.item.title)
         if outcome.transcript:
-            speed = outcome.transcript.duration / outcome.seconds if outcome.seconds else 0
-            duration = clock(outcome.transcript.duration)
-            self._print(f"{position} {title} ({duration}, {speed:.0f}x realtime)", "")
+            self._print(f"{position} {title}{_result(outcome.transcript, outcome.seconds)}", "")
+            for warning in outcome.transcript.warnings:
+                self._print(f"{' ' * len(position)} {terminal_safe(warning)}", "yellow")
         elif isinstance(outcome.error, SourceBlocked):
             if outcome.error.retry_after is not None:  # otherwise the run ends with this error
                 until = moment(time.time() + outcome.error.retry_after)
@@ -93,6 +94,20 @@ class Display:
             self._console.print(Text(line, style=style), soft_wrap=True)
         else:
             click.echo(line, err=True)
+
+
+def _result(transcript: Transcript, seconds: float) -> str:
+    """Return what the line of a finished item says after its title. `seconds` is the wall time."""
+    speed = transcript.duration / seconds if seconds else 0.0
+    facts = [clock(transcript.duration), f"{speed:.0f}x realtime"]
+    if not transcript.segments:
+        return f": {NO_SPEECH} ({', '.join(facts)})"
+    languages = languages_in_words(transcript)
+    if languages != transcript.language:
+        facts.append(languages)
+    if transcript.skipped_seconds >= SECOND:
+        facts.append(f"{transcript.skipped_seconds:,.0f} s without text")
+    return f" ({', '.join(facts)})"
 
 
 class _View:
@@ -162,7 +177,7 @@ def _summary(progress: Progress) -> str:
         parts.append(f"{span(transcribed)} of {span(total)}")
     if progress.failed:
         parts.append(f"{progress.failed} failed")
-    elapsed = time.time() - progress.began if progress.began else 0.0
+    elapsed = time.monotonic() - progress.began if progress.began else 0.0
     if transcribed and elapsed > 1:
         speed = transcribed / elapsed
         parts.append(f"{speed:.1f}x realtime")

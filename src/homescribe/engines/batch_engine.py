@@ -6,6 +6,7 @@ from collections.abc import Callable
 from threading import Event
 
 from homescribe.core import Audio, Segment, Skipped, Transcript, TranscriptionOptions
+from homescribe.engines import quality
 from homescribe.engines.languages import UNDETERMINED, check_language
 from homescribe.engines.out_of_memory import memory_errors
 from homescribe.engines.recording_transcriber import RecordingTranscriber
@@ -78,7 +79,7 @@ class BatchEngine:
             model=self.model,
             language=max(speech, key=lambda code: speech[code]) if speech else UNDETERMINED,
             duration=windows.duration,
-            segments=tuple(segments),
+            segments=quality.flag_repeated_segments(segments),
             skipped=tuple(one for one in skipped if one.end - one.start >= MIN_SKIPPED),
             warnings=tuple(windows.warnings),
         )

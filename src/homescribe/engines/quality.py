@@ -9,14 +9,26 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
+
+from homescribe.core import Segment
 
 # Defaults of whisper.transcribe, https://github.com/openai/whisper/blob/main/whisper/transcribe.py
 COMPRESSION_RATIO_THRESHOLD = 2.4  # above it, the text repeats itself
 LOGPROB_THRESHOLD = -1.0  # below it, the model is unsure of the text
 NO_SPEECH_THRESHOLD = 0.6  # above it, and below LOGPROB_THRESHOLD, the window is silent
 
-MIN_REPEATS = 5  # times in a row that a phrase must come to count as a repetition
-MIN_REPEATED_WORDS = 15  # words that these repeats must have together
+# A phrase that comes so often in a row, with so many words together, is a loop: the window is decoded again.
+LOOP = (5, 15)
+# Fewer may be how somebody speaks, so they are only flagged.
+DOUBTFUL_LOOP = (3, 9)
+MIN_DOUBTFUL_PHRASE = 3  # words; "no, no, no" is speech
+MIN_REPEATED_SEGMENTS = 3  # segments with the same text in a row that are flagged
+
+# A sound this short is often no speech, and then Whisper writes "Thank you." It must be surer of it.
+SHORT_SPEECH = 0.5  # seconds
+SHORT_LOGPROB_THRESHOLD = -0.7
+SHORT_NO_SPEECH_THRESHOLD = 0.3
 
 
 def compression_ratio(text: str) -> float:
@@ -25,22 +37,31 @@ def compression_ratio(text: str) -> float:
     return len(raw) / len(zlib.compress(raw))
 
 
-def repeats_phrase(words: Sequence[str]) -> bool:
-    """Whether some phrase occurs again and again without other words between.
+def repeats_phrase(words: Sequence[str], loop: tuple[int, int] = LOOP, min_phrase: int = 1) -> bool:
+    """Whether some phrase of at least `min_phrase` words occurs again and again without other words between.
 
-    Finds repetitions at the end of a long text, where the compression ratio does not show them.
+    `loop`: how many times in a row, and how many words these have together. Finds repetitions at the end
+    of a long text, where the compression ratio does not show them.
     """
-    for length in range(1, len(words) // MIN_REPEATS + 1):
+    times, together = loop
+    for length in range(min_phrase, len(words) // times + 1):
         same = 0
         for before, after in zip(words, words[length:], strict=False):
             same = same + 1 if before == after else 0
-            if same >= max(MIN_REPEATED_WORDS, MIN_REPEATS * length) - length:
+            if same >= max(together, times * length) - length:
                 return True
     return False
 
 
-def is_silence(avg_logprob: float, no_speech_prob: float) -> bool:
-    """Whether nobody speaks in a window with these figures, so that its text is a hallucination."""
+def is_silence(avg_logprob: float, no_speech_prob: float, speech: float = 30.0) -> bool:
+    """Whether nobody speaks in a window with these figures, so that its text is a hallucination.
+
+    `speech`: seconds of speech that were detected in it.
+    """
+    if speech < SHORT_SPEECH and (
+        avg_logprob < SHORT_LOGPROB_THRESHOLD or no_speech_prob > SHORT_NO_SPEECH_THRESHOLD
+    ):
+        return True
     return no_speech_prob > NO_SPEECH_THRESHOLD and avg_logprob < LOGPROB_THRESHOLD
 
 
@@ -58,9 +79,31 @@ def is_repetitive(text: str) -> bool:
 
 def flags(text: str, avg_logprob: float, ratio: float, temperature: float) -> tuple[str, ...]:
     """Return the reasons to doubt a window with this text and these figures; () if there are none."""
+    words = text.lower().split()
     reasons = {
         "low_probability": avg_logprob < LOGPROB_THRESHOLD,
         "retried": temperature > 0,
-        "repetition": ratio > COMPRESSION_RATIO_THRESHOLD or repeats_phrase(text.lower().split()),
+        "repetition": ratio > COMPRESSION_RATIO_THRESHOLD
+        or repeats_phrase(words)
+        or repeats_phrase(words, DOUBTFUL_LOOP, MIN_DOUBTFUL_PHRASE),
     }
     return tuple(reason for reason, holds in reasons.items() if holds)
+
+
+def flag_repeated_segments(segments: Sequence[Segment]) -> tuple[Segment, ...]:
+    """Return `segments` with a flag on every run of them that says the same."""
+    flagged = list(segments)
+    first = 0
+    for end in range(1, len(flagged) + 1):
+        if end < len(flagged) and _same_text(flagged[first], flagged[end]):
+            continue
+        if end - first >= MIN_REPEATED_SEGMENTS:
+            for index in range(first, end):
+                flags = dict.fromkeys((*flagged[index].flags, "repetition"))
+                flagged[index] = replace(flagged[index], flags=tuple(flags))
+        first = end
+    return tuple(flagged)
+
+
+def _same_text(one: Segment, other: Segment) -> bool:
+    return one.text.strip().lower() == other.text.strip().lower()

@@ -327,7 +327,8 @@ class RecordingTranscriber:
         text = tokenizer.decode(text_tokens(result.tokens, tokenizer))
         attempt = Attempt(task.options.temperature, result, text)
         pending.attempts.append(attempt)
-        if quality.is_silence(result.avg_logprob, result.no_speech_prob):
+        speech = pending.window.speech_seconds() if self.options.vad_filter else 30.0
+        if quality.is_silence(result.avg_logprob, result.no_speech_prob, speech):
             pending.accepted = replace(attempt, text="")
         elif not _fails(pending.window, attempt):
             pending.accepted = attempt

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from homescribe import plugins
 from homescribe.core import Item, Transcript
+from homescribe.formats.coverage import NO_SPEECH, languages_in_words, skipped_in_words
 from homescribe.formats.paragraphs import Paragraph, sections
 from homescribe.plugins import link
 from homescribe.text.display import clock
@@ -23,6 +24,8 @@ def to_md(item: Item, transcript: Transcript) -> str:
     to it, so that a reader can check it against the audio.
     """
     blocks = [f"# {_escaped(item.title) or _escaped(item.id)}", _facts(item, transcript)]
+    if not transcript.segments:
+        blocks.append(NO_SPEECH)
     for section in sections(transcript, item.chapters):
         if section.title is not None:
             title = f"{_time_link(item, section.start)} {_escaped(section.title)}"
@@ -43,8 +46,10 @@ def _facts(item: Item, transcript: Transcript) -> str:
         ("Channel", _escaped(item.channel or "")),
         ("Date", _escaped(item.upload_date or "")),
         ("Duration", clock(transcript.duration)),
-        ("Language", _escaped(transcript.language)),
+        ("Language", _escaped(languages_in_words(transcript)) if transcript.segments else ""),
         ("Transcript", _escaped(f"{transcript.engine}, {transcript.model}")),
+        ("Without text", skipped_in_words(transcript) if transcript.segments else ""),
+        *(("Note", _escaped(warning)) for warning in transcript.warnings),
     ]
     return "\n".join(f"- {name}: {value}" for name, value in facts if value)
 

@@ -6,8 +6,10 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
-from homescribe.core import Chapter, Segment, Transcript
+from homescribe.core import Chapter, Segment, Skipped, Transcript
+from homescribe.formats.coverage import holes
 
 PAUSE = 2.0  # seconds of silence after which a paragraph begins
 # A paragraph of this many characters ends with its sentence, one of the longest at once.
@@ -27,9 +29,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """One or more lines."""
+    """One or more lines in one language."""
 
     lines: tuple[Line, ...]
+    language: str  # Whisper's code
 
     @property
     def start(self) -> float:
@@ -42,7 +45,13 @@ class Section:
 
     title: str | None
     start: float
-    paragraphs: tuple[Paragraph, ...]
+    parts: tuple[
+        Paragraph | Skipped, ...
+    ]  # paragraphs, and long stretches without text between them
+
+    @property
+    def paragraphs(self) -> tuple[Paragraph, ...]:
+        return tuple(part for part in self.parts if isinstance(part, Paragraph))
 
 
 def sections(transcript: Transcript, chapters: Sequence[Chapter]) -> Iterator[Section]:
@@ -54,28 +63,45 @@ def sections(transcript: Transcript, chapters: Sequence[Chapter]) -> Iterator[Se
     marks = sorted(chapters, key=lambda chapter: chapter.start)
     starts = [-math.inf, *(chapter.start for chapter in marks), math.inf]
     titles = [None, *(chapter.title for chapter in marks)]
-    lines = [Line(position, segment) for position, segment in enumerate(transcript.segments)]
+    lines: list[Line | Skipped] = [*map(Line, count(), transcript.segments)]
+    for position, hole in reversed(holes(transcript) if lines else []):
+        lines.insert(position, hole)
     for title, start, end in zip(titles, starts, starts[1:], strict=False):
-        inside = [
-            line for line in lines if start <= (line.segment.start + line.segment.end) / 2 < end
-        ]
+        inside = [line for line in lines if start <= _middle(line) < end]
         if inside or title is not None:
-            yield Section(title, max(0.0, start), tuple(_paragraphs(inside)))
+            parts = tuple(_paragraphs(inside, transcript.language))
+            yield Section(title, max(0.0, start), parts)
 
 
-def _paragraphs(lines: Iterable[Line]) -> Iterator[Paragraph]:
+def _middle(line: Line | Skipped) -> float:
+    part = line.segment if isinstance(line, Line) else line
+    return (part.start + part.end) / 2
+
+
+def _paragraphs(lines: Iterable[Line | Skipped], language: str) -> Iterator[Paragraph | Skipped]:
+    """Divide lines into paragraphs. `language` is that of segments without their own."""
     paragraph: list[Line] = []
     characters = 0
+
+    def ended() -> Iterator[Paragraph]:
+        if paragraph:
+            yield Paragraph(tuple(paragraph), paragraph[0].segment.language or language)
+            paragraph.clear()
+
     for line in lines:
+        if isinstance(line, Skipped):
+            yield from ended()
+            yield line
+            continue
         if not line.segment.text.strip():
             continue
-        if paragraph and _begins_paragraph(paragraph[-1].segment, line.segment, characters):
-            yield Paragraph(tuple(paragraph))
-            paragraph, characters = [], 0
+        last = paragraph[-1].segment if paragraph else line.segment
+        changes = (last.language or language) != (line.segment.language or language)
+        if changes or (paragraph and _begins_paragraph(last, line.segment, characters)):
+            yield from ended()
+        characters = len(line.segment.text) + (characters if paragraph else 0)
         paragraph.append(line)
-        characters += len(line.segment.text)
-    if paragraph:
-        yield Paragraph(tuple(paragraph))
+    yield from ended()
 
 
 def _begins_paragraph(last: Segment, following: Segment, characters: int) -> bool:

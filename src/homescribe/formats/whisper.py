@@ -28,7 +28,7 @@ class WordJSON(TypedDict):
 
 
 class SegmentJSON(TypedDict):
-    """A segment of Whisper's result object, without `seek` and `tokens`; `flags` is homescribe's."""
+    """A segment of Whisper's result object, without `seek` and `tokens`, and with homescribe's own fields."""
 
     id: int
     start: float
@@ -40,6 +40,7 @@ class SegmentJSON(TypedDict):
     no_speech_prob: float | None
     words: NotRequired[list[WordJSON]]
     flags: NotRequired[list[str]]
+    language: NotRequired[str]  # where it is not that of the transcript
 
 
 def to_txt(item: Item, transcript: Transcript) -> str:
@@ -57,24 +58,29 @@ def to_tsv(item: Item, transcript: Transcript) -> str:
 
 
 def to_json(item: Item, transcript: Transcript) -> str:
-    """Whisper's result object, with metadata of the recording as `homescribe` after `language`.
+    """The object of `as_object` on one line, in ASCII."""
+    return json.dumps(as_object(item, transcript), allow_nan=False)
 
-    Segments have no `seek` and `tokens`, and have `flags` if the engine set any.
+
+def as_object(item: Item, transcript: Transcript) -> dict[str, object]:
+    """Return Whisper's result object, with metadata of the recording as `homescribe` after `language`.
+
+    Segments have no `seek` and `tokens`. They have `flags` if the engine set any, and `language` if it is not
+    that of the transcript.
     """
     with_words = any(segment.words for segment in transcript.segments)
-    result = {
+    return {
         "text": utf8_safe("".join(segment.text for segment in transcript.segments)),
         "segments": [
-            _segment_json(number, segment, with_words)
+            _segment_json(number, segment, transcript.language, with_words)
             for number, segment in enumerate(transcript.segments)
         ],
         "language": transcript.language,
         "homescribe": _recording_json(item, transcript),
     }
-    return json.dumps(result, allow_nan=False)
 
 
-def _segment_json(number: int, segment: Segment, with_words: bool) -> SegmentJSON:
+def _segment_json(number: int, segment: Segment, language: str, with_words: bool) -> SegmentJSON:
     result: SegmentJSON = {
         "id": number,
         "start": segment.start,
@@ -97,6 +103,8 @@ def _segment_json(number: int, segment: Segment, with_words: bool) -> SegmentJSO
         ]
     if segment.flags:
         result["flags"] = list(segment.flags)
+    if segment.language and segment.language != language:
+        result["language"] = segment.language
     return result
 
 
@@ -111,6 +119,11 @@ def _recording_json(item: Item, transcript: Transcript) -> dict[str, object]:
         "has_speech": bool(transcript.text),
         "engine": transcript.engine,
         "model": transcript.model,
+        "speech": bool(transcript.segments),
+        "languages": {code: round(each, 3) for code, each in transcript.languages.items()},
+        "skipped_seconds": round(transcript.skipped_seconds, 3),
+        "skipped": [asdict(stretch) for stretch in transcript.skipped],
+        "warnings": [utf8_safe(warning) for warning in transcript.warnings],
     }
 
 

@@ -47,7 +47,7 @@ def prepare(directory: Path) -> None:
 def write(
     directory: Path, item: Item, transcript: Transcript, exporters: Mapping[str, Exporter]
 ) -> list[Path]:
-    """Write `item` into `directory` in each format and return the paths.
+    """Write `item` into `directory` in each format whose content is not empty, and return the paths.
 
     A transcript without text is not written in TEXT_FORMATS: an empty file looks like an error.
 
@@ -63,6 +63,8 @@ def write(
         if extension in TEXT_FORMATS and not transcript.text:
             continue
         content = exporter(item, transcript).encode(errors="replace")
+        if not content:  # without speech: an empty file would look like a failure
+            continue
         path = directory / file_name(item, extension)
         with _translated(directory):
             directory.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,10 @@ def item_as_json(record: ItemRecord) -> dict[str, object]:
         "hint": record.hint,
         "retry_at": record.retry_at,
         "done_at": record.done_at,
+        "speech": record.speech,
+        "languages": record.languages,
+        "skipped_seconds": record.skipped_seconds,
+        "warnings": list(record.warnings),
     }
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from contextlib import suppress
 from pathlib import Path
 
-from homescribe.core import SECOND
+from homescribe.core import MINUTE, SECOND
 from homescribe.errors import SetupError, UserError
 from homescribe.library import migrations
-from homescribe.library.transactions import translated
+from homescribe.library.transactions import is_full_disk, snapshot, translated
 
 BUSY_TIMEOUT = 30 * SECOND  # another process may be saving a long transcript
 BUSY_INTERVAL = 0.01 * SECOND
+ABANDONED = 10 * MINUTE  # without a change, after which a partial copy is one of a killed process
 OLDEST_SQLITE = (3, 27, 0)  # unicode61 with `remove_diacritics 2`
 
 
@@ -36,9 +38,12 @@ def connect(path: Path) -> sqlite3.Connection:
             "Choose another one with --library DIR.",
         ) from error
     with translated(path):
+        _remove_abandoned_copies(path)
         try:
             return _open(path)
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as error:
+            if path.is_file() and is_full_disk(error, path):
+                return _open_on_a_full_disk(path)
             if not _is_only_readable(path):
                 raise
             return _open_read_only(path)
@@ -79,6 +84,37 @@ def _use_wal(db: sqlite3.Connection) -> None:
             if not busy or time.monotonic() > give_up_at:
                 raise
         time.sleep(BUSY_INTERVAL)
+
+
+def _open_on_a_full_disk(path: Path) -> sqlite3.Connection:
+    """Open a library for reading where there is no room for the file through which processes share it.
+
+    SQLite does without that file if it has the library to itself.
+    """
+    db = sqlite3.connect(path, isolation_level=None)
+    try:
+        db.row_factory = sqlite3.Row
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")  # before the first access
+        with snapshot(db):
+            version = migrations.file_version(db, path)
+        if version < len(migrations.MIGRATIONS):
+            raise UserError(
+                f"The disk is full: {path} cannot be migrated to this version of homescribe.",
+                "Free some space and run the same command again; nothing is lost.",
+            )
+        db.execute("PRAGMA query_only = ON")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _remove_abandoned_copies(path: Path) -> None:
+    """Remove copies that a process was making before a migration when it was killed."""
+    with suppress(OSError):
+        for copy in path.parent.glob(migrations.PARTIAL_COPIES):
+            if time.time() - copy.stat().st_mtime > ABANDONED:
+                copy.unlink(missing_ok=True)
 
 
 def _is_only_readable(path: Path) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Collection
 
 from homescribe.core import HOUR, MINUTE
 from homescribe.errors import ItemError, PermanentError, RetryableError
+from homescribe.library.schema import BELIEVED_WAIT, MAX_WAIT
 from homescribe.text.sanitize import sqlite_safe
 
 # Seconds before the second, third, ... attempt; the last value holds for all that follow.
@@ -17,7 +18,7 @@ BACKOFF = (1 * MINUTE, 10 * MINUTE, 1 * HOUR, 6 * HOUR, 24 * HOUR)
 def add(db: sqlite3.Connection, item_id: int, error: ItemError, now: float) -> None:
     """Record a failure: permanent, or until the backoff and the wait that `error` names are over.
 
-    The item's call is over.
+    A wait is at most MAX_WAIT.
     """
     row = db.execute("SELECT attempts FROM failures WHERE item_id = ?", (item_id,)).fetchone()
     attempts = row["attempts"] + 1 if row else 1
@@ -31,10 +32,9 @@ def add(db: sqlite3.Connection, item_id: int, error: ItemError, now: float) -> N
         "VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
             *(item_id, attempts, sqlite_safe(error.message), sqlite_safe(error.hint)),
-            *(permanent, None if permanent else now + wait, now),
+            *(permanent, None if permanent else now + min(wait, MAX_WAIT), now),
         ),
     )
-    db.execute("DELETE FROM calls WHERE item_id = ?", (item_id,))
 
 
 def forget(db: sqlite3.Connection, ids: Collection[int]) -> int:
@@ -51,18 +51,19 @@ def forget_all(db: sqlite3.Connection, *, permanent: bool) -> int:
     return db.execute(f"DELETE FROM failures{which}").rowcount
 
 
-def block_site(db: sqlite3.Connection, site: str, until: float, reason: str) -> None:
-    """Record that `site` refuses requests until `until` (Unix time)."""
+def block_site(db: sqlite3.Connection, site: str, until: float, reason: str, now: float) -> None:
+    """Record that `site` refuses requests until `until` (Unix time), at most MAX_WAIT from `now`."""
     db.execute(
         "REPLACE INTO sites (site, blocked_until, reason) VALUES (?, ?, ?)",
-        (sqlite_safe(site), until, sqlite_safe(reason)),
+        (sqlite_safe(site), min(until, now + MAX_WAIT), sqlite_safe(reason)),
     )
 
 
 def blocked_sites(db: sqlite3.Connection, now: float) -> dict[str, tuple[float, str]]:
     """Return the sites that are blocked at `now`: until when (Unix time), and why."""
     rows = db.execute(
-        "SELECT site, blocked_until, reason FROM sites WHERE blocked_until > ? ORDER BY site",
-        (now,),
+        "SELECT site, blocked_until, reason FROM sites "
+        "WHERE blocked_until > ? AND blocked_until <= ? ORDER BY site",
+        (now, now + BELIEVED_WAIT),
     )
     return {row["site"]: (row["blocked_until"], row["reason"]) for row in rows}

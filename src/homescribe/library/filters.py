@@ -13,7 +13,10 @@ CONDITIONS = {
     "since": "upload_date >= :since",
     "until": "upload_date <= :until",
     "source": "items.source = :source",
-    "language": "item_id IN (SELECT item_id FROM transcripts WHERE language = :language)",
+    "language": (
+        "item_id IN (SELECT item_id FROM transcripts WHERE language = :language "
+        "OR EXISTS (SELECT 1 FROM json_each(languages) WHERE json_each.key = :language))"
+    ),
     "source_url": (
         "item_id IN (SELECT item_id FROM source_items JOIN sources USING (source_id) "
         "WHERE sources.url = :source_url)"

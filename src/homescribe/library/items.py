@@ -47,6 +47,7 @@ ORDERS: dict[Sort, str] = {
 # Every item with its state at :now.
 _COLUMNS = f"""
     items.*, transcripts.done_at, transcripts.seconds,
+    transcripts.languages, transcripts.skipped, transcripts.warnings,
     coalesce(transcripts.duration, items.duration) AS length,
     failures.attempts, failures.error, failures.hint, failures.permanent, failures.retry_at,
     {ITEM_STATE.format(now=":now")} AS state

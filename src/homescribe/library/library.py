@@ -22,6 +22,7 @@ from homescribe.library import (
     calls,
     connection,
     corrections,
+    engine_work,
     failures,
     integrity,
     items,
@@ -33,6 +34,7 @@ from homescribe.library import (
     usages,
 )
 from homescribe.library.corrections import Correction
+from homescribe.library.engine_work import Deaths
 from homescribe.library.filters import item_filter
 from homescribe.library.items import Page, Sort
 from homescribe.library.records import ItemRecord, SourceRecord, State, Status
@@ -74,7 +76,7 @@ class Library:
         self.close()
 
     def run_lock(self) -> AbstractContextManager[None]:
-        """Lock that a run holds while it works. UserError naming the process that holds it already."""
+        """Lock that a run holds while it works. AnotherRun naming the process that holds it already."""
         return lock.run_lock(self.directory)
 
     def running(self) -> str | None:
@@ -157,7 +159,7 @@ class Library:
         offset: int = 0,
     ) -> Page:
         """Some records in the order of `sort`, and the number of all. `source` is an Item's ("youtube"),
-        `language` that of the transcript; the rest as for `items`.
+        `language` that of the transcript or of some of its segments; the rest as for `items`.
         """
         chosen = item_filter(
             channel=channel, source=source, language=language, since=since, until=until
@@ -190,7 +192,8 @@ class Library:
         now = time.time()
         with self._writing() as db:
             item_id = items.put_one(db, item, now)
-            transcripts.save(db, item_id, transcript, seconds, now)
+            transcripts.save(db, item_id, transcript, max(0.0, seconds), now)
+            engine_work.end(db, item_id)
 
     def correct(self, key: str, position: int, text: str, *, was: str | None = None) -> Segment:
         """Replace the text of the segment at `position`, and keep what the engine wrote. Returns the segment;
@@ -221,13 +224,19 @@ class Library:
 
     # --- Failures, calls and blocked sites -------------------------------------------------------------
 
-    def fail(self, item: Item, error: ItemError, now: float | None = None) -> None:
+    def fail(
+        self, item: Item, error: ItemError, now: float | None = None, *, keep_call: bool = False
+    ) -> None:
         """Record that `item` failed: permanently, or until the backoff and the error's own wait are over.
 
-        The item's call is deleted.
+        The item's call is deleted, unless `keep_call`: then a later run collects its result.
         """
         with self._writing() as db:
-            failures.add(db, items.put_one(db, item, _time(now)), error, _time(now))
+            item_id = items.put_one(db, item, _time(now))
+            failures.add(db, item_id, error, _time(now))
+            engine_work.end(db, item_id)
+            if not keep_call:
+                calls.drop(db, item.key)
 
     def retry(self, keys: Collection[str] | None = None, *, permanent: bool = False) -> int:
         """Delete failures, so that the next run tries their items again; returns how many.
@@ -262,12 +271,27 @@ class Library:
     def block_site(self, site: str, until: float, reason: str) -> None:
         """Record that `site` refuses requests, and is not asked again before `until` (Unix time)."""
         with self._writing() as db:
-            failures.block_site(db, site, until, reason)
+            failures.block_site(db, site, until, reason, time.time())
 
     def blocked_sites(self, now: float | None = None) -> dict[str, tuple[float, str]]:
         """Sites that refuse requests at `now`: until when (Unix time), and why."""
         with self._reading() as db:
             return failures.blocked_sites(db, _time(now))
+
+    def start_work(self, item: Item) -> None:
+        """Record that the engine in this process works on `item`, until `save`, `fail` or `stop_work`."""
+        with self._writing() as db:
+            engine_work.start(db, items.put_one(db, item, time.time()))
+
+    def stop_work(self) -> None:
+        """Record that the engine in this process works on nothing any more."""
+        with self._writing() as db:
+            engine_work.stop(db)
+
+    def count_deaths(self) -> Deaths:
+        """Count a process that died while its engine worked. Call it only with the run lock."""
+        with self._writing() as db:
+            return engine_work.count_deaths(db)
 
     # --- Usage of paid backends ------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from homescribe.core import SECOND
-from homescribe.errors import SetupError, UserError
+from homescribe.errors import AnotherRun, SetupError, UserError
 
 if TYPE_CHECKING:
     import filelock
@@ -29,8 +29,8 @@ POLL_INTERVAL = 0.001 * SECOND
 def run_lock(directory: Path) -> Iterator[None]:
     """Hold the run lock of the library in `directory`.
 
-    Raises UserError naming the process that holds it, or when the directory is not writable; SetupError when
-    its disk cannot lock files.
+    Raises AnotherRun naming the process that holds it; UserError when the directory is not writable;
+    SetupError when its disk cannot lock files.
     """
     import filelock  # here, because only a run needs it
 
@@ -41,7 +41,7 @@ def run_lock(directory: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except filelock.Timeout:
-        raise UserError(
+        raise AnotherRun(
             f"Another run is active in {directory} (process {_pid(pid_file) or 'unknown'}).",
             "Wait until it has finished or stop it; reading and searching work meanwhile.",
         ) from None

@@ -55,13 +55,42 @@ def version_5(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def version_6(db: sqlite3.Connection) -> None:
+    """Add the record of what an engine in this process is working on."""
+    for statement in schema.VERSION_6:
+        db.execute(statement)
+
+
+def version_7(db: sqlite3.Connection) -> None:
+    """Add the seconds in each language of each transcript."""
+    db.execute(schema.VERSION_7)
+    db.execute(
+        """
+        UPDATE transcripts SET languages = (
+            SELECT json_group_object(code, seconds) FROM (
+                SELECT coalesce(segments.language, transcripts.language) AS code,
+                    sum("end" - start) AS seconds
+                FROM segments WHERE segments.item_id = transcripts.item_id
+                GROUP BY code ORDER BY seconds DESC
+            )
+        )
+        """
+    )
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_1,
     version_2,
     version_3,
     version_4,
     version_5,
+    version_6,
+    version_7,
 )
+
+
+# Copies in progress, beside the library.
+PARTIAL_COPIES = "library-v*.part*"
 
 
 def migrate(db: sqlite3.Connection, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -29,6 +30,11 @@ class ItemRecord:
     added_at: float = 0.0
     done_at: float | None = None
     seconds: float | None = None  # wall time from submission to transcript
+    # Of the transcript, where there is one:
+    speech: bool | None = None  # whether it has segments
+    languages: Mapping[str, float] | None = None  # seconds of the segments, the most spoken first
+    skipped_seconds: float | None = None  # without text
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import math
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypedDict, get_args, get_origin, get_type_hints
 
 from homescribe.core import Chapter, Item, Segment, Skipped, Transcript, Word
 from homescribe.library.records import ItemRecord
@@ -149,7 +149,28 @@ def to_record(row: sqlite3.Row) -> ItemRecord:
         added_at=row["added_at"],
         done_at=row["done_at"],
         seconds=row["seconds"],
+        **(_coverage(row) if row["done_at"] is not None else {}),
     )
+
+
+class _Coverage(TypedDict, total=False):
+    """The fields of ItemRecord about a transcript."""
+
+    speech: bool
+    languages: dict[str, float]
+    skipped_seconds: float
+    warnings: tuple[str, ...]
+
+
+def _coverage(row: sqlite3.Row) -> _Coverage:
+    languages = json.loads(row["languages"]) if row["languages"] else {}
+    skipped = json.loads(row["skipped"]) if row["skipped"] else ()
+    return {
+        "speech": bool(languages),
+        "languages": languages,
+        "skipped_seconds": round(sum(part["end"] - part["start"] for part in skipped), 3),
+        "warnings": tuple(json.loads(row["warnings"])) if row["warnings"] else (),
+    }
 
 
 def transcript_row(transcript: Transcript) -> tuple[object, ...]:

@@ -4,11 +4,26 @@ A published version is never edited: a change is a new version here and a functi
 docs/reference/library-schema.md documents the schema.
 """
 
+from homescribe.core import HOUR
+
 APPLICATION_ID = 0x686F7363  # "hosc", in the header of every library
+
+# Seconds from now that a wait lasts at most. A stored wait beyond BELIEVED_WAIT was stored while the clock of
+# this machine was ahead, and is over.
+MAX_WAIT = 24 * HOUR
+BELIEVED_WAIT = 25 * HOUR
 
 # The state of an item at the Unix time {now}, and the tables it is read from. A published view contains this
 # text: to change it, keep the old text for that view, and create the view again in a new version.
-ITEM_STATE = """CASE
+ITEM_STATE = f"""CASE
+            WHEN transcripts.item_id IS NOT NULL THEN 'done'
+            WHEN calls.item_id IS NOT NULL THEN 'in flight'
+            WHEN failures.permanent
+                OR failures.retry_at > {{now}} AND failures.retry_at <= {{now}} + {BELIEVED_WAIT:.0f}
+                THEN 'failed'
+            ELSE 'pending'
+        END"""
+ITEM_STATE_1 = """CASE
             WHEN transcripts.item_id IS NOT NULL THEN 'done'
             WHEN calls.item_id IS NOT NULL THEN 'in flight'
             WHEN failures.permanent OR failures.retry_at > {now}
@@ -161,7 +176,7 @@ VERSION_1 = (
     f"""
     CREATE VIEW item_states AS
     SELECT items.item_id, items.key, items.title, items.channel, items.upload_date, items.url,
-        {ITEM_STATE.format(now=NOW)} AS state,
+        {ITEM_STATE_1.format(now=NOW)} AS state,
         failures.attempts, failures.error,
         datetime(failures.retry_at, 'unixepoch') AS retry_at,
         datetime(items.added_at, 'unixepoch') AS added_at,
@@ -234,3 +249,30 @@ VERSION_5 = (
     "ALTER TABLE transcripts ADD COLUMN skipped TEXT",
     "ALTER TABLE transcripts ADD COLUMN warnings TEXT",
 )
+
+# What an engine is working on, to know after a crash what may have caused it; and waits that a wrong clock
+# stored are over.
+VERSION_6 = (
+    """
+    CREATE TABLE engine_work (
+        item_id INTEGER PRIMARY KEY REFERENCES items(item_id) ON DELETE CASCADE,
+        active INTEGER NOT NULL,
+        deaths INTEGER NOT NULL
+    )
+    """,
+    "DROP VIEW item_states",
+    f"""
+    CREATE VIEW item_states AS
+    SELECT items.item_id, items.key, items.title, items.channel, items.upload_date, items.url,
+        {ITEM_STATE.format(now=NOW)} AS state,
+        failures.attempts, failures.error,
+        datetime(failures.retry_at, 'unixepoch') AS retry_at,
+        datetime(items.added_at, 'unixepoch') AS added_at,
+        datetime(transcripts.done_at, 'unixepoch') AS done_at,
+        coalesce(transcripts.duration, items.duration) AS duration
+    FROM {STATE_TABLES}
+    """,
+)
+
+# Seconds of the segments in each language, so that lists and filters need not read the segments.
+VERSION_7 = "ALTER TABLE transcripts ADD COLUMN languages TEXT"

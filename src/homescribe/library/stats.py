@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -85,11 +86,13 @@ def channels(db: sqlite3.Connection) -> list[ChannelRecord]:
 
 
 def languages(db: sqlite3.Connection) -> list[str]:
-    """Return the languages of the transcripts, the most frequent first."""
+    """Return the languages of the transcripts and of their segments, the most frequent first."""
     rows = db.execute(
-        "SELECT language FROM transcripts GROUP BY language ORDER BY count(*) DESC, language"
+        "SELECT code FROM (SELECT language AS code FROM transcripts UNION ALL "
+        "SELECT each.key FROM transcripts, json_each(transcripts.languages) AS each "
+        "WHERE each.key != transcripts.language) GROUP BY code ORDER BY count(*) DESC, code"
     )
-    return [row["language"] for row in rows]
+    return [row["code"] for row in rows]
 
 
 def item_sources(db: sqlite3.Connection) -> list[str]:
@@ -137,15 +140,25 @@ def runs(db: sqlite3.Connection) -> list[RunRecord]:
             )
         else:
             found.append(RunRecord(began, row["done_at"], 1, row["duration"]))
-    usages = db.execute("SELECT finished_at, dollars FROM usages").fetchall()
-    return [
-        replace(
-            run,
-            dollars=sum(
-                row["dollars"]
-                for row in usages
-                if run.began - RUN_GAP <= row["finished_at"] <= run.ended + RUN_GAP
-            ),
-        )
-        for run in reversed(found)
-    ]
+    dollars = _dollars_by_run(db, found)
+    return [replace(run, dollars=dollars[n]) for n, run in reversed([*enumerate(found)])]
+
+
+def _dollars_by_run(db: sqlite3.Connection, found: list[RunRecord]) -> list[float]:
+    """Return what each run cost. A call belongs to the one run that is closest in time, within RUN_GAP.
+
+    A call ends before its transcript is stored, and one that failed may end before or after all transcripts.
+    """
+    dollars = [0.0] * len(found)
+    ends = [run.ended for run in found]
+    for row in db.execute("SELECT finished_at, dollars FROM usages"):
+        at = row["finished_at"]
+        following = bisect_left(ends, at)
+        distances = [
+            (max(found[n].began - at, at - found[n].ended, 0.0), n)
+            for n in (following - 1, following)
+            if 0 <= n < len(found)
+        ]
+        if distances and min(distances)[0] <= RUN_GAP:
+            dollars[min(distances)[1]] += row["dollars"]
+    return dollars

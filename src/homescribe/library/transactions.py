@@ -48,10 +48,8 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code == sqlite3.SQLITE_IOERR and _is_full(path.parent):
-            code = (
-                sqlite3.SQLITE_FULL
-            )  # SQLite reports an I/O error when it cannot create its -shm file
+        if is_full_disk(error, path):
+            code = sqlite3.SQLITE_FULL
         reaction = REACTIONS.get(code)
         if reaction is None and "no such module: fts5" in str(error):
             reaction = (SetupError, "This Python's SQLite has no full-text search (FTS5).", NO_FTS5)
@@ -61,9 +59,17 @@ def translated(path: Path) -> Iterator[None]:
         raise kind(message.format(path=path), hint) from error
 
 
-def _is_full(folder: Path) -> bool:
+def is_full_disk(error: sqlite3.Error, path: Path) -> bool:
+    """Whether `error` means that the disk of `path` is full.
+
+    SQLite reports an I/O error when it cannot create its -shm file. A library that was opened on a full disk
+    is read-only.
+    """
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code not in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY):
+        return code == sqlite3.SQLITE_FULL
     try:
-        return shutil.disk_usage(folder).free < MIN_FREE_BYTES
+        return shutil.disk_usage(path.parent).free < MIN_FREE_BYTES
     except OSError:
         return False
 

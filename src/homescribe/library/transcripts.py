@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 
@@ -38,10 +39,11 @@ def save(
     for table in ("segments", "transcripts", "failures", "calls"):
         db.execute(f"DELETE FROM {table} WHERE item_id = ?", (item_id,))
     db.execute(
-        f"INSERT INTO transcripts (item_id, seconds, done_at, words, {quoted(TRANSCRIPT_COLUMNS)}) "
-        f"VALUES ({marks(4 + len(TRANSCRIPT_COLUMNS))})",
+        "INSERT INTO transcripts (item_id, seconds, done_at, words, languages, "
+        f"{quoted(TRANSCRIPT_COLUMNS)}) VALUES ({marks(5 + len(TRANSCRIPT_COLUMNS))})",
         (
             *(item_id, seconds, now, count_words(one.text for one in transcript.segments)),
+            json.dumps(transcript.languages),
             *transcript_row(transcript),
         ),
     )

@@ -18,6 +18,7 @@ from homescribe import plugins
 from homescribe.core import Item, Listing, Source, SourceOptions
 from homescribe.errors import ItemError, SourceBlocked, UserError
 from homescribe.library import Library, SourceRecord
+from homescribe.pipeline.crash_log import NOT_OF_ONE_ITEM, internal_error
 
 # Consecutive known items after which the rest counts as known. More than one, because channels pin old
 # videos to the top and move scheduled ones. One page of a tab, so it costs no extra request.
@@ -166,6 +167,11 @@ def _list(
         if host and error.retry_after is not None:
             library.block_site(host, time.time() + error.retry_after, error.message)
         raise
+    except NOT_OF_ONE_ITEM:
+        raise
+    except BaseException as error:
+        failure = internal_error(error, library.directory, "listing", url)
+        raise UserError(failure.message, failure.hint) from error
 
 
 def may_have_new_items(library: Library, record: SourceRecord) -> bool:

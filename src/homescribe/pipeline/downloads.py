@@ -22,6 +22,7 @@ from threading import Lock, Semaphore, Thread
 from homescribe.core import HOUR, MINUTE, Item
 from homescribe.errors import Cancelled, ItemError, RetryableError, SourceBlocked, UserError
 from homescribe.pipeline.add import Sources
+from homescribe.pipeline.crash_log import NOT_OF_ONE_ITEM, internal_error
 from homescribe.pipeline.events import (
     Blocked,
     Crashed,
@@ -53,6 +54,7 @@ class Downloads:
         buffer_size: audios that may be on disk and not yet `release`d.
         sleep_interval: seconds between two downloads from one site; None for the source's own range.
         waits: for each site that requested a pause, the Unix time at which it ends, and the site's reason.
+        next_at: for each site, the monotonic time of the next download. It is updated, for later Downloads.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Downloads:
         buffer_size: int,
         sleep_interval: float | None = None,
         waits: Mapping[str, tuple[float, str]] | None = None,
+        next_at: dict[str, float] | None = None,
     ) -> None:
         self._sources = sources
         self._directory = directory
@@ -74,6 +77,7 @@ class Downloads:
         self._progress = progress
         self._sleep_interval = sleep_interval
         self._waits = dict(waits or {})
+        self._next_at = {} if next_at is None else next_at
         self._places = Semaphore(buffer_size)
         self._threads: dict[str, Thread] = {}  # by site
         self._lock = Lock()
@@ -83,7 +87,16 @@ class Downloads:
         """Start downloading `items`, in their order within each site."""
         sites: dict[str, list[Item]] = {}
         for item in items:
-            sites.setdefault(self._sources.for_item(item).rate_limit_key(item), []).append(item)
+            try:
+                site = self._sources.for_item(item).rate_limit_key(item)
+            except NOT_OF_ONE_ITEM as error:
+                if not isinstance(error, UserError):
+                    raise
+                self._inbox.put(Failed(item, RetryableError(error.message, error.hint)))
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it is about this item
+                self._inbox.put(Failed(item, self._internal_error(error, item)))
+            else:
+                sites.setdefault(site, []).append(item)
         self._threads = {
             site: Thread(
                 target=self._download_all, args=(site, queue), name=f"download {site}", daemon=True
@@ -136,6 +149,7 @@ class Downloads:
             until, _ = self._waits.get(site, (0.0, ""))
             with self._stall(site):
                 self._sleep(until - time.time())
+            self._sleep(self._next_at.get(site, 0.0) - time.monotonic())
             waits = outages = 0  # consecutive
             while remaining:
                 self._take_place(site)
@@ -157,8 +171,15 @@ class Downloads:
                     outages = outages + 1 if site and _is_outage(error) else 0
                     if outages >= OUTAGE and not self._wait_out(site, item, error, outages):
                         return
+                except NOT_OF_ONE_ITEM:
+                    raise
+                except BaseException as error:  # noqa: BLE001 - whatever it is, it is about this item
+                    self._places.release()
+                    self._inbox.put(Failed(remaining.pop(0), self._internal_error(error, item)))
+                pause = self._pause(item)
+                self._next_at[site] = time.monotonic() + pause
                 if remaining:
-                    self._sleep(self._pause(remaining[0]))
+                    self._sleep(pause)
         except Cancelled:
             pass
         except UserError as error:
@@ -211,7 +232,7 @@ class Downloads:
                 folder.rmdir()
 
     def _pause(self, item: Item) -> float:
-        """Return the seconds to wait before downloading `item`."""
+        """Return the seconds to wait after downloading `item`."""
         if self._sleep_interval is not None:
             return self._sleep_interval
         return random.uniform(*self._sources.for_item(item).pause)
@@ -224,6 +245,9 @@ class Downloads:
                         raise Cancelled
         if self._stop.is_set():
             raise Cancelled
+
+    def _internal_error(self, error: BaseException, item: Item) -> ItemError:
+        return internal_error(error, self._directory.parent, "downloading", item.key)
 
     @contextmanager
     def _stall(self, site: str) -> Iterator[None]:

@@ -25,6 +25,14 @@ class Submitted:
 
 
 @dataclass(frozen=True, slots=True)
+class Started:
+    """The engine in this process is about to work on `item`. The sender waits for `stored`."""
+
+    item: Item
+    stored: Flag = field(default_factory=Flag)
+
+
+@dataclass(frozen=True, slots=True)
 class Used:
     """A call on a rented machine ended, with or without a transcript, and this is what it used."""
 
@@ -42,10 +50,11 @@ class Transcribed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The download or the transcription of `item` failed."""
+    """The download or the transcription of `item` failed. `keep_call`: its call may still be collected."""
 
     item: Item
     error: ItemError
+    keep_call: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +88,7 @@ class Halted:
 
 @dataclass(frozen=True, slots=True)
 class Crashed:
-    """The run must end because of a bug; `error` is raised with its traceback."""
+    """The run must end because of a bug in the run itself; `error` is raised with its traceback."""
 
     error: BaseException
 
@@ -87,6 +96,7 @@ class Crashed:
 Event = (
     Downloaded
     | Submitted
+    | Started
     | Used
     | Transcribed
     | Failed

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from queue import Empty, Queue, SimpleQueue
 from threading import Event as Flag
 from threading import Thread
@@ -35,6 +36,7 @@ from homescribe.core import (
 from homescribe.errors import Cancelled, ItemError, PermanentError, SourceBlocked, UserError
 from homescribe.library import Library
 from homescribe.pipeline.add import Sources
+from homescribe.pipeline.crash_log import NOT_OF_ONE_ITEM, internal_error
 from homescribe.pipeline.downloads import TICK, Downloads
 from homescribe.pipeline.events import (
     Blocked,
@@ -44,6 +46,7 @@ from homescribe.pipeline.events import (
     Failed,
     Halted,
     NotDownloaded,
+    Started,
     Submitted,
     Transcribed,
     Used,
@@ -93,6 +96,7 @@ class Run:
         self.progress = Progress()
         self.stop = stop or Flag()
         self._ending = Flag()  # the run is to end: the caller set `stop`, or something ended it
+        self._ended = Flag()  # nothing is stored any more
         self._stages = Stages()
         self._inbox: SimpleQueue[Event] = SimpleQueue()
         self._queue: Queue[Audio | Call] = Queue()  # work for the slots
@@ -112,9 +116,12 @@ class Run:
         self._slots: list[Thread] = []
         self._halted: UserError | None = None
         self._blocked: dict[str, SourceBlocked] = {}
+        self._alone: frozenset[str] = frozenset()  # keys of items to process alone
+        self._next_at: dict[str, float] = {}  # monotonic time of the next download, by site
 
     def __iter__(self) -> Iterator[Outcome]:
         with self._library.run_lock():
+            yield from self._set_suspects_aside()
             calls = self._stored_calls()
             items = self._due()
             if not calls and not items:
@@ -126,6 +133,20 @@ class Run:
                     yield from self._passes(session, items, calls)
 
     # --- The iterating thread ----------------------------------------------------------------------
+
+    def _set_suspects_aside(self) -> Iterator[Outcome]:
+        """Fail each item during which the process died twice, so that it does not end this run, too."""
+        deaths = self._library.count_deaths()
+        self._alone = deaths.alone
+        for item in deaths.suspects:
+            error = PermanentError(
+                "The process died twice while this recording was being transcribed.",
+                "It may need too much memory, or crash the decoder. To try it again: homescribe retry KEY",
+            )
+            self._library.fail(item, error)
+            if self._keys is None or item.key in self._keys:
+                self.progress.failed += 1
+                yield Outcome(item, error=error)
 
     @contextmanager
     def _session(self) -> Iterator[Session | None]:
@@ -173,8 +194,17 @@ class Run:
         for thread in self._slots:
             thread.start()
         try:
-            while (items or calls) and not self._ending.is_set():
-                yield from self._pass(session, downloads, items, calls)
+            # Items during which a process died come last, and one at a time.
+            alone = [item for item in items if item.key in self._alone]
+            items = [item for item in items if item.key not in self._alone]
+            while (items or calls or alone) and not self._ending.is_set():
+                if items or calls:
+                    yield from self._pass(session, downloads, items, calls)
+                else:
+                    item = alone.pop(0)
+                    if self._sources.for_item(item).rate_limit_key(item) in self._blocked:
+                        continue
+                    yield from self._pass(session, downloads, [item], [])
                 calls = []
                 items = [
                     item for item in self._due() if self._stages.get(item.key) is Stage.RETRYABLE
@@ -182,7 +212,12 @@ class Run:
                 downloads = self._downloads(session)
         finally:
             self._end()
-            self._store_calls()
+            try:
+                self._store_calls()
+            finally:
+                self._ended.set()
+                with suppress(UserError):  # the disk is full: at worst, an item is processed alone
+                    self._library.stop_work()
         if self._halted:
             raise self._halted
         if self._blocked:
@@ -226,7 +261,7 @@ class Run:
         """
         if self._stages.any_in(WITH_BACKEND) or not downloads.more_soon():
             return True
-        size = sum(audio.path.stat().st_size for audio in self._held_back)
+        size = sum(_size(audio.path) for audio in self._held_back)
         seconds = sum(audio.duration or audio.item.duration or 0.0 for audio in self._held_back)
         return size >= self._disk or session.worth_starting(seconds)
 
@@ -242,17 +277,28 @@ class Run:
         self._ending.set()
 
     def _store_calls(self) -> None:
-        """Store the calls of submissions that have started, however the run ends: they are paid for."""
+        """Store the calls of submissions that have started, however the run ends: they are paid for.
+
+        Raises UserError when some could not be stored, after it tried all.
+        """
+        failed: UserError | None = None
         while self._stages.any_in([Stage.SUBMITTING]) or not self._inbox.empty():
             try:
                 event = self._inbox.get(timeout=TICK)
             except Empty:
                 continue
-            if isinstance(event, Submitted):
-                self._library.add_call(event.call)
-                event.stored.set()
-            elif isinstance(event, Used):
-                self._store_usage(event.usage)
+            try:
+                if isinstance(event, Submitted):
+                    self._library.add_call(event.call)
+                    event.stored.set()
+                elif isinstance(event, Started):
+                    event.stored.set()  # nothing starts any more
+                elif isinstance(event, Used):
+                    self._store_usage(event.usage)
+            except UserError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
 
     def _handle(self, event: Event, downloads: Downloads) -> Iterator[Outcome]:
         match event:
@@ -260,19 +306,35 @@ class Run:
                 self._stages.set([audio.item.key], Stage.DOWNLOADED)
                 self._held_back.append(audio)
             case Submitted(call, stored):
-                self._library.add_call(call)
+                try:
+                    self._library.add_call(call)
+                except UserError:
+                    self._inbox.put(event)  # `_store_calls` tries once more
+                    raise
+                stored.set()
+            case Started(item, stored):
+                self._library.start_work(item)
                 stored.set()
             case Used(usage):
                 self._store_usage(usage)
             case Transcribed(item, transcript, seconds):
-                item = replace(item, duration=transcript.duration)  # measured, not estimated
-                self._library.save(item, transcript, seconds)
+                try:
+                    item = replace(item, duration=transcript.duration)  # measured, not estimated
+                    self._library.save(item, transcript, seconds)
+                except UserError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - an engine's transcript that is none
+                    failed = Failed(
+                        item, self._internal_error(error, "saving", item), keep_call=True
+                    )
+                    yield from self._handle(failed, downloads)
+                    return
                 self.progress.done += 1
                 self.progress.audio_seconds_done += transcript.duration
                 self._finish(item, Stage.DONE, downloads)
                 yield Outcome(item, transcript=transcript, seconds=seconds)
-            case Failed(item, error):
-                self._library.fail(item, error)
+            case Failed(item, error, keep_call):
+                self._library.fail(item, error, keep_call=keep_call)
                 permanent = isinstance(error, PermanentError)
                 self._finish(item, Stage.FAILED if permanent else Stage.RETRYABLE, downloads)
                 self.progress.failed += 1
@@ -343,6 +405,7 @@ class Run:
             buffer_size=max(MIN_BUFFER, BUFFER_PER_SLOT * session.slots),
             sleep_interval=self._sleep_interval,
             waits=waits,
+            next_at=self._next_at,
         )
 
     # --- The threads of the backend's slots ------------------------------------------------------
@@ -363,26 +426,32 @@ class Run:
             except UserError as error:
                 self._inbox.put(Halted(error))
                 return
-            except BaseException as error:  # noqa: BLE001 - the iterating thread raises it
+            except NOT_OF_ONE_ITEM as error:
                 self._inbox.put(Crashed(error))
                 return
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it is about this item
+                failure = self._internal_error(error, "transcribing", work.item)
+                self._inbox.put(Failed(work.item, failure, keep_call=True))
 
     def _transcribe(self, session: Session, work: Audio | Call) -> Transcribed:
         """Submit audio and wait for its transcript, or wait for a call that an earlier run submitted."""
         item = work.item
-        began = time.time()
+        began = time.monotonic()
         self.progress.transcription_started(item)
 
         def progress(seconds: float) -> None:
             self.progress.transcription_progressed(item, seconds)
 
         call = self._submit(session, work) if isinstance(work, Audio) else work
+        if call.id is None:  # the engine works in this process, and may take it down
+            self._inbox.put(started := Started(item))
+            self._wait_until(started.stored)
         try:
             transcript = session.result(call, self._ending, progress)
         finally:
             if (usage := session.usage(call)) is not None:
                 self._inbox.put(Used(usage))
-        return Transcribed(item, transcript, time.time() - began)
+        return Transcribed(item, transcript, time.monotonic() - began)
 
     def _submit(self, session: Session, audio: Audio) -> Call:
         """Submit audio; return its call, which is stored by then if it outlives this process."""
@@ -396,5 +465,22 @@ class Run:
         finally:
             self._stages.set([audio.item.key], Stage.SUBMITTED)
         if call.id is not None:
-            submitted.stored.wait()
+            self._wait_until(submitted.stored)
         return call
+
+    def _wait_until(self, stored: Flag) -> None:
+        """Wait for the iterating thread to store something, or for its end: the disk may be full."""
+        while not stored.wait(TICK):
+            if self._ended.is_set():
+                raise Cancelled
+
+    def _internal_error(self, error: BaseException, action: str, item: Item) -> ItemError:
+        return internal_error(error, self._library.directory, action, item.key)
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file, 0 if it was removed meanwhile."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -103,7 +103,7 @@ class Progress:
     failed: int = 0
     audio_seconds: float = 0.0  # of all items of this run whose durations are known
     audio_seconds_done: float = 0.0
-    began: float | None = None  # Unix time at which the first audio reached the engine
+    began: float | None = None  # `time.monotonic()` when the first audio reached the engine
     loading: str = ""  # name of the model that is being loaded
     uploads: Uploads | None = None  # None if the backend needs no uploads
     downloading: Mapping[str, Item] = field(default_factory=dict)
@@ -136,7 +136,7 @@ class Progress:
     def transcription_started(self, item: Item) -> None:
         """Show `item` as transcribing."""
         with self._lock:
-            self.began = self.began or time.time()
+            self.began = self.began or time.monotonic()
             self.transcribing = {**self.transcribing, item.key: (item, 0.0)}
 
     def transcription_progressed(self, item: Item, seconds: float) -> None:

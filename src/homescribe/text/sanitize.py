@@ -180,6 +180,11 @@ def public_message(text: str) -> str:
     return one_line(shown, MESSAGE_CHARACTERS).rstrip(" .;:,")
 
 
+def public_text(text: str) -> str:
+    """Return `text` without secrets in its URLs, its lines as they are: for a log."""
+    return _ADDRESS.sub(lambda match: public_url(match[0]), text)
+
+
 def has_password(url: str) -> bool:
     """Whether `url` has a user name or password before its host."""
     return "@" in urlsplit(url).netloc

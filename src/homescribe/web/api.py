@@ -20,7 +20,7 @@ from starlette.routing import Route
 from homescribe import __version__
 from homescribe.core import Segment
 from homescribe.errors import UserError
-from homescribe.formats.whisper import to_json
+from homescribe.formats.whisper import as_object
 from homescribe.library import Library
 from homescribe.library.as_json import hit_as_json, item_as_json, source_as_json, status_as_json
 from homescribe.web import params, transcript_view
@@ -59,7 +59,7 @@ def item(request: Request) -> Response:
     with Library(request.app.state.config.library) as library:
         record = params.item(request, library)
         transcript = library.transcript(record.item.key)
-    exported = json.loads(to_json(record.item, transcript)) if transcript else None
+    exported = as_object(record.item, transcript) if transcript else None
     return JSONResponse({**item_as_json(record), "transcript": exported})
 
 

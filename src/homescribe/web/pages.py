@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse
 
 from homescribe import plugins
 from homescribe.core import HOUR, Item
+from homescribe.formats import coverage
 from homescribe.formats.paragraphs import sections
 from homescribe.library import ChannelRecord, Hit, Library, Page, SourceRecord
 from homescribe.plugins import link
@@ -164,6 +165,7 @@ def library(request: Request) -> HTMLResponse:
         previous_page=_query_at(request, max(0, offset - ITEMS)) if offset else None,
         next_page=_query_at(request, offset + ITEMS) if offset + ITEMS < found.total else None,
         formats=plugins.names("exporters"),
+        no_speech=coverage.NO_SPEECH,
     )
 
 
@@ -184,7 +186,11 @@ def item(request: Request) -> HTMLResponse:
         transcript=transcript,
         sections=divided,
         lines=transcript_view.lines(divided, originals),
-        direction=transcript_view.direction(transcript.language) if transcript else "auto",
+        direction=transcript_view.direction,
+        languages=coverage.languages_in_words(transcript) if transcript else "",
+        skipped=coverage.skipped_in_words(transcript) if transcript else "",
+        hole_in_words=coverage.hole_in_words,
+        no_speech=coverage.NO_SPEECH,
         chapters=sorted(found.chapters, key=lambda chapter: chapter.start),
         media_type=player_type(found),
         youtube_id=_youtube_id(found),

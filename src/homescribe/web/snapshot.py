@@ -17,6 +17,7 @@ from homescribe.assemble import open_library
 from homescribe.config import Config
 from homescribe.core import Item, Outcome
 from homescribe.errors import SourceBlocked
+from homescribe.formats.coverage import NO_SPEECH
 from homescribe.library import Library
 from homescribe.library import State as ItemState
 from homescribe.pipeline import ListingResult, Progress
@@ -83,6 +84,7 @@ class FinishedItem(ItemTitle):
     blocked: bool  # by its site: the item stays pending
     error: str | None
     hint: str | None
+    note: str | None  # that no speech was found
 
 
 class LibraryFigures(TypedDict):
@@ -218,7 +220,7 @@ def _error(job: Job | None) -> Message | None:
 
 def _progress(progress: Progress) -> RunProgress:
     transcribed = progress.transcribed_seconds()
-    elapsed = time.time() - progress.began if progress.began else 0.0
+    elapsed = time.monotonic() - progress.began if progress.began else 0.0
     speed = transcribed / elapsed if transcribed and elapsed > 1 else None
     left = max(0.0, progress.audio_seconds - transcribed)
     return {
@@ -257,4 +259,5 @@ def _finished_item(outcome: Outcome) -> FinishedItem:
         "blocked": isinstance(outcome.error, SourceBlocked),
         "error": outcome.error.message if outcome.error else None,
         "hint": outcome.error.hint if outcome.error else None,
+        "note": NO_SPEECH if outcome.transcript and not outcome.transcript.segments else None,
     }

@@ -11,11 +11,20 @@ from homescribe import plugins
 from homescribe.assemble import open_library
 from homescribe.cli.actions import ExportWriter
 from homescribe.cli.commands.cloud import spent_in_words
+from homescribe.cli.exit_codes import ExitCode
 from homescribe.cli.options import SUBTITLE_SETTINGS, command, configured, export_options
 from homescribe.cli.output import highlighted, print_json, print_table
 from homescribe.config import Config
-from homescribe.core import Item, Transcript
+from homescribe.core import Item, Skipped, Transcript
 from homescribe.errors import UserError
+from homescribe.formats.coverage import (
+    NO_SPEECH,
+    hole_in_words,
+    languages_in_words,
+    skipped_in_words,
+    with_holes,
+)
+from homescribe.formats.whisper import as_object
 from homescribe.library import ItemRecord, State
 from homescribe.library.as_json import hit_as_json, item_as_json, status_as_json
 from homescribe.plugins import link
@@ -145,20 +154,32 @@ def search(
 
 @command()
 @click.argument("key")
+@as_json_option
 @configured()
-def show(config: Config, key: str) -> None:
+def show(config: Config, key: str, as_json: bool) -> None:
     """Print an item and its transcript.
 
-    Prints the time of each segment. A `?` marks segments that may be wrong, with the reason.
+    Prints the time of each segment. A `?` marks segments that may be wrong, with the reason. Stretches of
+    more than five seconds without text are marked, too.
     """
     with open_library(config, must_exist=True) as library:
         record = library.item(key)
         transcript = library.transcript(record.item.key)
+    if as_json:
+        exported = as_object(record.item, transcript) if transcript else None
+        print_json({**item_as_json(record), "transcript": exported})
+        return
     for name, value in _facts(record, transcript):
         click.echo(f"{name:<9} {value}")
     if transcript:
         click.echo()
-        for segment in transcript.segments:
+        if not transcript.segments:
+            click.echo(NO_SPEECH)
+        for segment in with_holes(transcript):
+            if isinstance(segment, Skipped):
+                line = f"{clock(segment.start):>8}   [{hole_in_words(segment)}]"
+                click.echo(click.style(line, dim=True))
+                continue
             doubt = "?" if segment.flags else " "
             flags = f"  ({', '.join(segment.flags).replace('_', ' ')})" if segment.flags else ""
             click.echo(f"{clock(segment.start):>8} {doubt} {terminal_safe(segment.text)}{flags}")
@@ -168,7 +189,9 @@ def show(config: Config, key: str) -> None:
 @click.argument("keys", metavar="[KEY]...", nargs=-1)
 @export_options(required=True, directory="LIBRARY/exports")
 @configured(*SUBTITLE_SETTINGS)
-def export(config: Config, keys: tuple[str, ...], formats: list[str], output: Path | None) -> None:
+def export(
+    config: Config, keys: tuple[str, ...], formats: list[str], output: Path | None
+) -> ExitCode:
     """Write transcripts as files: all, or those with a given KEY."""
     subtitles = config.subtitles()
     with open_library(config, must_exist=True) as library:
@@ -182,10 +205,13 @@ def export(config: Config, keys: tuple[str, ...], formats: list[str], output: Pa
             f"{len(chosen) - written} of {count(len(chosen), 'item')} not transcribed yet.",
             "Transcribe them first: homescribe run",
         )
+    return ExitCode.SOME_FAILED if writer.failed else ExitCode.OK
 
 
 def _title_and_error(record: ItemRecord) -> str:
     title = terminal_safe(record.item.title)
+    if record.state == "done" and not record.speech:
+        return f"{title}: {NO_SPEECH}"
     if not record.error or record.state == "done":
         return title
     again = f" (retry after {moment(record.retry_at)})" if record.retry_at else ""
@@ -210,7 +236,15 @@ def _facts(record: ItemRecord, transcript: Transcript | None) -> list[tuple[str,
         ("retry at", moment(record.retry_at) if record.retry_at else ""),
     ]
     if transcript:
-        facts.append(("model", f"{transcript.engine}, {transcript.model}, {transcript.language}"))
+        model = f"{transcript.engine}, {transcript.model}"
+        if transcript.segments:
+            model += f", {transcript.language}"
+        facts.append(("model", model))
+        if transcript.segments:
+            languages = languages_in_words(transcript)
+            facts.append(("languages", languages if languages != transcript.language else ""))
+            facts.append(("no text", skipped_in_words(transcript)))
+        facts += [("note", terminal_safe(warning)) for warning in transcript.warnings]
     return [(name, value) for name, value in facts if value]
 
 

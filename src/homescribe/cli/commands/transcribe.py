@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -20,7 +21,7 @@ from homescribe.cli.exit_codes import ExitCode
 from homescribe.cli.interrupt import interruptible
 from homescribe.cli.options import RUN_SETTINGS, command, configured, export_options
 from homescribe.config import Config
-from homescribe.errors import Cancelled
+from homescribe.errors import AnotherRun, Cancelled
 from homescribe.text.display import count
 
 limit_option = click.option(
@@ -106,8 +107,9 @@ def sync(
 ) -> ExitCode:
     """List all sources again, then transcribe pending items.
 
-    Prints nothing if nothing is new, so it suits cron. Reading a channel stops at known items
-    unless --all is given.
+    Prints nothing if nothing is new, so it suits cron. If another run is working on the library,
+    the exit code is 5, and a message appears only on a terminal. Reading a channel stops at known
+    items unless --all is given.
     """
     subtitles = config.subtitles()
     with (
@@ -123,9 +125,21 @@ def sync(
         if stop.is_set():
             raise Cancelled
         writer = optional_writer(formats, output, subtitles)
-        code = run_and_report(
-            config, library, sources, stop, limit=limit, writer=writer, formats=formats, quiet=True
-        )
+        try:
+            code = run_and_report(
+                config,
+                library,
+                sources,
+                stop,
+                limit=limit,
+                writer=writer,
+                formats=formats,
+                quiet=True,
+            )
+        except AnotherRun:
+            if sys.stderr.isatty():
+                raise
+            return ExitCode.ANOTHER_RUN  # as usual for cron while a long run works: no mail
     return code or (ExitCode.USER_ERROR if listing_failed else ExitCode.OK)
 
 

@@ -133,7 +133,7 @@ function drawRun(snapshot) {
     ...active.downloading.map((each) => entry("downloading", each.title, itemAddress(each.key))),
     ...Object.entries(snapshot.waiting_for).map(([site, wait]) => entry("waiting", `${site}, until ${new Date(wait.until * 1000).toLocaleTimeString()}: ${wait.reason}`)),
   );
-  element("recent").replaceChildren(...snapshot.recent.map((each) => entry(each.done ? "transcribed" : each.blocked ? "blocked" : "failed", each.done ? each.title : `${each.title}: ${each.error} ${each.hint ?? ""}`, itemAddress(each.key))));
+  element("recent").replaceChildren(...snapshot.recent.map((each) => entry(each.done ? "transcribed" : each.blocked ? "blocked" : "failed", each.done ? [each.title, each.note].filter(Boolean).join(": ") : `${each.title}: ${each.error} ${each.hint ?? ""}`, itemAddress(each.key))));
   showButton("run", ["idle", "paused"].includes(state) && items.pending > 0, `Transcribe ${count(items.pending, "item")}`);
   element("run").classList.toggle("quiet", state === "paused");
   showButton("resume", state === "paused");
