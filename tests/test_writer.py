@@ -48,10 +48,10 @@ def test_a_recording_without_speech_gets_no_file_of_nothing(tmp_path):
     assert [path.suffix[1:] for path in paths] == ["json", "md"]
     assert sorted(paths) == sorted(tmp_path.iterdir())
     result = json.loads(paths[0].read_text())
-    assert result["homescribe"]["has_speech"] is False
-    assert "No speech was found in this recording." in paths[1].read_text()
+    assert result["homescribe"]["speech"] is False
+    assert "No speech was found." in paths[1].read_text()
     (path, _) = write(tmp_path, ITEM, spoken("yes"), {"json": to_json, "md": to_md})
-    assert json.loads(path.read_text())["homescribe"]["has_speech"] is True
+    assert json.loads(path.read_text())["homescribe"]["speech"] is True
 
 
 def test_writing_again_replaces(tmp_path):

@@ -24,15 +24,13 @@ def to_md(item: Item, transcript: Transcript) -> str:
     to it, so that a reader can check it against the audio.
     """
     blocks = [f"# {_escaped(item.title) or _escaped(item.id)}", _facts(item, transcript)]
-    if not transcript.segments:
+    if not transcript.text:
         blocks.append(NO_SPEECH)
     for section in sections(transcript, item.chapters):
         if section.title is not None:
             title = f"{_time_link(item, section.start)} {_escaped(section.title)}"
             blocks.append(f"## {title}".rstrip())
         blocks += [_paragraph(item, paragraph) for paragraph in section.paragraphs]
-    if not transcript.text:
-        blocks.append("No speech was found in this recording.")
     if any(segment.flags for segment in transcript.segments):
         blocks.append("(?) The model doubted the words before this mark: follow it to hear them.")
     return "\n\n".join(blocks) + "\n"
