@@ -13,6 +13,7 @@ from contextlib import suppress
 import pytest
 
 from fake_plugins import item, listing
+from homescribe.errors import PermanentError
 from homescribe.library import Library
 
 COLUMNS = 80
@@ -68,3 +69,17 @@ def test_a_table_fits(shown, tmp_path):
     _, output = shown("list")
     for each in items:  # a key is never cut, however long the title is
         assert f"10:00:00  {each.key}  A very long" in ESCAPE.sub("", output)
+
+
+def test_the_reason_of_a_failure_is_never_cut(shown, tmp_path):
+    reason = " ".join(f"word{n}" for n in range(40))
+    with Library(tmp_path / "library") as library:
+        library.record("ytdlp", listing("https://site.example/", ()), [item(1), item(2)])
+        library.fail(item(1), PermanentError(f"{reason} end."))
+    code, output = shown("list")
+    lines = [line.rstrip() for line in ESCAPE.sub("", output).splitlines()]
+    assert code == 0
+    assert max(map(len, lines)) <= COLUMNS
+    assert f"{reason} end." in " ".join(line.strip() for line in lines)
+    assert lines[1].endswith("Talk 1")
+    assert lines[-1].endswith("Talk 2")

@@ -131,6 +131,7 @@ def build_run(
     *,
     options: TranscriptionOptions | None = None,
     keys: Collection[str] | None = None,
+    again: Collection[str] = (),
     limit: int | None = None,
     stop: Event | None = None,
 ) -> Run:
@@ -139,6 +140,7 @@ def build_run(
     Args:
         options: used instead of the transcription settings of `config`.
         keys: transcribe only these items; None for all.
+        again: transcribe these items even if they are transcribed or failed.
         limit: transcribe at most this many items.
         stop: set it to end the run early.
     """
@@ -150,6 +152,7 @@ def build_run(
         model=config.model,
         options=_with_code(options or config.transcription()),
         keys=keys,
+        again=again,
         limit=limit,
         sleep_interval=config.sleep_interval,
         disk=round(config.disk * BYTES_PER_GIGABYTE),

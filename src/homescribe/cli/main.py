@@ -18,6 +18,7 @@ from homescribe import __version__
 from homescribe.cli.commands import cloud, query, serve, setup, sources, transcribe
 from homescribe.cli.exit_codes import ExitCode, exit_code
 from homescribe.cli.options import Group
+from homescribe.cli.program import message
 from homescribe.errors import Cancelled, HomescribeError
 from homescribe.text.sanitize import terminal_safe
 
@@ -74,18 +75,18 @@ def run(arguments: list[str] | None) -> int:
         error.show()
         return 2
     except (click.Abort, KeyboardInterrupt, Cancelled):
-        click.echo("Interrupted. Nothing is lost: the same command continues from here.", err=True)
+        message("Interrupted. Nothing is lost: the same command continues from here.")
         return ExitCode.INTERRUPTED
     except HomescribeError as error:
-        click.echo(f"Error: {terminal_safe(error.message)}", err=True)
+        message(f"Error: {terminal_safe(error.message)}")
         if error.hint:
-            click.echo(terminal_safe(error.hint), err=True)
+            message(terminal_safe(error.hint))
         return exit_code(error)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        click.echo("Error: cannot write the output: no space left on the disk.", err=True)
+        message("Error: cannot write the output: no space left on the disk.")
         return 2
 
 

@@ -84,6 +84,12 @@ def configured(*names: str) -> Decorator:
     return decorate
 
 
+def origins() -> dict[str, str]:
+    """Return where each setting of the running command comes from: see `config.load`."""
+    found: dict[str, str] = click.get_current_context().ensure_object(dict)["origins"]
+    return found
+
+
 def _option(setting: config.Setting) -> Decorator:
     """Return the option of a setting."""
     flag = "--" + setting.name.replace("_", "-")
@@ -109,7 +115,9 @@ def export_options(*, required: bool = False, directory: str = "") -> Decorator:
     """
 
     def decorate(function: Function) -> Function:
-        text = "Directory for the files." + (f" Default: {directory}." if directory else "")
+        text = "Directory for the files; - prints them."
+        if directory:
+            text += f" Default: {directory}."
         function = click.option(
             "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help=text
         )(function)

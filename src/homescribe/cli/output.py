@@ -8,45 +8,62 @@ from collections.abc import Iterable, Sequence
 
 import click
 
+from homescribe.cli.program import message
 from homescribe.text.sanitize import terminal_safe_part
 
 GAP = 2  # spaces between two columns
 MIN_WIDTH = 12  # of a column whose text may be cut
+NOTE_INDENT = 4  # spaces before the note of a row
 
 
 def print_table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str = "", flexible: int = 1
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    empty: str = "",
+    flexible: int = 1,
+    notes: Sequence[str] | None = None,
 ) -> None:
     """Print a table on a terminal, or tab-separated lines without a heading for other programs.
 
     Args:
         empty: message for standard error if there are no rows.
         flexible: how many columns, counted from the last, share the width that the others leave.
+        notes: text below each row, which is never cut; "" for none. For other programs, a last column.
     """
     if not rows:
         if empty:
-            click.echo(empty, err=True)
+            message(empty)
         return
     if not sys.stdout.isatty():
-        for row in rows:
-            click.echo("\t".join(row))
+        for number, row in enumerate(rows):
+            click.echo("\t".join([*row, notes[number]] if notes else row))
         return
     from rich.cells import cell_len
     from rich.console import Console
-    from rich.table import Table
+    from rich.padding import Padding
     from rich.text import Text
 
-    console = Console()
+    console = Console(highlight=False)
     fixed = len(columns) - flexible
     widths = [max(cell_len(row[n]) for row in (columns, *rows)) for n in range(fixed)]
     remaining = console.width - sum(width + GAP for width in widths) - GAP * (flexible - 1)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for number, column in enumerate(columns):
-        width = widths[number] if number < fixed else max(MIN_WIDTH, remaining // flexible)
-        table.add_column(column, no_wrap=True, overflow="ellipsis", width=width)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    console.print(table)
+    widths += [max(MIN_WIDTH, remaining // flexible)] * flexible
+
+    def line(cells: Sequence[str], style: str = "") -> Text:
+        text = Text(no_wrap=True, overflow="ellipsis", style=style)
+        for cell, width in zip(cells, widths, strict=True):
+            part = Text(cell)
+            part.truncate(width, overflow="ellipsis", pad=True)
+            text.append_text(part).append(" " * GAP)
+        text.rstrip()
+        return text
+
+    console.print(line(columns, "bold"))
+    for number, row in enumerate(rows):
+        console.print(line(row))
+        if notes and notes[number]:
+            console.print(Padding(Text(notes[number], style="red"), (0, 0, 0, NOTE_INDENT)))
 
 
 def print_json(value: object) -> None:

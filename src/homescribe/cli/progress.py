@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from threading import Event, Thread
 from typing import TYPE_CHECKING, TypeVar
 
-import click
-
+from homescribe.cli.program import message
 from homescribe.core import SECOND, Outcome, Transcript, Uploads
 from homescribe.errors import SourceBlocked
 from homescribe.formats.coverage import NO_SPEECH, languages_in_words
@@ -93,7 +92,7 @@ class Display:
 
             self._console.print(Text(line, style=style), soft_wrap=True)
         else:
-            click.echo(line, err=True)
+            message(line)
 
 
 def _result(transcript: Transcript, seconds: float) -> str:

@@ -75,15 +75,23 @@ class Page:
 # --- Queries ---------------------------------------------------------------------------------------
 
 
-def pending(db: sqlite3.Connection, keys: Collection[str] | None, now: float) -> list[Item]:
-    """Return the items that are pending at `now`, in listing order; of `keys` only, unless None."""
+def pending(
+    db: sqlite3.Connection, keys: Collection[str] | None, again: Collection[str], now: float
+) -> list[Item]:
+    """Return the items that are pending at `now`, in listing order; of `keys` only, unless None.
+
+    Of `again`, also those that have a transcript, unless a call is in flight or a failure is not due.
+    """
     where, chosen = "", None
     if keys is not None:
         where = "WHERE key IN (SELECT value FROM json_each(:keys))"
         chosen = json.dumps([sqlite_safe(key) for key in keys])
     rows = db.execute(
-        f"SELECT * FROM ({LISTED} {where}) WHERE state = 'pending' ORDER BY {ORDERS['listed']}",
-        {"now": now, "keys": chosen},
+        f"SELECT * FROM ({LISTED} {where}) WHERE state = 'pending' OR (state = 'done' "
+        "AND key IN (SELECT value FROM json_each(:again)) AND NOT coalesce(permanent, 0) "
+        "AND coalesce(retry_at, 0) <= :now AND item_id NOT IN (SELECT item_id FROM calls)) "
+        f"ORDER BY {ORDERS['listed']}",
+        {"now": now, "keys": chosen, "again": json.dumps([sqlite_safe(key) for key in again])},
     )
     return [to_item(row) for row in rows]
 

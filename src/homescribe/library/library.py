@@ -113,6 +113,11 @@ class Library:
         with self._reading() as db:
             return listings.sources(db)
 
+    def only_listed_by(self, urls: Collection[str]) -> list[str]:
+        """Keys of the items that no source lists except those at `urls`."""
+        with self._reading() as db:
+            return listings.only_listed_by(db, urls)
+
     def remove_source(self, url: str, *, with_items: bool = False) -> int:
         """Delete the source at `url`; `with_items`, also the items that no other source lists, with their
         transcripts. Returns the number of items deleted.
@@ -123,11 +128,18 @@ class Library:
     # --- Items -------------------------------------------------------------------------------------
 
     def pending(
-        self, *, keys: Collection[str] | None = None, now: float | None = None
+        self,
+        *,
+        keys: Collection[str] | None = None,
+        again: Collection[str] = (),
+        now: float | None = None,
     ) -> list[Item]:
-        """Items that are pending at `now` (Unix time), in listing order; of `keys` only, unless None."""
+        """Items that are pending at `now` (Unix time), in listing order; of `keys` only, unless None.
+
+        Of `again`, also those that are transcribed, unless a call is in flight or a failure is not due.
+        """
         with self._reading() as db:
-            return items.pending(db, keys, _time(now))
+            return items.pending(db, keys, again, _time(now))
 
     def items(
         self,

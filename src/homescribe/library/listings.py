@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from homescribe.core import Item, Listing
 from homescribe.errors import UserError
@@ -69,6 +70,18 @@ def remove_source(db: sqlite3.Connection, url: str, *, with_items: bool) -> int:
         removed = items.remove(db, [row["item_id"] for row in only_here])
     db.execute("DELETE FROM sources WHERE source_id = ?", (row["source_id"],))
     return removed
+
+
+def only_listed_by(db: sqlite3.Connection, urls: Collection[str]) -> list[str]:
+    """Return the keys of the items that no source lists except those at `urls`."""
+    given = json.dumps([sqlite_safe(url) for url in urls])
+    rows = db.execute(
+        "SELECT key FROM items JOIN source_items USING (item_id) JOIN sources USING (source_id) "
+        "GROUP BY item_id HAVING min(sources.url IN (SELECT value FROM json_each(?))) "
+        "ORDER BY min(source_id), position",
+        (given,),
+    )
+    return [row["key"] for row in rows]
 
 
 def _put_source(db: sqlite3.Connection, source: str, listing: Listing, now: float) -> int:

@@ -67,6 +67,8 @@ class Run:
 
     Args:
         keys: transcribe only these items; None for all.
+        again: transcribe these items even if they are transcribed or failed. A stored transcript is replaced
+            only by a new one.
         limit: transcribe at most this many items.
         sleep_interval: seconds between two downloads from one site; None for the source's default.
         disk: bytes of audio to hold back at most until a rented backend is worth starting.
@@ -87,6 +89,7 @@ class Run:
         model: str | None = None,
         options: TranscriptionOptions | None = None,
         keys: Collection[str] | None = None,
+        again: Collection[str] = (),
         limit: int | None = None,
         sleep_interval: float | None = None,
         disk: int = HELD_BACK_BYTES,
@@ -107,6 +110,7 @@ class Run:
         self._model = model or backend.default_model
         self._options = options or TranscriptionOptions()
         self._keys = keys
+        self._again = again
         self._limit = limit
         self._sleep_interval = sleep_interval
         self._disk = disk
@@ -121,6 +125,8 @@ class Run:
 
     def __iter__(self) -> Iterator[Outcome]:
         with self._library.run_lock():
+            if self._again:
+                self._library.retry(self._again)
             yield from self._set_suspects_aside()
             calls = self._stored_calls()
             items = self._due()
@@ -385,7 +391,7 @@ class Run:
         return [call for call in calls if self._keys is None or call.item.key in self._keys]
 
     def _due(self) -> list[Item]:
-        return self._library.pending(keys=self._keys)[: self._limit]
+        return self._library.pending(keys=self._keys, again=self._again)[: self._limit]
 
     def _count(self, items: list[Item], calls: list[Call]) -> None:
         items = [*items, *(call.item for call in calls)]

@@ -10,6 +10,7 @@ import click
 from homescribe.assemble import build_modal_backend, open_library, open_sources
 from homescribe.cli.options import Group, command, configured
 from homescribe.cli.output import print_table
+from homescribe.cli.program import message
 from homescribe.config import Config
 from homescribe.core import HOUR, Item
 from homescribe.cost.plan import Plan, Rate, Row, make_plan
@@ -67,8 +68,10 @@ def plan(config: Config, keys: tuple[str, ...], deadline: float | None, as_json:
         )
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(planned), indent=2))
-    else:
+    elif planned.items:
         _show(planned)
+    else:
+        message("No items are pending. To add some: homescribe add URL")
 
 
 def _rates(config: Config, library: Library) -> tuple[Rate, str]:
@@ -103,9 +106,9 @@ def _show(planned: Plan) -> None:
             for row in planned.rows
         ],
     )
-    click.echo(f"Prices: {planned.prices}. Speeds:", err=True)
+    message(f"Prices: {planned.prices}. Speeds:")
     for source in dict.fromkeys(row.speed_source for row in planned.rows):
-        click.echo(f"  {source}", err=True)
+        message(f"  {source}")
 
 
 def _remark(planned: Plan, row: Row) -> str:
@@ -129,7 +132,7 @@ def deploy(config: Config) -> None:
     """
     with open_library(config) as library:
         build_modal_backend(config, library).deploy(show=True)
-    click.echo("Deployed.", err=True)
+    message("Deployed.")
 
 
 @modal.command("status")
@@ -157,7 +160,7 @@ def stop(config: Config) -> None:
     """
     with open_library(config) as library:
         stopped = build_modal_backend(config, library).stop()
-    click.echo("Stopped." if stopped else "Nothing is deployed.", err=True)
+    message("Stopped." if stopped else "Nothing is deployed.")
 
 
 def spent_in_words(spent: Spending) -> str:

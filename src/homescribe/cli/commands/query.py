@@ -9,11 +9,12 @@ import click
 
 from homescribe import plugins
 from homescribe.assemble import open_library
-from homescribe.cli.actions import ExportWriter
 from homescribe.cli.commands.cloud import spent_in_words
 from homescribe.cli.exit_codes import ExitCode
+from homescribe.cli.export_writer import ExportWriter
 from homescribe.cli.options import SUBTITLE_SETTINGS, command, configured, export_options
 from homescribe.cli.output import highlighted, print_json, print_table
+from homescribe.cli.program import message
 from homescribe.config import Config
 from homescribe.core import Item, Skipped, Transcript
 from homescribe.errors import UserError
@@ -68,10 +69,11 @@ def list_(
                 record.item.upload_date or "",
                 clock(record.item.duration),
                 record.item.key,
-                _title_and_error(record),
+                terminal_safe(record.item.title),
             )
             for record in records
         ],
+        notes=[_reason(record) for record in records],
         empty="No items found. To add some: homescribe add URL",
     )
 
@@ -139,7 +141,7 @@ def search(
         print_json([hit_as_json(hit) for hit in hits])
         return
     if not hits:
-        click.echo("No results.", err=True)
+        message("No results.")
     last = None
     for hit in hits:
         if hit.key != last:
@@ -153,22 +155,33 @@ def search(
 
 
 @command()
-@click.argument("key")
+@click.argument("keys", metavar="KEY...", nargs=-1, required=True)
 @as_json_option
 @configured()
-def show(config: Config, key: str, as_json: bool) -> None:
-    """Print an item and its transcript.
+def show(config: Config, keys: tuple[str, ...], as_json: bool) -> None:
+    """Print items and their transcripts.
 
     Prints the time of each segment. A `?` marks segments that may be wrong, with the reason. Stretches of
     more than five seconds without text are marked, too.
     """
     with open_library(config, must_exist=True) as library:
-        record = library.item(key)
-        transcript = library.transcript(record.item.key)
-    if as_json:
-        exported = as_object(record.item, transcript) if transcript else None
-        print_json({**item_as_json(record), "transcript": exported})
-        return
+        records = [library.item(key) for key in keys]
+        if as_json:
+            found = [_as_json(record, library.transcript(record.item.key)) for record in records]
+            print_json(found if len(found) > 1 else found[0])
+            return
+        for number, record in enumerate(records):
+            if number:
+                click.echo()
+            _show(record, library.transcript(record.item.key))
+
+
+def _as_json(record: ItemRecord, transcript: Transcript | None) -> dict[str, object]:
+    exported = as_object(record.item, transcript) if transcript else None
+    return {**item_as_json(record), "transcript": exported}
+
+
+def _show(record: ItemRecord, transcript: Transcript | None) -> None:
     for name, value in _facts(record, transcript):
         click.echo(f"{name:<9} {value}")
     if transcript:
@@ -208,14 +221,14 @@ def export(
     return ExitCode.SOME_FAILED if writer.failed else ExitCode.OK
 
 
-def _title_and_error(record: ItemRecord) -> str:
-    title = terminal_safe(record.item.title)
+def _reason(record: ItemRecord) -> str:
+    """Return why an item failed, and when it is tried again, or that it has no text; else ""."""
     if record.state == "done" and not record.speech:
-        return f"{title}: {NO_SPEECH}"
+        return NO_SPEECH
     if not record.error or record.state == "done":
-        return title
+        return ""
     again = f" (retry after {moment(record.retry_at)})" if record.retry_at else ""
-    return f"{title}: {terminal_safe(record.error)}{again}"
+    return f"{terminal_safe(record.error)}{again}"
 
 
 def _facts(record: ItemRecord, transcript: Transcript | None) -> list[tuple[str, str]]:

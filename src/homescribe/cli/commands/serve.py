@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from homescribe import plugins
-from homescribe.cli.options import RUN_SETTINGS, command, configured
+from homescribe.assemble import open_library
+from homescribe.cli.options import RUN_SETTINGS, command, configured, origins
 from homescribe.config import Config
 
 
@@ -36,8 +37,11 @@ from homescribe.config import Config
 def serve(config: Config, port: int, host: str, token: str | None, open_page: bool) -> None:
     """Serve a web page to search, read and listen, and to start runs.
 
-    Only this machine can open it unless --host is given.
+    Only this machine can open it unless --host is given. The library in the default directory is
+    created if needed.
     """
+    if origins()["library"] != "default":  # a mistyped directory must not become a library
+        open_library(config, must_exist=True).close()
     try:
         from homescribe.web import server
     except ModuleNotFoundError as error:

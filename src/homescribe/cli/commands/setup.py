@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 
 import click
@@ -12,11 +13,13 @@ from homescribe import config as settings
 from homescribe import demo as bundled
 from homescribe import doctor as checks
 from homescribe.assemble import open_library, open_sources
-from homescribe.cli.actions import ExportWriter, add_sources, run_and_report
+from homescribe.cli.actions import add_sources, run_and_report
 from homescribe.cli.exit_codes import ExitCode
+from homescribe.cli.export_writer import ExportWriter
 from homescribe.cli.interrupt import interruptible
 from homescribe.cli.options import command, configured
 from homescribe.cli.output import highlighted, print_json, print_table
+from homescribe.cli.program import as_called, message
 from homescribe.config import Config
 from homescribe.text.display import clock
 from homescribe.text.sanitize import terminal_safe
@@ -42,7 +45,7 @@ def doctor(config: Config, as_json: bool) -> ExitCode:
             state = click.style(f"{result.state:<8}", fg=colors[result.state])
             click.echo(f"{state} {result.name:<15} {terminal_safe(result.finding)}")
             if result.fix:
-                click.echo(f"{'':<8} {'':<15} {result.fix}")
+                click.echo(as_called(f"{'':<8} {'':<15} {result.fix}"))
     broken = any(result.state == "broken" for result in results)
     return ExitCode.SETUP_ERROR if broken else ExitCode.OK
 
@@ -61,7 +64,7 @@ def config_(config: Config, as_json: bool) -> None:
         found = {name: {"value": value, "from": origins[name]} for name, value in values.items()}
         print_json(found)
         return
-    click.echo(f"{settings.path()}", err=True)
+    message(f"{settings.path()}")
     print_table(
         ("setting", "value", "from"),
         [
@@ -89,22 +92,20 @@ def demo(output: Path) -> ExitCode:
     """
     config = Config(library=output, model="demo", engine="faster-whisper")
     with interruptible() as stop, open_library(config) as library:
-        click.echo("Transcribing three bundled recordings with the bundled model.", err=True)
+        message("Transcribing three bundled recordings with the bundled model.")
         with open_sources(config, library) as sources:
             results = add_sources(library, sources, [str(bundled.samples())], stop, everything=True)
             code = run_and_report(config, library, sources, stop, formats=DEMO_FORMATS)
         writer = ExportWriter(DEMO_FORMATS, output / "exports", config.subtitles())
         writer.write_stored(library, [item.key for result in results for item in result.items])
-        click.echo(f"\nhomescribe search {PHRASE!r}", err=True)
+        here = f"homescribe --library {shlex.quote(str(output))}"
+        message(f"\n{here} search {shlex.quote(PHRASE)}")
         for hit in library.search(PHRASE):
             click.echo(f"  {hit.title} {clock(hit.start)}  {highlighted(hit.text, hit.highlights)}")
-    click.echo(
-        f"\nTranscripts as files: {(output / 'exports').absolute()}\n"
-        f"The library:          {library.path.absolute()}\n"
-        f"Read and listen in a browser: homescribe --library {output} serve\n"
-        "Next: homescribe transcribe YOUR-FILE-OR-CHANNEL",
-        err=True,
-    )
+    message(f"\nTranscripts as files: {(output / 'exports').absolute()}")
+    message(f"The library:          {library.path.absolute()}")
+    message(f"Read and listen in a browser: {here} serve")
+    message("Next: homescribe transcribe YOUR-FILE-OR-CHANNEL")
     return code
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 
 import click
 
@@ -12,12 +13,16 @@ from homescribe.cli.exit_codes import ExitCode
 from homescribe.cli.interrupt import interruptible
 from homescribe.cli.options import REQUEST_SETTINGS, command, configured
 from homescribe.cli.output import print_json, print_table
+from homescribe.cli.program import message
 from homescribe.config import Config
 from homescribe.errors import UserError
+from homescribe.library import Library, SourceRecord
 from homescribe.library.as_json import source_as_json
 from homescribe.pipeline import may_have_new_items
 from homescribe.text.display import count, moment
 from homescribe.text.sanitize import terminal_safe
+
+MOST_NAMED = 10  # items that are named before they are removed
 
 
 @command()
@@ -37,7 +42,7 @@ def add(config: Config, sources: tuple[str, ...], everything: bool) -> ExitCode:
             results = add_sources(library, opened, sources, stop, everything=everything)
         pending = library.status().states["pending"]
         if pending:
-            click.echo(f"{count(pending, 'item')} pending. Transcribe: homescribe run", err=True)
+            message(f"{count(pending, 'item')} pending. Transcribe: homescribe run")
     return ExitCode.USER_ERROR if any(result.error for result in results) else ExitCode.OK
 
 
@@ -83,25 +88,53 @@ def remove(config: Config, names: tuple[str, ...], with_items: bool, yes: bool) 
     `sync` adds a removed item again as long as one of the sources lists it.
     """
     with open_library(config, must_exist=True) as library:
-        known = {record.url for record in library.sources()}
-        urls = [name for name in names if name in known]
-        keys = [library.item(name).item.key for name in names if name not in known]
-        found = f"{count(len(urls), 'source')} and {count(len(keys), 'item')}"
-        if not yes:
-            _confirm(f"Remove {found}?")
-        for url in urls:
-            library.remove_source(url, with_items=with_items)
-        library.remove(keys)
-    click.echo(f"Removed {found}.", err=True)
+        known = {record.url: record for record in library.sources()}
+        chosen = [known[name] for name in dict.fromkeys(names) if name in known]
+        named = [library.item(name).item.key for name in names if name not in known]
+        urls = [record.url for record in chosen]
+        below = library.only_listed_by(urls) if with_items and urls else []
+        keys = list(dict.fromkeys([*named, *below]))
+        found = " and ".join(
+            count(number, noun)
+            for number, noun in ((len(urls), "source"), (len(keys), "item"))
+            if number
+        )
+        # A run would store the transcripts of items that are gone.
+        with library.run_lock() if keys else nullcontext():
+            if not yes and not _confirmed(library, chosen, keys, found):
+                message("Nothing removed.")
+                return
+            for url in urls:
+                library.remove_source(url)
+            library.remove(keys)
+    message(f"Removed {found}.")
 
 
-def _confirm(question: str) -> None:
+def _confirmed(library: Library, sources: list[SourceRecord], keys: list[str], found: str) -> bool:
+    """Print what would be removed, and return whether the user agrees."""
     if not sys.stdin.isatty():
         raise UserError(
             "Nothing was removed: standard input is not a terminal, so there is no confirmation.",
             "Add --yes to remove without confirmation.",
         )
-    click.confirm(question, abort=True, err=True)
+    for source in sources:
+        message(f"  source {terminal_safe(source.title)} ({terminal_safe(source.url)})")
+    for key in keys[:MOST_NAMED]:
+        title = terminal_safe(library.item(key).item.title)
+        message(f"  item {title} ({key}){_with_it(library, key)}")
+    if len(keys) > MOST_NAMED:
+        rest = keys[MOST_NAMED:]
+        done = sum(library.transcript(key) is not None for key in rest)
+        message(f"  and {count(len(rest), 'more item')}, {count(done, 'transcript')}")
+    return click.confirm(f"Remove {found}?", err=True)
+
+
+def _with_it(library: Library, key: str) -> str:
+    """Return what is removed with an item: ", its transcript and 2 corrections"."""
+    if library.transcript(key) is None:
+        return ""
+    corrected = len(library.corrections(key))
+    return ", its transcript" + (f" and {count(corrected, 'correction')}" if corrected else "")
 
 
 COMMANDS = (add, sources_, remove)

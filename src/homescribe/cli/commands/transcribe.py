@@ -8,52 +8,68 @@ from pathlib import Path
 import click
 
 from homescribe import pipeline
-from homescribe.assemble import open_library, open_sources
-from homescribe.cli.actions import (
-    ExportWriter,
-    add_sources,
-    optional_writer,
-    report_earlier_results,
-    report_listing,
-    run_and_report,
-)
+from homescribe.assemble import check_options, open_library, open_sources
+from homescribe.cli.actions import add_sources, report_listing, run_and_report
 from homescribe.cli.exit_codes import ExitCode
+from homescribe.cli.export_writer import ExportWriter, optional_writer
 from homescribe.cli.interrupt import interruptible
-from homescribe.cli.options import RUN_SETTINGS, command, configured, export_options
+from homescribe.cli.options import RUN_SETTINGS, command, configured, export_options, origins
+from homescribe.cli.program import message
+from homescribe.cli.summary import report_earlier_results
 from homescribe.config import Config
-from homescribe.errors import AnotherRun, Cancelled
+from homescribe.errors import AnotherRun, Cancelled, UserError
 from homescribe.text.display import count
 
 limit_option = click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="Transcribe at most N items."
 )
+again_option = click.option(
+    "--again",
+    is_flag=True,
+    help="Transcribe again what is already transcribed or failed. Corrections are carried over.",
+)
 
 
 @command()
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
+@again_option
 @export_options(directory="the current one")
 @configured(*RUN_SETTINGS)
 def transcribe(
-    config: Config, sources: tuple[str, ...], formats: list[str], output: Path | None
+    config: Config,
+    sources: tuple[str, ...],
+    again: bool,
+    formats: list[str],
+    output: Path | None,
 ) -> ExitCode:
     """Add sources, transcribe them, and write the transcripts as files.
 
     SOURCE is the address of a video, channel, playlist or podcast feed, or a folder, a file or a
-    pattern such as 'talks/*.mp3'. Items that are already transcribed are only written. The
-    default format is txt.
+    pattern such as 'talks/*.mp3'. Items that are already transcribed are only written, unless
+    --again is given. The default format is txt.
     """
-    subtitles = config.subtitles()
+    check_options(config)
+    writer = ExportWriter(formats or ["txt"], output or Path(), config.subtitles())
     with interruptible() as stop, open_library(config) as library:
         with open_sources(config, library) as opened:
             results = add_sources(library, opened, sources, stop, everything=True)
             keys = list(dict.fromkeys(item.key for result in results for item in result.items))
             if not keys:
                 return ExitCode.USER_ERROR
-            writer = ExportWriter(formats or ["txt"], output or Path(), subtitles)
-            writer.write_stored(library, keys)
-            failed = report_earlier_results(library, keys)
+            failed = 0
+            if not again:
+                writer.write_stored(library, keys)
+                failed = report_earlier_results(library, keys, config, origins())
             code = run_and_report(
-                config, library, opened, stop, keys=keys, writer=writer, formats=formats, quiet=True
+                config,
+                library,
+                opened,
+                stop,
+                keys=keys,
+                again=keys if again else (),
+                writer=writer,
+                formats=formats,
+                quiet=True,
             )
         writer.report()
     if any(result.error for result in results):
@@ -64,11 +80,13 @@ def transcribe(
 @command()
 @click.argument("keys", metavar="[KEY]...", nargs=-1)
 @limit_option
+@again_option
 @export_options()
 @configured(*RUN_SETTINGS)
 def run(
     config: Config,
     keys: tuple[str, ...],
+    again: bool,
     limit: int | None,
     formats: list[str],
     output: Path | None,
@@ -76,19 +94,27 @@ def run(
     """Download and transcribe pending items.
 
     Transcribes all, or only those with a given KEY, and continues where an earlier run ended. With
-    -f or -o, each transcript is also written as a file when it is finished.
+    -f or -o, each transcript is also written as a file when it is finished. --again needs KEY.
     """
-    subtitles = config.subtitles()
+    check_options(config)
+    if again and not keys:
+        raise UserError(
+            "Nothing was transcribed: --again needs the keys of items.",
+            "Name them: homescribe run --again KEY. To list them: homescribe list",
+        )
+    writer = optional_writer(formats, output, config.subtitles())
     with interruptible() as stop, open_library(config) as library:
-        chosen = [library.item(key).item.key for key in keys] or None
+        chosen = list(dict.fromkeys(library.item(key).item.key for key in keys)) or None
+        if chosen and not again:
+            report_earlier_results(library, chosen, config, origins())
         with open_sources(config, library) as sources:
-            writer = optional_writer(formats, output, subtitles)
             return run_and_report(
                 config,
                 library,
                 sources,
                 stop,
                 keys=chosen,
+                again=(chosen or ()) if again else (),
                 limit=limit,
                 writer=writer,
                 formats=formats,
@@ -111,7 +137,8 @@ def sync(
     the exit code is 5, and a message appears only on a terminal. Reading a channel stops at known
     items unless --all is given.
     """
-    subtitles = config.subtitles()
+    check_options(config)
+    writer = optional_writer(formats, output, config.subtitles())
     with (
         interruptible() as stop,
         open_library(config) as library,
@@ -124,7 +151,6 @@ def sync(
                 report_listing(result)
         if stop.is_set():
             raise Cancelled
-        writer = optional_writer(formats, output, subtitles)
         try:
             code = run_and_report(
                 config,
@@ -155,8 +181,15 @@ def retry(config: Config, keys: tuple[str, ...], permanent: bool) -> None:
     with open_library(config, must_exist=True) as library:
         chosen = [library.item(key).item.key for key in keys] or None
         forgotten = library.retry(chosen, permanent=permanent)
-        click.echo(
-            f"{count(forgotten, 'item')} pending again. Transcribe: homescribe run", err=True
+        left = [record for record in library.items(state="failed") if record.permanent]
+    if forgotten:
+        message(f"{count(forgotten, 'item')} pending again. Transcribe: homescribe run")
+    else:
+        message("No failures to retry.")
+    if left and chosen is None:
+        message(
+            f"{count(len(left), 'permanent failure')} not retried. "
+            "To retry them too: homescribe retry --all, or homescribe retry KEY"
         )
 
 

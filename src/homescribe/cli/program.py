@@ -1,0 +1,62 @@
+"""The program's name as the user called it, so that commands in messages can be copied.
+
+Messages name the program `homescribe`. Where that is not on the PATH, as in a virtual environment that is not
+activated, they are printed with the path or the `python -m homescribe` that was used.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+NAME = "homescribe"
+# Words that follow the program's name in a command of a message.
+COMMANDS = (
+    *("add", "sources", "remove", "plan", "modal", "transcribe", "run", "sync", "retry", "list"),
+    *("status", "search", "show", "export", "serve", "doctor", "config", "demo", "completion"),
+)
+_COMMAND = re.compile(rf"(?<![\w./-]){NAME}(?= (?:{'|'.join(COMMANDS)}|--library)\b)")
+
+
+def message(text: str = "") -> None:
+    """Print a line for people on standard error."""
+    click.echo(as_called(text), err=True)
+
+
+def as_called(text: str) -> str:
+    """Return `text` with the commands in it as the user has to type them."""
+    return _COMMAND.sub(lambda found: program(), text)
+
+
+@functools.cache
+def program() -> str:
+    """Return what starts this program in the user's shell."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"{_shortened(Path(sys.executable))} -m {NAME}"
+    on_path = shutil.which(NAME)
+    if called.stem != NAME or (on_path and _same(Path(on_path), called)):
+        return NAME
+    return _shortened(called)
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+def _shortened(path: Path) -> str:
+    """Return `path` for a shell: relative if it is below the current directory."""
+    path, here = path.absolute(), Path.cwd()
+    if path.is_relative_to(here):
+        path = path.relative_to(here)
+        return shlex.quote(str(path) if len(path.parts) > 1 else f"./{path}")
+    return shlex.quote(str(path))

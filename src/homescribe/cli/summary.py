@@ -1,0 +1,151 @@
+"""What a command says about items that earlier runs finished, and at the end of a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+
+from homescribe.cli.program import message
+from homescribe.config import Config
+from homescribe.core import Transcript
+from homescribe.errors import HomescribeError, SourceBlocked
+from homescribe.library import ItemRecord, Library
+from homescribe.pipeline import Progress
+from homescribe.text.display import count, moment, span
+from homescribe.text.sanitize import terminal_safe
+
+MOST_ITEMS = 5  # that are named
+MOST_REASONS = 8  # of failures, at the end of a run
+
+# --- Earlier runs --------------------------------------------------------------------------------
+
+
+def report_earlier_results(
+    library: Library, keys: Collection[str], config: Config, origins: Mapping[str, str]
+) -> int:
+    """Print which of `keys` earlier runs transcribed, and which failed; return how many failed.
+
+    Args:
+        origins: where each setting of `config` comes from.
+    """
+    transcribed = [(key, found) for key in keys if (found := library.transcript(key))]
+    if transcribed:
+        _report_transcribed(library, dict(transcribed), config, origins)
+    chosen = set(keys)
+    failed = [record for record in library.items(state="failed") if record.item.key in chosen]
+    for record in failed[:MOST_ITEMS]:
+        message(f"{_named(record)} failed in an earlier run: {terminal_safe(record.error or '')}")
+        if record.hint:
+            message(f"  {terminal_safe(record.hint)}")
+    if len(failed) > MOST_ITEMS:
+        message(f"{len(failed) - MOST_ITEMS:,} more failed: homescribe list --state failed")
+    if failed:
+        key = failed[0].item.key if len(failed) == 1 else "KEY"
+        message(f"To try again: homescribe retry {key}")
+    return len(failed)
+
+
+def _report_transcribed(
+    library: Library,
+    transcripts: Mapping[str, Transcript],
+    config: Config,
+    origins: Mapping[str, str],
+) -> None:
+    """Print that items are already transcribed, with what, and which options differ from that."""
+    models = sorted({f"{found.engine} {found.model}" for found in transcripts.values()})
+    named = ""
+    if len(transcripts) == 1:
+        [key] = transcripts
+        named = f": {_named(library.item(key))}"
+    items = count(len(transcripts), "item")
+    message(f"{items} already transcribed ({', '.join(models)}){named}.")
+    differing = Counter(
+        difference
+        for found in transcripts.values()
+        for difference in differences(config, origins, found)
+    )
+    if not differing:
+        return
+    message(f"Not used, because the stored transcripts stay: {', '.join(differing)}.")
+    message("To transcribe again with these options, repeat the command with --again.")
+
+
+def differences(config: Config, origins: Mapping[str, str], transcript: Transcript) -> list[str]:
+    """Return the options of `config` that `transcript` was not made with, as far as it shows.
+
+    A transcript does not state its task, prompt, beam size, VAD filter and audio track: those count if they
+    were given as flags.
+    """
+    options = config.transcription()
+    found = []
+    if config.engine not in (None, transcript.engine):
+        found.append(f"engine {config.engine} instead of {transcript.engine}")
+    if config.model not in (None, transcript.model):
+        found.append(f"model {config.model} instead of {transcript.model}")
+    if options.language not in (None, transcript.language):
+        found.append(f"language {options.language} instead of {transcript.language}")
+    if options.word_timestamps and not any(segment.words for segment in transcript.segments):
+        found.append("word timestamps")
+    for name in ("task", "beam_size", "vad_filter", "initial_prompt", "audio_track"):
+        if origins.get(name) == "flag":
+            found.append(f"{name.replace('_', ' ')} {getattr(config, name)}")
+    return [terminal_safe(difference) for difference in found]
+
+
+def _named(record: ItemRecord) -> str:
+    return f"{terminal_safe(record.item.title)} ({record.item.key})"
+
+
+# --- The end of a run ----------------------------------------------------------------------------
+
+
+def print_summary(
+    progress: Progress, library: Library, failures: Iterable[HomescribeError], seconds: float
+) -> None:
+    """Print how many items were transcribed, and how many failed, by reason, with what to do."""
+    speed = f", {progress.audio_seconds_done / seconds:.1f}x realtime" if seconds else ""
+    failed = "0 failed." if not progress.failed else f"{progress.failed} failed:"
+    done = f" ({span(progress.audio_seconds_done)} of audio in {span(seconds)}{speed})"
+    message(f"{count(progress.done, 'item')} transcribed{done if progress.done else ''}, {failed}")
+    reasons = Counter(
+        (terminal_safe(error.message), terminal_safe(error.hint))
+        for error in failures
+        if not isinstance(error, SourceBlocked)
+    )
+    for (reason, hint), number in reasons.most_common(MOST_REASONS):
+        message(f"{number:>4} x {reason}")
+        if hint:
+            message(f"{'':<7}{hint}")
+    if len(reasons) > MOST_REASONS:
+        rest = sum(reasons.values()) - sum(n for _, n in reasons.most_common(MOST_REASONS))
+        message(f"{rest:>4} x other reasons")
+    if progress.failed:
+        message("Which items: homescribe list --state failed")
+    retries = [record.retry_at for record in library.items(state="failed") if record.retry_at]
+    if retries:
+        items = count(len(retries), "failed item")
+        message(f"{items} will be tried again by runs after {moment(min(retries))}.")
+
+
+# --- Corrections ---------------------------------------------------------------------------------
+
+
+def corrected_lines(library: Library, keys: Iterable[str]) -> dict[str, int]:
+    """Return the number of corrected lines of those of `keys` that have any."""
+    numbers = {key: len(library.corrections(key)) for key in keys}
+    return {key: number for key, number in numbers.items() if number}
+
+
+def report_corrections(library: Library, before: Mapping[str, int]) -> None:
+    """Print which corrections were not carried over to a new transcript.
+
+    Args:
+        before: `corrected_lines` before the run.
+    """
+    for key, number in before.items():
+        kept = len(library.corrections(key))
+        if kept < number:
+            message(
+                f"{_named(library.item(key))}: {kept} of {count(number, 'correction')} carried over. "
+                "The others are stored, but the new text differs there."
+            )
