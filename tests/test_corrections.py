@@ -58,7 +58,7 @@ def test_a_correction_is_read_searched_and_exported(library):
     assert corrected.avg_logprob == -1.2  # as the engine measured it
     found = library.transcript(ITEM.key)
     assert found.text == "Hello and welcome. My name is Anne Peerson. Thank you."
-    assert [hit.start for hit in library.search('"anne peerson"')] == [20.0]
+    assert [hit.start for hit in library.search('"anne peerson"')] == [21.5]
     assert library.search("pearson") == []
     assert "My name is Anne Peerson." in to_srt(ITEM, found)
     assert to_txt(ITEM, found).splitlines()[1] == "My name is Anne Peerson."
@@ -78,7 +78,7 @@ def test_the_original_text_is_kept_and_restored(library):
     assert library.undo_correction(ITEM.key, 1) == ORIGINAL.segments[1]
     assert library.corrections(ITEM.key) == {}
     assert library.transcript(ITEM.key) == ORIGINAL
-    assert [hit.start for hit in library.search("pearson")] == [20.0]
+    assert [hit.start for hit in library.search("pearson")] == [22.0]
     with pytest.raises(UserError, match="has no correction"):
         library.undo_correction(ITEM.key, 1)
 

@@ -161,12 +161,16 @@ def test_hostile_titles_and_texts_are_escaped(client):
     assert "{{ 7 * 7 }}" in seen
 
 
-def test_a_search_result_links_to_its_time(client):
+def test_a_search_result_links_to_its_first_word(client, library):
     results = client.get("/results", params={"q": '"quick brown fox"'}).text
     assert "<mark>quick</mark> <mark>brown</mark> <mark>fox</mark>" in results or (
         "<mark>quick brown fox</mark>" in results
     )
-    assert re.search(rf'href="/items/{FOX}\?q=[^"]*&amp;t=0\.40"', results)
+    start = re.search(rf'href="/items/{FOX}\?q=[^"]*&amp;t=([0-9.]+)"', results)[1]
+    with Library(library) as opened:
+        words = [w for s in opened.transcript(FOX).segments for w in s.words]
+    quick = next(word for word in words if word.word.strip() == "quick")
+    assert float(start) == pytest.approx(quick.start, abs=0.01)
 
 
 def test_an_unfinished_word_is_found(client):

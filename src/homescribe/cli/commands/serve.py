@@ -37,17 +37,18 @@ from homescribe.config import Config
 def serve(config: Config, port: int, host: str, token: str | None, open_page: bool) -> None:
     """Serve a web page to search, read and listen, and to start runs.
 
-    Only this machine can open it unless --host is given. The library in the default directory is
-    created if needed.
+    Only this machine can open it unless --host is given. The library is created if its directory exists
+    or is the default one.
     """
-    if origins()["library"] != "default":  # a mistyped directory must not become a library
-        open_library(config, must_exist=True).close()
     try:
         from homescribe.web import server
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("homescribe"):
             raise
         raise plugins.missing_package("homescribe serve", error) from error
+    # A mistyped directory must not become a library. An empty one may.
+    if origins()["library"] != "default" and not config.library.is_dir():
+        open_library(config, must_exist=True).close()
     server.serve(config, host=host, port=port, token=token, open_page=open_page)
 
 
