@@ -24,7 +24,7 @@ from homescribe.engines.segments import split_segments, words_by_segment
 from homescribe.engines.torch_network import TorchNetwork
 from homescribe.engines.whisper_network import DecodingResult
 from homescribe.engines.windows import Window, split_windows
-from homescribe.engines.word_timestamps import TokenizedWord
+from homescribe.engines.word_timestamps import TokenizedWord, find_words
 from homescribe.errors import Cancelled, UserError
 from speech_samples import SAMPLES, sample_text, words
 
@@ -226,6 +226,32 @@ def test_words_are_assigned_to_their_segments():
     assigned = words_by_segment(words, [3, 4])
     assert [[w.word for w in part] for part in assigned] == [[" w0", " w1"], [" w2", " w3"]]
     assert words_by_segment([], [2, 2]) == [(), ()]
+
+
+class OneTokenPerWord:
+    """A tokenizer for which each token is one of these words."""
+
+    eot = 99
+
+    def __init__(self, *words):
+        self.words = words
+
+    def split_to_word_tokens(self, tokens):
+        return [*self.words, ""], [[token] for token in tokens]
+
+
+def test_the_pause_between_sentences_belongs_to_no_word():
+    tokenizer = OneTokenPerWord(" One", " two", ".", " Three", " four")
+    starts = np.array(
+        [0, 15, 30, 130, 330, 345]
+    )  # in fiftieths of a second: "." and "Three" are long
+    words = find_words((np.arange(6), starts), [0, 1, 2, 3, 4], [1.0] * 5, tokenizer)
+    assert [(one.word.word, one.word.start, one.word.end) for one in words] == [
+        (" One", 0.0, 0.3),
+        (" two.", 0.3, 0.6),
+        (" Three", pytest.approx(6.0), 6.6),
+        (" four", 6.6, 6.9),
+    ]
 
 
 def timed(*times):

@@ -171,8 +171,8 @@ def test_a_long_segment_is_divided_at_sentences_and_clauses():
     said = transcript(Segment(0, 15, LONG))
     assert texts(said) == [
         "When the river was low, you could walk\nacross it without getting your shoes wet.",
-        "My grandfather, who had lived\nthere all his life, said that",
-        "he had never seen it like that before,\nexcept in the summer of the great fire.",
+        "My grandfather, who had lived there\nall his life, said that he had never",
+        "seen it like that before,\nexcept in the summer of the great fire.",
         "Nobody knew why.",
     ]
 
@@ -194,6 +194,23 @@ def test_no_word_is_left_alone():
     # 43 characters: two even lines, not 42 and one.
     (cue,) = texts(spoken("The quick brown fox jumps over the lazy dogs"))
     assert all(len(line) > 15 for line in cue.split("\n"))
+
+
+def test_a_short_pause_leaves_no_word_alone():
+    begin = [0.0, 0.4, 0.8, 1.2, 1.6, 2.0, 2.4, 2.8, 4.3]
+    text = " Nobody knew what had happened in the valley below."
+    words = tuple(Word(at, at + 0.4, w, 1.0) for at, w in zip(begin, tokens(text), strict=True))
+    said = transcript(Segment(0, 4.7, text, words=words))
+    assert texts(said) == ["Nobody knew what had happened\nin the valley below."]
+
+
+def test_no_line_is_only_a_number():
+    """Readers take it for the number of the next cue."""
+    text = " Onehundredandtwentypeoplesignedthecontract 1969"
+    cues = read_pysubs2(to_srt(ITEM, transcript(Segment(0, 4, text))))
+    shown = [line for _, _, text in cues for line in text.split("\n")]
+    assert shown == ["Onehundredandtwentypeoplesignedthecontract", "1969"]
+    assert len(cues) == 2
 
 
 def test_titles_and_initials_end_no_sentence():
@@ -230,6 +247,9 @@ def test_chinese_and_japanese_are_measured_by_width_and_divided_between_characte
     for line in "\n".join(cues).split("\n"):
         assert display_width(line) <= LINE_WIDTH
         assert line[-1] in "，。", line
+    # A full-width character takes two columns, so 22 of them need a second line.
+    (cue,) = texts(transcript(Segment(0, 6, "漢字仮名交じり文は日本語の普通の書き方だと言う")))
+    assert "\n" in cue
     kana = "きょうはとてもいいてんきですねとかれはいったがわたしはそうはおもわなかった" * 2
     for line in "\n".join(texts(transcript(Segment(0, 9, kana)))).split("\n"):
         assert display_width(line) <= LINE_WIDTH

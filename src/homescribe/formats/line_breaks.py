@@ -15,11 +15,12 @@ from homescribe.text.scripts import HANGUL, UNSPACED
 AFTER_SENTENCE = 0.0
 AFTER_CLAUSE = 1.0
 BETWEEN_WORDS = 3.0
-AFTER_JOINED_WORD = 4.0  # an article, a preposition or a number belongs to what follows
 INSIDE_WORD = 7.0  # probably: between two kanji, two Thai letters
 FORBIDDEN = 1000.0
 
-SHORT_WORD = 3  # letters
+# Articles and prepositions belong to what follows. In most languages they are short: the cost of a break
+# after a word is higher by one for each letter that it has less than this.
+LETTERS = 5
 # Full stops that end no sentence: titles, initials and common abbreviations.
 _ABBREVIATION = re.compile(
     r"(?:^|\W)(?:mr|mrs|ms|dr|prof|st|sr|jr|vs|nr|bzw|ca|ggf|sra|mme|\w|(?:\w\.)+\w)\.$",
@@ -62,8 +63,8 @@ def break_cost(text: str, following: str, *, spaced: bool) -> float:
         return AFTER_CLAUSE
     if spaced:
         letters = sum(letter.isalnum() for letter in text)
-        joined = letters <= SHORT_WORD or any(letter.isdigit() for letter in text)
-        return AFTER_JOINED_WORD if joined else BETWEEN_WORDS
+        number = any(letter.isdigit() for letter in text)  # belongs to what is counted
+        return BETWEEN_WORDS + max(number, LETTERS - letters, 0)
     last, first = _kind(text[-1]), _kind(following[0])
     if last == "hiragana" and first != "hiragana":
         return BETWEEN_WORDS - 1  # a particle ends, a noun or verb begins
