@@ -1,8 +1,10 @@
 """Text from strangers is made safe, and values are formatted for people."""
 
+import json
+
 import pytest
 
-from homescribe.cli.output import highlighted
+from homescribe.cli.output import highlighted, print_json, print_table
 from homescribe.text import language_names, sanitize
 from homescribe.text.display import clock, count, size, span
 from homescribe.text.language_names import language_code
@@ -24,6 +26,24 @@ def test_terminal_text_keeps_every_script_and_no_control_character():
         == "日本語 \u0627\u0644\u0639 é 👩‍👩‍👧"
     )
     assert highlighted("a \x1b b", [(2, 3)]).replace("\x1b[33m\x1b[1m\x1b[0m", "") == "a  b"
+
+
+def test_json_has_no_character_that_controls_a_terminal(capsys):
+    print_json({"url": "a\x1b\x9b\u202e\ud800é"})
+    printed = capsys.readouterr().out
+    assert not [c for c in printed if c in "\x1b\x9b\u202e\ud800"]
+    assert json.loads(printed) == {"url": "a\x1b\x9b\u202e\ud800é"}
+
+
+def test_a_table_for_programs_has_no_control_character(capsys):
+    print_table(("a", "b"), [("x\x1b[31m", "y\tz\n")])
+    assert capsys.readouterr().out == "x[31m\ty z \n"
+
+
+def test_addresses_have_no_control_character():
+    assert sanitize.url_safe(" https://x.example/\x1b]0;\x9b \ud800\u202e") == (
+        "https://x.example/%1B]0;%C2%9B%20%3F%E2%80%AE"
+    )
 
 
 # --- Sanitize ------------------------------------------------------------------------------------

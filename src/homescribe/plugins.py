@@ -14,6 +14,7 @@ from typing import Literal, overload
 
 from homescribe.core import Backend, Engine, Exporter, Item, Source
 from homescribe.errors import SetupError, UserError
+from homescribe.text.redaction import shown_item
 
 Group = Literal["sources", "engines", "backends", "exporters"]
 
@@ -143,8 +144,11 @@ def source_of(item: Item) -> type[Source]:
 
 
 def link(item: Item, seconds: float) -> str:
-    """Return the URL that opens `item` at `seconds`, in the form that its site understands."""
-    return source_of(item).link(item, seconds)
+    """Return the URL that opens `item` at `seconds`, in the form that its site understands.
+
+    Secrets in it are left out.
+    """
+    return source_of(item).link(shown_item(item), seconds)
 
 
 @functools.cache

@@ -19,7 +19,8 @@ from homescribe.errors import Cancelled, HomescribeError, SetupError, UserError
 from homescribe.library import Library
 from homescribe.pipeline import ListingResult, Sources, add
 from homescribe.text.display import count, moment, span
-from homescribe.text.sanitize import terminal_safe
+from homescribe.text.redaction import shown_address
+from homescribe.text.sanitize import terminal_message, terminal_safe
 
 
 def add_sources(
@@ -40,7 +41,7 @@ def add_sources(
         except SetupError:
             raise
         except UserError as error:
-            results.append(ListingResult(url, url, error=error))
+            results.append(ListingResult(url, shown_address(url), error=error))
             report_listing(results[-1])
         if stop.is_set():
             raise Cancelled
@@ -60,10 +61,10 @@ def _with_stdin(urls: Iterable[str]) -> Iterator[str]:
 def report_listing(result: ListingResult) -> None:
     """Print how many new items a listing contained, or its error."""
     if result.error:
-        reason, title = terminal_safe(result.error.message), terminal_safe(result.title)
+        reason, title = terminal_message(result.error.message), terminal_message(result.title)
         message(f"Error: {reason}" if title in reason else f"Error: {title}: {reason}")
         if result.error.hint:
-            message(terminal_safe(result.error.hint))
+            message(terminal_message(result.error.hint))
         return
     if result.moved_from:
         message(
@@ -75,7 +76,7 @@ def report_listing(result: ListingResult) -> None:
     audio = sum(item.duration or 0.0 for item in result.new)
     duration = f" ({span(audio)} of audio)" if audio else ""
     new = count(len(result.new), "new item")
-    message(f"{terminal_safe(result.title)}: {new}{duration}")
+    message(f"{terminal_message(result.title)}: {new}{duration}")
 
 
 def run_and_report(
@@ -114,7 +115,7 @@ def run_and_report(
     corrected = corrected_lines(library, again)
     if not quiet:
         for site, (until, reason) in library.blocked_sites().items():
-            message(f"No downloads from {site} before {moment(until)}: {terminal_safe(reason)}")
+            message(f"No downloads from {site} before {moment(until)}: {terminal_message(reason)}")
     display = Display(run)
     try:
         # The live view and transcripts on the same terminal would overwrite each other.

@@ -5,11 +5,14 @@ Data goes to standard output, everything else to standard error.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
 import sys
 import threading
+import traceback
+from types import TracebackType
 from typing import NoReturn
 
 import click
@@ -20,7 +23,8 @@ from homescribe.cli.exit_codes import ExitCode, exit_code
 from homescribe.cli.options import Group
 from homescribe.cli.program import message
 from homescribe.errors import Cancelled, HomescribeError
-from homescribe.text.sanitize import terminal_safe
+from homescribe.text.redaction import shown_text
+from homescribe.text.sanitize import terminal_message
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -50,7 +54,31 @@ for _module in (sources, cloud, transcribe, query, serve, setup):
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run a command and exit with its exit code."""
+    _open_standard_streams()
+    sys.excepthook = _print_traceback
+    threading.excepthook = lambda thread: _print_traceback(
+        thread.exc_type, thread.exc_value or thread.exc_type(), thread.exc_traceback
+    )
     _exit(run(arguments))
+
+
+def _open_standard_streams() -> None:
+    """Open the null device for each standard stream that the caller closed (`homescribe list >&-`).
+
+    Otherwise the next file that is opened gets its number, and messages would be written into that file.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
+
+
+def _print_traceback(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Print the traceback of a bug, without the secrets in the addresses of its messages."""
+    print(shown_text("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr)  # noqa: T201
 
 
 def run(arguments: list[str] | None) -> int:
@@ -78,9 +106,9 @@ def run(arguments: list[str] | None) -> int:
         message("Interrupted. Nothing is lost: the same command continues from here.")
         return ExitCode.INTERRUPTED
     except HomescribeError as error:
-        message(f"Error: {terminal_safe(error.message)}")
+        message(f"Error: {terminal_message(error.message)}")
         if error.hint:
-            message(terminal_safe(error.hint))
+            message(terminal_message(error.hint))
         return exit_code(error)
     except OSError as error:
         if error.errno != errno.ENOSPC:

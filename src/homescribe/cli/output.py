@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -12,6 +13,8 @@ from homescribe.cli.program import message
 from homescribe.text.sanitize import terminal_safe_part
 
 GAP = 2  # spaces between two columns
+# Not escaped by json.dumps: DEL, C1 controls, bidirectional controls, lone surrogates.
+_CONTROLS = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 MIN_WIDTH = 12  # of a column whose text may be cut
 NOTE_INDENT = 4  # spaces before the note of a row
 
@@ -37,7 +40,8 @@ def print_table(
         return
     if not sys.stdout.isatty():
         for number, row in enumerate(rows):
-            click.echo("\t".join([*row, notes[number]] if notes else row))
+            cells = [*row, notes[number]] if notes else row
+            click.echo("\t".join(map(terminal_safe_part, cells)))
         return
     from rich.cells import cell_len
     from rich.console import Console
@@ -53,7 +57,7 @@ def print_table(
     def line(cells: Sequence[str], style: str = "") -> Text:
         text = Text(no_wrap=True, overflow="ellipsis", style=style)
         for cell, width in zip(cells, widths, strict=True):
-            part = Text(cell)
+            part = Text(terminal_safe_part(cell))
             part.truncate(width, overflow="ellipsis", pad=True)
             text.append_text(part).append(" " * GAP)
         text.rstrip()
@@ -63,12 +67,20 @@ def print_table(
     for number, row in enumerate(rows):
         console.print(line(row))
         if notes and notes[number]:
-            console.print(Padding(Text(notes[number], style="red"), (0, 0, 0, NOTE_INDENT)))
+            console.print(
+                Padding(
+                    Text(terminal_safe_part(notes[number]), style="red"), (0, 0, 0, NOTE_INDENT)
+                )
+            )
 
 
 def print_json(value: object) -> None:
-    """Print `value` as indented JSON. Objects that JSON does not have become strings."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+    """Print `value` as indented JSON. Objects that JSON does not have become strings.
+
+    Characters that could control a terminal are escaped. JSON itself requires that for some of them only.
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+    click.echo(_CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def highlighted(text: str, ranges: Iterable[tuple[int, int]]) -> str:

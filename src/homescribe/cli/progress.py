@@ -15,7 +15,7 @@ from homescribe.errors import SourceBlocked
 from homescribe.formats.coverage import NO_SPEECH, languages_in_words
 from homescribe.pipeline import Progress, Run
 from homescribe.text.display import clock, moment, size, span
-from homescribe.text.sanitize import terminal_safe
+from homescribe.text.sanitize import terminal_message, terminal_safe
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -81,10 +81,10 @@ class Display:
         elif isinstance(outcome.error, SourceBlocked):
             if outcome.error.retry_after is not None:  # otherwise the run ends with this error
                 until = moment(time.time() + outcome.error.retry_after)
-                message = terminal_safe(outcome.error.message)
+                message = terminal_message(outcome.error.message)
                 self._print(f"{position} {message} Waiting until {until}.", "yellow")
         elif outcome.error:
-            self._print(f"{position} {title}: {terminal_safe(outcome.error.message)}", "red")
+            self._print(f"{position} {title}: {terminal_message(outcome.error.message)}", "red")
 
     def _print(self, line: str, style: str) -> None:
         if self._console:
@@ -135,7 +135,7 @@ class _View:
             yield Text("Stopping. Press Ctrl-C again to stop at once.", style="bold")
         for site, (until, reason) in progress.waiting.items():
             if until > time.time():
-                line = f"waiting for {site} until {moment(until)}: {terminal_safe(reason)}"
+                line = f"waiting for {site} until {moment(until)}: {terminal_message(reason)}"
                 yield Text(line, style="yellow")
 
 

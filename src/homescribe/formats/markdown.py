@@ -14,6 +14,7 @@ from homescribe.formats.coverage import NO_SPEECH, languages_in_words, skipped_i
 from homescribe.formats.paragraphs import Paragraph, sections
 from homescribe.plugins import link
 from homescribe.text.display import clock
+from homescribe.text.redaction import is_redacted, shown_item
 from homescribe.text.sanitize import file_safe_line
 
 
@@ -37,6 +38,7 @@ def to_md(item: Item, transcript: Transcript) -> str:
 
 
 def _facts(item: Item, transcript: Transcript) -> str:
+    item = shown_item(item)
     local = plugins.source_of(item).local_path(item)
     address = link(item, 0) if local else item.url
     facts = [
@@ -70,7 +72,7 @@ def _time_link(item: Item, seconds: float) -> str:
 
 def _hyperlink(label: str, address: str, title: str = "") -> str:
     """Return a Markdown link, or only its label unless the address is http, https or file."""
-    if not re.match("(https?|file)://", address, re.IGNORECASE):
+    if is_redacted(address) or not re.match("(https?|file)://", address, re.IGNORECASE):
         return label
     # Percent-encode all that could end the link, and ";", without which there is no HTML entity.
     safe = quote(address, safe=":/?#@!$&'*+,=%~", errors="replace")

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import NotRequired, TypedDict
 
 from homescribe.core import Chapter, Item, Segment, Transcript, json_fields
+from homescribe.text.redaction import shown_item
 from homescribe.text.sanitize import file_safe, utf8_safe
 
 # Fields of an item in the JSON. The duration is that of the transcript.
@@ -109,6 +110,7 @@ def _segment_json(number: int, segment: Segment, language: str, with_words: bool
 
 
 def _recording_json(item: Item, transcript: Transcript) -> dict[str, object]:
+    item = shown_item(item)
     values = {name: _json_value(getattr(item, name)) for name in ITEM_FIELDS}
     chapters = values.pop("chapters")
     return {

@@ -16,6 +16,7 @@ from pathlib import Path
 from homescribe.core import HOUR, Exporter, Item, Transcript
 from homescribe.errors import UserError
 from homescribe.formats.filenames import file_name
+from homescribe.text.redaction import shown_item
 
 # Formats that have nothing but the text. A recording without speech gets no such file.
 TEXT_FORMATS = frozenset({"txt", "srt", "vtt", "tsv", "lrc"})
@@ -62,7 +63,8 @@ def write(
     for extension, exporter in exporters.items():
         if extension in TEXT_FORMATS and not transcript.text:
             continue
-        content = exporter(item, transcript).encode(errors="replace")
+        # Exporters of other packages need not know which addresses are private.
+        content = exporter(shown_item(item), transcript).encode(errors="replace")
         if not content:  # without speech: an empty file would look like a failure
             continue
         path = directory / file_name(item, extension)

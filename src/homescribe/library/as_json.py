@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from homescribe.core import json_fields
 from homescribe.library import Hit, ItemRecord, SourceRecord, Spending, Status
+from homescribe.text.redaction import shown_item, shown_text
+from homescribe.text.sanitize import utf8_safe
 
 ITEM_FIELDS = json_fields("list")
 
 
 def item_as_json(record: ItemRecord) -> dict[str, object]:
     """Return an item as in `list --json`."""
+    item = shown_item(record.item)
     return {
-        "key": record.item.key,
-        **{name: getattr(record.item, name) for name in ITEM_FIELDS},
+        "key": item.key,
+        **{name: _json_value(getattr(item, name)) for name in ITEM_FIELDS},
         "state": record.state,
         "attempts": record.attempts,
-        "error": record.error,
-        "hint": record.hint,
+        "error": record.error and shown_text(record.error),
+        "hint": record.hint and shown_text(record.hint),
         "retry_at": record.retry_at,
         "done_at": record.done_at,
         "speech": record.speech,
@@ -24,6 +27,10 @@ def item_as_json(record: ItemRecord) -> dict[str, object]:
         "skipped_seconds": record.skipped_seconds,
         "warnings": list(record.warnings),
     }
+
+
+def _json_value(value: object) -> object:
+    return utf8_safe(value) if isinstance(value, str) else value
 
 
 def status_as_json(
@@ -37,7 +44,8 @@ def status_as_json(
         "library": str(status.path),
         "bytes": status.bytes,
         "waiting_for": {
-            site: {"until": until, "reason": reason} for site, (until, reason) in blocked.items()
+            site: {"until": until, "reason": shown_text(reason)}
+            for site, (until, reason) in blocked.items()
         },
         "spent": {
             "calls": spent.calls,
@@ -67,7 +75,7 @@ def hit_as_json(hit: Hit) -> dict[str, object]:
 def source_as_json(record: SourceRecord) -> dict[str, object]:
     """Return a source as in `sources --json`."""
     return {
-        "url": record.url,
+        "url": record.shown_url,
         "source": record.source,
         "title": record.title,
         "items": record.items,

@@ -29,6 +29,7 @@ from homescribe.library.rows import (
     to_record,
 )
 from homescribe.library.schema import ITEM_STATE, STATE_TABLES
+from homescribe.text.redaction import is_redacted, shown_address, shown_page
 from homescribe.text.sanitize import sqlite_safe
 
 Sort = Literal["listed", "newest", "oldest", "longest", "shortest", "title", "done"]
@@ -153,14 +154,28 @@ def find(db: sqlite3.Connection, name: str, now: float) -> ItemRecord:
     if rows:
         found = ", ".join(row["key"] for row in rows)
         raise UserError(f"{name} is the name of several items: {found}.", "Name one of them.")
+    if is_redacted(name):
+        shown = db.execute("SELECT key, url, media_url FROM items").fetchall()
+        keys = [row["key"] for row in shown if name in _shown_urls(row)]
+        if len(keys) == 1:
+            return find(db, keys[0], now)
     if "://" in name:
-        known = [row["url"] for row in db.execute("SELECT url FROM sources")]
+        known = [shown_address(row["url"]) for row in db.execute("SELECT url FROM sources")]
         hint = "Sources are named by their URL as `homescribe sources` shows it."
         raise UserError(
-            f"The library has nothing at {name}.", f"{did_you_mean(name, known)} {hint}".strip()
+            f"The library has nothing at {shown_address(name)}.",
+            f"{did_you_mean(name, known)} {hint}".strip(),
         )
     known = [known for row in db.execute("SELECT key, id FROM items") for known in row]
     raise UserError(f"There is no item {name} in the library.", did_you_mean(name, known))
+
+
+def _shown_urls(row: sqlite3.Row) -> tuple[str, ...]:
+    """Return the address of an item as outputs show it."""
+    url = row["url"]
+    if not isinstance(url, str):  # a path that is not UTF-8
+        return ()
+    return (shown_page(url), *([shown_address(url)] if url == row["media_url"] else []))
 
 
 def find_ids(db: sqlite3.Connection, names: Collection[str], now: float) -> list[int]:

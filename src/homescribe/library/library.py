@@ -118,6 +118,11 @@ class Library:
         with self._reading() as db:
             return listings.only_listed_by(db, urls)
 
+    def source_url(self, name: str) -> str | None:
+        """The address of the source `name`, which may be as outputs show it; None if there is none."""
+        with self._reading() as db:
+            return listings.find_url(db, name)
+
     def remove_source(self, url: str, *, with_items: bool = False) -> int:
         """Delete the source at `url`; `with_items`, also the items that no other source lists, with their
         transcripts. Returns the number of items deleted.

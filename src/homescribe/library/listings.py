@@ -11,6 +11,7 @@ from homescribe.errors import UserError
 from homescribe.library import items
 from homescribe.library.records import SourceRecord
 from homescribe.library.rows import clean_item
+from homescribe.text.redaction import shown_address
 from homescribe.text.sanitize import sqlite_safe
 
 
@@ -54,12 +55,24 @@ def sources(db: sqlite3.Connection) -> list[SourceRecord]:
     return [SourceRecord(**dict(row)) for row in rows]
 
 
+def find_url(db: sqlite3.Connection, name: str) -> str | None:
+    """Return the address of the source `name`: an address, or one as outputs show it, with marks for secrets.
+
+    None when there is no such source.
+    """
+    known = [row["url"] for row in db.execute("SELECT url FROM sources")]
+    if name in known:
+        return name
+    return next((url for url in known if shown_address(url) == name), None)
+
+
 def remove_source(db: sqlite3.Connection, url: str, *, with_items: bool) -> int:
     """Delete a source and, `with_items`, the items that only it lists; return how many items."""
-    row = db.execute("SELECT source_id FROM sources WHERE url = ?", (sqlite_safe(url),)).fetchone()
+    found = find_url(db, sqlite_safe(url))
+    row = db.execute("SELECT source_id FROM sources WHERE url = ?", (found,)).fetchone()
     if row is None:
-        known = [row["url"] for row in db.execute("SELECT url FROM sources")]
-        raise UserError(f"There is no source {url}.", items.did_you_mean(url, known))
+        known = [shown_address(row["url"]) for row in db.execute("SELECT url FROM sources")]
+        raise UserError(f"There is no source {shown_address(url)}.", items.did_you_mean(url, known))
     removed = 0
     if with_items:
         only_here = db.execute(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from homescribe.core import Item
+from homescribe.text.redaction import shown_address
 
 State = Literal["done", "in flight", "failed", "pending"]
 STATES: tuple[State, ...] = ("done", "in flight", "failed", "pending")
@@ -39,7 +40,10 @@ class ItemRecord:
 
 @dataclass(frozen=True, slots=True)
 class SourceRecord:
-    """A source that was added, with the numbers of its items that are done and that failed permanently."""
+    """A source that was added, with the numbers of its items that are done and that failed permanently.
+
+    `url` is for requests. Outputs show `shown_url`, which commands accept as well.
+    """
 
     url: str
     source: str  # plug-in name
@@ -49,6 +53,10 @@ class SourceRecord:
     failed: int
     added_at: float  # Unix time
     listed_at: float  # Unix time
+
+    @property
+    def shown_url(self) -> str:
+        return shown_address(self.url)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from homescribe.core import Item, Listing, Source, SourceOptions
 from homescribe.errors import ItemError, SourceBlocked, UserError
 from homescribe.library import Library, SourceRecord
 from homescribe.pipeline.crash_log import NOT_OF_ONE_ITEM, internal_error
+from homescribe.text.redaction import is_redacted, shown_address
 
 # Consecutive known items after which the rest counts as known. More than one, because channels pin old
 # videos to the top and move scheduled ones. One page of a tab, so it costs no extra request.
@@ -64,7 +65,7 @@ class Sources:
             if source.matches(url):
                 return name, source
         raise UserError(
-            f"No source can read {url!r}.",
+            f"No source can read {shown_address(url)!r}.",
             "Give a URL (https://...), a file, a folder or a pattern such as 'talks/*.mp3'.",
         )
 
@@ -105,6 +106,12 @@ def add(
     Raises:
         UserError: nothing can be listed at `url`. Listings that were yielded before are recorded.
     """
+    url = library.source_url(url) or url  # which may be written as outputs show it
+    if is_redacted(url):
+        raise UserError(
+            f"There is no source {url}.",
+            "Its secrets are left out (~...): give the whole address, as its publisher gave it to you.",
+        )
     known = next((record.source for record in library.sources() if record.url == url), None)
     name = known or sources.for_url(url)[0]
     yield from _list(library, sources, name, url, stop, everything=everything)

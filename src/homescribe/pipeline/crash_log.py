@@ -13,7 +13,8 @@ import traceback
 from pathlib import Path
 
 from homescribe.errors import Cancelled, InternalError, UserError
-from homescribe.text.sanitize import public_text, utf8_safe
+from homescribe.text.redaction import shown_text
+from homescribe.text.sanitize import utf8_safe
 
 MAX_FILES = 50
 MAX_CHARACTERS = 100_000  # of one traceback; deep recursion makes longer ones
@@ -41,16 +42,16 @@ def internal_error(
 
 def _write(error: BaseException, folder: Path, heading: str) -> str | None:
     """Write a log file; return its path within the library folder, None if it cannot be written."""
-    text = f"{heading}\n\n{''.join(traceback.format_exception(error))}"
+    text = shown_text(f"{heading}\n\n{''.join(traceback.format_exception(error))}")
     if len(text) > MAX_CHARACTERS:
         half = MAX_CHARACTERS // 2
         text = f"{text[:half]}\n[...]\n{text[-half:]}"
-    readable = re.sub(r"[^A-Za-z0-9]+", "-", public_text(heading))[:60].strip("-")
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", shown_text(heading))[:60].strip("-")
     digest = hashlib.sha256(heading.encode(errors="replace")).hexdigest()[:8]
     path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{readable}-{digest}.log"
     try:
         folder.mkdir(exist_ok=True)
-        path.write_text(utf8_safe(public_text(text)), encoding="utf-8")
+        path.write_text(utf8_safe(text), encoding="utf-8")
         for old in sorted(folder.glob("*.log"))[:-MAX_FILES]:
             old.unlink(missing_ok=True)
     except OSError:

@@ -21,7 +21,7 @@ from urllib.parse import urljoin, urlsplit
 from homescribe.core import HOUR, MINUTE, Chapter, Item
 from homescribe.errors import Cancelled, UserError
 from homescribe.sources import POLL_INTERVAL
-from homescribe.text import sanitize
+from homescribe.text import redaction, sanitize
 
 MEDIA_PATH = re.compile(
     r"\.(mp3|m4a|m4b|aac|ogg|oga|opus|flac|wav|mp4|m4v|mov|webm|mkv)$", re.IGNORECASE
@@ -141,7 +141,7 @@ def item_from(entry: Entry, feed: str) -> Item | None:
     return Item(
         source="podcast",
         id=name,
-        url=episode_page(entry, feed) or media,
+        url=episode_page(entry, feed) or redaction.shown_address(media),
         title=sanitize.one_line(sanitize.html_to_text(str(entry.get("title") or ""))) or name,
         duration=duration(entry),
         upload_date=published(entry),
@@ -154,7 +154,7 @@ def item_from(entry: Entry, feed: str) -> Item | None:
 def web_address(url: str, base: str = "") -> str | None:
     """Return `url`, which may be relative to `base`, as an http(s) address; None if it is none."""
     try:
-        url = urljoin(base, url.strip())
+        url = sanitize.url_safe(urljoin(base, url.strip()))
         parts = urlsplit(url)
         return url if parts.scheme.lower() in ("http", "https") and parts.hostname else None
     except ValueError:
@@ -162,14 +162,19 @@ def web_address(url: str, base: str = "") -> str | None:
 
 
 def episode_page(entry: Entry, feed: str) -> str | None:
-    """Return the address of the episode's own page.
+    """Return the address of the episode's own page, without secrets.
 
     feedparser puts an id into `link` when there is no link, so that need not be an address.
     """
     for link in entry.get("links") or ():
         if link.get("rel") == "alternate" and link.get("href"):
-            return web_address(link["href"], feed)
-    return web_address(str(entry.get("link") or ""))
+            return _page(link["href"], feed)
+    return _page(str(entry.get("link") or ""))
+
+
+def _page(url: str, base: str = "") -> str | None:
+    found = web_address(url, base)
+    return redaction.shown_page(found) if found else None
 
 
 def enclosure(entry: Entry, feed: str) -> str | None:

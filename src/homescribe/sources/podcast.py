@@ -28,7 +28,7 @@ from homescribe.errors import (
 from homescribe.sources import feeds
 from homescribe.sources.feeds import Feed
 from homescribe.sources.time_links import time_link
-from homescribe.text import sanitize
+from homescribe.text import redaction, sanitize
 
 MIB = 2**20
 MAX_FEED_BYTES = 64 * MIB  # the largest feeds in use have 20 MiB
@@ -94,7 +94,7 @@ class PodcastSource(Source):
                 f"{sanitize.one_line(url)!r} is not a web address.",
                 "Give the address of the feed: https://...",
             )
-        if sanitize.has_password(feed):
+        if redaction.has_password(feed):
             raise UserError(
                 "The address contains a password, which would be stored and shown.",
                 "Put the name and password into ~/.netrc, and leave them out of the address.",
@@ -119,13 +119,14 @@ class PodcastSource(Source):
         """Yield every episode that has a recording, page by page, until a page cannot be read."""
         seen: set[str] = set()
         requested = {url}
+        shown = redaction.shown_address(url)
         for _ in range(MAX_PAGES):
             language = sanitize.language_tag(page.feed.get("language"))
             for entry in page.entries:
                 item = feeds.item_from(entry, url)
                 if item and item.key not in seen:
                     seen.add(item.key)
-                    yield replace(item, channel=title, channel_id=url, language=language)
+                    yield replace(item, channel=title, channel_id=shown, language=language)
             following = next_page(page, url)
             if following is None or following in requested:
                 break

@@ -10,7 +10,9 @@ import datetime
 import html
 import re
 from html.parser import HTMLParser
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote
+
+from homescribe.text.redaction import ADDRESS, shown_address, shown_text, without_marks
 
 TITLE_CHARACTERS = 500  # YouTube allows 100, iTunes 255; longer ones are an attack or an accident
 DESCRIPTION_CHARACTERS = 50_000
@@ -34,6 +36,11 @@ _TERMINAL = {
 def terminal_safe(text: str) -> str:
     """Return `text` on one line, without control characters, bidirectional controls and surrogates."""
     return terminal_safe_part(text).strip()
+
+
+def terminal_message(text: str) -> str:
+    """Return an error message as `terminal_safe` does, without the secrets in its addresses."""
+    return terminal_safe(shown_text(text))
 
 
 def terminal_safe_part(text: str) -> str:
@@ -84,6 +91,7 @@ def utf8_safe(text: str) -> str:
 
 # C0 and C1 controls except tab and newline; bidirectional controls; lone surrogates.
 _UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_NOT_IN_URL = re.compile("[\x00-\x20\x7f-\xa0\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 # Internals in messages of Python's libraries: objects, error numbers, names of our own downloads.
 _INTERNALS = (
     (re.compile(r"\bHTTPS?Connection(?:Pool)?\([^)]*\):?\s*"), ""),
@@ -92,9 +100,6 @@ _INTERNALS = (
     (re.compile(r"(['\"])(?:[^'\"]*[/\\])?audio(?:\.[\w+-]+)+\1"), "the recording"),
     (re.compile(r"(?<![^\s(:])(?:[^\s'\"]*[/\\])?audio(?:\.[\w+-]+)+"), "the recording"),
 )
-_ADDRESS = re.compile(r"https?://[^\s'\"<>)\]]+")
-# Query parameters that name a public page; all others may be tokens.
-_PUBLIC_PARAMETERS = ("v", "list", "id")
 
 
 def one_line(text: str, characters: int = TITLE_CHARACTERS) -> str:
@@ -152,42 +157,25 @@ def html_to_text(text: str) -> str:
     return multi_line("\n".join(" ".join(line.split()) for line in lines))
 
 
+def url_safe(url: str) -> str:
+    """Return `url` with characters percent-encoded that no address contains: spaces, controls, surrogates."""
+    return _NOT_IN_URL.sub(lambda match: quote(match[0], errors="replace"), url.strip())
+
+
 def public_url(url: str) -> str:
-    """Return `url` without secrets: no password, no fragment, no query parameter that may be a token."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return "(an address that cannot be read)"
-    host = f"[{host}]" if ":" in host else host
-    query = [pair for pair in parse_qsl(parts.query) if pair[0] in _PUBLIC_PARAMETERS]
-    return one_line(urlunsplit((parts.scheme, host + port, parts.path, urlencode(query), "")))
+    """Return the address of a feed or of a recording for a message: without secrets and fragment."""
+    return one_line(without_marks(shown_address(url)))
 
 
 def public_message(text: str) -> str:
     """Return a library's error message on one line, without secrets in its URLs and without its internals."""
-    addresses: list[str] = []
-
-    def kept(match: re.Match[str]) -> str:
-        addresses.append(public_url(match[0]))
-        return f"\0{len(addresses) - 1}\0"
-
-    shown = _ADDRESS.sub(kept, text.replace("\0", " "))
+    shown = shown_text(text.replace("\0", " "))
+    kept = map(public_url, ADDRESS.findall(shown))
+    shown = ADDRESS.sub("\0", shown)  # no internals are looked for in addresses
     for internal, instead in _INTERNALS:
         shown = internal.sub(instead, shown)
-    shown = re.sub("\0([0-9]+)\0", lambda match: addresses[int(match[1])], shown)
+    shown = re.sub("\0", lambda match: next(kept, ""), shown)
     return one_line(shown, MESSAGE_CHARACTERS).rstrip(" .;:,")
-
-
-def public_text(text: str) -> str:
-    """Return `text` without secrets in its URLs, its lines as they are: for a log."""
-    return _ADDRESS.sub(lambda match: public_url(match[0]), text)
-
-
-def has_password(url: str) -> bool:
-    """Whether `url` has a user name or password before its host."""
-    return "@" in urlsplit(url).netloc
 
 
 def iso_date(text: str | None) -> str | None:

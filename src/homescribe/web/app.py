@@ -18,6 +18,8 @@ from starlette.types import ASGIApp, Scope
 from homescribe.config import Config
 from homescribe.errors import HomescribeError, SetupError
 from homescribe.library import Library
+from homescribe.text.redaction import shown_text
+from homescribe.text.sanitize import utf8_safe
 from homescribe.web import api, exports, media, openai_api, pages
 from homescribe.web.jinja import STATIC, render
 from homescribe.web.jobs import Jobs
@@ -119,6 +121,7 @@ def _internal_error(request: Request, error: Exception) -> Response:
 
 def _error_response(request: Request, status: int, message: str, hint: str = "") -> Response:
     """An error in the format of the path: OpenAI's JSON, the API's JSON or a page."""
+    message, hint = utf8_safe(shown_text(message)), utf8_safe(shown_text(hint))
     path: str = request.scope["path"]
     if path.startswith("/v1/"):
         kind = "invalid_request_error" if status < 500 else "server_error"

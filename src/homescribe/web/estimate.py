@@ -18,6 +18,7 @@ from homescribe.cost.prices import (
     machine,
     published_rate,
 )
+from homescribe.text.redaction import shown_text
 from homescribe.web.jobs import Job
 
 
@@ -47,7 +48,9 @@ def estimate(config: Config, listing: Job, local_speed: float | None) -> Estimat
     audio_seconds = sum(item.duration or 0.0 for item in items)
     download_seconds = len(items) * pause
     result = Estimate(
-        titles=list(dict.fromkeys(listed.title for listed in listing.listed if listed.new)),
+        titles=list(
+            dict.fromkeys(shown_text(listed.title) for listed in listing.listed if listed.new)
+        ),
         items=len(items),
         audio_seconds=audio_seconds,
         unknown_durations=sum(item.duration is None for item in items),

@@ -19,6 +19,7 @@ from homescribe.formats.exporters import load_exporters
 from homescribe.formats.filenames import file_name
 from homescribe.formats.writer import TEXT_FORMATS
 from homescribe.library import Library
+from homescribe.text.redaction import shown_item
 from homescribe.web import params
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def export(request: Request) -> Response:
         raise HTTPException(404, f"{record.item.key} has no transcript yet.")
     if not transcript.text and name in TEXT_FORMATS:
         raise HTTPException(404, f"No speech was found in {record.item.key}.")
-    content = exporter(record.item, transcript).encode(errors="replace")
+    content = exporter(shown_item(record.item), transcript).encode(errors="replace")
     headers = {"Content-Disposition": _attachment(file_name(record.item, name))}
     return Response(content, media_type=MEDIA_TYPES.get(name, "text/plain"), headers=headers)
 
@@ -88,7 +89,8 @@ def _zip_chunks(directory: Path, keys: list[str], name: str, exporter: Exporter)
                     continue
                 item = library.item(key).item
             archive.writestr(
-                file_name(item, name), exporter(item, transcript).encode(errors="replace")
+                file_name(item, name),
+                exporter(shown_item(item), transcript).encode(errors="replace"),
             )
             yield buffer.take()
     yield buffer.take()

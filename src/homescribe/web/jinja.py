@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse
 
 from homescribe.plugins import link
 from homescribe.text.display import clock, count, moment, span
+from homescribe.text.redaction import is_redacted, shown_text
 
 STATIC = Path(__file__).parent / "static"
 
@@ -49,7 +50,12 @@ def highlight(text: str, ranges: Iterable[tuple[int, int]]) -> Markup:
 
 
 def web_address(url: str) -> str:
-    """`url` if it starts with http: or https:, else "": no link may lead to javascript: or file:."""
+    """`url` if it starts with http: or https:, else "": no link may lead to javascript: or file:.
+
+    "" also for an address whose secrets are left out, which would not open.
+    """
+    if is_redacted(url):
+        return ""
     try:
         return url if urlsplit(url).scheme.lower() in ("http", "https") else ""
     except ValueError:
@@ -90,6 +96,7 @@ def _environment() -> Environment:
         "highlight": highlight,
         "item_address": item_address,
         "link": link,
+        "shown_text": shown_text,
         "static": static,
         "web_address": web_address,
     }

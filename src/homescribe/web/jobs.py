@@ -21,6 +21,7 @@ from homescribe.core import Outcome
 from homescribe.errors import Cancelled, HomescribeError, UserError
 from homescribe.library import Library
 from homescribe.pipeline import ListingResult, Progress, Sources, add, sync
+from homescribe.text.redaction import shown_text
 
 RECENT_OUTCOMES = 6  # finished items that a run remembers
 SHUTDOWN_SECONDS = 5.0  # seconds that a job may take to end when the server stops
@@ -199,7 +200,7 @@ class Jobs:
         except HomescribeError as error:
             job.error = error
         except Exception as error:  # noqa: BLE001 - a bug: traceback in the terminal, one line on the page
-            traceback.print_exception(error, file=sys.stderr)
+            print(shown_text("".join(traceback.format_exception(error))), file=sys.stderr)  # noqa: T201
             job.error = UserError(
                 f"Internal error: {type(error).__name__}.",
                 "The terminal that runs homescribe serve shows the details. Please report them.",

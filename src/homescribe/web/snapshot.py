@@ -21,6 +21,8 @@ from homescribe.formats.coverage import NO_SPEECH
 from homescribe.library import Library
 from homescribe.library import State as ItemState
 from homescribe.pipeline import ListingResult, Progress
+from homescribe.text.redaction import shown_address, shown_text
+from homescribe.text.sanitize import utf8_safe
 from homescribe.web.estimate import Estimate, estimate
 from homescribe.web.jobs import Job, Jobs
 
@@ -169,7 +171,7 @@ def _library_figures(library: Library) -> LibraryFigures:
         "audio_seconds": status.audio_seconds,
         "audio_seconds_done": status.audio_seconds_done,
         "waiting_for": {
-            site: {"until": until, "reason": reason}
+            site: {"until": until, "reason": shown_text(reason)}
             for site, (until, reason) in library.blocked_sites().items()
         },
     }
@@ -195,7 +197,7 @@ def _state(run: Job | None, active: bool, process: str | None) -> State:
 def _listing(job: Job) -> Listing:
     return {
         "finished": job.finished,
-        "url": job.url,
+        "url": utf8_safe(shown_address(job.url)),
         "sources": [_listed_source(listed) for listed in job.listed],
         "error": _error(job),
     }
@@ -203,19 +205,19 @@ def _listing(job: Job) -> Listing:
 
 def _listed_source(listed: ListingResult) -> ListedSource:
     return {
-        "url": listed.url,
-        "title": listed.title,
+        "url": utf8_safe(shown_address(listed.url)),
+        "title": utf8_safe(shown_text(listed.title)),
         "items": len(listed.items),
         "new": len(listed.new),
         "audio_seconds": sum(item.duration or 0.0 for item in listed.new),
-        "error": listed.error.message if listed.error else None,
+        "error": shown_text(listed.error.message) if listed.error else None,
     }
 
 
 def _error(job: Job | None) -> Message | None:
     if job is None or job.error is None:
         return None
-    return {"message": job.error.message, "hint": job.error.hint}
+    return {"message": shown_text(job.error.message), "hint": shown_text(job.error.hint)}
 
 
 def _progress(progress: Progress) -> RunProgress:
@@ -257,7 +259,7 @@ def _finished_item(outcome: Outcome) -> FinishedItem:
         "title": outcome.item.title,
         "done": outcome.transcript is not None,
         "blocked": isinstance(outcome.error, SourceBlocked),
-        "error": outcome.error.message if outcome.error else None,
-        "hint": outcome.error.hint if outcome.error else None,
+        "error": shown_text(outcome.error.message) if outcome.error else None,
+        "hint": shown_text(outcome.error.hint) if outcome.error else None,
         "note": NO_SPEECH if outcome.transcript and not outcome.transcript.segments else None,
     }

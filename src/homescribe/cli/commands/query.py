@@ -30,7 +30,8 @@ from homescribe.library import ItemRecord, State
 from homescribe.library.as_json import hit_as_json, item_as_json, status_as_json
 from homescribe.plugins import link
 from homescribe.text.display import clock, count, moment, size, span
-from homescribe.text.sanitize import terminal_safe
+from homescribe.text.redaction import shown_item
+from homescribe.text.sanitize import terminal_message, terminal_safe
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 channel_option = click.option("--channel", metavar="NAME", help="Only items of this channel.")
@@ -151,7 +152,7 @@ def search(
             click.echo(click.style(about, bold=True))
             last = hit.key
         click.echo(f"  {clock(hit.start):>7}  {highlighted(hit.text, hit.highlights)}")
-        click.echo(f"           {hit.url}")
+        click.echo(f"           {terminal_safe(hit.url)}")
 
 
 @command()
@@ -183,7 +184,7 @@ def _as_json(record: ItemRecord, transcript: Transcript | None) -> dict[str, obj
 
 def _show(record: ItemRecord, transcript: Transcript | None) -> None:
     for name, value in _facts(record, transcript):
-        click.echo(f"{name:<9} {value}")
+        click.echo(f"{name:<9} {terminal_safe(value)}")
     if transcript:
         click.echo()
         if not transcript.segments:
@@ -228,11 +229,11 @@ def _reason(record: ItemRecord) -> str:
     if not record.error or record.state == "done":
         return ""
     again = f" (retry after {moment(record.retry_at)})" if record.retry_at else ""
-    return f"{terminal_safe(record.error)}{again}"
+    return f"{terminal_message(record.error)}{again}"
 
 
 def _facts(record: ItemRecord, transcript: Transcript | None) -> list[tuple[str, str]]:
-    item: Item = record.item
+    item: Item = shown_item(record.item)
     facts = [
         ("title", terminal_safe(item.title)),
         ("channel", terminal_safe(item.channel or "")),
@@ -244,8 +245,8 @@ def _facts(record: ItemRecord, transcript: Transcript | None) -> list[tuple[str,
         ),
         ("key", item.key),
         ("state", record.state),
-        ("error", terminal_safe(record.error or "")),
-        ("hint", terminal_safe(record.hint or "")),
+        ("error", terminal_message(record.error or "")),
+        ("hint", terminal_message(record.hint or "")),
         ("retry at", moment(record.retry_at) if record.retry_at else ""),
     ]
     if transcript:

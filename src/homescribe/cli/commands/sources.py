@@ -65,7 +65,7 @@ def sources_(config: Config, as_json: bool) -> None:
                 str(record.failed),
                 moment(record.listed_at) if record.listed_at else "",
                 terminal_safe(record.title),
-                terminal_safe(record.url),
+                terminal_safe(record.shown_url),
             )
             for record in records
         ],
@@ -89,8 +89,9 @@ def remove(config: Config, names: tuple[str, ...], with_items: bool, yes: bool) 
     """
     with open_library(config, must_exist=True) as library:
         known = {record.url: record for record in library.sources()}
-        chosen = [known[name] for name in dict.fromkeys(names) if name in known]
-        named = [library.item(name).item.key for name in names if name not in known]
+        found_urls = {name: library.source_url(name) for name in names}
+        chosen = [known[url] for url in dict.fromkeys(found_urls.values()) if url is not None]
+        named = [library.item(name).item.key for name in names if found_urls[name] is None]
         urls = [record.url for record in chosen]
         below = library.only_listed_by(urls) if with_items and urls else []
         keys = list(dict.fromkeys([*named, *below]))

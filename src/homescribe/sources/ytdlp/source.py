@@ -40,7 +40,7 @@ from homescribe.sources.disk_space import check_free_space
 from homescribe.sources.time_links import time_link
 from homescribe.sources.ytdlp.error_map import UPCOMING
 from homescribe.sources.ytdlp.process import Child, ItemReply, Reply
-from homescribe.text import sanitize
+from homescribe.text import redaction, sanitize
 
 BATCH = 25  # items per request: fewer than on a page of YouTube (30), so that stopping early saves pages
 YOUTUBE_HOST = re.compile(r"(^|\.)(youtube\.com|youtu\.be|youtube-nocookie\.com)$")
@@ -71,7 +71,7 @@ class YtdlpSource(Source):
             raise UserError(
                 f"{sanitize.one_line(url)!r} is not a web address.", "Give a URL: https://..."
             )
-        if sanitize.has_password(found):
+        if redaction.has_password(found):
             raise UserError(
                 "The address contains a password, which would be stored and shown.",
                 "Leave the password out and pass cookies instead (--cookies FILE).",
@@ -298,7 +298,7 @@ def item_from(reply: ItemReply) -> Item:
     return Item(
         source=reply["source"],
         id=reply["id"],
-        url=reply["url"],
+        url=sanitize.url_safe(str(reply["url"])),
         title=sanitize.one_line(str(reply["title"])) or reply["id"],
         channel=_line(reply["channel"]),
         channel_id=_line(reply["channel_id"]),
