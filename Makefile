@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test quick coverage lint lint-js format docs docs-check bench release clean
+.PHONY: help demo test quick fuzz coverage lint lint-js format docs docs-check bench release clean
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -20,6 +20,10 @@ test: .venv/.tested  ## Run all tests.
 quick: .venv/.tested  ## Run the tests that need no model, no browser and no container: under a minute.
 	$(BIN)/pytest -m "not models and not browser and not containers and not slow" \
 		--numprocesses auto --maxprocesses 4 --dist loadfile
+
+fuzz: .venv/.tested  ## Run over thousands of damaged recordings and feeds, from a random seed.
+	HOMESCRIBE_FUZZ=$${HOMESCRIBE_FUZZ:-5000} HOMESCRIBE_FUZZ_SEED=$${HOMESCRIBE_FUZZ_SEED:-$$(date +%s)} \
+		$(BIN)/pytest tests/test_fuzz.py
 
 coverage: .venv/.tested  ## Run all tests and report the lines and branches that they do not reach.
 	-@$(BIN)/python tests/browser.py

@@ -327,3 +327,19 @@ def test_the_length_is_that_of_the_audio_track_to_transcribe(tmp_path):
     assert fetched(2).duration == pytest.approx(9.0, abs=0.2)
     with pytest.raises(PermanentError, match="no audio track 3: the file has 2"):
         fetched(3)
+
+
+def test_a_file_that_cannot_be_probed_does_not_keep_the_others_from_being_listed(
+    tmp_path, monkeypatch
+):
+    for name in ("a.mp3", "b.mp3"):
+        (tmp_path / name).write_bytes(name.encode())
+
+    def broken(path):
+        if path.name == "a.mp3":
+            raise ZeroDivisionError("a bug in a demuxer")
+        return 10.0
+
+    monkeypatch.setattr(audio, "probe", broken)
+    [listing] = FileSource(SourceOptions(cache=tmp_path)).list(str(tmp_path), threading.Event())
+    assert {item.title: item.duration for item in listing.items} == {"a": None, "b": 10.0}

@@ -42,7 +42,7 @@ def opened(source: Path | bytes) -> Iterator[InputContainer]:
             options["ignore_length"] = "1"
         file.seek(0)
         with av.open(
-            file, "r", options=options, metadata_errors="ignore", buffer_size=1 << 18
+            _Seekable(file), "r", options=options, metadata_errors="ignore", buffer_size=1 << 18
         ) as container:
             yield container
 
@@ -73,6 +73,28 @@ class _NamelessFile(io.BytesIO):
     """Bytes as a file. The empty name keeps PyAV from using the name of the type."""
 
     name = ""
+
+
+class _Seekable:
+    """A file whose `seek` returns -1 where it fails: PyAV prints the traceback of an exception there.
+
+    A damaged file refers to places that no file has, before its start or beyond 2^63 bytes.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.name = file.name
+        self.read = file.read
+        self.tell = file.tell
+        self._file = file
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            return -1
+
+    def seekable(self) -> bool:
+        return True
 
 
 # --- Tracks ----------------------------------------------------------------------------------------

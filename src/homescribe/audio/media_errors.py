@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from homescribe.errors import HomescribeError, PermanentError, RetryableError, UserError
+from homescribe.errors import HomescribeError, PermanentError, RetryableError
 
 
 @contextmanager
@@ -15,18 +16,22 @@ def translated(name: str) -> Iterator[None]:
 
     try:
         yield
-    except (av.error.FFmpegError, OSError, MemoryError) as error:
+    except (av.error.FFmpegError, OSError, OverflowError, MemoryError) as error:
         raise reaction(error, name) from error
 
 
 def reaction(error: Exception, name: str) -> HomescribeError:
-    """Return our error for one of PyAV or Python. PyAV's errno classes derive from Python's."""
+    """Return our error for one of PyAV or Python. PyAV's errno classes derive from Python's.
+
+    A damaged file may refer to places that no file has, before its start or beyond 2^63 bytes.
+    """
     if isinstance(error, MemoryError):
-        return UserError(f"Out of memory while decoding {name}.", "Close other programs.")
+        return RetryableError(f"Out of memory while decoding {name}.", "Close other programs.")
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return RetryableError(f"{name} is no longer there.", "Restore it, or remove the item.")
     if isinstance(error, PermissionError):
         return PermanentError(f"{name} is not readable.", "Change its permissions, then retry it.")
-    if isinstance(error, OSError) and not isinstance(error, EOFError):
+    impossible = isinstance(error, OSError) and error.errno in (errno.EINVAL, errno.EOVERFLOW)
+    if isinstance(error, OSError) and not isinstance(error, EOFError) and not impossible:
         return RetryableError(f"{name} could not be read: {error.strerror or error}.")
     return PermanentError(f"{name} is not audio or video that can be decoded.")

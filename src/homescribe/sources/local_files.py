@@ -267,7 +267,8 @@ def item_from(path: Path, name: str, *, strict: bool = False) -> Item:
     try:
         seconds = audio.probe(path)
         modified = date.fromtimestamp(path.stat().st_mtime).isoformat()
-    except (PermanentError, OSError):
+    except Exception:
+        # Whatever it is, the other files are listed.
         if strict:
             raise
         seconds = modified = None
