@@ -94,7 +94,7 @@ def _clean(text: str) -> str:
     Empty lines are left out, and "-->" becomes "->". Whisper replaces arrows too, but not longer ones and
     not in transcripts with words.
     """
-    lines = [line for line in re.sub("--+>", "->", text.strip()).split("\n") if line.strip()]
+    lines = [line for line in re.sub("--+>", "->", text).split("\n") if line.strip()]
     # SubRip readers take a line that is only a number for the number of the next cue.
     number = rf"\n(?=[\s{_BEGIN}]*-?\d+\.?\d*[\s{_END}]*(?:\n|$))"
     return re.sub(number, " ", "\n".join(lines))
