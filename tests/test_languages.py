@@ -10,7 +10,7 @@ import whisper
 from homescribe.audio import SAMPLE_RATE
 from homescribe.core import TranscriptionOptions
 from homescribe.engines.language_choice import (
-    Heard,
+    LanguageEvidence,
     most_spoken,
     next_language,
     part_languages,
@@ -24,8 +24,8 @@ from homescribe.engines.windows import Window
 CODES = ("en", "de", "es", "gl")
 
 
-def heard(speech=10.0, **probabilities):
-    return Heard(probabilities, speech)
+def evidence(speech=10.0, **probabilities):
+    return LanguageEvidence(probabilities, speech)
 
 
 # --- Rules -----------------------------------------------------------------------------------------
@@ -34,12 +34,12 @@ def heard(speech=10.0, **probabilities):
 @pytest.mark.parametrize(
     ("before", "window", "chosen"),
     [
-        ("en", heard(en=0.1, de=0.9), "de"),
-        ("en", heard(1.0, en=0.1, de=0.9), "en"),  # too little speech
-        ("en", heard(en=0.1, de=0.45), "en"),  # not sure
-        ("es", heard(es=0.4, gl=0.55), "es"),  # a close language: no flapping
-        (None, heard(es=0.4, gl=0.55), "gl"),
-        (None, heard(1.0, de=0.9), None),
+        ("en", evidence(en=0.1, de=0.9), "de"),
+        ("en", evidence(1.0, en=0.1, de=0.9), "en"),  # too little speech
+        ("en", evidence(en=0.1, de=0.45), "en"),  # not sure
+        ("es", evidence(es=0.4, gl=0.55), "es"),  # a close language: no flapping
+        (None, evidence(es=0.4, gl=0.55), "gl"),
+        (None, evidence(1.0, de=0.9), None),
     ],
 )
 def test_a_language_changes_where_another_is_sure(before, window, chosen):
@@ -48,13 +48,15 @@ def test_a_language_changes_where_another_is_sure(before, window, chosen):
 
 def test_the_most_spoken_language_is_counted_in_seconds():
     """Two short windows in one language do not outvote a long one in another."""
-    assert most_spoken([heard(3.0, ko=0.99), heard(3.0, ko=0.9), heard(25.0, en=0.8)]) == "en"
+    assert (
+        most_spoken([evidence(3.0, ko=0.99), evidence(3.0, ko=0.9), evidence(25.0, en=0.8)]) == "en"
+    )
 
 
 def test_an_unsure_part_has_the_language_before_it_and_the_first_ones_that_after_them():
-    parts = [heard(1.0, es=0.9), heard(en=0.9), heard(en=0.3, es=0.3), heard(es=0.95)]
+    parts = [evidence(1.0, es=0.9), evidence(en=0.9), evidence(en=0.3, es=0.3), evidence(es=0.95)]
     assert part_languages(parts, None) == ["en", "en", "en", "es"]
-    assert part_languages([heard(1.0, es=0.9)], None) == [None]
+    assert part_languages([evidence(1.0, es=0.9)], None) == [None]
 
 
 def speech_window(start, *stretches):

@@ -1,4 +1,4 @@
-"""Chooses the language of each window from what Whisper hears in it, and in the windows before it."""
+"""Chooses the language of each window from the probabilities in it and in the windows before it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from homescribe.engines.windows import Window
 
 SURE = 0.5  # probability from which a window's own language counts
-MIN_SPEECH = 2.0  # seconds of speech from which it counts; fewer are heard as any language
+MIN_SPEECH = 2.0  # seconds of speech from which it counts; less may sound like any language
 # A language changes only where the one before is this much less probable: Spanish stays Spanish where
 # Galician is as likely.
 RIVAL = 0.25
 MIXED = 0.9  # probability below which a window may hold more than one language
 MIN_MIXED = 6.0  # seconds of speech of such a window
-PART_SPEECH = 2.5  # seconds of speech in which the parts of a mixed window are heard
+PART_SPEECH = 2.5  # seconds of speech in each part of a mixed window
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class LanguageEvidence:
     """The probability of every language in a stretch with some seconds of speech."""
 
     probabilities: dict[str, float]
@@ -44,28 +44,28 @@ class Heard:
         return self.probability < MIXED and self.speech >= MIN_MIXED
 
 
-def next_language(before: str | None, heard: Heard) -> str | None:
+def next_language(before: str | None, evidence: LanguageEvidence) -> str | None:
     """Return the language of a stretch after one in language `before`; None where nothing tells."""
-    if not heard.sure:
+    if not evidence.sure:
         return before
-    rival = heard.probabilities.get(before, 0.0) if before else 0.0
-    return heard.language if rival <= RIVAL * heard.probability else before
+    rival = evidence.probabilities.get(before, 0.0) if before else 0.0
+    return evidence.language if rival <= RIVAL * evidence.probability else before
 
 
-def most_spoken(heard: Iterable[Heard]) -> str:
+def most_spoken(evidence: Iterable[LanguageEvidence]) -> str:
     """Return the language of most of the speech in several stretches, of which none needs to be sure."""
     seconds: dict[str, float] = {}
-    for one in heard:
+    for one in evidence:
         for language, probability in one.probabilities.items():
             seconds[language] = seconds.get(language, 0.0) + probability * max(one.speech, 0.1)
     return max(seconds, key=lambda language: seconds[language])
 
 
-def part_languages(parts: Sequence[Heard], before: str | None) -> list[str | None]:
+def part_languages(parts: Sequence[LanguageEvidence], before: str | None) -> list[str | None]:
     """Return the language of each part of a window. An unsure part has that of the part before it."""
     found: list[str | None] = []
-    for heard in parts:
-        before = next_language(before, heard)
+    for evidence in parts:
+        before = next_language(before, evidence)
         found.append(before)
     first = next((language for language in found if language), None)
     return [language or first for language in found]

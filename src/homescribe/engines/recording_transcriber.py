@@ -7,7 +7,6 @@ decoded again as a window of its own. So each window ends with text, or as silen
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,8 +15,9 @@ from threading import Event
 
 from homescribe.core import Segment, TranscriptionOptions
 from homescribe.engines import quality
+from homescribe.engines.attempts import Attempt, PendingWindow, best_attempt, better_attempt
 from homescribe.engines.language_choice import (
-    Heard,
+    LanguageEvidence,
     most_spoken,
     next_language,
     part_languages,
@@ -25,10 +25,10 @@ from homescribe.engines.language_choice import (
 )
 from homescribe.engines.scheduler import AnyTask, Scheduler
 from homescribe.engines.segments import split_segments, words_by_segment
+from homescribe.engines.sentences import MAX_JOIN_PAUSE, is_continued
 from homescribe.engines.tokenizer import Tokenizer, text_tokens
 from homescribe.engines.whisper_network import (
     DecodingOptions,
-    DecodingResult,
     DecodingTask,
     LanguageTask,
     WhisperNetwork,
@@ -37,11 +37,6 @@ from homescribe.engines.windows import Window
 
 MAX_PROMPT_TOKENS = 223  # of text before a window, half of Whisper's context
 MIN_REMAINDER = 1.0  # seconds of speech after the last word that are worth another window
-MAX_JOIN_PAUSE = 1.5  # seconds between two windows across which a sentence is continued
-MAX_LOGPROB_LOSS = 0.1  # that the words before a window may cost without being a mistake
-MIN_UNPUNCTUATED = 12  # words without any punctuation that nobody writes
-SENTENCE_END = re.compile(r"[.!?…。！？｡؟۔।][\'\"”’»)\]」』]*$")
-PUNCTUATION = re.compile(r"[.,;:!?…。、！？｡؟۔।,،]")
 RESET_TEMPERATURE = 0.5  # text decoded above it is no prompt for the next, as in whisper.transcribe
 
 
@@ -92,7 +87,7 @@ class RecordingTranscriber:
         """Yield the result of every window, in order of time."""
         self.scheduler.enter()
         try:
-            pending: list[_PendingWindow] = []
+            pending: list[PendingWindow] = []
             for window in windows:
                 while len(pending) >= self.max_pending:
                     yield self._finish_first(pending)
@@ -105,7 +100,7 @@ class RecordingTranscriber:
 
     # --- Order -----------------------------------------------------------------------------------
 
-    def _finished(self, pending: list[_PendingWindow]) -> Iterator[WindowResult]:
+    def _finished(self, pending: list[PendingWindow]) -> Iterator[WindowResult]:
         """Yield results that are ready, from the head of `pending`, without waiting."""
         # One window is kept: the next one may show that the language changes inside it.
         while len(pending) > 1 and all(one.task.done.is_set() for one in pending[:2]):
@@ -114,7 +109,7 @@ class RecordingTranscriber:
                 return
             yield self._take_first(pending)
 
-    def _finish_first(self, pending: list[_PendingWindow]) -> WindowResult:
+    def _finish_first(self, pending: list[PendingWindow]) -> WindowResult:
         """Wait for the first window of `pending`, remove it and return its result."""
         while True:
             for one in pending[:2]:
@@ -123,7 +118,7 @@ class RecordingTranscriber:
             if pending[0].settled and all(one.language for one in pending[:2]):
                 return self._take_first(pending)
 
-    def _advance(self, pending: list[_PendingWindow], *, complete: bool) -> None:
+    def _advance(self, pending: list[PendingWindow], *, complete: bool) -> None:
         """Choose languages and check attempts, as far as tasks are done.
 
         `complete`: no window will be added before the first one is taken.
@@ -134,7 +129,7 @@ class RecordingTranscriber:
                 self._check(one)
         self._continue_sentences(pending)
 
-    def _continue_sentences(self, pending: list[_PendingWindow]) -> None:
+    def _continue_sentences(self, pending: list[PendingWindow]) -> None:
         """Decode windows again that begin inside a sentence, with the words before them as prompt.
 
         In order: the words before a window are final only when it is settled itself.
@@ -158,7 +153,7 @@ class RecordingTranscriber:
             if _remainder(before) is not None:
                 return
 
-    def _continues(self, before: WindowResult, one: _PendingWindow) -> bool:
+    def _continues(self, before: WindowResult, one: PendingWindow) -> bool:
         """Whether `one` goes on with a sentence of the window before it."""
         return (
             not self.options.condition_on_previous_text
@@ -170,7 +165,7 @@ class RecordingTranscriber:
             and is_continued("".join(s.text for s in before.segments), one.accepted.text)
         )
 
-    def _take_first(self, pending: list[_PendingWindow]) -> WindowResult:
+    def _take_first(self, pending: list[PendingWindow]) -> WindowResult:
         result = self._result(pending.pop(0))
         if self.options.condition_on_previous_text:
             self.previous_tokens = (
@@ -189,7 +184,7 @@ class RecordingTranscriber:
 
     # --- Languages -------------------------------------------------------------------------------
 
-    def _choose_languages(self, pending: list[_PendingWindow], *, complete: bool) -> None:
+    def _choose_languages(self, pending: list[PendingWindow], *, complete: bool) -> None:
         """Choose the language of every window whose first attempt, and all before it, are done."""
         number = 0
         while number < len(pending):
@@ -197,8 +192,8 @@ class RecordingTranscriber:
             if one.language is None:
                 if not one.task.done.is_set():
                     return
-                one.hear()
-                language = next_language(self.last_language, one.heard) if one.heard else None
+                one.note_languages()
+                language = next_language(self.last_language, one.evidence) if one.evidence else None
                 if language is None:
                     if not complete:  # later windows may be sure
                         return
@@ -208,22 +203,22 @@ class RecordingTranscriber:
             self.last_language = pending[number].language
             number += 1
 
-    def _first_language(self, pending: list[_PendingWindow]) -> str | None:
+    def _first_language(self, pending: list[PendingWindow]) -> str | None:
         """Return the language for windows before the first sure one: that one's, or the likeliest."""
         for one in pending:
             self.scheduler.wait(one.task)
-            one.hear()
-        heard = [one.heard for one in pending if one.heard]
-        sure = next((one.language for one in heard if one.sure), None)
-        return sure or (most_spoken(heard) if heard else None)
+            one.note_languages()
+        evidence = [one.evidence for one in pending if one.evidence]
+        sure = next((one.language for one in evidence if one.sure), None)
+        return sure or (most_spoken(evidence) if evidence else None)
 
-    def _set_language(self, one: _PendingWindow, language: str) -> None:
+    def _set_language(self, one: PendingWindow, language: str) -> None:
         """Decode `one` again where it was decoded in another language."""
         one.language = language
         if one.task.options.language != language:
             one.task = self._submit(one.window, language, one.task.features).task
 
-    def _split_where_languages_meet(self, pending: list[_PendingWindow], number: int) -> None:
+    def _split_where_languages_meet(self, pending: list[PendingWindow], number: int) -> None:
         """Split the window at `number`, and the one before it, where the language changes inside.
 
         Windows in two languages next to each other were cut without knowing where one ends. A window that
@@ -232,19 +227,19 @@ class RecordingTranscriber:
         one = pending[number]
         before = pending[number - 1] if number else None
         meets = before is not None and before.language != one.language
-        if one.heard and (meets or one.heard.mixed):
+        if one.evidence and (meets or one.evidence.mixed):
             self._split(pending, number, before.language if before else None)
-        if meets and before is not None and before.heard:
+        if meets and before is not None and before.evidence:
             self._split(pending, number - 1, None)
 
-    def _split(self, pending: list[_PendingWindow], number: int, before: str | None) -> None:
+    def _split(self, pending: list[PendingWindow], number: int, before: str | None) -> None:
         """Replace a window by its parts in one language each, if it has several."""
         window = pending[number].window
         parts = parts_of(window)
         if len(parts) < 2:
             return
-        heard = self._hear(parts)
-        languages = part_languages(heard, None if pending[number].heard else before)
+        evidence = self._detect_languages(parts)
+        languages = part_languages(evidence, None if pending[number].evidence else before)
         groups: list[tuple[str, float, float]] = []
         for part, language in zip(parts, languages, strict=True):
             chosen = language or pending[number].language or "en"
@@ -259,7 +254,7 @@ class RecordingTranscriber:
             self._submit(one, language) for one, (language, _, _) in zip(whole, groups, strict=True)
         ]
 
-    def _hear(self, parts: list[Window]) -> list[Heard]:
+    def _detect_languages(self, parts: list[Window]) -> list[LanguageEvidence]:
         """Return the languages in each of `parts`."""
         tasks = [
             LanguageTask(part.samples, self.network.detect_language, None, self.stop)
@@ -268,7 +263,7 @@ class RecordingTranscriber:
         for task in tasks:
             self.scheduler.put(self.queue, task, first=True)
         return [
-            Heard(self.scheduler.wait(task), part.speech_seconds())
+            LanguageEvidence(self.scheduler.wait(task), part.speech_seconds())
             for part, task in zip(parts, tasks, strict=True)
         ]
 
@@ -280,7 +275,7 @@ class RecordingTranscriber:
         language: str | None,
         features: object = None,
         previous: Sequence[int] = (),
-    ) -> _PendingWindow:
+    ) -> PendingWindow:
         """Queue the first attempt at `window`, after the tokens of `previous` text.
 
         `language` None: detect it.
@@ -297,7 +292,7 @@ class RecordingTranscriber:
         )
         task = self._task(window, options, features)
         self.scheduler.put(self.queue, task)
-        return _PendingWindow(window, task, language)
+        return PendingWindow(window, task, language)
 
     def _task(self, window: Window, options: DecodingOptions, features: object) -> DecodingTask:
         return DecodingTask(
@@ -318,7 +313,7 @@ class RecordingTranscriber:
             before = self.previous_tokens
         return tuple([*initial, *before][-MAX_PROMPT_TOKENS:])
 
-    def _check(self, pending: _PendingWindow) -> None:
+    def _check(self, pending: PendingWindow) -> None:
         """Accept the latest attempt at a window if it is finished and good, else queue another one."""
         task = pending.task
         if pending.accepted is not None or task.result is None:
@@ -339,7 +334,7 @@ class RecordingTranscriber:
         else:
             pending.accepted = best_attempt(pending.attempts)
 
-    def _retry(self, pending: _PendingWindow) -> DecodingTask:
+    def _retry(self, pending: PendingWindow) -> DecodingTask:
         """Queue another attempt at the next temperature, before this recording's other windows."""
         before, number = pending.task, len(pending.attempts)
         options = replace(
@@ -352,7 +347,7 @@ class RecordingTranscriber:
         self.scheduler.put(self.queue, task, first=True)
         return task
 
-    def _result(self, pending: _PendingWindow) -> WindowResult:
+    def _result(self, pending: PendingWindow) -> WindowResult:
         """Split the accepted text into segments."""
         assert pending.accepted is not None
         assert pending.language is not None
@@ -380,63 +375,6 @@ class RecordingTranscriber:
             for (start, end, tokens), segment_words in zip(parts, words, strict=True)
         )
         return WindowResult(window, segments, result.tokens, attempt.temperature, language)
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """The output of decoding a window at one temperature. `text` is "" when it is silence."""
-
-    temperature: float
-    result: DecodingResult
-    text: str
-
-
-class _PendingWindow:
-    """A window, the task that decodes it, and the attempts that have finished."""
-
-    def __init__(self, window: Window, task: DecodingTask, language: str | None) -> None:
-        self.window = window
-        self.task = task
-        self.language = language  # None until it is chosen
-        self.heard: Heard | None = None  # the languages in it, where they were detected
-        self.attempts: list[Attempt] = []
-        self.accepted: Attempt | None = None
-        self.alternative: Attempt | None = None  # accepted before, without the words before it
-        self.settled = False  # nothing about it changes any more
-        self.is_remainder = False  # the end of a window, which its text did not reach
-
-    def hear(self) -> None:
-        """Keep what the first attempt, which is done, found out about the language."""
-        found = self.task.result.languages if self.task.result else None
-        if found and self.heard is None:
-            self.heard = Heard(found, self.window.speech_seconds())
-
-
-def better_attempt(without: Attempt, with_prompt: Attempt) -> Attempt:
-    """Choose between decodings of a window without and with the words before it as prompt."""
-    if with_prompt.temperature > without.temperature or not with_prompt.text.strip():
-        return without
-    if with_prompt.result.avg_logprob < without.result.avg_logprob - MAX_LOGPROB_LOSS:
-        return without
-    return with_prompt
-
-
-def is_continued(before: str, text: str) -> bool:
-    """Whether `text` goes on with the sentence that `before` ends in, or has lost its punctuation.
-
-    Text without any punctuation says nothing about its sentences: many languages write it so.
-    """
-    if not PUNCTUATION.search(before):
-        return False
-    if not SENTENCE_END.search(before.rstrip()):
-        return True
-    return len(text.split()) >= MIN_UNPUNCTUATED and not PUNCTUATION.search(text)
-
-
-def best_attempt(attempts: list[Attempt]) -> Attempt:
-    """Best of attempts that all failed, preferring text that does not repeat."""
-    usable = [one for one in attempts if one.text.strip() and not quality.is_repetitive(one.text)]
-    return max(usable or attempts, key=lambda one: one.result.avg_logprob)
 
 
 def _fails(window: Window, attempt: Attempt) -> bool:

@@ -20,7 +20,7 @@ CHUNKS_PER_SECOND = SAMPLE_RATE / CHUNK
 CONTEXT = 64  # samples before each chunk that the network sees, too
 
 # The network remembers the voices it has heard, and after a clear one it gives a soft or hoarse one a third
-# of the probability that it gives it alone. So its memory is cleared before every piece, and it hears the
+# of the probability that it gives it alone. So its memory is cleared before every piece, and it gets the
 # end of the piece before only to settle.
 PIECE = 250 * CHUNK  # samples: 8 s
 WARM_UP = 31 * CHUNK  # samples: 1 s

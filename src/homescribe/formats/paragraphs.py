@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
 from homescribe.core import Chapter, Segment, Skipped, Transcript
 from homescribe.formats.coverage import holes
+from homescribe.text.scripts import ends_sentence
 
 PAUSE = 2.0  # seconds of silence after which a paragraph begins
 # A paragraph of this many characters ends with its sentence, one of the longest at once.
 PARAGRAPH_CHARACTERS = 500
 LONGEST_PARAGRAPH_CHARACTERS = 1000
-
-_SENTENCE_END = re.compile(r"[.!?…。！？｡؟۔।]['\"”’»)\]」』]*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,5 +106,5 @@ def _begins_paragraph(last: Segment, following: Segment, characters: int) -> boo
     """Whether `following` begins a new paragraph after one of `characters` that ends with `last`."""
     if following.start - last.end >= PAUSE or characters >= LONGEST_PARAGRAPH_CHARACTERS:
         return True
-    ends = _SENTENCE_END.search(last.text.rstrip()) is not None
+    ends = ends_sentence(last.text)
     return ends and characters >= PARAGRAPH_CHARACTERS

@@ -119,3 +119,12 @@ def letters(text: str) -> list[str]:
     """Split `text` into what a reader sees as letters: each character with its accents and vowel signs."""
     found: list[str] = _letters().findall(text)
     return found
+
+
+# Marks that end a sentence, in Latin, CJK, Arabic, Indic, Khmer and Ethiopic scripts, and quotes after them.
+_SENTENCE_END = re.compile(r"[.!?…。！？｡؟۔।॥։።][\'\"”’»)\]」』]*$")
+
+
+def ends_sentence(text: str) -> bool:
+    """Whether the last word of `text` ends a sentence."""
+    return _SENTENCE_END.search(text.rstrip()) is not None
