@@ -1,4 +1,4 @@
-"""Write docs/reference/commands.md from --help, or check it and the links in the docs.
+"""Write docs/reference/commands.md from --help and python.md from docstrings, or check them and all links.
 
 python docs/generate.py            write
 python docs/generate.py --check    exit 1 if the page is out of date or a link is broken
@@ -6,18 +6,22 @@ python docs/generate.py --check    exit 1 if the page is out of date or a link i
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 
+import homescribe as public
 from homescribe import config
 from homescribe.cli.main import homescribe
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = ROOT / "docs" / "reference" / "commands.md"
+PYTHON = ROOT / "docs" / "reference" / "python.md"
 WIDTH = 90  # columns of a help text, so that a page shows it without scrolling
 
 INTRODUCTION = """# Commands
@@ -50,6 +54,92 @@ def reference() -> str:
     return "".join([*parts, SETTINGS, *rows])
 
 
+PYTHON_INTRODUCTION = """# Python
+
+Generated from the docstrings by `make docs`: the public names of the package `homescribe`. Other modules may
+change without notice.
+
+```python
+from homescribe import Library, TranscriptionOptions, transcribe
+
+options = TranscriptionOptions(language="german", word_timestamps=True)
+for outcome in transcribe("talks/", library="~/homescribe", model="small", options=options):
+    print(outcome.item.title, outcome.transcript.text if outcome.transcript else outcome.error)
+
+with Library("~/homescribe") as library:
+    for hit in library.search("a phrase somebody said"):
+        print(hit.title, hit.start, hit.url)
+```
+"""
+KINDS = ("Functions", "Classes", "Values", "Errors")
+
+
+def python_reference() -> str:
+    """Return the page of the public names."""
+    sections: dict[str, list[str]] = {kind: [] for kind in KINDS}
+    for name in public.__all__:
+        found = getattr(public, name)
+        if inspect.isfunction(found):
+            kind = "Functions"
+        elif issubclass(found, Exception):
+            kind = "Errors"
+        else:
+            frozen = dataclasses.is_dataclass(found) and found.__dataclass_params__.frozen
+            kind = "Values" if frozen else "Classes"
+        sections[kind].append(_entry(name, found))
+    return PYTHON_INTRODUCTION + "".join(
+        f"\n## {kind}\n{''.join(entries)}" for kind, entries in sections.items()
+    )
+
+
+def _entry(name: str, found: type | Callable[..., object]) -> str:
+    """Return the entry of one name: its docstring, its fields and its methods."""
+    text = f"\n### {name}\n\n"
+    if inspect.isfunction(found):
+        text += f"```text\n{name}{_signature(found)}\n```\n\n"
+    text += f"{inspect.getdoc(found)}\n"
+    if dataclasses.is_dataclass(found):
+        rows = "".join(
+            _field_row(field, found) for field in dataclasses.fields(found) if field.init
+        )
+        text += f"\n| field | type | default | |\n|---|---|---|---|\n{rows}"
+    elif inspect.isclass(found) and not issubclass(found, Exception):
+        for method, function in vars(found).items():
+            if inspect.isfunction(function) and not method.startswith("_") and function.__doc__:
+                text += (
+                    f"\n- `{method}{_signature(function)}`: {_one_line(inspect.getdoc(function))}\n"
+                )
+    return text
+
+
+def _signature(function: Callable[..., object]) -> str:
+    """Return the parameters of a function as its source writes them, without `self`."""
+    text = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(function)))
+    return re.sub(r"\(self(, )?", "(", text)
+
+
+def _one_line(text: str | None) -> str:
+    return " ".join((text or "").split())
+
+
+def _field_row(field: dataclasses.Field[object], owner: type) -> str:
+    """Return the row of a field, with the comment that stands before or beside it in the source."""
+    default = "" if field.default is dataclasses.MISSING else f"`{field.default!r}`"
+    kind = str(field.type).replace("|", "\\|")
+    return f"| `{field.name}` | `{kind}` | {default} | {_comment(field.name, owner)} |\n"
+
+
+def _comment(name: str, owner: type) -> str:
+    before: list[str] = []
+    for line in inspect.getsource(owner).splitlines():
+        if re.match(rf"    {name}:", line):
+            beside = re.search(r"  # (.+)", line)
+            return beside[1] if beside else " ".join(before)
+        comment = re.match(r"    # (.+)", line)
+        before = [*before, comment[1]] if comment else []
+    return ""
+
+
 def _section(command: click.Command, path: str) -> Iterator[str]:
     yield f"\n## {path}\n\n{_help(command, path)}"
     if isinstance(command, click.Group):
@@ -71,14 +161,21 @@ def broken_links() -> Iterator[str]:
                 yield f"{page.relative_to(ROOT)}: {target} does not exist"
 
 
+PAGES = {COMMANDS: reference, PYTHON: python_reference}
+
+
 def main() -> int:
     """Write or check, and return the exit code."""
     if "--check" not in sys.argv:
-        COMMANDS.write_text(reference(), encoding="utf-8")
+        for page, text in PAGES.items():
+            page.write_text(text(), encoding="utf-8")
         return 0
     problems = list(broken_links())
-    if not COMMANDS.exists() or COMMANDS.read_text(encoding="utf-8") != reference():
-        problems.append(f"{COMMANDS.relative_to(ROOT)} is out of date: run `make docs`")
+    problems += [
+        f"{page.relative_to(ROOT)} is out of date: run `make docs`"
+        for page, text in PAGES.items()
+        if not page.exists() or page.read_text(encoding="utf-8") != text()
+    ]
     for problem in problems:
         print(problem, file=sys.stderr)
     return bool(problems)

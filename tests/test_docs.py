@@ -1,6 +1,7 @@
 """The docs are true: commands, options, Python names, make targets and links exist."""
 
 import ast
+import dataclasses
 import importlib.util
 import re
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import click
 
+import homescribe as public
 from homescribe.cli.main import homescribe
 from test_architecture import FRONT, IMPORTS
 
@@ -27,6 +29,21 @@ def script(name):
 def test_the_command_reference_is_what_help_says():
     page = ROOT / "docs" / "reference" / "commands.md"
     assert page.read_text(encoding="utf-8") == script("generate").reference(), "run `make docs`"
+
+
+def test_the_python_reference_has_every_public_name_and_field():
+    page = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
+    assert page == script("generate").python_reference(), "run `make docs`"
+    assert sorted(re.findall(r"^### (\w+)$", page, re.MULTILINE)) == sorted(public.__all__)
+    options = page.split("### TranscriptionOptions\n")[1].split("\n### ")[0]
+    fields = [field.name for field in dataclasses.fields(public.TranscriptionOptions)]
+    assert re.findall(r"^\| `(\w+)` \|", options, re.MULTILINE) == fields
+
+
+def test_homescribe_is_never_installed_by_a_name_that_a_stranger_may_own():
+    by_name = re.compile(r"(?:pip|pipx|uv tool|uv pip) install (?:-\S+ )*['\"]?homescribe")
+    pages = {page: page.read_text(encoding="utf-8") for page in [*PAGES, ROOT / "Makefile"]}
+    assert [page.name for page, text in pages.items() if by_name.search(text)] == []
 
 
 def test_no_link_in_the_docs_is_broken():

@@ -185,11 +185,11 @@ class TranscriptionOptions:
     """Whisper's options, with Whisper's names. `None`: the engine's default."""
 
     language: str | None = None  # Whisper's code; None: detect it, in each window
-    task: Literal["transcribe", "translate"] = "transcribe"
+    task: Literal["transcribe", "translate"] = "transcribe"  # translate: into English
     beam_size: int | None = None  # 1 is greedy
     # Tried in turn until a result passes the quality thresholds.
     temperature: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-    word_timestamps: bool = False
+    word_timestamps: bool = False  # store the time of each word
     vad_filter: bool = True  # skip audio without speech
     initial_prompt: str | None = None  # names and spellings to expect
     condition_on_previous_text: bool = False  # True lets a repetition spread to the next window

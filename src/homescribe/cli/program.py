@@ -1,12 +1,14 @@
 """The program's name as the user called it, so that commands in messages can be copied.
 
 Messages name the program `homescribe`. Where that is not on the PATH, as in a virtual environment that is not
-activated, they are printed with the path or the `python -m homescribe` that was used.
+activated, they are printed with the path or the `python -m homescribe` that was used. `pip` becomes that of
+the same environment.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib.util
 import re
 import shlex
 import shutil
@@ -21,6 +23,7 @@ COMMANDS = (
     *("add", "sources", "remove", "plan", "modal", "transcribe", "run", "sync", "retry", "list"),
     *("status", "search", "show", "export", "serve", "doctor", "config", "demo", "completion"),
 )
+_PIP = re.compile(r"(?<![\w./-])pip (?=install |uninstall )")
 _COMMAND = re.compile(rf"(?<![\w./-]){NAME}(?= (?:{'|'.join(COMMANDS)}|--library)\b)")
 
 
@@ -31,6 +34,7 @@ def message(text: str = "") -> None:
 
 def as_called(text: str) -> str:
     """Return `text` with the commands in it as the user has to type them."""
+    text = _PIP.sub(lambda found: f"{pip()} ", text)
     return _COMMAND.sub(lambda found: program(), text)
 
 
@@ -44,6 +48,20 @@ def program() -> str:
     if called.stem != NAME or (on_path and _same(Path(on_path), called)):
         return NAME
     return _shortened(called)
+
+
+@functools.cache
+def pip() -> str:
+    """Return the pip of the environment that this program runs in: that of the PATH may be another one."""
+    beside = Path(sys.executable).with_name("pip")
+    on_path = shutil.which("pip")
+    if on_path and _same(Path(on_path), beside):
+        return "pip"
+    if beside.exists():
+        return _shortened(beside)
+    if importlib.util.find_spec("pip"):
+        return f"{_shortened(Path(sys.executable))} -m pip"
+    return f"uv pip --python {_shortened(Path(sys.executable))}"
 
 
 def _same(one: Path, other: Path) -> bool:
