@@ -471,6 +471,7 @@ PUBLISHED = {
     5: "72fe37c51d751f7ad0f3bb1dfe44a7fdeb43df20f26ac29c5bee8cdd1848ca66",
     6: "c9cd26eb87297ae1e129c8712fca8add368f6803abf1d801739c2385f93c0f7b",
     7: "865d7e1cba224d95bdecaba15acf07b9ee796f93a88b3a7d05ffafb1957b6e2f",
+    8: "cd217bca9c82b9e34ba72dc6906cf5242e4cb71f465dd77df0df3639a4a72c45",
 }
 
 
@@ -1960,3 +1961,87 @@ def test_an_unknown_url_gets_a_hint_about_sources(library):
     with pytest.raises(UserError, match="no item youtube:id2") as caught:
         library.item("youtube:id2")
     assert caught.value.hint == "Did you mean youtube:id1?"
+
+
+# --- Spellings -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "query", "found"),
+    [
+        ("Зелёная ёлка стоит", "елка", "ёлка"),
+        ("Зеленая елка стоит", "ёлка", "елка"),
+        ("Wakacje w mieście Łódź", "lodz", "Łódź"),
+        ("En rød grød", "rod", "rød"),
+        ("Hai bà ở Đà Nẵng", "da nang", "Đà"),
+        ("Die Straße ist lang", "strasse", "Straße"),
+        ("Die Strasse ist lang", "straße", "Strasse"),
+        ("Et blåbær faldt", "blabaer", "blåbær"),
+        ("Καλημέρα σε όλους", "καλημερα", "Καλημέρα"),
+        ("هذا كِتَابٌ جديد", "كتاب", "كِتَابٌ"),
+        ("هذا كتاب جديد", "كِتَاب", "كتاب"),
+        ("אמר שָׁלוֹם לכולם", "שלום", "שָׁלוֹם"),
+        ("我買了電腦", "电脑", "電腦"),
+        ("我买了电脑", "電腦", "电脑"),
+        ("I sent an e-mail today", "email", "e-mail"),
+        ("I sent an email today", "e-mail", "email"),
+        ("I sent an e-mail today", "e-mail", "e-mail"),
+        ("I sent an e-mail today", "mail", "mail"),
+        ("I sent an e-mail today", "email today", "e-mail"),
+        ("I sent an email today", '"an e-mail today"', "an email today"),
+        (
+            "The Donau\u00addampf\u00adschiff left",
+            "donaudampfschiff",
+            "Donau\u00addampf\u00adschiff",
+        ),
+    ],
+)
+def test_a_word_is_found_in_every_spelling_and_highlighted(library, said, query, found):
+    for place, stored in (("speech", said), ("title", "a title")):
+        library.save(item(1, title=said if place == "title" else "a title"), spoken(stored))
+        [hit] = library.search(query)
+        marked = [hit.text[begin:end] for begin, end in hit.highlights]
+        assert found in marked, (place, marked)
+        assert (hit.end > 0) == (place == "speech")
+
+
+def test_letters_that_are_not_the_same_stay_apart(library):
+    library.save(item(1), spoken("Мой йод"))
+    assert library.search("иод") == []
+    assert len(library.search("йод")) == 1
+
+
+def test_a_word_with_a_hyphen_breaks_no_phrase(library):
+    """Also not one across the border of two segments."""
+    library.save(item(1), spoken("my e-mail from the old", "town hall and a well-known inn"))
+    for phrase in ('"the old town hall"', '"my e-mail from"', '"my e mail from"', '"known inn"'):
+        assert len(library.search(phrase)) == 1, phrase
+    [hit] = library.search("wellknown email")
+    assert [hit.text[a:b] for a, b in hit.highlights] == ["e-mail", "well-known"]
+    [typed] = library.search("wellkno", as_typed=True)
+    assert [typed.text[a:b] for a, b in typed.highlights] == ["well-known"]
+
+
+def test_the_index_of_an_old_library_is_written_again(library):
+    """As the versions before 8 wrote it: without folded letters and joined words."""
+    library.save(item(1, title="Straße"), spoken("eine ёлка", "per e-mail", "nothing else"))
+    library.save(item(2, title="other"), spoken("plain words"))
+    stored = "SELECT * FROM passages ORDER BY passage_id"
+    expected = rows(library, stored)
+    library.close()
+    with closing(sqlite3.connect(library.path, isolation_level=None)) as db:
+        db.execute("UPDATE passages SET text = 'Straße' WHERE passage_id = -2")
+        db.execute(
+            "UPDATE passages SET text = 'eine ёлка per e-mail nothing else' WHERE passage_id > 0 "
+            "AND first_segment = 0 AND text LIKE 'eine%'"
+        )
+        assert db.execute(stored).fetchall() != expected
+        db.execute("PRAGMA user_version = 7")
+    with Library(library.directory) as migrated:
+        assert rows(migrated, stored) == expected
+        assert migrated.check() == []
+        assert len(migrated.search("email")) == len(migrated.search("strasse")) == 1
+        migrated.save(item(2, title="ø"), spoken("after the migration"))
+        assert len(migrated.search("after migration")) == 1
+        assert migrated.search("plain") == []
+        assert migrated.check() == []

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from homescribe.errors import SetupError, UserError
 from homescribe.library import schema
+from homescribe.library.passages import reindex
 from homescribe.library.transactions import snapshot, transaction
 from homescribe.text.scripts import count_words
 
@@ -78,6 +79,15 @@ def version_7(db: sqlite3.Connection) -> None:
     )
 
 
+def version_8(db: sqlite3.Connection) -> None:
+    """Index text with folded letters, and words with hyphens as one word, too."""
+    drop_trigger, rebuild, create_trigger = schema.VERSION_8
+    db.execute(drop_trigger)
+    reindex(db)
+    db.execute(rebuild)
+    db.execute(create_trigger)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_1,
     version_2,
@@ -86,6 +96,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_5,
     version_6,
     version_7,
+    version_8,
 )
 
 

@@ -3,10 +3,14 @@
 A passage is two neighbouring stretches of a transcript, each of up to STRETCH seconds, and each stretch is in
 two passages. Words said within STRETCH seconds of each other are therefore always in one passage, wherever
 the borders of segments are. Titles and descriptions are passages too.
+
+After the text, on a line of its own, come its words with hyphens written as one ("email" for "e-mail"), so
+that both spellings are found.
 """
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -19,6 +23,11 @@ STRETCH = 25 * SECOND
 # the table. Ids of titles and descriptions are negative: -2 * item_id for the title of an item,
 # -2 * item_id - 1 for its description.
 PASSAGE_BITS = 20
+
+HYPHENS = "-\u2010\u2011"
+# Possessive and from the start of a word: else the time grows with the square of a word's length.
+COMPOUND = re.compile(rf"(?<![^\W_])[^\W_]++(?:[{HYPHENS}][^\W_]++)+")
+Span = tuple[int, int]  # start and end offset in a text
 
 
 def index_segments(db: sqlite3.Connection, item_id: int, segments: Sequence[Segment]) -> None:
@@ -41,7 +50,7 @@ def index_metadata(db: sqlite3.Connection, items: Mapping[int, Item]) -> None:
     whenever an id is lower than the one before.
     """
     rows = (
-        (passage_id, item_id, spaced(text)[0])
+        (passage_id, item_id, with_compounds(spaced(text)[0]))
         for item_id in sorted(items, reverse=True)
         for passage_id, text in (
             (-2 * item_id - 1, items[item_id].description),
@@ -69,7 +78,67 @@ def passages(segments: Sequence[Segment]) -> Iterator[tuple[int, int, str]]:
         pair = stretches[number : number + 2]
         text = " ".join(texts[number : number + 2])
         if text.strip():
-            yield pair[0][0], pair[-1][1], text
+            yield pair[0][0], pair[-1][1], with_compounds(text)
+
+
+def reindex(db: sqlite3.Connection) -> None:
+    """Write the text of every passage again, where it differs from what is stored."""
+    described = db.execute("SELECT item_id, title, description FROM items").fetchall()
+    for item_id, title, description in described:
+        texts = {-2 * item_id: title, -2 * item_id - 1: description}
+        new = {number: with_compounds(spaced(text)[0]) for number, text in texts.items() if text}
+        _replace_texts(db, item_id, new)
+    for (item_id,) in db.execute("SELECT item_id FROM transcripts").fetchall():
+        rows = db.execute(
+            'SELECT start, "end", text FROM segments WHERE item_id = ? ORDER BY position',
+            (item_id,),
+        )
+        found = passages([Segment(start, end, text) for start, end, text in rows])
+        first = item_id << PASSAGE_BITS
+        _replace_texts(db, item_id, {first | n: text for n, (_, _, text) in enumerate(found)})
+
+
+def _replace_texts(db: sqlite3.Connection, item_id: int, new: Mapping[int, str]) -> None:
+    """Store the texts of passages of an item, by id, where they differ."""
+    rows = db.execute("SELECT passage_id, text FROM passages WHERE item_id = ?", (item_id,))
+    old: dict[int, str] = dict(rows.fetchall())
+    db.executemany(
+        "UPDATE passages SET text = ? WHERE passage_id = ?",
+        [(text, number) for number, text in new.items() if number in old and old[number] != text],
+    )
+
+
+def joined(text: str) -> str:
+    """Return `text` without the hyphens inside words."""
+    return COMPOUND.sub(lambda match: re.sub(f"[{HYPHENS}]", "", match[0]), text)
+
+
+def with_compounds(text: str) -> str:
+    """Return the text of a passage and, on a line of its own, its words with hyphens as one word each."""
+    words = [joined(match[0]) for match in COMPOUND.finditer(text)]
+    return f"{text}\n{' '.join(words)}" if words else text
+
+
+def without_compounds(text: str, found: Sequence[Span]) -> tuple[str, list[Span]]:
+    """Undo `with_compounds`: return the text, and ranges of the whole as ranges of it, sorted and apart."""
+    text, _, line = text.partition("\n")
+    compounds = [match.span() for match in COMPOUND.finditer(text)] if line else []
+    spans: list[Span] = []
+    for begin, end in found:
+        if begin < len(text):
+            spans.append((begin, min(end, len(text))))
+            begin = len(text) + 1
+        if end > begin:  # one or more words of the line
+            first = line.count(" ", 0, begin - len(text) - 1)
+            last = line.count(" ", 0, end - len(text) - 1)
+            spans += compounds[first : last + 1]
+    apart: list[Span] = []
+    for begin, end in sorted(spans):
+        if apart and begin < apart[-1][1]:
+            apart[-1] = (apart[-1][0], max(end, apart[-1][1]))
+        else:
+            apart.append((begin, end))
+    return text, apart
 
 
 def _stretches(segments: Sequence[Segment]) -> Iterator[tuple[int, int]]:

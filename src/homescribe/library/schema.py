@@ -276,3 +276,16 @@ VERSION_6 = (
 
 # Seconds of the segments in each language, so that lists and filters need not read the segments.
 VERSION_7 = "ALTER TABLE transcripts ADD COLUMN languages TEXT"
+
+# Passages with folded letters and joined compounds: while their texts are replaced, the index is not updated.
+VERSION_8 = (
+    "DROP TRIGGER passages_updated",
+    "INSERT INTO passages_fts (passages_fts) VALUES ('rebuild')",
+    """
+    CREATE TRIGGER passages_updated AFTER UPDATE ON passages BEGIN
+        INSERT INTO passages_fts (passages_fts, rowid, text)
+        VALUES ('delete', old.passage_id, old.text);
+        INSERT INTO passages_fts (rowid, text) VALUES (new.passage_id, new.text);
+    END
+    """,
+)

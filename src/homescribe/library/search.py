@@ -23,7 +23,7 @@ from itertools import islice
 from homescribe.core import Item
 from homescribe.errors import UserError
 from homescribe.library.filters import Filter
-from homescribe.library.passages import PASSAGE_BITS
+from homescribe.library.passages import PASSAGE_BITS, Span, joined, without_compounds
 from homescribe.library.rows import to_item, to_segment
 from homescribe.plugins import link
 from homescribe.text.sanitize import sqlite_safe
@@ -38,8 +38,6 @@ EXTRA_PASSAGES = 10  # read beyond the wanted number, because some hits are merg
 MAX_LINE = 300  # characters of a line of a description in a hit
 MAX_LEAD = 60  # of them before the match
 MIN_TEXT = 160  # characters of a hit in speech, where its passage has them
-
-Span = tuple[int, int]  # start and end offset in a text
 
 OPEN, CLOSE = "\x02", "\x03"  # around matches; `spaced` removes control characters
 QUOTES = str.maketrans(dict.fromkeys("“”„«»＂", '"'))
@@ -84,8 +82,17 @@ def match_expression(phrases: Sequence[str], *, unfinished: bool = False) -> str
 
     `unfinished`: the last phrase also matches words that begin with it.
     """
-    expression = " AND ".join(f'"{phrase}"' for phrase in phrases)
-    return f"{expression}*" if unfinished else expression
+    expressions = []
+    for number, phrase in enumerate(phrases, 1):
+        star = "*" if unfinished and number == len(phrases) else ""
+        found = [f'"{spelling}"{star}' for spelling in _spellings(phrase)]
+        expressions.append(f"({' OR '.join(found)})" if len(found) > 1 else found[0])
+    return " AND ".join(expressions)
+
+
+def _spellings(phrase: str) -> list[str]:
+    """Return `phrase` and, where it has words with hyphens, the same with these as one word."""
+    return list(dict.fromkeys((phrase, joined(phrase))))
 
 
 def is_unfinished(query: str) -> bool:
@@ -194,7 +201,7 @@ def _marked(
 def _hit(db: sqlite3.Connection, row: sqlite3.Row, phrases: Sequence[str], unfinished: bool) -> Hit:
     passage_id = row["passage_id"]
     item = to_item(row)
-    text, found = _without_marks(row["marked"])
+    text, found = without_compounds(*_without_marks(row["marked"]))
     match = _shortest_match(text, found, phrases, unfinished)
     if passage_id < 0:
         written = item.title if passage_id % 2 == 0 else item.description or ""
@@ -240,19 +247,28 @@ def _shortest_match(
     text: str, found: Sequence[Span], phrases: Sequence[str], unfinished: bool
 ) -> Span:
     """Return the shortest range of `text` with every phrase; the first match where that is unknown (raw)."""
-    wanted = [f" {' '.join(folded_words(phrase))} " for phrase in phrases]
+    wanted = [[_words(spelling) for spelling in _spellings(phrase)] for phrase in phrases]
     if unfinished:
-        wanted[-1] = wanted[-1].rstrip()
+        wanted[-1] = [words.rstrip() for words in wanted[-1]]
     best: Span | None = None
     latest: dict[int, int] = {}  # number of a phrase: offset of its latest match
     for begin, end in found:
-        words = f" {' '.join(folded_words(text[begin:end]))} "
-        latest |= {number: begin for number, phrase in enumerate(wanted) if phrase in words}
+        said = [_words(spelling) for spelling in _spellings(text[begin:end])]
+        latest |= {
+            number: begin
+            for number, phrase in enumerate(wanted)
+            if any(spelling in words for spelling in phrase for words in said)
+        }
         if latest and len(latest) == len(wanted):
             first = min(latest.values())
             if best is None or end - first < best[1] - best[0]:
                 best = (first, end)
     return best or next(iter(found), (0, 0))
+
+
+def _words(text: str) -> str:
+    """Return the folded words of `text`, each between spaces."""
+    return f" {' '.join(folded_words(text))} "
 
 
 def _speech_text(

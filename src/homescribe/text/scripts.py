@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 
+from homescribe.text import letter_folds
+
 # A character of a script in which characters are treated as words.
 UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
@@ -25,12 +27,18 @@ CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 def spaced(text: str) -> tuple[str, Sequence[int]]:
     """Return `text` as the search index stores it, and the offset in `text` of each of its characters.
 
-    Compatibility forms are folded (NFKC: full-width letters, decomposed accents), control characters become
-    spaces, and characters of scripts without spaces get spaces around them.
+    Letters are folded (letter_folds.py), control characters become spaces, and characters of scripts without
+    spaces get spaces around them.
     """
     text = CONTROL.sub(" ", text)
-    if not UNSPACED.search(text) and unicodedata.is_normalized("NFKC", text):
+    if text.isascii():
         return text, range(len(text))
+    if (
+        not UNSPACED.search(text)
+        and not letter_folds.others().search(text)
+        and unicodedata.is_normalized("NFKC", text)
+    ):
+        return text.translate(letter_folds.one_to_one()), range(len(text))
     pieces: list[str] = []
     offsets: list[int] = []
     offset = 0
@@ -56,7 +64,7 @@ def _letters() -> re.Pattern[str]:
 @lru_cache(maxsize=20_000)
 def _spaced_letter(letter: str) -> str:
     """Return one letter, folded, with spaces around it when its script has none between words."""
-    folded = unicodedata.normalize("NFKC", letter)
+    folded = letter_folds.fold_letter(letter)
     return UNSPACED.sub(r" \g<0>", folded) + " " if UNSPACED.search(folded) else folded
 
 
