@@ -55,7 +55,7 @@ ALLOWED = {
         *("pipeline", "plugins", "text"),
     },
     "web": {
-        *("assemble", "core", "errors", "config", "cost", "formats", "library"),
+        *("assemble", "audio", "core", "errors", "config", "cost", "formats", "library"),
         *("pipeline", "plugins", "text", "web"),
     },
 }

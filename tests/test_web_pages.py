@@ -20,6 +20,7 @@ from web_server import (
     PENDING,
     PRIVATE,
     RIDGE,
+    TOKEN,
     make_library,
     serving,
 )
@@ -61,6 +62,8 @@ def page(browser, base):
     context = browser.new_context(
         viewport=DESKTOP, base_url=base, permissions=["clipboard-read", "clipboard-write"]
     )
+    # As after opening the address that `homescribe serve` prints.
+    context.add_init_script(f"localStorage.setItem('token', '{TOKEN}')")
     page = context.new_page()
     problems, allowed = [], {urlsplit(base).netloc}
     page.on("pageerror", lambda error: problems.append(f"error: {error}"))

@@ -69,10 +69,10 @@ def report_listing(result: ListingResult) -> None:
     if result.moved_from:
         message(
             f"{terminal_safe(result.title)} has moved: "
-            f"{terminal_safe(result.moved_from)} is now {terminal_safe(result.url)}"
+            f"{terminal_message(result.moved_from)} is now {terminal_message(result.url)}"
         )
     for warning in result.warnings:
-        message(f"{terminal_safe(result.title)}: {terminal_safe(warning)}")
+        message(f"{terminal_safe(result.title)}: {terminal_message(warning)}")
     audio = sum(item.duration or 0.0 for item in result.new)
     duration = f" ({span(audio)} of audio)" if audio else ""
     new = count(len(result.new), "new item")

@@ -16,7 +16,7 @@ from homescribe.formats.exporters import load_exporters
 from homescribe.library import Library
 from homescribe.pipeline.crash_log import internal_error
 from homescribe.text.display import count
-from homescribe.text.sanitize import terminal_safe, terminal_safe_part
+from homescribe.text.sanitize import terminal_message, terminal_safe, terminal_safe_part
 
 STDOUT = Path("-")  # as `-o -`
 
@@ -72,7 +72,7 @@ class ExportWriter:
         except BaseException as unforeseen:  # noqa: BLE001 - of a format's plug-in
             error = internal_error(unforeseen, library.directory, "writing", item.key)
         self.failed += 1
-        message(f"{terminal_safe(item.title)} was not written: {terminal_safe(error.message)}")
+        message(f"{terminal_safe(item.title)} was not written: {terminal_message(error.message)}")
 
     def _report_no_speech(self, item: Item) -> None:
         missing = [name for name in self._exporters if name in writer.TEXT_FORMATS]

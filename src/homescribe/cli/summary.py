@@ -12,7 +12,7 @@ from homescribe.errors import HomescribeError, SourceBlocked
 from homescribe.library import ItemRecord, Library
 from homescribe.pipeline import Progress
 from homescribe.text.display import count, moment, span
-from homescribe.text.sanitize import terminal_safe
+from homescribe.text.sanitize import terminal_message, terminal_safe
 
 MOST_ITEMS = 5  # that are named
 MOST_REASONS = 8  # of failures, at the end of a run
@@ -34,9 +34,11 @@ def report_earlier_results(
     chosen = set(keys)
     failed = [record for record in library.items(state="failed") if record.item.key in chosen]
     for record in failed[:MOST_ITEMS]:
-        message(f"{_named(record)} failed in an earlier run: {terminal_safe(record.error or '')}")
+        message(
+            f"{_named(record)} failed in an earlier run: {terminal_message(record.error or '')}"
+        )
         if record.hint:
-            message(f"  {terminal_safe(record.hint)}")
+            message(f"  {terminal_message(record.hint)}")
     if len(failed) > MOST_ITEMS:
         message(f"{len(failed) - MOST_ITEMS:,} more failed: homescribe list --state failed")
     if failed:
@@ -108,7 +110,7 @@ def print_summary(
     done = f" ({span(progress.audio_seconds_done)} of audio in {span(seconds)}{speed})"
     message(f"{count(progress.done, 'item')} transcribed{done if progress.done else ''}, {failed}")
     reasons = Counter(
-        (terminal_safe(error.message), terminal_safe(error.hint))
+        (terminal_message(error.message), terminal_message(error.hint))
         for error in failures
         if not isinstance(error, SourceBlocked)
     )

@@ -31,7 +31,7 @@ def connect(path: Path) -> sqlite3.Connection:
             "Use a Python that comes with SQLite 3.27 or later.",
         )
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
             f"Cannot create the folder {path.parent}: {error.strerror}.",
@@ -54,7 +54,17 @@ def is_read_only(db: sqlite3.Connection) -> bool:
     return bool(db.execute("PRAGMA query_only").fetchone()[0])
 
 
+def create_private(path: Path) -> None:
+    """Create an empty file that only its owner can read, unless there is a file. SQLite gives others access.
+
+    Does nothing where it cannot be created: opening it says why. SQLite's files beside it get the same mode.
+    """
+    with suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
 def _open(path: Path) -> sqlite3.Connection:
+    create_private(path)
     db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
     try:
         db.row_factory = sqlite3.Row

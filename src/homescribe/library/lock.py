@@ -36,7 +36,7 @@ def run_lock(directory: Path) -> Iterator[None]:
 
     path, pid_file = directory / "run.lock", directory / "run.pid"
     with _writable(path):
-        path.open("ab").close()
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
     lock = _file_lock(path, RUN_TIMEOUT)
     try:
         lock.acquire()

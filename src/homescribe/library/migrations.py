@@ -163,6 +163,7 @@ def _back_up(db: sqlite3.Connection, path: Path, version: int) -> None:
     partial = copy.with_name(
         f"{copy.name}.{os.getpid()}.part"
     )  # another process may be copying, too
+    os.close(os.open(partial, os.O_CREAT | os.O_WRONLY, 0o600))
     with closing(sqlite3.connect(partial)) as target:
         db.backup(target)
         copied = int(target.execute("PRAGMA user_version").fetchone()[0])

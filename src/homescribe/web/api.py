@@ -13,6 +13,8 @@ from dataclasses import asdict
 from typing import TypedDict
 
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -29,6 +31,7 @@ from homescribe.web.snapshot import Snapshot
 
 MAX_ITEMS = 1000  # in one response
 MAX_HITS = 200
+MAX_POSITION = 2**31  # more than any transcript has segments; SQLite's numbers end at 2**63
 
 POLL_INTERVAL = 0.4  # seconds between two snapshots for an open event stream
 KEEPALIVE_INTERVAL = (
@@ -212,6 +215,8 @@ async def undo(request: Request) -> Response:
 def _changed_line(request: Request, change: Callable[[Library, str, int], Segment]) -> Response:
     """Apply `change` to a segment and return its new line."""
     position = request.path_params["position"]
+    if position >= MAX_POSITION:
+        raise HTTPException(404, f"There is no segment {position}.")
     with Library(request.app.state.config.library) as library:
         key = params.item(request, library).item.key
         segment = change(library, key, position)
@@ -225,12 +230,18 @@ def _changed_line(request: Request, change: Callable[[Library, str, int], Segmen
 
 async def _json_object(request: Request) -> Body:
     try:
-        body = json.loads(await request.body() or b"{}")
-    except ValueError as error:
+        body = json.loads(await request.body() or b"{}", parse_constant=_refuse_constant)
+        json.dumps(body, ensure_ascii=False).encode()  # fails for half a character ("\\ud800")
+    except (ValueError, RecursionError) as error:
         raise UserError("The request body is not JSON.", "Send a JSON object.") from error
     if not isinstance(body, dict):
         raise UserError("The request body is not a JSON object.", 'Send {"action": ...}.')
     return body
+
+
+def _refuse_constant(name: str) -> None:
+    """Refuse NaN and Infinity, which Python reads and JSON does not have."""
+    raise ValueError(name)
 
 
 def _string(body: Body, name: str) -> str:
@@ -249,10 +260,24 @@ def _keys(body: Body) -> list[str] | None:
     return keys
 
 
+class _SegmentConvertor(Convertor[int]):
+    """A number of at most 18 digits. Starlette's own convertor fails for one of thousands of digits."""
+
+    regex = "[0-9]{1,18}"
+
+    def convert(self, value: str) -> int:
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        return str(value)
+
+
+register_url_convertor("segment", _SegmentConvertor())
+
 ROUTES = [
     Route("/api/items", items),
-    Route("/api/items/{key:path}/segments/{position:int}", correct, methods=["PUT"]),
-    Route("/api/items/{key:path}/segments/{position:int}", undo, methods=["DELETE"]),
+    Route("/api/items/{key:path}/segments/{position:segment}", correct, methods=["PUT"]),
+    Route("/api/items/{key:path}/segments/{position:segment}", undo, methods=["DELETE"]),
     Route("/api/items/{key:path}", item),
     Route("/api/search", search),
     Route("/api/sources", sources),

@@ -26,6 +26,7 @@ from homescribe.web.jobs import Jobs
 from homescribe.web.security import SecurityMiddleware
 from homescribe.web.shared_engine import SharedEngine
 from homescribe.web.snapshot import Snapshots
+from homescribe.web.uploads import Uploads
 
 YEAR = 365 * 24 * 3600  # seconds
 
@@ -73,6 +74,7 @@ def build_app(
     app.state.jobs = Jobs(config)
     app.state.snapshots = Snapshots(config, app.state.jobs)
     app.state.engine = SharedEngine(config)
+    app.state.uploads = Uploads(config.library / "uploads")
     app.state.closing = closing or Event()
     return SecurityMiddleware(app, token=token, token_required=token_required, host=host)
 
@@ -82,8 +84,10 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     # When its last connection closes, SQLite writes its log back. This connection stays open, so that no
     # request has to wait for that.
     with Library(app.state.config.library):
+        app.state.uploads.sweep()
         yield
     app.state.jobs.close()
+    app.state.uploads.close()
     app.state.engine.close()
 
 
@@ -107,7 +111,9 @@ def _http_error(request: Request, error: Exception) -> Response:
     message = error.detail
     if message == HTTPStatus.NOT_FOUND.phrase:
         message = "Page not found."
-    return _error_response(request, error.status_code, message)
+    response = _error_response(request, error.status_code, message)
+    response.headers.update(error.headers or {})
+    return response
 
 
 def _internal_error(request: Request, error: Exception) -> Response:

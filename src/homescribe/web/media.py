@@ -1,8 +1,17 @@
-"""Recordings on this machine's disk, for the player. A request names a library key, never a path."""
+"""Recordings on this machine's disk, for the player. A request names a library key, never a path.
+
+Only recordings inside a folder that was added, or that were added themselves, are served: a symbolic link in
+such a folder may lead to any file.
+"""
 
 from __future__ import annotations
 
+import glob
+import itertools
 import mimetypes
+import stat
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
@@ -10,8 +19,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from homescribe import plugins
+from homescribe.audio import probe
 from homescribe.core import Item
-from homescribe.library import Library
+from homescribe.errors import HomescribeError
+from homescribe.library import Library, SourceRecord
 from homescribe.web import params
 
 # Extensions that browsers can play and Python's table does not know.
@@ -56,11 +67,54 @@ def _has_picture(path: Path) -> bool:
         return False
 
 
+def _served_path(item: Item, sources: Iterable[SourceRecord]) -> Path | None:
+    """The file of `item` without symbolic links in its path; None if it may not be served."""
+    named = plugins.source_of(item).local_path(item)
+    if named is None:
+        return None
+    try:
+        path = named.resolve(strict=True)
+        status = path.stat()
+        allowed = any(path.is_relative_to(root) for root in _added(sources))
+    except (OSError, RuntimeError, ValueError):  # missing, a loop of links, a NUL
+        return None
+    if not (allowed and stat.S_ISREG(status.st_mode)):
+        return None
+    return path if _is_recording(path, status.st_mtime_ns, status.st_size) else None
+
+
+def _added(sources: Iterable[SourceRecord]) -> Iterator[Path]:
+    """Files and folders that were added, without symbolic links; of a pattern, its first folder."""
+    for source in sources:
+        added = Item(source.source, "", source.url, "")
+        path = plugins.source_of(added).local_path(added)
+        if path is None:
+            continue
+        if not path.exists():
+            fixed = itertools.takewhile(lambda part: not glob.has_magic(part), path.parts)
+            path = Path(*fixed)
+            if len(path.parts) <= 1:  # "/**/*.mp3" would allow everything
+                continue
+        yield path.resolve()
+
+
+@lru_cache(maxsize=1000)
+def _is_recording(path: Path, modified: int, size: int) -> bool:
+    """Whether `path` contains audio, whatever its name is. A changed file is read again."""
+    try:
+        probe(path)
+    except (HomescribeError, OSError):
+        return False
+    return True
+
+
 def media(request: Request) -> Response:
     """The file of a recording, or the part in the Range header."""
     with Library(request.app.state.config.library) as library:
         item = params.item(request, library).item
-    kind, path = media_type(item), plugins.source_of(item).local_path(item)
-    if kind is None or path is None or not path.is_file():
+        sources = library.sources()
+    kind = media_type(item)
+    path = _served_path(item, sources)
+    if kind is None or path is None:
         raise HTTPException(404)
     return FileResponse(path, media_type=kind, content_disposition_type="inline")

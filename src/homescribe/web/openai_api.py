@@ -14,13 +14,11 @@ from __future__ import annotations
 import asyncio
 import math
 import shutil
-import tempfile
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 from threading import Event
 from typing import BinaryIO, Literal, NotRequired, TypedDict
 
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -33,6 +31,7 @@ from homescribe.errors import Cancelled, UserError
 from homescribe.formats.subtitles import to_srt, to_vtt
 from homescribe.text.language_names import LANGUAGES, language_code
 from homescribe.web.shared_engine import SharedEngine
+from homescribe.web.uploads import Uploads
 
 POLL_INTERVAL = 0.5  # seconds between two checks whether the client is still connected
 OPENAI_MODEL_PREFIXES = ("whisper-", "gpt-")
@@ -101,6 +100,12 @@ async def models(request: Request) -> Response:
 
 
 async def _answer(request: Request, task: Task) -> Response:
+    uploads: Uploads = request.app.state.uploads
+    with uploads.place():
+        return await _answer_in_turn(request, task, uploads)
+
+
+async def _answer_in_turn(request: Request, task: Task, uploads: Uploads) -> Response:
     engine: SharedEngine = request.app.state.engine
     async with request.form(max_files=1, max_fields=50) as form:
         response_format = _text(form, "response_format") or "json"
@@ -121,7 +126,9 @@ async def _answer(request: Request, task: Task) -> Response:
         stop = Event()
         watcher = asyncio.create_task(_watch_connection(request, stop))
         try:
-            transcript = await run_in_threadpool(_transcribe, engine, upload.file, options, stop)
+            transcript = await uploads.run(
+                partial(_transcribe, uploads, engine, upload.file, options, stop)
+            )
         except Cancelled:
             return Response(status_code=499)  # the client has disconnected
         finally:
@@ -137,10 +144,14 @@ async def _watch_connection(request: Request, stop: Event) -> None:
 
 
 def _transcribe(
-    shared: SharedEngine, upload: BinaryIO, options: TranscriptionOptions, stop: Event
+    uploads: Uploads,
+    shared: SharedEngine,
+    upload: BinaryIO,
+    options: TranscriptionOptions,
+    stop: Event,
 ) -> Transcript:
-    with tempfile.TemporaryDirectory(prefix="homescribe-") as directory:
-        path = Path(directory) / "recording"
+    with uploads.directory() as directory:
+        path = directory / "recording"
         with path.open("wb") as file:
             shutil.copyfileobj(upload, file)
         with shared.use() as engine:

@@ -2,7 +2,9 @@
 
     Host      must name this server, so that a stranger's domain cannot be pointed at it (DNS rebinding)
     Origin    must be this server or absent: requests from other sites' pages are refused, reads too
-    writes    need the token, or a browser that says our page sends them (Origin, Sec-Fetch-Site): CSRF
+    writes    need the token of this start. Another account on this machine can send any header, Origin and
+              Sec-Fetch-Site too, but does not know the token. The page gets it from the address that
+              `homescribe serve` opens, in the fragment, which is not sent to any server
     token     is required for every request when the server listens on any address but loopback
 
 Every response carries a Content-Security-Policy that allows no inline script, so markup in a title cannot run
@@ -22,9 +24,14 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "homescribe"
+TOKEN_MISSING = (
+    "Changes need the token of this start: open the address that `homescribe serve` printed, or send the "
+    "token set by --token or HOMESCRIBE_TOKEN."
+)
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 # The OpenAI endpoint changes nothing in the library, and OpenAI's clients send their own key as the token.
 OPENAI_PREFIX = "/v1/"
+MAX_LENGTH_DIGITS = 18  # of a Content-Length
 MAX_BODY_BYTES = 1_000_000
 MAX_UPLOAD_BYTES = 2_000_000_000  # for recordings, under OPENAI_PREFIX
 
@@ -98,9 +105,12 @@ class SecurityMiddleware:
         """The response to a request that may not pass; None for one that may."""
         if not self._is_allowed_host(_host(request)):
             return _refusal(request, 421, "Unknown host name.")
-        if not _is_same_origin(request, default=True):
+        if not _is_same_origin(request):
             return _refusal(request, 403, "Requests from other sites are refused.")
-        if int(request.headers.get("content-length") or 0) > _max_bytes(request):
+        length = request.headers.get("content-length") or "0"
+        if not (length.isascii() and length.isdigit()) or len(length) > MAX_LENGTH_DIGITS:
+            return _refusal(request, 400, "The Content-Length is not a number.")
+        if int(length) > _max_bytes(request):
             return _refusal(request, 413, "The request body is too large.")
         has_token = self._has_token(request)
         if self._token_required and not has_token:
@@ -111,8 +121,8 @@ class SecurityMiddleware:
         needs_no_proof = request.method in SAFE_METHODS or request.scope["path"].startswith(
             OPENAI_PREFIX
         )
-        if not (needs_no_proof or has_token or _is_same_origin(request, default=False)):
-            return _refusal(request, 403, "Send the token set by --token or HOMESCRIBE_TOKEN.")
+        if not (needs_no_proof or has_token):
+            return _refusal(request, 403, TOKEN_MISSING)
         return None
 
     def _is_allowed_host(self, host: str | None) -> bool:
@@ -155,24 +165,22 @@ def _host(request: Request) -> str | None:
         return None
 
 
-def _is_same_origin(request: Request, *, default: bool) -> bool:
-    """Whether the browser says that the request comes from one of our pages.
+def _is_same_origin(request: Request) -> bool:
+    """Whether the request comes from one of our pages, as far as a browser says so; programs do not.
 
-    `default` is the answer for requests that do not say it, as programs send them. A link on another site
-    may open a page here.
+    A link on another site may open a page here.
     """
     origin = request.headers.get("origin")
     if origin is not None:
         return origin == f"{request.scope['scheme']}://{request.headers.get('host', '')}"
     site = request.headers.get("sec-fetch-site")
     if site is None:
-        return default
+        return True
     navigates = (
         request.headers.get("sec-fetch-mode") == "navigate" and request.method in SAFE_METHODS
     )
-    own = ("same-origin", "none") if default else ("same-origin",)
-    return site in own or (
-        default and navigates and request.headers.get("sec-fetch-dest") != "iframe"
+    return site in ("same-origin", "none") or (
+        navigates and request.headers.get("sec-fetch-dest") != "iframe"
     )
 
 

@@ -9,6 +9,7 @@ import sys
 import webbrowser
 from threading import Event, Timer
 from types import FrameType
+from urllib.parse import quote
 
 import uvicorn
 
@@ -33,8 +34,8 @@ def serve(config: Config, *, host: str, port: int, token: str | None, open_page:
     token_required = not is_loopback(host)
     with _bind(host, port) as listener:
         address = _address(host, listener.getsockname()[1])
-        if token_required:
-            address = f"{address}?token={token}"
+        # On this machine reading needs no token. The fragment is not sent; the page sends the token in it.
+        address += f"?token={token}" if token_required else f"#token={quote(token, safe='')}"
         _print_address(address, token_required)
         closing = Event()
         app = build_app(
@@ -94,6 +95,8 @@ def _print_address(address: str, token_required: bool) -> None:
     if token_required:
         warning = "Everyone who has this address can read and change the library."
         print(warning, file=sys.stderr)  # noqa: T201
+    else:
+        print("Without the part after #, the page is read-only.", file=sys.stderr)  # noqa: T201
     print("Press Ctrl-C to stop.", file=sys.stderr)  # noqa: T201
 
 

@@ -119,7 +119,7 @@ def _confirmed(library: Library, sources: list[SourceRecord], keys: list[str], f
             "Add --yes to remove without confirmation.",
         )
     for source in sources:
-        message(f"  source {terminal_safe(source.title)} ({terminal_safe(source.url)})")
+        message(f"  source {terminal_safe(source.title)} ({terminal_safe(source.shown_url)})")
     for key in keys[:MOST_NAMED]:
         title = terminal_safe(library.item(key).item.title)
         message(f"  item {title} ({key}){_with_it(library, key)}")

@@ -18,13 +18,29 @@ export function showMessage(text, action) {
   hideTimer = setTimeout(() => toast.classList.remove("shown"), action ? 10000 : 4000);
 }
 
+// The token of this start of the server, which changes need. It comes in the fragment of the address that
+// `homescribe serve` opens, and is kept for this origin (cookies would be sent to other ports, too).
+const given = location.hash.match(/^#token=(.+)$/);
+if (given) {
+  localStorage.setItem("token", decodeURIComponent(given[1]));
+  history.replaceState(history.state, "", location.pathname + location.search);
+}
+
+function headers(body) {
+  const token = localStorage.getItem("token");
+  return {
+    ...(token === null ? {} : { Authorization: `Bearer ${token}` }),
+    ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+  };
+}
+
 /** Send a request to the API and return its JSON. Shows and throws errors. */
 export async function request(method, path, body) {
   let response;
   try {
     response = await fetch(path, {
       method,
-      headers: body === undefined ? {} : { "Content-Type": "application/json" },
+      headers: headers(body),
       body: body === undefined ? undefined : JSON.stringify(body),
     });
   } catch (error) {

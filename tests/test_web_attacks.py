@@ -1,0 +1,234 @@
+"""The web server as an attacker sees it: hostile requests, files and recordings."""
+
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+import threading
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from homescribe import Item, Library, Listing, demo
+from homescribe.web import uploads
+from web_server import FOX, RIDGE, TOKEN, make_library, serving
+
+AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
+SAMPLE = demo.samples() / "fox-20s.mp3"
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    with serving(make_library(tmp_path_factory.mktemp("attacked"))) as address:
+        yield address
+
+
+# --- Any request ------------------------------------------------------------------------------------
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+# Without those that start runs or listings of the machine that the test runs on.
+ACTIONS = st.sampled_from(["accept", "keep", "drop", "pause", "resume", "cancel", "retry", "none"])
+BODIES = st.binary() | st.fixed_dictionaries(
+    {"action": ACTIONS | ANY_JSON}, optional={"keys": ANY_JSON, "text": ANY_JSON, "x": ANY_JSON}
+)
+HEADERS = st.dictionaries(
+    st.sampled_from(
+        [
+            *("Origin", "Host", "Cookie", "Range", "If-Range", "Content-Type", "Content-Length"),
+            *("Sec-Fetch-Site", "Accept"),
+        ]
+    ),
+    st.text(
+        st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=20
+    ),
+)
+PATHS = st.sampled_from(
+    [
+        *(
+            "/",
+            "/results",
+            "/library",
+            "/queue",
+            "/api/items",
+            "/api/search",
+            "/api/queue",
+            "/api/status",
+        ),
+        *(
+            f"/items/{RIDGE}",
+            f"/media/{FOX}",
+            f"/export/srt/{FOX}",
+            "/v1/models",
+            "/static/x/app.js",
+        ),
+        *(f"/api/items/{RIDGE}/segments/0", f"/api/items/{RIDGE}/segments/{'9' * 30}"),
+        f"/api/items/{RIDGE}/segments/{'9' * 5000}",
+        "/v1/audio/transcriptions",
+    ]
+)
+QUERIES = st.dictionaries(
+    st.sampled_from(
+        [
+            *("q", "raw", "channel", "since", "until", "language", "source", "state", "sort"),
+            *("limit", "offset", "token"),
+        ]
+    ),
+    st.text(max_size=12),
+    max_size=4,
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    method=st.sampled_from(["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]),
+    path=PATHS | st.text(max_size=20).map(lambda text: f"/{text}"),
+    query=QUERIES,
+    headers=HEADERS,
+    body=BODIES,
+    authorized=st.booleans(),
+)
+def test_no_request_is_an_internal_error(base, method, path, query, headers, body, authorized):
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    sent = {name: value.encode("latin-1") for name, value in headers.items()}
+    if "Content-Length" in sent:
+        sent["Content-Length"] = str(len(content)).encode()
+    with httpx.Client(base_url=base, timeout=30) as client:
+        try:
+            answer = client.request(
+                method,
+                path,
+                params={name: value.encode(errors="replace") for name, value in query.items()},
+                headers=sent | (AUTHORIZED if authorized else {}),
+                content=content,
+            )
+        except (httpx.InvalidURL, httpx.LocalProtocolError):  # not sent
+            return
+    assert answer.status_code < 500
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -1\r\n\r\n",
+        b"POST /api/queue HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: \xb2\r\n\r\n",
+        b"POST /api/queue HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: "
+        + b"9" * 5000
+        + b"\r\n\r\n",
+        b"GET /%00%ff%ed%a0%80 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        b"GET /items/%ed%a0%80 HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: \xff=\xfe\r\n\r\n",
+    ],
+)
+def test_malformed_heads_are_refused(base, head):
+    host, port = base.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(head)
+        status = connection.recv(100)
+    assert status[9:10] == b"4", status
+
+
+# --- Recordings -------------------------------------------------------------------------------------
+
+
+def test_only_recordings_inside_what_was_added_are_served(tmp_path):
+    talks, other = tmp_path / "talks", tmp_path / "other"
+    talks.mkdir()
+    other.mkdir()
+    for path in (talks / "good.mp3", other / "private.mp3", tmp_path / "single.mp3"):
+        path.write_bytes(SAMPLE.read_bytes())
+    (talks / "text.mp3").write_text("secret")
+    (talks / "link.mp3").symlink_to(other / "private.mp3")
+    (talks / "below").symlink_to(other)
+    os.mkfifo(talks / "pipe.mp3")
+    names = {
+        "good": (talks / "good.mp3", 200),
+        "text": (talks / "text.mp3", 404),
+        "link": (talks / "link.mp3", 404),
+        "below": (talks / "below/private.mp3", 404),
+        "pipe": (talks / "pipe.mp3", 404),
+        "outside": (other / "private.mp3", 404),
+        "dots": (f"{talks}/../other/private.mp3", 404),
+        "single": (tmp_path / "single.mp3", 200),
+    }
+    items = [Item("file", name, str(path), name) for name, (path, _) in names.items()]
+    library = tmp_path / "library"
+    with Library(library) as opened:
+        opened.record("file", Listing(str(talks), "talks", iter(())), items)
+        opened.record("file", Listing(str(tmp_path / "single.mp3"), "s", iter(())), items[-1:])
+    with serving(library) as address:
+        found = {name: httpx.get(f"{address}/media/file:{name}").status_code for name in names}
+    assert found == {name: status for name, (_, status) in names.items()}
+
+
+# --- Uploads ----------------------------------------------------------------------------------------
+
+
+def test_many_uploads_wait_in_a_queue_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(uploads, "MAX_UPLOADS", 2)
+    release = threading.Event()
+
+    def transcribe(*_):
+        release.wait(60)
+        raise RuntimeError("never reached in this test") if not release.is_set() else ValueError
+
+    monkeypatch.setattr("homescribe.web.openai_api._transcribe", transcribe)
+    with serving(tmp_path) as address, httpx.Client(base_url=address, timeout=60) as client:
+        statuses = []
+
+        def upload():
+            answer = client.post("/v1/audio/transcriptions", files={"file": b"x"})
+            statuses.append((answer.status_code, answer.headers.get("retry-after")))
+
+        threads = [threading.Thread(target=upload) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        while len(statuses) < 10:
+            threading.Event().wait(0.02)
+        assert statuses == [(429, "30")] * 10
+        assert client.get("/", timeout=10).status_code == 200
+        release.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_uploads_of_a_killed_server_are_deleted(tmp_path):
+    folder = tmp_path / "uploads"
+    code = (
+        "import os, sys; from pathlib import Path; from homescribe.web.uploads import Uploads\n"
+        "with Uploads(Path(sys.argv[1])).directory() as directory:\n"
+        "    (directory / 'recording').write_bytes(b'x'); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(folder)], check=False)
+    assert list(folder.rglob("recording"))
+    running = uploads.Uploads(folder)
+    with running.directory() as directory:
+        (directory / "recording").write_bytes(b"y")
+        uploads.Uploads(folder).sweep()
+        assert [path.read_bytes() for path in folder.rglob("recording")] == [b"y"]
+    running.close()
+    assert not folder.exists()
+
+
+# --- Files ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files")
+def test_a_new_library_is_readable_by_its_owner_only(tmp_path):
+    before = os.umask(0o022)
+    try:
+        with Library(tmp_path / "library") as library, library.run_lock():
+            folder = library.directory
+            library.record("fake", Listing("x", "x", iter(())), [Item("x", "1", "u", "t")])
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    del modes["run.pid"]  # a number
+    assert set(modes.values()) == {0o600}, modes
