@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test quick fuzz coverage lint lint-js format docs docs-check bench release clean
+.PHONY: help demo test quick fuzz coverage lint lint-js format docs docs-check bench bench-real release clean
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -54,11 +54,14 @@ docs: .venv/.tested  ## Write the command reference from --help, and the archite
 docs-check: .venv/.tested  ## Fail if the command reference is out of date or a link in the docs is broken.
 	$(BIN)/python docs/generate.py --check
 
-bench: .venv/.tested  ## Compare the engines with other tools, at the size of tiny.en and small.en.
-	$(PIP) install matplotlib
-	$(BIN)/python -m benchmarks.engine_speed --size tiny.en --minutes 10
-	$(BIN)/python -m benchmarks.engine_speed --size small.en --minutes 10
+bench: .venv/.tested  ## Measure the stages of transcription, memory and the library, without other models.
+	$(BIN)/python -m benchmarks.stages --lengths 10 60
 	$(BIN)/python -m benchmarks.library_speed
+
+bench-real: .venv/.tested  ## Compare with other tools: make bench-real DIR=recordings MODEL="base tiny.en".
+	@test -n "$(DIR)" || { echo "DIR names a folder of recordings: see benchmarks/corpus.py."; exit 1; }
+	$(PIP) install --group bench
+	@$(BIN)/python -m benchmarks.report $(DIR) $(or $(MODEL),base)
 
 release: lint docs-check test  ## Check, build and tag the version in src/homescribe/__init__.py; upload nothing.
 	$(PIP) install --group release

@@ -1,22 +1,22 @@
-"""Compare homescribe's engines with what users would run instead, on the same weights and recordings.
+"""Measure the time that homescribe and other tools take for the same recordings, with the same weights.
 
-    python -m benchmarks.engine_speed --size small.en --minutes 10 --json engines.json
+    python -m benchmarks.engine_speed recordings/ --model base
+    python -m benchmarks.engine_speed talk.mp3 --model FOLDER --rounds 5 --json speed.json
 
-The speech is synthetic (espeak-ng), or media from --audio DIR with a .txt of the words beside each file. The
-weights are the bundled model scaled up to the dimensions of --size, or --checkpoint FILE.pt together with
---converted FOLDER. Each implementation runs in a process of its own, in turns, --repeat times. A row of the
-output has the medians:
+A recording is a media file, or a folder. Of a folder with a manifest.json (see benchmarks/corpus.py), the
+recordings of the kind "longform" are used, or all if it has none; of another folder, all media files.
+--model is as in benchmarks.accuracy.
 
-    engine size audio_seconds seconds cpu_seconds wer peak_bytes
-
-`seconds` is transcription alone, without loading the model. On a machine with other work, compare
-`cpu_seconds` at --threads 1: threads that wait for each other spin, which counts as CPU time. All
-implementations decode greedily and without the previous text as a prompt.
+Each run is a whole process: it starts, loads the model, transcribes all recordings in one go and writes a
+text file for each. The implementations take turns, --rounds times, on --threads processor cores. The table
+has the medians of wall time and CPU time (user and system, of child processes too), the largest peak memory,
+and the words wrong if the manifest has references.
 """
 
 from __future__ import annotations
 
 import argparse
+import glob
 import json
 import os
 import statistics
@@ -25,158 +25,233 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from benchmarks import scaled_model, synthetic_speech
-from benchmarks.implementations import IMPLEMENTATIONS
-from benchmarks.memory import peak_bytes
-from benchmarks.word_errors import word_errors
-from homescribe.audio import SAMPLE_RATE, decode
+from benchmarks import corpus, scoring, weights
+from benchmarks.accuracy_tables import percent, table
+from benchmarks.corpus import Recording
+from benchmarks.implementations import PEERS, Model, is_english_only, loader
+from homescribe.audio import SAMPLE_RATE, blocks
 
-MEDIA = (".wav", ".mp3", ".m4a", ".webm", ".ogg", ".opus", ".flac")
+MEDIA = (".wav", ".mp3", ".m4a", ".webm", ".ogg", ".opus", ".flac", ".mp4", ".mkv")
+
+# The command line of homescribe: engine and options.
+OURS = {
+    "homescribe": ("faster-whisper",),
+    "homescribe greedy": ("faster-whisper", "--beam-size", "1"),
+    "homescribe beam 5": ("faster-whisper", "--beam-size", "5"),
+    "homescribe openai-whisper": ("openai-whisper",),
+    "homescribe openai-whisper greedy": ("openai-whisper", "--beam-size", "1"),
+}
+DEFAULT = (
+    "homescribe",
+    "homescribe greedy",
+    "homescribe openai-whisper",
+    "homescribe openai-whisper greedy",
+    "whisper.transcribe",
+    "faster-whisper (beam 5)",
+    "faster-whisper batched int8 greedy",
+    "whisper.cpp",
+)
 
 
-class Measurement(TypedDict):
-    """One run of one implementation over all recordings."""
+class Request(TypedDict):
+    """What the process of a peer reads from its standard input."""
 
-    seconds: float
+    name: str
+    model: list[str]  # the fields of Model
+    paths: list[str]
+    out: str  # folder for the text files
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One process over all recordings."""
+
+    wall_seconds: float
     cpu_seconds: float
     peak_bytes: int
-    texts: list[str]  # of each recording
+    texts: tuple[str, ...]  # in the order of the recordings
 
 
 class Row(TypedDict):
-    """One implementation: medians of its runs, and the word error rate of the first."""
+    """One implementation: medians of its runs."""
 
     engine: str
-    size: str
+    model: str
     audio_seconds: float
-    seconds: float
+    wall_seconds: float
     cpu_seconds: float
-    peak_bytes: float
-    wer: float
+    peak_bytes: int
+    wrong: int
+    words: int  # of the references; 0 without
     runs: int
 
 
-def measure(name: str, checkpoint: Path, converted: Path, paths: Sequence[Path]) -> Measurement:
-    """Transcribe all `paths` with one implementation, in this process."""
-    transcribe = IMPLEMENTATIONS[name](checkpoint, converted)
-    start, cpu_start = time.perf_counter(), time.process_time()
-    texts = transcribe(paths)
-    return {
-        "seconds": time.perf_counter() - start,
-        "cpu_seconds": time.process_time() - cpu_start,
-        "peak_bytes": peak_bytes(),
-        "texts": texts,
-    }
+def run_peer(request: Request) -> None:
+    """Transcribe with one peer, in this process, and write its text files."""
+    transcribe = loader(request["name"])(Model(*request["model"]))
+    for number, path in enumerate(request["paths"]):
+        text = scoring.text_of(transcribe(Path(path), False))
+        (Path(request["out"]) / f"{number}.txt").write_text(text + "\n", encoding="utf-8")
 
 
-def measure_in_child(name: str, options: argparse.Namespace, paths: Sequence[Path]) -> Measurement:
-    """Run `measure` in a process of its own."""
-    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.engine_speed", "--child", name]
-    command += ["--checkpoint", str(options.checkpoint), "--converted", str(options.converted)]
-    env = dict(os.environ)
-    if options.threads:
-        env["OMP_NUM_THREADS"] = str(options.threads)
-    done = subprocess.run(
-        command,
-        input="\n".join(map(str, paths)),
-        capture_output=True,
-        text=True,
-        check=False,
-        env=env,
-    )
-    if done.returncode:
-        raise SystemExit(f"{name} failed:\n{done.stderr}")
-    result: Measurement = json.loads(done.stdout.splitlines()[-1])
-    return result
+def command(name: str, model: Model, recordings: Sequence[Recording], work: Path) -> list[str]:
+    """Return the command that transcribes `recordings` into `work`/out."""
+    if name not in OURS:
+        return [sys.executable, "-W", "ignore", "-m", "benchmarks.engine_speed", "--child"]
+    engine, *options = OURS[name]
+    weights_path = model.converted if engine == "faster-whisper" else model.checkpoint
+    return [
+        *(sys.executable, "-m", "homescribe", "transcribe", *(str(r.path) for r in recordings)),
+        *("--library", str(work / "library"), "--engine", engine, "--model", weights_path),
+        *("--format", "txt", "--output", str(work / "out"), *options),
+    ]
 
 
-def summarize(name: str, size: str, paths: Sequence[Path], runs: Sequence[Measurement]) -> Row:
-    """Return the medians of `runs` and the word error rate."""
-    wrong = total = 0
-    for path, text in zip(paths, runs[0]["texts"], strict=True):
-        edits, words = word_errors(path.with_suffix(".txt").read_text(), text)
-        wrong, total = wrong + edits, total + words
-    audio_seconds = sum(len(decode(path)) for path in paths) / SAMPLE_RATE
+def measure(name: str, model: Model, recordings: Sequence[Recording], threads: int) -> Run:
+    """Transcribe `recordings` in a new process."""
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        (work / "out").mkdir()
+        (work / "config.toml").touch()
+        request: Request = {
+            "name": name,
+            "model": [model.checkpoint, model.converted, model.ggml],
+            "paths": [str(r.path) for r in recordings],
+            "out": str(work / "out"),
+        }
+        (work / "request.json").write_text(json.dumps(request))
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("HOMESCRIBE_")}
+        environment["HOMESCRIBE_CONFIG"] = str(work / "config.toml")  # not the user's own
+        environment["OMP_NUM_THREADS"] = str(threads)
+        started = time.perf_counter()
+        with (work / "request.json").open() as given, (work / "log").open("w+") as log:
+            process = subprocess.Popen(
+                command(name, model, recordings, work),
+                stdin=given,
+                stdout=log,
+                stderr=log,
+                env=environment,
+            )
+            _, status, usage = os.wait4(process.pid, 0)
+            wall_seconds = time.perf_counter() - started
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode:
+                log.seek(0)
+                raise SystemExit(f"{name} failed:\n{log.read()}")
+        unit = 1 if sys.platform == "darwin" else 1024
+        texts = [_written(work / "out", n, r) for n, r in enumerate(recordings)]
+        return Run(
+            wall_seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit, tuple(texts)
+        )
+
+
+def _written(folder: Path, number: int, recording: Recording) -> str:
+    """Return the text that was written for a recording: homescribe names files by their title."""
+    peer = folder / f"{number}.txt"
+    ours = folder.glob(f"{glob.escape(recording.path.stem)} [[]*.txt")
+    path = peer if peer.exists() else next(iter(ours), None)
+    return "" if path is None else path.read_text(encoding="utf-8")
+
+
+def summarize(name: str, model: str, recordings: Sequence[Recording], runs: Sequence[Run]) -> Row:
+    """Return the medians of `runs`, and the words wrong in the first."""
+    found = [
+        scoring.errors(r.reference, text, r.language, r.by_character)
+        for r, text in zip(recordings, runs[0].texts, strict=True)
+        if r.reference is not None
+    ]
     return {
         "engine": name,
-        "size": size,
-        "audio_seconds": round(audio_seconds, 1),
-        "seconds": round(statistics.median(run["seconds"] for run in runs), 2),
-        "cpu_seconds": round(statistics.median(run["cpu_seconds"] for run in runs), 2),
-        "peak_bytes": round(statistics.median(run["peak_bytes"] for run in runs), 2),
-        "wer": round(wrong / max(1, total), 4),
+        "model": model,
+        "audio_seconds": round(sum(r.seconds for r in recordings), 1),
+        "wall_seconds": round(statistics.median(run.wall_seconds for run in runs), 2),
+        "cpu_seconds": round(statistics.median(run.cpu_seconds for run in runs), 2),
+        "peak_bytes": max(run.peak_bytes for run in runs),
+        "wrong": sum(e.wrong for e in found),
+        "words": sum(e.total for e in found),
         "runs": len(runs),
     }
 
 
-def table(rows: Sequence[Row]) -> str:
+def rows_table(rows: Sequence[Row]) -> str:
     """Return `rows` as a Markdown table."""
-    head = "| engine | size | audio s | seconds | times realtime | CPU s | WER % | peak MB |"
-    lines = [head, "|---|---|---|---|---|---|---|---|"]
-    for row in rows:
-        speed = row["audio_seconds"] / row["seconds"]
-        lines.append(
-            f"| {row['engine']} | {row['size']} | {row['audio_seconds']:.0f} | {row['seconds']:.1f} |"
-            f" {speed:.1f} | {row['cpu_seconds']:.1f} | {100 * row['wer']:.2f} |"
-            f" {row['peak_bytes'] / 1e6:.0f} |"
-        )
-    return "\n".join(lines)
-
-
-def run(options: argparse.Namespace, work: Path) -> list[Row]:
-    """Measure the selected implementations. Files that are made go to `work`."""
-    if options.checkpoint is None:
-        options.checkpoint, options.converted = scaled_model.make(
-            options.size, options.work or work
-        )
-    folder = options.audio or work / "audio"
-    if options.audio is None:
-        synthetic_speech.make(folder, options.minutes, options.seed)
-    paths = sorted(
-        p for p in folder.iterdir() if p.suffix in MEDIA and p.with_suffix(".txt").exists()
+    head = f"{rows[0]['model']}, {rows[0]['audio_seconds']:.0f} s of audio"
+    return table(
+        [head, "wall s", "times realtime", "CPU s", "peak MB", "words wrong"],
+        (
+            [
+                row["engine"],
+                f"{row['wall_seconds']:.1f}",
+                f"{row['audio_seconds'] / row['wall_seconds']:.1f}",
+                f"{row['cpu_seconds']:.1f}",
+                f"{row['peak_bytes'] / 1e6:.0f}",
+                percent(row["wrong"], row["words"]),
+            ]
+            for row in rows
+        ),
     )
-    if not paths:
-        raise SystemExit(f"{folder} contains no media with a .txt beside it.")
-    names = [name for name in IMPLEMENTATIONS if not options.engine or name in options.engine]
-    runs: dict[str, list[Measurement]] = {name: [] for name in names}
-    for number in range(options.repeat):
-        for name in names:
-            measured = measure_in_child(name, options, paths)
-            runs[name].append(measured)
-            times = f"{measured['seconds']:.1f} s, {measured['cpu_seconds']:.1f} s of CPU"
-            print(f"{number + 1} {name}: {times}", file=sys.stderr)
-    return [summarize(name, options.size, paths, runs[name]) for name in names]
+
+
+def recordings_at(path: Path) -> list[Recording]:
+    """Return the recordings of a file or a folder."""
+    if path.is_dir() and (path / "manifest.json").exists():
+        every = corpus.read(path)
+        return [r for r in every if r.kind == "longform"] or every
+    if path.is_dir():
+        files = sorted(p for p in path.iterdir() if p.suffix.lower() in MEDIA)
+    elif (path.parent / "manifest.json").exists():
+        return [r for r in corpus.read(path.parent) if r.path.name == path.name] or [unknown(path)]
+    else:
+        files = [path]
+    return [unknown(file) for file in files]
+
+
+def unknown(path: Path) -> Recording:
+    """Return a recording of which nothing is known."""
+    return Recording(path.stem, path, sum(len(b) for b in blocks(path)) / SAMPLE_RATE)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--size", default="tiny.en", choices=scaled_model.SIZES)
-    parser.add_argument("--minutes", type=float, default=10.0, help="minutes of speech to make")
-    parser.add_argument("--seed", type=int, default=1, help="seed of that speech")
-    parser.add_argument("--audio", type=Path, help="use this folder of media with .txt files")
+    parser.add_argument("recordings", type=Path, nargs="*", help="media files or folders")
+    parser.add_argument("--model", default="base", help="name or folder of a model")
     parser.add_argument(
-        "--engine", action="append", choices=IMPLEMENTATIONS, help="run only this (repeatable)"
+        "--run",
+        action="append",
+        choices=[*OURS, *PEERS],
+        help=f"what to run (repeatable; default: {', '.join(DEFAULT)})",
     )
-    parser.add_argument("--repeat", type=int, default=3, help="runs of each implementation")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each (default: 3)")
+    parser.add_argument("--threads", type=int, default=2, help="processor cores (default: 2)")
     parser.add_argument("--json", type=Path, help="write the rows to this file")
-    parser.add_argument("--work", type=Path, help="keep the scaled weights in this folder")
-    parser.add_argument("--checkpoint", type=Path, help="weights for openai-whisper (.pt)")
-    parser.add_argument("--converted", type=Path, help="weights for faster-whisper (folder)")
-    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        paths = [Path(line) for line in sys.stdin.read().splitlines()]
-        print(json.dumps(measure(options.child, options.checkpoint, options.converted, paths)))
+        run_peer(json.load(sys.stdin))
         return
-    with tempfile.TemporaryDirectory() as work:
-        rows = run(options, Path(work))
-    print(table(rows))
+    names = options.run or list(DEFAULT)
+    model = weights.find(options.model, ggml="whisper.cpp" in names)
+    found = [recording for path in options.recordings for recording in recordings_at(path)]
+    recordings = corpus.for_model(found, is_english_only(options.model))
+    if not recordings:
+        parser.error("no recordings that this model can transcribe")
+    if hasattr(os, "sched_setaffinity"):  # child processes inherit it; not on macOS
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
+    runs: dict[str, list[Run]] = {name: [] for name in names}
+    for number in range(options.rounds):
+        for name in names:
+            done = measure(name, model, recordings, options.threads)
+            runs[name].append(done)
+            times = f"{done.wall_seconds:.1f} s, {done.cpu_seconds:.1f} s of CPU"
+            print(f"{number + 1} {name}: {times}", file=sys.stderr, flush=True)
+    rows = [summarize(n, Path(options.model).name, recordings, runs[n]) for n in names]
+    print(rows_table(rows))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
 
