@@ -15,6 +15,7 @@ from homescribe.cli import program
 from homescribe.cli.exit_codes import ExitCode
 from homescribe.cli.main import homescribe
 from homescribe.cli.main import run as run_command
+from homescribe.cli.progress import _lines
 from homescribe.cli.summary import print_summary
 from homescribe.errors import PermanentError, RetryableError
 from homescribe.library import Library
@@ -148,6 +149,22 @@ def test_retry_says_what_is_left(library, capsys):
     assert "1 permanent failure not retried." in err
     assert "homescribe retry --all" in err
     assert "1 item pending again." in run(capsys, "retry", "--all")[2]
+
+
+# --- Progress ------------------------------------------------------------------------------------
+
+
+def test_an_item_whose_first_batch_is_not_done_shows_its_time_and_then_its_share(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("homescribe.cli.progress.time.monotonic", lambda: now[0])
+    progress, since = Progress(items=1, audio_seconds=10.0), {}
+    progress.transcription_started(item(1))
+    shown = []
+    for seconds, done in ((0.0, 0.0), (7.0, 0.0), (5.0, 5.0)):
+        now[0] += seconds
+        progress.transcription_progressed(item(1), done)
+        shown.append(list(_lines(progress, since))[1].split()[1])
+    assert shown == ["0:00", "0:07", "50%"]
 
 
 # --- Nothing to do, nothing to read --------------------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 
 from homescribe.cli.output import highlighted, print_json, print_table
 from homescribe.text import language_names, sanitize
-from homescribe.text.display import clock, count, size, span
+from homescribe.text.display import clock, count, realtime, size, span
 from homescribe.text.language_names import language_code
 from homescribe.text.sanitize import terminal_safe
 
@@ -18,6 +18,11 @@ def test_durations_sizes_and_counts():
     assert [span(8), span(720), span(166320)] == ["8 s", "12 min", "46.2 h"]
     assert [size(999), size(22_000_000), size(3e12)] == ["999 B", "22.0 MB", "3.0 TB"]
     assert [count(1, "item"), count(1430, "item")] == ["1 item", "1,430 items"]
+
+
+def test_a_speed_is_never_shown_as_zero():
+    speeds = [realtime(speed) for speed in (56.4, 9.96, 1.24, 0.4, 0.023, 0.0001)]
+    assert [speed.split("x")[0] for speed in speeds] == ["56", "10", "1.2", "0.4", "0.02", "0.01"]
 
 
 def test_terminal_text_keeps_every_script_and_no_control_character():

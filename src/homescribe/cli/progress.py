@@ -14,7 +14,7 @@ from homescribe.core import SECOND, Outcome, Transcript, Uploads
 from homescribe.errors import SourceBlocked
 from homescribe.formats.coverage import NO_SPEECH, languages_in_words
 from homescribe.pipeline import Progress, Run
-from homescribe.text.display import clock, moment, size, span
+from homescribe.text.display import clock, moment, realtime, size, span
 from homescribe.text.sanitize import terminal_message, terminal_safe
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Display:
 def _result(transcript: Transcript, seconds: float) -> str:
     """Return what the line of a finished item says after its title. `seconds` is the wall time."""
     speed = transcript.duration / seconds if seconds else 0.0
-    facts = [clock(transcript.duration), f"{speed:.0f}x realtime"]
+    facts = [clock(transcript.duration), realtime(speed)]
     if not transcript.segments:
         return f": {NO_SPEECH} ({', '.join(facts)})"
     languages = languages_in_words(transcript)
@@ -114,6 +114,7 @@ class _View:
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        self._since: dict[str, float] = {}  # when each item was first shown, by the monotonic clock
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         from rich.progress_bar import ProgressBar
@@ -129,7 +130,7 @@ class _View:
             width=options.max_width,
         )
         yield Segment.line()
-        for line in _lines(progress):
+        for line in _lines(progress, self._since):
             yield Text(line, no_wrap=True, overflow="ellipsis")
         if self._run.stop.is_set():
             yield Text("Stopping. Press Ctrl-C again to stop at once.", style="bold")
@@ -139,12 +140,18 @@ class _View:
                 yield Text(line, style="yellow")
 
 
-def _lines(progress: Progress) -> Iterator[str]:
-    """Return the summary and what is being done, a line each."""
+def _lines(progress: Progress, since: dict[str, float]) -> Iterator[str]:
+    """Return the summary and what is being done, a line each.
+
+    An item shows the time that it takes until its first windows are done: they are decoded in one batch, so a
+    share of 0 % would stand still, for short recordings until the end.
+    """
     yield _summary(progress)
     for item, seconds in _first(progress.transcribing):
-        share = clock(seconds)
-        if item.duration:
+        now = time.monotonic()
+        elapsed = now - since.setdefault(item.key, now)
+        share = clock(seconds or elapsed)
+        if item.duration and seconds:
             share = f"{min(1.0, seconds / item.duration):.0%}"
         yield _line("transcribing", share, item.title)
     if progress.uploads and progress.uploads.current:
@@ -179,7 +186,7 @@ def _summary(progress: Progress) -> str:
     elapsed = time.monotonic() - progress.began if progress.began else 0.0
     if transcribed and elapsed > 1:
         speed = transcribed / elapsed
-        parts.append(f"{speed:.1f}x realtime")
+        parts.append(realtime(speed))
         if total > transcribed:
             parts.append(f"{clock((total - transcribed) / speed)} left")
     return " · ".join(parts)

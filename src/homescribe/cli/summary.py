@@ -11,7 +11,7 @@ from homescribe.core import Transcript
 from homescribe.errors import HomescribeError, SourceBlocked
 from homescribe.library import ItemRecord, Library
 from homescribe.pipeline import Progress
-from homescribe.text.display import count, moment, span
+from homescribe.text.display import count, moment, realtime, span
 from homescribe.text.sanitize import terminal_message, terminal_safe
 
 MOST_ITEMS = 5  # that are named
@@ -105,7 +105,7 @@ def print_summary(
     progress: Progress, library: Library, failures: Iterable[HomescribeError], seconds: float
 ) -> None:
     """Print how many items were transcribed, and how many failed, by reason, with what to do."""
-    speed = f", {progress.audio_seconds_done / seconds:.1f}x realtime" if seconds else ""
+    speed = f", {realtime(progress.audio_seconds_done / seconds)}" if seconds else ""
     failed = "0 failed." if not progress.failed else f"{progress.failed} failed:"
     done = f" ({span(progress.audio_seconds_done)} of audio in {span(seconds)}{speed})"
     message(f"{count(progress.done, 'item')} transcribed{done if progress.done else ''}, {failed}")

@@ -25,6 +25,13 @@ def span(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+def realtime(speed: float) -> str:
+    """Format a speed, seconds of audio per second: "56x realtime", "1.2x realtime", "0.02x realtime"."""
+    if speed >= 9.95:
+        return f"{speed:.0f}x realtime"
+    return f"{speed:.1f}x realtime" if speed >= 0.095 else f"{max(speed, 0.01):.2f}x realtime"
+
+
 def size(count: float) -> str:
     """Format a number of bytes in decimal units: "512 B", "22.4 MB"."""
     for unit in ("B", "kB", "MB", "GB"):

@@ -24,7 +24,7 @@ from homescribe.cost.prices import (
     published_rate,
 )
 from homescribe.library import Library, Spending
-from homescribe.text.display import count, size, span
+from homescribe.text.display import count, realtime, size, span
 
 PUBLISHED = f"{PRICES_FROM} as of {PRICES_DATE}"
 
@@ -167,9 +167,7 @@ def spent_in_words(spent: Spending) -> str:
     """Return "$4.20 in 430 calls: $0.0195 per hour of audio, 56x realtime, 3% more than planned"."""
     text = f"${spent.dollars:.2f} in {count(spent.calls, 'call')}"
     if spent.dollars_per_audio_hour is not None and spent.speed is not None:
-        text += (
-            f": ${spent.dollars_per_audio_hour:.4f} per hour of audio, {spent.speed:.0f}x realtime"
-        )
+        text += f": ${spent.dollars_per_audio_hour:.4f} per hour of audio, {realtime(spent.speed)}"
     if spent.plan_error is not None:
         more = "more" if spent.plan_error >= 0 else "less"
         text += f", {abs(spent.plan_error):.0%} {more} than planned"
