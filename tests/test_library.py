@@ -472,6 +472,7 @@ PUBLISHED = {
     6: "c9cd26eb87297ae1e129c8712fca8add368f6803abf1d801739c2385f93c0f7b",
     7: "865d7e1cba224d95bdecaba15acf07b9ee796f93a88b3a7d05ffafb1957b6e2f",
     8: "cd217bca9c82b9e34ba72dc6906cf5242e4cb71f465dd77df0df3639a4a72c45",
+    9: "4a7764e461538be1840c2c6cd1b4856d911874cbffdfd481ece384d4d5104627",
 }
 
 
@@ -894,23 +895,23 @@ def test_a_folder_that_is_not_writable_has_no_run(tmp_path):
 
 
 def test_record_returns_what_is_new(library):
-    assert library.record("ytdlp", listing(), [item(1), item(2)]) == [item(1), item(2)]
-    assert library.record("ytdlp", listing(), [item(3), item(1)]) == [item(3)]
-    assert library.record("podcast", listing("https://other"), [item(2), item(4)]) == [item(4)]
+    assert library.record("ytdlp", listing(), [item(1), item(2)]).new == [item(1), item(2)]
+    assert library.record("ytdlp", listing(), [item(3), item(1)]).new == [item(3)]
+    assert library.record("podcast", listing("https://other"), [item(2), item(4)]).new == [item(4)]
     assert library.known_keys(CHANNEL) == {"youtube:id1", "youtube:id2", "youtube:id3"}
     assert library.known_keys("https://other") == {"youtube:id2", "youtube:id4"}
     assert library.known_keys("https://never") == frozenset()
 
 
 def test_an_item_listed_twice_is_one(library):
-    assert library.record("ytdlp", listing(), [item(1), item(2), item(1)]) == [item(1), item(2)]
+    assert library.record("ytdlp", listing(), [item(1), item(2), item(1)]).new == [item(1), item(2)]
     assert [record.item for record in library.items()] == [item(1), item(2)]
 
 
 def test_a_listing_of_five_thousand(library):
     items = [item(n) for n in range(5000)]
-    assert library.record("ytdlp", listing(), items) == items
-    assert library.record("ytdlp", listing(), items) == []
+    assert library.record("ytdlp", listing(), items).new == items
+    assert library.record("ytdlp", listing(), items).new == []
     assert library.pending() == items
 
 
@@ -1061,7 +1062,9 @@ def test_a_new_field_of_item_needs_only_a_migration(tmp_path):
 )
 def test_the_columns_of_a_table_are_the_fields_of_its_value(library, table, kind, own):
     columns = {row[1] for row in rows(library, f"PRAGMA table_info({table})")}
-    assert columns - own == {field.name for field in fields(kind)}
+    assert columns - own == {
+        field.name for field in fields(kind) if field.metadata.get("column", True)
+    }
     assert own < columns
 
 
@@ -1079,10 +1082,10 @@ def test_hostile_text_is_stored(library):
         description=HOSTILE * 1000,
         chapters=(Chapter(0.0, 1.0, HOSTILE),),
     )
-    (new,) = library.record(HOSTILE, listing(HOSTILE, HOSTILE), [hostile])
+    (new,) = library.record(HOSTILE, listing(HOSTILE, HOSTILE), [hostile]).new
     assert new.title == STORED
     assert new == library.pending()[0]
-    assert library.record("x", listing(HOSTILE, "x"), [hostile]) == []
+    assert library.record("x", listing(HOSTILE, "x"), [hostile]).new == []
     assert library.known_keys(HOSTILE) == {new.key}
     library.fail(hostile, RetryableError(HOSTILE, HOSTILE))
     library.add_call(Call(hostile, "modal", 1.0, "fc-1", HOSTILE))
@@ -1138,10 +1141,11 @@ def test_states_follow_from_transcripts_calls_and_failures(library):
     done, private, later = (library.item(f"id{n}") for n in (1, 2, 3))
     assert done.seconds == 7.5
     assert now <= done.done_at <= time.time()
-    assert (private.error, private.hint, private.permanent, private.retry_at, private.attempts) == (
-        *("Private.", "Ask the owner.", True, None),
+    assert (private.error, private.hint, private.permanent, private.attempts) == (
+        *("Private.", "Ask the owner.", True),
         1,
     )
+    assert private.retry_at >= now + 30 * 24 * 3600
     assert later.retry_at >= now + 5000
     assert not later.permanent
     for state in ("done", "failed", "in flight", "pending"):
@@ -1210,9 +1214,39 @@ def test_retries_survive_a_restart(tmp_path):
         assert library.item("id1").attempts == 2
 
 
-def test_a_permanent_failure_is_never_retried(library):
-    library.fail(item(1), PermanentError("Removed."), 0.0)
-    assert library.pending(now=1e12) == []
+def test_a_permanent_failure_is_tried_again_after_a_month(library):
+    """What was private or for members may have become public, without a word in any listing."""
+    library.fail(item(1), PermanentError("Private."), 0.0)
+    assert library.pending(now=30 * 24 * 3600 - 1) == []
+    assert library.pending(now=30 * 24 * 3600 + 1) == [item(1)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "pending"),
+    [
+        ({"availability": "subscriber_only"}, {"availability": "public"}, True),
+        ({"duration": None}, {"duration": 60.0}, True),  # of a private video in a playlist
+        ({"media_url": "https://a/1.mp3"}, {"media_url": "https://b/1.mp3"}, True),
+        ({"media_url": "https://a/1.mp3?t=1"}, {"media_url": "https://a/1.mp3?t=2"}, False),
+        ({"title": "Old"}, {"title": "New"}, False),
+        ({}, {}, False),
+    ],
+)
+def test_a_listing_that_makes_an_item_available_forgets_its_failure(
+    library, before, after, pending
+):
+    library.record("x", listing(), [item(1, **before)])
+    library.fail(item(1, **before), PermanentError("Private."))
+    library.record("x", listing(), [item(1, **after)])
+    assert [one.id for one in library.pending()] == (["id1"] if pending else [])
+
+
+def test_another_token_in_an_address_forgets_only_an_older_failure(library):
+    first, second = (item(1, media_url=f"https://a/1.mp3?t={n}") for n in (1, 2))
+    library.record("x", listing(), [first])
+    library.fail(first, PermanentError("Expired."), time.time() - 2 * 24 * 3600)
+    library.record("x", listing(), [second])
+    assert library.pending() == [second]
 
 
 def test_success_ends_failures_and_calls(library):
@@ -1937,7 +1971,7 @@ def test_the_queries_of_the_reference_work(library):
     assert hours == [("A channel", "2026", 1, 0.0, 6)]
     assert lines == [(RICH.key, 5.0, " and his lamps", "low_probability")]
     assert unsure == [(RICH.key, 5.0, " lamps")]
-    assert why == [("Private.", 1, None)]
+    assert [(error, items) for error, items, _ in why] == [("Private.", 1)]
 
 
 # --- Invalid arguments ---------------------------------------------------------------------------

@@ -5,6 +5,8 @@ import os
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
+from datetime import date, timedelta
 
 import pytest
 import requests
@@ -670,6 +672,13 @@ def test_each_http_status_has_its_error(
     assert getattr(caught.value, "retry_after", None) == retry_after
     assert not (tmp_path / "audio.media").exists()
     assert ("homescribe retry podcast:1" in caught.value.hint) is (path == "/status/401")
+
+
+@pytest.mark.parametrize(("days", "kind"), [(1, RetryableError), (30, PermanentError)])
+def test_a_fresh_episode_that_is_not_there_yet_is_tried_again(source, server, tmp_path, days, kind):
+    one = replace(episode(server, "/status/404"), upload_date=str(date.today() - timedelta(days)))
+    with pytest.raises(kind, match="is not available"):
+        source.fetch(one, tmp_path, STOP)
 
 
 def test_a_download_over_the_size_limit_is_refused(source, server, tmp_path, monkeypatch):

@@ -119,6 +119,7 @@ def test_a_channel_is_listed_newest_first_without_a_request_for_any_video(source
         channel="Fake Channel",
         channel_id="UCfakefakefakefakefake00",
         duration=7.0,
+        availability="public",
     )
     assert tube.requests == [f"page videos {n}" for n in range(1, 16)]
 
@@ -244,6 +245,7 @@ def test_a_video_is_one_item_with_all_metadata_of_its_page(source, tube, url):
             duration=7.0,
             upload_date="2026-02-02",
             description="About video 1",
+            availability="public",
             chapters=(Chapter(0.0, 3.0, "Intro"), Chapter(3.0, 6.0, "Body")),
         )
     ]

@@ -39,6 +39,7 @@ PATH = {"path": True}  # may be a file path that is not UTF-8
 EXPORT_ONLY = {"json": "export"}  # in JSON, for the export of one item, not for lists
 LIST_ONLY = {"json": "list"}
 NO_JSON = {"json": None}
+NO_COLUMN = {"column": False, **NO_JSON}  # not part of what is known about the recording itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,10 @@ class Item:
     chapters: tuple[Chapter, ...] = field(default=(), metadata=BY_PAGE | EXPORT_ONLY)
     # Address to download from, where it is not `url`. Never in JSON: that of a private feed has a token.
     media_url: str | None = field(default=None, metadata=PATH | NO_JSON)
+    # As the site's listing says, "public" or "subscriber_only"; None where there is no such thing.
+    availability: str | None = field(default=None, metadata=NO_JSON)
+    # What the recording is known by beside its key, from its listing: see text/identities.py.
+    identities: tuple[str, ...] = field(default=(), compare=False, metadata=NO_COLUMN)
 
     @property
     def key(self) -> str:

@@ -123,7 +123,11 @@ def print_summary(
         message(f"{rest:>4} x other reasons")
     if progress.failed:
         message("Which items: homescribe list --state failed")
-    retries = [record.retry_at for record in library.items(state="failed") if record.retry_at]
+    retries = [
+        record.retry_at
+        for record in library.items(state="failed")
+        if record.retry_at and not record.permanent
+    ]
     if retries:
         items = count(len(retries), "failed item")
         message(f"{items} will be tried again by runs after {moment(min(retries))}.")

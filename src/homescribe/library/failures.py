@@ -6,9 +6,10 @@ import json
 import sqlite3
 from collections.abc import Collection
 
-from homescribe.core import HOUR, MINUTE
+from homescribe.core import HOUR, MINUTE, Item
 from homescribe.errors import ItemError, PermanentError, RetryableError
-from homescribe.library.schema import BELIEVED_WAIT, MAX_WAIT
+from homescribe.library.schema import BELIEVED_WAIT, MAX_WAIT, PERMANENT_WAIT
+from homescribe.text.identities import without_trackers
 from homescribe.text.sanitize import sqlite_safe
 
 # Seconds before the second, third, ... attempt; the last value holds for all that follow.
@@ -16,9 +17,10 @@ BACKOFF = (1 * MINUTE, 10 * MINUTE, 1 * HOUR, 6 * HOUR, 24 * HOUR)
 
 
 def add(db: sqlite3.Connection, item_id: int, error: ItemError, now: float) -> None:
-    """Record a failure: permanent, or until the backoff and the wait that `error` names are over.
+    """Record a failure, with a next attempt when the backoff and the wait that `error` names are over.
 
-    A wait is at most MAX_WAIT.
+    A wait is at most MAX_WAIT; after a permanent failure it is a month, since what was private may be public
+    by then.
     """
     row = db.execute("SELECT attempts FROM failures WHERE item_id = ?", (item_id,)).fetchone()
     attempts = row["attempts"] + 1 if row else 1
@@ -32,7 +34,7 @@ def add(db: sqlite3.Connection, item_id: int, error: ItemError, now: float) -> N
         "VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
             *(item_id, attempts, sqlite_safe(error.message), sqlite_safe(error.hint)),
-            *(permanent, None if permanent else now + min(wait, MAX_WAIT), now),
+            *(permanent, now + (PERMANENT_WAIT if permanent else min(wait, MAX_WAIT)), now),
         ),
     )
 
@@ -49,6 +51,28 @@ def forget_all(db: sqlite3.Connection, *, permanent: bool) -> int:
     """Delete all failures, permanent ones only if `permanent`; return how many there were."""
     which = "" if permanent else " WHERE NOT permanent"
     return db.execute(f"DELETE FROM failures{which}").rowcount
+
+
+def forget_if_repaired(
+    db: sqlite3.Connection, item_id: int, old: Item, new: Item, now: float
+) -> None:
+    """Delete the failure of an item if its listing says that it may be available now.
+
+    It has another address, or only another token in it since yesterday; or it was private or for members,
+    which a site does not give the duration of, and is not any more.
+    """
+    repaired = (
+        (old.availability is not None and new.availability not in (None, old.availability))
+        or (old.duration is None and new.duration is not None)
+        or (bool(new.media_url) and _path(old.media_url) != _path(new.media_url))
+    )
+    if repaired or (new.media_url and old.media_url != new.media_url):
+        latest = now if repaired else now - 24 * HOUR
+        db.execute("DELETE FROM failures WHERE item_id = ? AND failed_at <= ?", (item_id, latest))
+
+
+def _path(media: str | None) -> str:
+    return without_trackers(media) if media else ""
 
 
 def block_site(db: sqlite3.Connection, site: str, until: float, reason: str, now: float) -> None:

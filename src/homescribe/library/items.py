@@ -15,6 +15,7 @@ from typing import Literal
 
 from homescribe.core import Item
 from homescribe.errors import UserError
+from homescribe.library import failures
 from homescribe.library.filters import Filter
 from homescribe.library.passages import index_metadata
 from homescribe.library.records import ItemRecord, State
@@ -228,6 +229,8 @@ def put(
             continue
         ids[item.key] = item_id = row["item_id"]
         old = to_item(row)
+        if by_listing and not row["done"]:
+            failures.forget_if_repaired(db, item_id, old, item, now)
         new = merged(old, item, by_listing=by_listing and bool(row["done"]))
         if new != old:
             db.execute(

@@ -37,6 +37,7 @@ from homescribe.library.corrections import Correction
 from homescribe.library.engine_work import Deaths
 from homescribe.library.filters import item_filter
 from homescribe.library.items import Page, Sort
+from homescribe.library.listings import Recorded
 from homescribe.library.records import ItemRecord, SourceRecord, State, Status
 from homescribe.library.rows import to_record
 from homescribe.library.search import Hit
@@ -95,10 +96,11 @@ class Library:
 
     # --- Sources -----------------------------------------------------------------------------------
 
-    def record(self, source: str, listing: Listing, items: Sequence[Item]) -> list[Item]:
+    def record(self, source: str, listing: Listing, items: Sequence[Item]) -> Recorded:
         """Store what the plug-in `source` listed: the source, its items and their order.
 
-        Known items are updated. Returns the items that are new to the library, as it stored them.
+        Known items are updated. Returns the items under their keys in the library, which may differ from
+        the listed ones if a recording was known from elsewhere.
         """
         with self._writing() as db:
             return listings.record(db, source, listing, items, time.time())

@@ -5,26 +5,67 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from homescribe.core import Item, Listing
 from homescribe.errors import UserError
-from homescribe.library import items
+from homescribe.library import items, same_recordings
 from homescribe.library.records import SourceRecord
 from homescribe.library.rows import clean_item
 from homescribe.text.redaction import shown_address
 from homescribe.text.sanitize import sqlite_safe
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The items of a listing under their keys in the library, and those among them that are new to it."""
+
+    items: list[Item]
+    new: list[Item]
+
+
 def record(
     db: sqlite3.Connection, source: str, listing: Listing, listed: Sequence[Item], now: float
-) -> list[Item]:
-    """Store a source and its items; return the items that are new to the library."""
-    unique = {item.key: item for item in map(clean_item, listed)}
+) -> Recorded:
+    """Store a source and its items. An item may be known by another key: see same_recordings.py."""
+    unique = list({item.key: item for item in map(clean_item, listed)}.values())
+    if listing.moved_from is not None:
+        move(db, listing.moved_from, listing.url)
     source_id = _put_source(db, source, listing, now)
-    known = set(items.known_rows(db, unique))
-    ids = items.put(db, unique.values(), now, by_listing=True)
+    matches = same_recordings.matched(db, source_id, unique)
+    found = {match.item.key: match.item for match in matches}
+    known = items.known_rows(db, found)
+    current = [m.item for m in matches if m.current or m.item.key not in known]
+    put = items.put(db, current, now, by_listing=True)
+    ids = {key: put[key] if key in put else int(known[key]["item_id"]) for key in found}
+    same_recordings.store(
+        db, ids, ((item, match.item) for item, match in zip(unique, matches, strict=True))
+    )
     _link(db, source_id, list(ids.values()))
-    return [item for key, item in unique.items() if key not in known]
+    return Recorded(list(found.values()), [item for key, item in found.items() if key not in known])
+
+
+def move(db: sqlite3.Connection, old: str, new: str) -> None:
+    """Give the source at `old` the address `new`; where there is a source already, it gets the items."""
+    ids = {
+        row["url"]: row["source_id"]
+        for row in db.execute(
+            "SELECT url, source_id FROM sources WHERE url IN (?, ?)",
+            (sqlite_safe(old), sqlite_safe(new)),
+        )
+    }
+    before, after = ids.get(sqlite_safe(old)), ids.get(sqlite_safe(new))
+    if before is None or before == after:
+        return
+    if after is None:
+        db.execute("UPDATE sources SET url = ? WHERE source_id = ?", (sqlite_safe(new), before))
+        return
+    # The older row stays: its items are listed first.
+    db.execute(
+        "UPDATE OR IGNORE source_items SET source_id = ? WHERE source_id = ?", (before, after)
+    )
+    db.execute("DELETE FROM sources WHERE source_id = ?", (after,))
+    db.execute("UPDATE sources SET url = ? WHERE source_id = ?", (sqlite_safe(new), before))
 
 
 def known_keys(db: sqlite3.Connection, url: str) -> frozenset[str]:

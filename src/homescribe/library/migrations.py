@@ -16,6 +16,7 @@ from homescribe.errors import SetupError, UserError
 from homescribe.library import schema
 from homescribe.library.passages import reindex
 from homescribe.library.transactions import snapshot, transaction
+from homescribe.text.identities import media_identity
 from homescribe.text.scripts import count_words
 
 
@@ -88,6 +89,23 @@ def version_8(db: sqlite3.Connection) -> None:
     db.execute(create_trigger)
 
 
+def version_9(db: sqlite3.Connection) -> None:
+    """Add what recordings are known by beside their keys, and further attempts after permanent failures."""
+    for statement in schema.VERSION_9:
+        db.execute(statement)
+    rows = db.execute(
+        "SELECT item_id, media_url, title, upload_date FROM items "
+        "WHERE source = 'podcast' AND typeof(media_url) = 'text' AND upload_date IS NOT NULL"
+    ).fetchall()
+    db.executemany(
+        "INSERT OR IGNORE INTO identities (identity, item_id) VALUES (?, ?)",
+        [
+            (media_identity(row["media_url"], row["title"], row["upload_date"]), row["item_id"])
+            for row in rows
+        ],
+    )
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_1,
     version_2,
@@ -97,6 +115,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_6,
     version_7,
     version_8,
+    version_9,
 )
 
 

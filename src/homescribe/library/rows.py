@@ -28,7 +28,7 @@ def _parts(kind: type[Item] | type[Segment] | type[Transcript]) -> dict[str, typ
     return {name: get_args(hint)[0] for name, hint in hints.items() if get_origin(hint) is tuple}
 
 
-ITEM_FIELDS = fields(Item)
+ITEM_FIELDS = tuple(field for field in fields(Item) if field.metadata.get("column", True))
 ITEM_PARTS = _parts(Item)
 ITEM_COLUMNS = ("key", *(field.name for field in ITEM_FIELDS))
 SEGMENT_PARTS = _parts(Segment)

@@ -12,10 +12,20 @@ APPLICATION_ID = 0x686F7363  # "hosc", in the header of every library
 # this machine was ahead, and is over.
 MAX_WAIT = 24 * HOUR
 BELIEVED_WAIT = 25 * HOUR
+PERMANENT_WAIT = 30 * 24 * HOUR  # after which a refusal is checked again
 
 # The state of an item at the Unix time {now}, and the tables it is read from. A published view contains this
 # text: to change it, keep the old text for that view, and create the view again in a new version.
 ITEM_STATE = f"""CASE
+            WHEN transcripts.item_id IS NOT NULL THEN 'done'
+            WHEN calls.item_id IS NOT NULL THEN 'in flight'
+            WHEN failures.permanent AND failures.retry_at IS NULL
+                OR failures.retry_at > {{now}} AND failures.retry_at <= {{now}}
+                    + CASE WHEN failures.permanent THEN {PERMANENT_WAIT:.0f} ELSE 0 END + {BELIEVED_WAIT:.0f}
+                THEN 'failed'
+            ELSE 'pending'
+        END"""
+ITEM_STATE_6 = f"""CASE
             WHEN transcripts.item_id IS NOT NULL THEN 'done'
             WHEN calls.item_id IS NOT NULL THEN 'in flight'
             WHEN failures.permanent
@@ -264,7 +274,7 @@ VERSION_6 = (
     f"""
     CREATE VIEW item_states AS
     SELECT items.item_id, items.key, items.title, items.channel, items.upload_date, items.url,
-        {ITEM_STATE.format(now=NOW)} AS state,
+        {ITEM_STATE_6.format(now=NOW)} AS state,
         failures.attempts, failures.error,
         datetime(failures.retry_at, 'unixepoch') AS retry_at,
         datetime(items.added_at, 'unixepoch') AS added_at,
@@ -287,5 +297,32 @@ VERSION_8 = (
         VALUES ('delete', old.passage_id, old.text);
         INSERT INTO passages_fts (rowid, text) VALUES (new.passage_id, new.text);
     END
+    """,
+)
+
+# What a recording is known by beside its key (text/identities.py), and the keys that it has elsewhere.
+# Permanent failures get a time of the next attempt, too.
+VERSION_9 = (
+    """
+    CREATE TABLE identities (
+        identity TEXT NOT NULL,
+        item_id INTEGER NOT NULL REFERENCES items(item_id) ON DELETE CASCADE,
+        PRIMARY KEY (identity, item_id)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX identities_item_id ON identities (item_id)",
+    "ALTER TABLE items ADD COLUMN availability TEXT",
+    f"UPDATE failures SET retry_at = failed_at + {PERMANENT_WAIT:.0f} WHERE permanent AND retry_at IS NULL",
+    "DROP VIEW item_states",
+    f"""
+    CREATE VIEW item_states AS
+    SELECT items.item_id, items.key, items.title, items.channel, items.upload_date, items.url,
+        {ITEM_STATE.format(now=NOW)} AS state,
+        failures.attempts, failures.error,
+        datetime(failures.retry_at, 'unixepoch') AS retry_at,
+        datetime(items.added_at, 'unixepoch') AS added_at,
+        datetime(transcripts.done_at, 'unixepoch') AS done_at,
+        coalesce(transcripts.duration, items.duration) AS duration
+    FROM {STATE_TABLES}
     """,
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from types import TracebackType
 
@@ -93,7 +93,13 @@ class Sources:
 
 
 def add(
-    library: Library, sources: Sources, url: str, stop: Event, *, everything: bool = False
+    library: Library,
+    sources: Sources,
+    url: str,
+    stop: Event,
+    *,
+    everything: bool = False,
+    moved_from: str | None = None,
 ) -> Iterator[ListingResult]:
     """List `url`, record the new items, and yield a ListingResult per listing.
 
@@ -102,6 +108,7 @@ def add(
 
     Args:
         everything: read listings to their end, even past known items.
+        moved_from: the address of a known source, which this one is from now on.
 
     Raises:
         UserError: nothing can be listed at `url`. Listings that were yielded before are recorded.
@@ -114,7 +121,9 @@ def add(
         )
     known = next((record.source for record in library.sources() if record.url == url), None)
     name = known or sources.for_url(url)[0]
-    yield from _list(library, sources, name, url, stop, everything=everything)
+    yield from _list(
+        library, sources, name, url, stop, everything=everything, moved_from=moved_from
+    )
 
 
 def sync(
@@ -150,20 +159,29 @@ def sync(
 
 
 def _list(
-    library: Library, sources: Sources, name: str, url: str, stop: Event, *, everything: bool
+    library: Library,
+    sources: Sources,
+    name: str,
+    url: str,
+    stop: Event,
+    *,
+    everything: bool,
+    moved_from: str | None = None,
 ) -> Iterator[ListingResult]:
     """List `url` with the plug-in `name`, and record the items. A wait that the host requests is stored."""
     source = sources.by_name(name)
     try:
         for listing in source.list(url, stop):
+            if moved_from is not None:
+                listing = replace(listing, moved_from=moved_from)
             known = frozenset() if everything else library.known_keys(listing.url)
             items = _take(listing, known)
-            new = library.record(name, listing, items)
+            recorded = library.record(name, listing, items)
             yield ListingResult(
                 listing.url,
                 listing.title,
-                tuple(items),
-                tuple(new),
+                tuple(recorded.items),
+                tuple(recorded.new),
                 tuple(listing.warnings),
                 listing.moved_from,
             )

@@ -13,7 +13,9 @@ import math
 import queue
 import re
 import threading
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Literal, Protocol, TypedDict
 from urllib.parse import urljoin, urlsplit
@@ -22,11 +24,7 @@ from homescribe.core import HOUR, MINUTE, Chapter, Item
 from homescribe.errors import Cancelled, UserError
 from homescribe.sources import POLL_INTERVAL
 from homescribe.text import redaction, sanitize
-
-MEDIA_PATH = re.compile(
-    r"\.(mp3|m4a|m4b|aac|ogg|oga|opus|flac|wav|mp4|m4v|mov|webm|mkv)$", re.IGNORECASE
-)
-
+from homescribe.text.identities import MEDIA_PATH, episode_identities, without_trackers
 
 # --- What feedparser returns ---------------------------------------------------------------------
 
@@ -70,10 +68,15 @@ class Entry(TypedDict, total=False):
     psc_chapters: Chapters
 
 
-class Channel(TypedDict, total=False):
+NewAddress = TypedDict("NewAddress", {"itunes_new-feed-url": str}, total=False)
+
+
+class Channel(NewAddress, total=False):
     title: str
     language: str
+    link: str
     links: list[Link]
+    podcast_guid: str  # the same wherever the feed moves
 
 
 class Feed(Protocol):
@@ -129,25 +132,85 @@ def parse(body: bytes, stop: threading.Event) -> Feed:
 # --- Entries -------------------------------------------------------------------------------------
 
 
-def item_from(entry: Entry, feed: str) -> Item | None:
-    """Return the episode in `entry` of the feed at `feed`; None without a recording, as for a blog post."""
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the entries of one page of a feed are called: only what stands once identifies an episode."""
+
+    guids: Counter[str]
+    paths: Counter[str]  # addresses of recordings without trackers and tokens
+    addresses: Counter[str]  # of recordings
+
+    @classmethod
+    def of(cls, entries: Sequence[Entry], feed: str) -> Names:
+        """Return the names in `entries`. An entry that is there twice, word for word, counts once."""
+        found = {
+            (guid_of(entry), media, entry.get("title"), published(entry))
+            for entry in entries
+            if (media := enclosure(entry, feed)) is not None
+        }
+        return cls(
+            Counter(guid for guid, *_ in found),
+            Counter(without_trackers(address) for _, address, *_ in found),
+            Counter(address for _, address, *_ in found),
+        )
+
+    def name(self, guid: str, media: str, entry: Entry) -> str:
+        """Return what identifies an entry in its feed."""
+        if guid and self.guids[guid] <= 1:
+            return guid
+        path = without_trackers(media)
+        if self.paths[path] <= 1:
+            return path
+        if self.addresses[media] <= 1:
+            return media
+        return f"{media} {entry.get('title')} {published(entry)}"
+
+
+def guid_of(entry: Entry) -> str:
+    """Return the guid of an entry, "" without one."""
+    return str(entry.get("id") or "").strip()
+
+
+def item_from(
+    entry: Entry,
+    feed: str,
+    names: Names | None = None,
+    show: str | None = None,
+    known_as: str | None = None,
+) -> Item | None:
+    """Return the episode in `entry` of the feed at `feed`; None without a recording, as for a blog post.
+
+    Args:
+        names: those of all entries on the page; None: everything stands once.
+        show: the feed's podcast:guid.
+        known_as: the address of the feed from which keys are made; None: `feed`.
+    """
     media = enclosure(entry, feed)
     if media is None:
         return None
-    guid = str(entry.get("id") or "").strip() or without_trackers(media)
-    name = hashlib.sha256(f"{feed}\n{guid}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    names = names or Names(Counter(), Counter(), Counter())
+    guid = guid_of(entry)
+    unique = names.name(guid, media, entry)
+    name = hashlib.sha256(
+        f"{known_as or feed}\n{unique}".encode("utf-8", "surrogatepass")
+    ).hexdigest()[:16]
     texts = [str(one.get("value") or "") for one in entry.get("content") or ()]
     texts.append(str(entry.get("summary") or ""))
+    title = sanitize.one_line(sanitize.html_to_text(str(entry.get("title") or ""))) or name
+    dates = dict.fromkeys(date for date in (published(entry), utc_date(entry)) if date)
     return Item(
         source="podcast",
         id=name,
         url=episode_page(entry, feed) or redaction.shown_address(media),
-        title=sanitize.one_line(sanitize.html_to_text(str(entry.get("title") or ""))) or name,
+        title=title,
         duration=duration(entry),
         upload_date=published(entry),
         description=sanitize.html_to_text(max(texts, key=len)) or None,
         chapters=chapters(entry),
         media_url=media,
+        identities=episode_identities(
+            guid if guid and unique == guid else None, show, media, title, tuple(dates)
+        ),
     )
 
 
@@ -191,22 +254,6 @@ def enclosure(entry: Entry, feed: str) -> str | None:
     return None
 
 
-def without_trackers(url: str) -> str:
-    """Return the address of a recording without download counters before it and tokens after it.
-
-    Counters have the real address in their path: https://dts.podtrac.com/redirect.mp3/cdn.example/e1.mp3
-    """
-    parts = urlsplit(url)
-    pieces = (parts.netloc + parts.path).split("/")
-    for at in range(len(pieces) - 2, 0, -1):
-        host = pieces[at]
-        if re.fullmatch(r"([\w-]+\.)+[a-z]{2,24}", host, re.IGNORECASE) and not MEDIA_PATH.search(
-            host
-        ):
-            return "/".join([host.lower(), *pieces[at + 1 :]])
-    return "/".join([pieces[0].lower(), *pieces[1:]])
-
-
 def clock_seconds(text: str) -> float | None:
     """Return the seconds in "3725", "62:05" or "1:02:05.5"; None for anything else."""
     form = r"(?:(?:(\d{1,3}):)?(\d{1,4}):)?(\d{1,6}(?:\.\d{1,6})?)"
@@ -233,6 +280,11 @@ def published(entry: Entry) -> str | None:
         if re.match(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
             return date.fromisoformat(text[:10]).isoformat()
         return email.utils.parsedate_to_datetime(text).date().isoformat()
+    return utc_date(entry)
+
+
+def utc_date(entry: Entry) -> str | None:
+    """Return the date of publication, else of the last update, in UTC."""
     time = entry.get("published_parsed")
     if not time and "updated_parsed" in entry:  # feedparser warns when a missing one is read
         time = entry["updated_parsed"]

@@ -19,6 +19,10 @@ from homescribe.text import sanitize
 MAX_RETRY_AFTER = 24 * HOUR
 
 
+class NotFoundError(PermanentError):
+    """There is nothing at the address (HTTP 404)."""
+
+
 class TooSlowError(RetryableError):
     """A server sends, but so slowly that the end would take days."""
 
@@ -65,7 +69,9 @@ def status_error(status: int, headers: Mapping[str, str], url: str) -> Homescrib
     wait = retry_after(headers.get("Retry-After"))
     if status == 429:
         return SourceBlocked(f"{shown}: too many requests (HTTP 429).", "", wait or HOUR)
-    if status in (404, 410, 451):
+    if status == 404:
+        return NotFoundError(f"{shown} is not available (HTTP {status}).")
+    if status in (410, 451):
         return PermanentError(f"{shown} is not available (HTTP {status}).")
     if status in (401, 402, 407):
         return PermanentError(

@@ -13,10 +13,11 @@ import threading
 import time
 from collections.abc import Iterator, MutableSequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from homescribe.core import MINUTE, SECOND, Audio, Item, Listing, Source, SourceOptions
+from homescribe.core import HOUR, MINUTE, SECOND, Audio, Item, Listing, Source, SourceOptions
 from homescribe.errors import (
     HomescribeError,
     ItemError,
@@ -29,12 +30,15 @@ from homescribe.sources import feeds
 from homescribe.sources.feeds import Feed
 from homescribe.sources.time_links import time_link
 from homescribe.text import redaction, sanitize
+from homescribe.text.identities import MEDIA_PATH
 
 MIB = 2**20
 MAX_FEED_BYTES = 64 * MIB  # the largest feeds in use have 20 MiB
 MAX_MEDIA_BYTES = 8 * 1024 * MIB  # a day and a half at 512 kbit/s
+MAX_MOVES = 3  # of a feed that has announced a new address
 MAX_PAGES = 500  # of one feed (RFC 5005)
 LISTING_TIMEOUT = 15 * MINUTE  # for all pages of a feed
+FRESH_DAYS = 7
 PROBE_BYTES = 4096  # enough to see the root element of a feed
 PROBE_TIMEOUT = 30 * SECOND  # some servers make the whole feed before they send its first byte
 NO_ANSWER = (408, 425, 429)  # statuses below 500 that say nothing about what is at an address
@@ -65,7 +69,7 @@ class PodcastSource(Source):
         if feed != url.strip():  # feed://...
             return True
         parts = urlsplit(feed)
-        if VIDEO_SITES.search(parts.hostname or "") or feeds.MEDIA_PATH.search(parts.path):
+        if VIDEO_SITES.search(parts.hostname or "") or MEDIA_PATH.search(parts.path):
             return False
         first_bytes = {"Range": f"bytes=0-{PROBE_BYTES - 1}"}
         try:
@@ -101,29 +105,64 @@ class PodcastSource(Source):
             )
         feed = canonical(feed)
         deadline = time.monotonic() + LISTING_TIMEOUT
-        first = self._page(feed, feed, deadline, stop)
-        title = sanitize.one_line(first.feed.get("title") or "") or sanitize.public_url(feed)
-        listing = Listing(url=feed, title=title, items=iter(()))
-        episodes = self._items(feed, title, first, listing.warnings, deadline, stop)
+        warnings: MutableSequence[str] = []
+        first, url = self._first_page(feed, warnings, deadline, stop)
+        title = sanitize.one_line(first.feed.get("title") or "") or sanitize.public_url(url)
+        listing = Listing(url, title, iter(()), moved_from=feed if url != feed else None)
+        listing.warnings.extend(warnings)
+        episodes = self._items(url, feed, title, first, listing.warnings, deadline, stop)
         yield replace(listing, items=episodes)
+
+    def _first_page(
+        self, url: str, warnings: MutableSequence[str], deadline: float, stop: threading.Event
+    ) -> tuple[Feed, str]:
+        """Return the first page of the feed at `url`, and where the feed is now."""
+        page, moved_to = self._page(url, url, deadline, stop)
+        visited = {url}
+        address = url
+        for _ in range(MAX_MOVES):
+            if moved_to is not None:  # `page` was read from there
+                visited.add(address := canonical(moved_to))
+            announced = feeds.web_address(page.feed.get("itunes_new-feed-url") or "", address)
+            if announced is None or canonical(announced) in visited:
+                break
+            visited.add(announced := canonical(announced))
+            try:
+                following, moved_to = self._page(announced, url, deadline, stop)
+            except UserError as error:
+                warnings.append(
+                    f"The feed has announced a new address, which fails: {error.message}"
+                )
+                break
+            if not following.entries:
+                break
+            page, address = following, announced
+        return page, address
 
     def _items(
         self,
         url: str,
+        known_as: str,
         title: str,
         page: Feed,
         warnings: MutableSequence[str],
         deadline: float,
         stop: threading.Event,
     ) -> Iterator[Item]:
-        """Yield every episode that has a recording, page by page, until a page cannot be read."""
+        """Yield every episode that has a recording, page by page, until a page cannot be read.
+
+        Args:
+            known_as: the address of the feed until now, from which the keys of its episodes are made.
+        """
         seen: set[str] = set()
         requested = {url}
         shown = redaction.shown_address(url)
         for _ in range(MAX_PAGES):
             language = sanitize.language_tag(page.feed.get("language"))
+            names = feeds.Names.of(page.entries, url)
+            show = page.feed.get("podcast_guid")
             for entry in page.entries:
-                item = feeds.item_from(entry, url)
+                item = feeds.item_from(entry, url, names, show, known_as)
                 if item and item.key not in seen:
                     seen.add(item.key)
                     yield replace(item, channel=title, channel_id=shown, language=language)
@@ -132,7 +171,7 @@ class PodcastSource(Source):
                 break
             requested.add(following)
             try:
-                page = self._page(following, url, deadline, stop)
+                page, _ = self._page(following, known_as, deadline, stop)
             except UserError as error:
                 warnings.append(
                     f"Older episodes were not listed, since page {len(requested)} of the feed could not be "
@@ -145,8 +184,10 @@ class PodcastSource(Source):
                 "Its entries link to no audio or video file. Is there another feed for the podcast?",
             )
 
-    def _page(self, url: str, given: str, deadline: float, stop: threading.Event) -> Feed:
-        """Return the parsed feed at `url`, which the user gave, or to which `given` leads.
+    def _page(
+        self, url: str, given: str, deadline: float, stop: threading.Event
+    ) -> tuple[Feed, str | None]:
+        """Return the parsed feed at `url`, to which `given` leads, and where it has moved for good.
 
         Raises UserError only: no item can record the error yet.
         """
@@ -175,16 +216,17 @@ class PodcastSource(Source):
                 f"There is no feed at {sanitize.public_url(url)}.",
                 "Give the address of the feed itself, which is behind the RSS link of the show's page.",
             )
-        return page
+        return page, document.moved_to
 
     def fetch(self, item: Item, directory: Path, stop: threading.Event) -> Audio:
         from homescribe.sources.http_download import download
+        from homescribe.sources.http_errors import NotFoundError
         from homescribe.sources.http_response import Access
 
         if not item.media_url:
             raise PermanentError("The feed links to no recording of this episode.")
         suffix = Path(urlsplit(item.media_url).path).suffix
-        suffix = suffix.lower() if feeds.MEDIA_PATH.fullmatch(suffix) else ".media"
+        suffix = suffix.lower() if MEDIA_PATH.fullmatch(suffix) else ".media"
         target = directory / f"audio{suffix}"
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -196,6 +238,12 @@ class PodcastSource(Source):
         try:
             access = Access.of(self.options, item.channel_id or "")
             download(item.media_url, target, stop, MAX_MEDIA_BYTES, access)
+        except NotFoundError as error:
+            if not is_fresh(item):
+                raise PermanentError(error.message) from error
+            raise RetryableError(
+                f"{error.message.removesuffix('.')}, perhaps not yet.", "", 6 * HOUR
+            ) from error
         except PermanentError as error:
             if error.hint:  # the user can do something, and must then ask for another attempt
                 hint = f"{error.hint} Then run: homescribe retry {item.key}"
@@ -210,6 +258,14 @@ class PodcastSource(Source):
     @staticmethod
     def link(item: Item, seconds: float) -> str:
         return time_link(item.url, seconds)
+
+
+def is_fresh(item: Item) -> bool:
+    """Whether an episode is so new that its host may still be publishing the file."""
+    if item.upload_date is None:
+        return False
+    age = date.today() - date.fromisoformat(item.upload_date)
+    return age.days <= FRESH_DAYS
 
 
 # --- Addresses of feeds --------------------------------------------------------------------------

@@ -158,6 +158,7 @@ class Lister:
             "duration": info.get("duration"),
             "upload_date": info.get("upload_date") or (moment and day(moment)),
             "language": info.get("language"),
+            "availability": info.get("availability") or "public",  # listings name only restrictions
             "description": info.get("description"),
             "chapters": [
                 [chapter.get("start_time"), chapter.get("end_time"), chapter.get("title")]

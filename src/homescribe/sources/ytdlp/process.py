@@ -51,6 +51,7 @@ class ItemReply(TypedDict):
     duration: float | None
     upload_date: str | None
     language: str | None
+    availability: str
     description: str | None
     chapters: list[tuple[float | None, float | None, str | None]]
 

@@ -312,6 +312,7 @@ def item_from(reply: ItemReply) -> Item:
             if isinstance(start, int | float) and isinstance(end, int | float) and start < end
         ),
         media_url=reply["media_url"],
+        availability=_line(reply["availability"]),
     )
 
 
