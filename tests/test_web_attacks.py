@@ -216,6 +216,17 @@ def test_uploads_of_a_killed_server_are_deleted(tmp_path):
     assert not folder.exists()
 
 
+def test_the_token_is_not_an_argument_of_the_browser(tmp_path, monkeypatch):
+    from homescribe.web import server
+
+    opened = []
+    monkeypatch.setattr(server.webbrowser, "open", opened.append)
+    server._open_page(tmp_path / "open-page.html", f"http://127.0.0.1:1/#token={TOKEN}")
+    assert opened == [(tmp_path / "open-page.html").as_uri()]
+    assert TOKEN in (tmp_path / "open-page.html").read_text()
+    assert stat.S_IMODE((tmp_path / "open-page.html").stat().st_mode) == 0o600
+
+
 # --- Files ------------------------------------------------------------------------------------------
 
 

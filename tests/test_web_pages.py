@@ -63,7 +63,7 @@ def page(browser, base):
         viewport=DESKTOP, base_url=base, permissions=["clipboard-read", "clipboard-write"]
     )
     # As after opening the address that `homescribe serve` prints.
-    context.add_init_script(f"localStorage.setItem('token', '{TOKEN}')")
+    context.add_init_script(f"try {{ localStorage.setItem('token', '{TOKEN}') }} catch {{}}")
     page = context.new_page()
     problems, allowed = [], {urlsplit(base).netloc}
     page.on("pageerror", lambda error: problems.append(f"error: {error}"))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import os
 import secrets
 import socket
 import sys
 import webbrowser
+from contextlib import suppress
+from pathlib import Path
 from threading import Event, Timer
 from types import FrameType
 from urllib.parse import quote
@@ -49,9 +52,30 @@ def serve(config: Config, *, host: str, port: int, token: str | None, open_page:
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             proxy_headers=False,
         )
+        opener = config.library / "open-page.html"
         if open_page and _has_browser():
-            Timer(BROWSER_DELAY, webbrowser.open, [address]).start()
-        _Server(settings, closing).run(sockets=[listener])
+            Timer(BROWSER_DELAY, _open_page, [opener, address]).start()
+        try:
+            _Server(settings, closing).run(sockets=[listener])
+        finally:
+            with suppress(OSError):
+                opener.unlink()
+
+
+def _open_page(opener: Path, address: str) -> None:
+    """Open `address` in a browser, through the file `opener` that only its owner can read.
+
+    Every account on the machine sees the arguments of a browser's process, so the token must not be in them.
+    """
+    content = (
+        f'<!doctype html><meta http-equiv="refresh" content="0; url={html.escape(address)}">\n'
+    )
+    with suppress(OSError):
+        opener.unlink(missing_ok=True)
+        number = os.open(opener, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(number, "w", encoding="utf-8") as file:
+            file.write(content)
+        webbrowser.open(opener.absolute().as_uri())
 
 
 class _Server(uvicorn.Server):
