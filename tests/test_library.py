@@ -1652,7 +1652,7 @@ def test_the_closest_words_in_a_passage_are_the_hit(library):
         ("text:and", None),
         ("NEAR(and)", None),
         ("st", None),
-        ("strasse", None),
+        ("strasse", ["Straße"]),
         ("straße", ["Straße"]),
         ('"and it\'s"', ["and. It's"]),
         ("“and it's”", ["and. It's"]),
