@@ -4,8 +4,12 @@ import { lines, rangeIn, transcript } from "./transcript.js";
 
 const UNSPACED_SCRIPTS = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Script=Thai}]/u;
 
+// Letters that Unicode does not decompose. The library's search has more of them (text/letter_folds.py).
+const LETTERS = { ß: "ss", æ: "ae", œ: "oe", ø: "o", đ: "d", ð: "d", ł: "l", þ: "th", ħ: "h", ı: "i", ŋ: "n", ґ: "г" };
+const HYPHENS = "[-\u2010\u2011\u00ad]";
+
 /** Text without case and accents. */
-const fold = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+const fold = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase().replace(/[ßæœøđðłþħıŋґ]/gu, (letter) => LETTERS[letter]);
 
 /** The folded text of a paragraph, and for each of its characters [line, from, to]; null between lines. */
 function foldParagraph(paragraph) {
@@ -37,7 +41,9 @@ function termsOf(query) {
 
 /** A pattern for a term: at the start of a word, or anywhere in scripts without spaces. */
 function patternOf(term) {
-  const words = term.split(/[^\p{L}\p{N}]+/u).filter(Boolean).join("[^\\p{L}\\p{N}]+");
+  // A word is found with and without hyphens inside.
+  const joined = term.replace(new RegExp(`(?<=[\\p{L}\\p{N}])${HYPHENS}(?=[\\p{L}\\p{N}])`, "gu"), "");
+  const words = joined.split(/[^\p{L}\p{N}]+/u).filter(Boolean).map((word) => [...word].join(`${HYPHENS}?`)).join("[^\\p{L}\\p{N}]+");
   if (!words) return null;
   if (!UNSPACED_SCRIPTS.test(term)) return new RegExp(`(?<![\\p{L}\\p{N}])${words}`, "gu");
   return new RegExp([...term].map((letter) => letter.replace(/[^\p{L}\p{N}]/u, "\\s*")).join("\\s*"), "gu");
