@@ -112,6 +112,17 @@ def test_an_episode_keeps_its_key_when_its_address_and_title_change(source, serv
     assert other.key != one.key  # a guid is unique only within its feed
 
 
+def test_a_guid_that_stands_twice_is_no_guid(source, server):
+    feed = "".join(
+        f"<item><title>{title}</title><guid>same</guid>"
+        f'<enclosure url="http://x.example/{title}.mp3" type="audio/mpeg"/></item>'
+        for title in ("One", "Two", "Two")  # the last is the same entry again
+    )
+    found = items(source, serve(server, "/feed", rss(feed)))
+    assert [one.title for one in found] == ["One", "Two"]
+    assert found[0].key != found[1].key
+
+
 def test_without_a_guid_trackers_and_tokens_do_not_change_the_key(source, server):
     def key(address):
         item = f'<item><enclosure url="{address}" type="audio/mpeg"/></item>'

@@ -58,12 +58,21 @@ class Sources:
     def for_url(self, url: str) -> tuple[str, Source]:
         """Return the first plug-in that matches `url`, with its name.
 
-        Raises UserError when none does, or when the address does not answer.
+        Raises UserError when none does. An address that does not answer is left to the plug-ins that know it
+        by its form, never to the one for any site.
         """
+        unanswered: UserError | None = None
         for name in plugins.names("sources"):
+            if unanswered is not None and name == plugins.ANY_SITE:
+                break
             source = self.by_name(name)
-            if source.matches(url):
-                return name, source
+            try:
+                if source.matches(url):
+                    return name, source
+            except UserError as error:
+                unanswered = unanswered or error
+        if unanswered is not None:
+            raise unanswered
         raise UserError(
             f"No source can read {shown_address(url)!r}.",
             "Give a URL (https://...), a file, a folder or a pattern such as 'talks/*.mp3'.",
