@@ -3,7 +3,7 @@
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from homescribe import Item, link
@@ -100,6 +100,7 @@ def test_an_invalid_address_is_not_changed(url):
     ),
     st.floats(0, 100_000),
 )
+@example("https://www.youtube.com/watch", {"v": "id", "si": "0a0B0c0D0e0F0g0H0i0J"}, 83.0)
 def test_other_parts_of_the_address_are_kept(address, query, seconds):
     found = urlsplit(link(item(f"{address}?{urlencode(query)}"), seconds))
     assert dict(parse_qsl(found.query)) == {**query, "t": f"{int(seconds)}s"}

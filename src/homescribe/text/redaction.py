@@ -43,8 +43,8 @@ _PUBLIC_NAMES = _words_of(
     "cat channel channel_id e ep episode episodes feed feed_id format guid id lang language limit list n p "
     "page playlist playlist_id podcast podcast_id post_type show size sort t type v video"
 )
-# Sites whose paths contain random ids that are public.
-_PUBLIC_IDS = re.compile(r"(^|\.)(youtube\.com|youtu\.be|youtube-nocookie\.com)$")
+# Sites whose addresses contain random ids that are public, and nothing secret.
+_PUBLIC_SITES = re.compile(r"(^|\.)(youtube\.com|youtu\.be|youtube-nocookie\.com)$")
 _NAME_WORDS = re.compile(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.IGNORECASE)
 _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
@@ -137,11 +137,12 @@ def _shown(url: str, strict: bool) -> str:
         _ = parts.port  # raises ValueError if it is no number
     except ValueError:
         return UNREADABLE if strict else re.split("[?#]", plain, maxsplit=1)[0]
+    if _PUBLIC_SITES.search(host):
+        return plain
     # "surrogatepass": a hostile address may contain half an emoji.
     mark = "~" + hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    is_public = _PUBLIC_IDS.search(host) is not None
-    path = _shown_path(parts.path, mark, strict and not is_public)
-    query = _shown_pairs(parts.query, mark, strict and not is_public)
+    path = _shown_path(parts.path, mark, strict)
+    query = _shown_pairs(parts.query, mark, strict)
     fragment = _shown_pairs(parts.fragment, mark, strict=False)
     if (path, query, fragment) == (parts.path, parts.query, parts.fragment):
         return plain
