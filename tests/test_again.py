@@ -98,6 +98,7 @@ def test_a_failure_that_is_due_within_the_run_is_tried_again_once_it_is_due(libr
 
 def test_a_call_in_flight_is_collected_and_not_submitted_again(library):
     library.add_call(Call(item(0), "fake", 0.0, "fc-earlier"))
+    assert library.pending(keys=[item(0).key], again=[item(0).key]) == []
     backend = FakeBackend(lambda work: NEW, ids=True)
     list(again(library, [0, 1], backend))
     assert backend.submitted == [item(1).key]
