@@ -2070,7 +2070,7 @@ def test_the_index_of_an_old_library_is_written_again(library):
             "AND first_segment = 0 AND text LIKE 'eine%'"
         )
         assert db.execute(stored).fetchall() != expected
-        db.execute("PRAGMA user_version = 7")
+        migrations.version_8(db)
     with Library(library.directory) as migrated:
         assert rows(migrated, stored) == expected
         assert migrated.check() == []
