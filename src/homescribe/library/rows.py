@@ -35,8 +35,9 @@ ITEM_COLUMNS = ("key", *(field.name for field in ITEM_FIELDS))
 SEGMENT_PARTS = _parts(Segment)
 SEGMENT_COLUMNS = tuple(field.name for field in fields(Segment))
 TRANSCRIPT_PARTS = _parts(Transcript)
-_ITEM_NAMES = ITEM_COLUMNS[1:]  # without the key
-_ITEM_GETTER = itemgetter(*_ITEM_NAMES)
+_ITEM_GETTER = itemgetter(*(field.name for field in ITEM_FIELDS))
+# Place and value of fields without a column.
+_ITEM_DEFAULTS = [(n, f.default) for n, f in enumerate(fields(Item)) if f not in ITEM_FIELDS]
 _ITEM_TUPLES = {n: ITEM_PARTS[f.name] for n, f in enumerate(ITEM_FIELDS) if f.name in ITEM_PARTS}
 _ITEM_PATHS = [n for n, field in enumerate(ITEM_FIELDS) if "path" in field.metadata]
 _SEGMENT_GETTER = itemgetter(*SEGMENT_COLUMNS)
@@ -88,7 +89,9 @@ def to_item(row: sqlite3.Row) -> Item:
     for number in _ITEM_PATHS:
         if isinstance(values[number], bytes):
             values[number] = values[number].decode("utf-8", "surrogateescape")
-    return Item(**dict(zip(_ITEM_NAMES, values, strict=True)))
+    for number, default in _ITEM_DEFAULTS:
+        values.insert(number, default)
+    return Item(*values)
 
 
 def segment_row(segment: Segment) -> tuple[object, ...]:
