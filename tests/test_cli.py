@@ -617,3 +617,54 @@ def test_the_demo_transcribes_exports_and_searches(tmp_path):
     assert "quick brown fox" in done.stdout
     assert str(tmp_path / "homescribe-demo" / "exports") in done.stderr
     assert len(list(Path(tmp_path, "homescribe-demo", "exports").iterdir())) == 15
+
+
+def rss_of(*titles):
+    items = "".join(
+        f"<item><title>{title}</title><guid>{title}</guid><pubDate>{day} Jun 2026 06:00:00 +0000</pubDate>"
+        f'<enclosure url="https://cdn.example/{title}.mp3" type="audio/mpeg"/></item>'
+        for day, title in enumerate(titles, start=1)
+    )
+    feed = f'<?xml version="1.0"?><rss version="2.0"><channel><title>Show</title>{items}</channel></rss>'
+    return lambda *_: (200, feed, {"Content-Type": "application/rss+xml"})
+
+
+def source_urls(capsys):
+    return [source["url"] for source in json.loads(run(capsys, "sources", "--json")[1])]
+
+
+def test_a_source_moves(server, capsys, tmp_path):
+    server.routes |= {"/old.xml": rss_of("One", "Two"), "/new.xml": rss_of("One", "Two", "Three")}
+    old, new = server.url("/old.xml"), server.url("/new.xml")
+    assert run(capsys, "add", old)[0] == 0
+    with Library(tmp_path / "library") as library:
+        before = [record.item.key for record in library.items()]
+    code, _, err = run(capsys, "sources", "move", old, new)
+    assert (code, f"Show has moved: {old} is now {new}" in err, "1 new item" in err) == (
+        0,
+        True,
+        True,
+    )
+    assert source_urls(capsys) == [new]
+    with Library(tmp_path / "library") as library:
+        assert before == [record.item.key for record in library.items()][:2]
+
+
+def test_a_source_that_cannot_be_listed_at_its_new_address_stays(server, capsys):
+    server.routes["/old.xml"] = rss_of("One")
+    old = server.url("/old.xml")
+    run(capsys, "add", old)
+    code, _, err = run(capsys, "sources", "move", old, server.url("/gone.xml"))
+    assert (code, "404" in err) == (2, True)
+    assert source_urls(capsys) == [old]
+    code, _, err = run(capsys, "sources", "move", server.url("/other.xml"), old)
+    assert (code, "There is no source" in err) == (2, True)
+
+
+def test_the_library_of_a_subcommand_may_stand_before_it(server, capsys, tmp_path):
+    server.routes["/old.xml"] = rss_of("One")
+    folder = str(tmp_path / "other")
+    run(capsys, "--library", folder, "add", server.url("/old.xml"))
+    server.routes["/new.xml"] = rss_of("One")
+    move = ("move", server.url("/old.xml"), server.url("/new.xml"))
+    assert run(capsys, "sources", "--library", folder, *move)[0] == 0

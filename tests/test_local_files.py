@@ -110,7 +110,10 @@ def test_an_existing_file_whose_name_looks_like_a_pattern(source, talks, clips):
     [
         ("nothing.mp3", "no file or folder"),
         ("dangling.mp3", "no file or folder"),
-        ("empty", "no recording in"),
+        ("empty", "empty is empty"),
+        ("gone/talks/part 1.mp3", "The folder .*/gone does not exist"),
+        ("gone/talks/*.mp3", "The folder .*/gone does not exist"),
+        ("*.flac", "No recording matches"),
         ("notes.txt", "not"),
         ("zero.mp3", "empty"),
         ("pipe.mp3", "neither a file nor a folder"),

@@ -501,6 +501,14 @@ def test_an_address_that_does_not_answer_is_no_page_for_another_source(source, s
         source.matches(url)
 
 
+def test_a_feed_that_needs_a_password_is_advised_netrc(source, server):
+    server.routes["/private"] = lambda *_: (401, "", {"WWW-Authenticate": 'Basic realm="feeds"'})
+    with pytest.raises(UserError, match="password") as caught:
+        source.matches(server.url("/private"))
+    assert "netrc" in caught.value.hint
+    assert source.matches(server.url("/status/401")) is False  # perhaps a site that yt-dlp knows
+
+
 def test_a_slow_feed_is_waited_for(source, server, monkeypatch):
     monkeypatch.setattr(podcast, "PROBE_TIMEOUT", 0.3)
     with pytest.raises(UserError, match="does not respond"):

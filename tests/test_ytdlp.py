@@ -868,6 +868,8 @@ def test_messages_of_yt_dlp_become_one_plain_line(words, shown):
     ("url", "matches"),
     [
         ("@handle", True),
+        ("@handle/videos", True),
+        ("@handle/../x", False),
         ("https://vimeo.com/1", True),
         ("vimeo.com/1", True),
         ("ytsearch5:words", True),

@@ -24,18 +24,28 @@ from homescribe.text.sanitize import terminal_message, terminal_safe
 
 
 def add_sources(
-    library: Library, sources: Sources, urls: Iterable[str], stop: Event, *, everything: bool
+    library: Library,
+    sources: Sources,
+    urls: Iterable[str],
+    stop: Event,
+    *,
+    everything: bool,
+    moved_from: str | None = None,
 ) -> list[ListingResult]:
     """Add each source to the library and report it. A source that cannot be listed does not stop the others.
 
     Args:
         urls: "-" stands for the lines of standard input.
         everything: read listings to their end, even past known items.
+        moved_from: the address of a known source, which moves to the first of `urls`.
     """
     results = []
     for url in _with_stdin(urls):
         try:
-            for result in add(library, sources, url, stop, everything=everything):
+            listings = add(
+                library, sources, url, stop, everything=everything, moved_from=moved_from
+            )
+            for result in listings:
                 report_listing(result)
                 results.append(result)
         except SetupError:

@@ -56,6 +56,14 @@ class Group(click.Group):
         return list(self.commands)
 
 
+class CommandGroup(Group):
+    """A command with options, which runs when none of its subcommands is given."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        Command.format_options(self, ctx, formatter)  # type: ignore[arg-type]
+        self.format_commands(ctx, formatter)
+
+
 def command(name: str | None = None) -> Callable[[Function], Command]:
     """Make a function a command. Its name is the function's unless `name` is given."""
     return click.command(name, cls=Command)

@@ -125,6 +125,11 @@ class Library:
         with self._reading() as db:
             return listings.find_url(db, name)
 
+    def find_source(self, name: str) -> str:
+        """The address of the source `name`, as for `source_url`; UserError if there is none."""
+        with self._reading() as db:
+            return listings.find_known(db, name)
+
     def remove_source(self, url: str, *, with_items: bool = False) -> int:
         """Delete the source at `url`; `with_items`, also the items that no other source lists, with their
         transcripts. Returns the number of items deleted.

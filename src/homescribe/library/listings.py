@@ -107,13 +107,20 @@ def find_url(db: sqlite3.Connection, name: str) -> str | None:
     return next((url for url in known if shown_address(url) == name), None)
 
 
+def find_known(db: sqlite3.Connection, name: str) -> str:
+    """Return the address of the source `name`, as `find_url` does; UserError when there is none."""
+    found = find_url(db, sqlite_safe(name))
+    if found is None:
+        known = [shown_address(row["url"]) for row in db.execute("SELECT url FROM sources")]
+        hint = items.did_you_mean(name, known)
+        raise UserError(f"There is no source {shown_address(name)}.", hint)
+    return found
+
+
 def remove_source(db: sqlite3.Connection, url: str, *, with_items: bool) -> int:
     """Delete a source and, `with_items`, the items that only it lists; return how many items."""
-    found = find_url(db, sqlite_safe(url))
+    found = find_known(db, url)
     row = db.execute("SELECT source_id FROM sources WHERE url = ?", (found,)).fetchone()
-    if row is None:
-        known = [shown_address(row["url"]) for row in db.execute("SELECT url FROM sources")]
-        raise UserError(f"There is no source {shown_address(url)}.", items.did_you_mean(url, known))
     removed = 0
     if with_items:
         only_here = db.execute(

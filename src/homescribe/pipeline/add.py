@@ -194,6 +194,7 @@ def _list(
                 tuple(listing.warnings),
                 listing.moved_from,
             )
+            moved_from = None
     except ItemError as error:
         raise UserError(error.message, error.hint) from error
     except SourceBlocked as error:

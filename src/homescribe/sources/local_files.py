@@ -61,9 +61,14 @@ class FileSource(Source):
                 one for one in stoppable(matching(path), stop) if is_recording(one)
             )
             message = f"No recording matches {url!r}."
+            fixed = next(one for one in path.parents if not glob.has_magic(str(one)))
+            if not files and not os.path.lexists(fixed):
+                raise missing(fixed / path.name)
         elif path.is_dir():
             files = naturally_sorted(recordings_below(path, stop))
             message = f"There is no recording in {path}."
+            if not files and is_empty(path):  # a place where no disk is mounted
+                raise UserError(f"The folder {path} is empty.", "Is its disk connected?")
         elif path.is_file():
             yield self._single_file(path)
             return
@@ -73,9 +78,7 @@ class FileSource(Source):
                 "Give an audio or video file, or a folder.",
             )
         else:
-            raise UserError(
-                f"There is no file or folder {str(path)!r}.", "Check the spelling and the folder."
-            )
+            raise missing(path)
         if not files:
             raise UserError(message, f"Searched for: {' '.join(sorted(EXTENSIONS))}")
         title = sanitize.one_line(path.name or str(path))
@@ -167,6 +170,28 @@ def path_of(url: str) -> Path:
 
         return Path(url2pathname(path))
     return Path(os.path.abspath(Path(url).expanduser()))  # noqa: PTH100 - keeps symbolic links
+
+
+def is_empty(folder: Path) -> bool:
+    """Whether nothing is in `folder`; False for one that cannot be read."""
+    try:
+        return next(folder.iterdir(), None) is None
+    except OSError:
+        return False
+
+
+def missing(path: Path) -> UserError:
+    """Return the error for a path that does not exist: the name is wrong, or its disk is not connected."""
+    gone = next((one for one in reversed(path.parents) if not os.path.lexists(one)), None)
+    if gone is not None:
+        return UserError(
+            f"The folder {gone} does not exist.",
+            "Is its disk connected? If it is, check the spelling.",
+        )
+    return UserError(
+        f"There is no file or folder {str(path)!r}.",
+        "Check the spelling and the folder, and whether its disk is connected.",
+    )
 
 
 def storable(path: Path) -> str:

@@ -80,6 +80,9 @@ class PodcastSource(Source):
                 failed: HomescribeError = status_error(response.status, response.headers, feed)
                 # Some sites refuse programs that yt-dlp can pass for a browser.
                 is_answer = response.status < 500 and response.status not in NO_ANSWER
+                # A server that asks for a name and a password has no use for cookies, as yt-dlp advises.
+                if response.status == 401 and "WWW-Authenticate" in response.headers:
+                    is_answer = False
         except HomescribeError as error:
             failed, is_answer = error, isinstance(error, PermanentError)
         if FEED_PATH.search(parts.path):

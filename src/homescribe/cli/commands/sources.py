@@ -11,7 +11,7 @@ from homescribe.assemble import open_library, open_sources
 from homescribe.cli.actions import add_sources
 from homescribe.cli.exit_codes import ExitCode
 from homescribe.cli.interrupt import interruptible
-from homescribe.cli.options import REQUEST_SETTINGS, command, configured
+from homescribe.cli.options import REQUEST_SETTINGS, CommandGroup, command, configured
 from homescribe.cli.output import print_json, print_table
 from homescribe.cli.program import message
 from homescribe.config import Config
@@ -46,11 +46,15 @@ def add(config: Config, sources: tuple[str, ...], everything: bool) -> ExitCode:
     return ExitCode.USER_ERROR if any(result.error for result in results) else ExitCode.OK
 
 
-@command("sources")
+@click.group("sources", cls=CommandGroup, invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @configured()
 def sources_(config: Config, as_json: bool) -> None:
     """List the sources in which `sync` looks for new recordings."""
+    context = click.get_current_context()
+    if context.invoked_subcommand:
+        context.obj["library"] = config.library  # also if given before the subcommand
+        return
     with open_library(config, must_exist=True) as library:
         records = [record for record in library.sources() if may_have_new_items(library, record)]
     if as_json:
@@ -71,6 +75,23 @@ def sources_(config: Config, as_json: bool) -> None:
         ],
         empty="No sources yet. Add one: homescribe add URL",
     )
+
+
+@sources_.command("move")
+@click.argument("old")
+@click.argument("new")
+@configured(*REQUEST_SETTINGS)
+def move(config: Config, old: str, new: str) -> ExitCode:
+    """Change the address of a source that has moved.
+
+    OLD is its address as `homescribe sources` lists it; NEW is listed at once. Recordings that are
+    recognized there keep their keys and transcripts. If NEW cannot be listed, nothing changes.
+    """
+    with interruptible() as stop, open_library(config, must_exist=True) as library:
+        known = library.find_source(old)
+        with open_sources(config, library) as opened:
+            result = add_sources(library, opened, [new], stop, everything=True, moved_from=known)
+    return ExitCode.USER_ERROR if any(one.error for one in result) else ExitCode.OK
 
 
 @command()

@@ -252,7 +252,7 @@ class Limits:
 def address(url: str) -> str | None:
     """Return `url` as yt-dlp accepts it, also for a handle, an id, or an address without https://."""
     url = url.strip()
-    if re.fullmatch(r"@[\w.·-]+", url):
+    if re.fullmatch(r"@[\w.·-]+(/[a-z]*)?", url):
         return f"https://www.youtube.com/{url}"
     if re.fullmatch(r"UC[\w-]{22}", url):
         return f"https://www.youtube.com/channel/{url}"
