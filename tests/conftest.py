@@ -8,6 +8,7 @@ from hypothesis import settings
 from fake_youtube import FakeTube, make_clips
 from homescribe import demo
 from homescribe.audio import decode
+from homescribe.sources import unfinished_files
 from loopback import LoopbackServer
 
 # No deadline for one example: the machine may be busy with something else.
@@ -30,6 +31,12 @@ def pytest_collection_modifyitems(items):
         for name in item.fixturenames:
             if name in MARKERS:
                 item.add_marker(MARKERS[name])
+
+
+@pytest.fixture(autouse=True)
+def _settled_files(monkeypatch):
+    """Tests list files that they have just written."""
+    monkeypatch.setattr(unfinished_files, "CHANGING", 0.0)
 
 
 @pytest.fixture(scope="session")

@@ -4,16 +4,17 @@ import os
 import re
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
-from homescribe import audio
+from homescribe import audio, demo
 from homescribe.core import Item, SourceOptions
 from homescribe.errors import Cancelled, PermanentError, RetryableError, UserError
-from homescribe.sources import local_files
+from homescribe.sources import local_files, unfinished_files
 from homescribe.sources.local_files import FileSource
 
 STOP = threading.Event()  # never set
@@ -346,3 +347,89 @@ def test_a_file_that_cannot_be_probed_does_not_keep_the_others_from_being_listed
     monkeypatch.setattr(audio, "probe", broken)
     [listing] = FileSource(SourceOptions(cache=tmp_path)).list(str(tmp_path), threading.Event())
     assert {item.title: item.duration for item in listing.items} == {"a": None, "b": 10.0}
+
+
+# --- Unfinished files ----------------------------------------------------------------------------
+
+
+def aged(path, seconds):
+    changed = time.time() - seconds
+    os.utime(path, (changed, changed))
+
+
+def warned(source, url):
+    """Return the titles of a listing's items, and its warnings."""
+    [one] = source.list(str(url), STOP)
+    return [item.title for item in one.items], one.warnings
+
+
+@pytest.fixture
+def settling(monkeypatch):
+    monkeypatch.setattr(unfinished_files, "CHANGING", 30.0)
+
+
+@pytest.mark.parametrize(("seconds", "listed"), [(5, False), (-5, False), (40, True), (-400, True)])
+def test_a_folder_leaves_out_what_has_just_changed(source, talks, settling, seconds, listed):
+    for path in talks.rglob("*.*"):
+        aged(path, 100)
+    aged(talks / "part 9.mp3", seconds)
+    titles, warnings = warned(source, talks)
+    assert titles == ["one", *(["part 9"] if listed else []), "part 10"]
+    assert len(warnings) == (0 if listed else 1)
+    assert all("changed in the last 30 seconds: part 9.mp3" in warning for warning in warnings)
+
+
+def test_a_folder_in_which_everything_has_just_changed_is_no_error(source, tmp_path, settling):
+    for number in range(8):
+        (tmp_path / f"{number}.mp3").write_bytes(b"half")
+    titles, [warning] = warned(source, tmp_path)
+    assert titles == []
+    assert "0.mp3, 1.mp3, 2.mp3, 3.mp3, 4.mp3 and 3 more" in warning
+
+
+def test_the_bundled_recordings_are_listed_right_after_the_installation(source, monkeypatch):
+    monkeypatch.setattr(unfinished_files, "CHANGING", float("inf"))
+    monkeypatch.setattr(unfinished_files, "INCOMPLETE", float("inf"))
+    titles, warnings = warned(source, demo.samples())
+    assert (len(titles), warnings) == (3, [])
+
+
+def test_a_file_that_is_named_is_taken_with_a_warning(source, talks, settling):
+    aged(talks / "part 9.mp3", 5)
+    titles, [warning] = warned(source, talks / "part 9.mp3")
+    assert (titles, "part 9.mp3 changed in the last 30 seconds" in warning) == (["part 9"], True)
+    aged(talks / "part 9.mp3", 50)
+    assert warned(source, talks / "part 9.mp3") == (["part 9"], [])
+
+
+@pytest.mark.parametrize("bytes_left", [0.5, 20, 50])
+def test_a_wav_that_is_shorter_than_its_header_says_is_left_out_for_an_hour(
+    source, tmp_path, bytes_left
+):
+    path = tmp_path / "half.wav"
+    wav(path, 10)
+    wav(tmp_path / "whole.wav", 11)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: bytes_left if bytes_left > 1 else len(whole) // 2])
+    titles, [warning] = warned(source, tmp_path)
+    assert (titles, "left out" in warning, "half.wav" in warning) == (["whole"], True, True)
+    aged(path, 3700)
+    titles, [warning] = warned(source, tmp_path)
+    assert (titles, "incomplete" in warning, "half.wav" in warning) == (
+        ["half", "whole"],
+        True,
+        True,
+    )
+    path.write_bytes(whole)
+    assert warned(source, tmp_path) == (["half", "whole"], [])
+
+
+@pytest.mark.parametrize("length", [0, 0xFFFFFFFF, 0xFFFFFFFF - 36])
+def test_a_wav_from_a_pipe_is_complete(source, tmp_path, length):
+    path = tmp_path / "piped.wav"
+    wav(path, 10)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"data") + 4
+    content[at : at + 4] = length.to_bytes(4, "little")
+    path.write_bytes(content)
+    assert warned(source, tmp_path) == (["piped"], [])

@@ -13,6 +13,8 @@ from typing import BinaryIO
 
 # Bytes after the stated end from which they count as audio. Fewer are padding.
 LEAST_REST = 4096
+# Programs that write a WAV file to a pipe state the largest length, or almost.
+UNKNOWN_LENGTH = 0xFFFF0000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,27 @@ def cut_short_wav(file: BinaryIO) -> WavData | None:
     if all(32 <= letter < 127 for letter in following) and rest <= size - end - 8:
         return None
     return WavData(length / bytes_per_second, (size - start) / bytes_per_second)
+
+
+def is_incomplete_wav(file: BinaryIO) -> bool:
+    """Whether a WAV file ends before the end that its header states: it is being written, or half a copy."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    head = file.read(12)
+    if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
+        return False
+    start = 12
+    while start < size:
+        file.seek(start)
+        name_and_length = file.read(8)
+        if len(name_and_length) < 8:
+            return True
+        name, length = struct.unpack("<4sI", name_and_length)
+        start += 8 + length
+        if name == b"data":  # whose length is the largest one where the program could not seek
+            return bool(length < UNKNOWN_LENGTH and start > size)
+        start += length % 2
+    return True
 
 
 def mp3_length_is_known(file: BinaryIO) -> bool:

@@ -20,6 +20,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from homescribe.core import Audio, Item, Listing, Source, SourceOptions
 from homescribe.errors import Cancelled, PermanentError, RetryableError, UserError
+from homescribe.sources import unfinished_files
 from homescribe.text import sanitize
 
 EXTENSIONS = frozenset(
@@ -82,7 +83,8 @@ class FileSource(Source):
         if not files:
             raise UserError(message, f"Searched for: {' '.join(sorted(EXTENSIONS))}")
         title = sanitize.one_line(path.name or str(path))
-        yield Listing(storable(path), title, items(files, stop))
+        warnings: list[str] = []
+        yield Listing(storable(path), title, items(files, stop, warnings), warnings=warnings)
 
     def _single_file(self, path: Path) -> Listing:
         """Return the listing of a file given by its own path: any extension is fine if there is audio."""
@@ -94,7 +96,9 @@ class FileSource(Source):
             raise UserError(
                 f"{path} cannot be read: {error.strerror}.", "Check the permissions and the disk."
             ) from error
-        return Listing(storable(path), item.title, iter([item]))
+        warning = unfinished_files.warning_about(path)
+        warnings = [warning] if warning else []
+        return Listing(storable(path), item.title, iter([item]), warnings=warnings)
 
     def fetch(self, item: Item, directory: Path, stop: threading.Event) -> Audio:
         path = path_of(item.url)
@@ -248,8 +252,12 @@ def check(stop: threading.Event) -> None:
 # --- Items ---------------------------------------------------------------------------------------
 
 
-def items(files: list[Path], stop: threading.Event) -> Iterator[Item]:
-    """Yield the items of a listing: one for each content."""
+def items(files: list[Path], stop: threading.Event, warnings: list[str]) -> Iterator[Item]:
+    """Yield the items of a listing: one for each content, of files that seem complete.
+
+    What the user should know about files is added to `warnings`.
+    """
+    files = unfinished_files.finished(files, warnings)
     for path, name in identified(files, stop):
         check(stop)
         yield item_from(path, name)
