@@ -101,6 +101,9 @@ class Polyglot:
     def tokenizer(self, language, task):
         return self.tokenizers[language]
 
+    def padded_length(self, samples):
+        return len(samples)
+
     def encode(self, samples):
         return list(samples)
 

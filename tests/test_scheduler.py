@@ -58,6 +58,9 @@ class ScriptedNetwork:
     def tokenizer(self, language, task):
         return self.one_tokenizer
 
+    def padded_length(self, samples):
+        return 0
+
     def encode(self, samples):
         return [float(s[0]) for s in samples]
 
@@ -341,6 +344,28 @@ def test_a_batch_has_one_kind_of_work(tokenizer, scripted):
     assert [scheduler.wait(task) for task in tasks] == kinds * 2
     assert sorted(len(batch) for batch in batches) == [2, 2, 2]
     assert all(len(set(batch)) == 1 for batch in batches)
+
+
+def test_a_batch_has_windows_of_one_length_and_each_caller_its_turn(tokenizer, scripted):
+    _, fake, scheduler = scripted(lambda one: None)
+    fake.padded_length = len
+    batches = []
+
+    def lengths(tasks):
+        batches.append([(task.options, len(task.samples)) for task in tasks])
+        return [len(task.samples) for task in tasks]
+
+    scheduler.enter()
+    queues = {"a": deque(), "b": deque()}
+    tasks = []
+    for name, sizes in (("a", (9, 5, 9, 5, 9)), ("b", (7, 9))):
+        for size in sizes:
+            task = Task(np.zeros(size, np.float32), lengths, name, Event())
+            scheduler.put(queues[name], task)
+            tasks.append(task)
+    assert [scheduler.wait(task) for task in tasks] == [9, 5, 9, 5, 9, 7, 9]
+    assert batches[0] == [("a", 9), ("b", 9), ("a", 9), ("a", 9)]
+    assert batches[1:] == [[("b", 7)], [("a", 5), ("a", 5)]]
 
 
 def test_a_window_that_breaks_the_network_fails_alone(tokenizer, scripted):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,15 @@ from homescribe.engines.whisper_network import (
     LanguageTask,
     WhisperTask,
     mel_frames,
+    padded_frames,
     set_languages,
 )
 from homescribe.engines.word_timestamps import TokenizedWord, find_words
 
 if TYPE_CHECKING:
     import ctranslate2
+
+Features: TypeAlias = NDArray[np.float32] | NDArray[np.float16]  # (positions, n_audio_state)
 
 CPU_BATCH = 8  # windows; larger batches are no faster on a CPU
 GPU_BATCH = 16  # faster-whisper's own choice for a GPU with 8 GB
@@ -39,7 +42,7 @@ class CTranslate2Network:
         from faster_whisper import WhisperModel
 
         folder = find_ctranslate2(model)
-        device = "cuda" if gpu_available() else "cpu"
+        self.device = device = "cuda" if gpu_available() else "cpu"
         with ctranslate2_errors(model), memory_errors(model):
             self.whisper = WhisperModel(
                 str(folder),
@@ -63,18 +66,39 @@ class CTranslate2Network:
             )
         return self.tokenizers[language, task]
 
-    def encode(self, samples: Sequence[Samples]) -> list[NDArray[np.float32]]:
-        """Return the spectrogram of each window, shape (n_mels, 3000).
+    def padded_length(self, samples: Samples) -> int:
+        return padded_frames(samples)
 
-        CTranslate2's encoder runs in `decode`, because its outputs cannot be combined into another batch.
+    def encode(self, samples: Sequence[Samples]) -> list[Features]:
+        """Return the encoder's output for each window of equal padded lengths, in the computer's memory.
+
+        On a CPU, windows are encoded one at a time: a batch takes longer, and rounds otherwise.
         """
+        mels = [self._spectrogram(one) for one in samples]
+        if self.device == "cpu":
+            return [self._encode(mel[None])[0] for mel in mels]
+        return list(self._encode(np.stack(mels)))
+
+    def _spectrogram(self, samples: Samples) -> NDArray[np.float32]:
+        """Return the spectrogram of a window with its padding, shape (n_mels, frames)."""
         from faster_whisper.audio import pad_or_trim
 
-        extract = self.whisper.feature_extractor
-        return [pad_or_trim(extract(one)[..., :-1]) for one in samples]
+        mel = self.whisper.feature_extractor(samples)[..., :-1]
+        padded: NDArray[np.float32] = pad_or_trim(mel, padded_frames(samples))
+        return padded
+
+    def _encode(self, mels: NDArray[np.float32]) -> Features:
+        import ctranslate2
+
+        encoded = self.whisper.model.encode(
+            ctranslate2.StorageView.from_array(np.ascontiguousarray(mels)), to_cpu=True
+        )
+        if encoded.dtype == ctranslate2.DataType.bfloat16:  # which numpy does not know
+            encoded = encoded.to(ctranslate2.DataType.float32)
+        return np.array(encoded)
 
     def detect_language(self, tasks: Sequence[LanguageTask]) -> list[LanguageProbabilities]:
-        return self._detect_language(self._encode(tasks))
+        return self._detect_language(_stack(tasks))
 
     def _detect_language(self, encoded: ctranslate2.StorageView) -> list[LanguageProbabilities]:
         found = self.whisper.model.detect_language(encoded)
@@ -92,7 +116,7 @@ class CTranslate2Network:
         import ctranslate2
         from faster_whisper.transcribe import get_suppressed_tokens
 
-        encoded = self._encode(tasks)
+        encoded = _stack(tasks)
         languages = set_languages(self, tasks, lambda: self._detect_language(encoded))
         options = tasks[0].options
         temperature = options.temperature
@@ -143,7 +167,7 @@ class CTranslate2Network:
                 for row, task in enumerate(tasks)
                 if tuple(task.options.tokenizer.sot_sequence) == start
             ]
-            same = encoded if len(rows) == len(tasks) else self._encode([tasks[i] for i in rows])
+            same = encoded if len(rows) == len(tasks) else _stack([tasks[i] for i in rows])
             tokenizer = tasks[rows[0]].options.tokenizer
             texts = [text_tokens(tokens[row], tokenizer) for row in rows]
             frames = [mel_frames(tasks[row].samples) for row in rows]
@@ -158,10 +182,12 @@ class CTranslate2Network:
                     )
         return words
 
-    def _encode(
-        self, tasks: Sequence[DecodingTask] | Sequence[LanguageTask]
-    ) -> ctranslate2.StorageView:
-        return self.whisper.encode(np.stack([task.features for task in tasks]))
+
+def _stack(tasks: Sequence[DecodingTask] | Sequence[LanguageTask]) -> ctranslate2.StorageView:
+    """Return the encoder's outputs for `tasks` as one batch."""
+    import ctranslate2
+
+    return ctranslate2.StorageView.from_array(np.stack([task.features for task in tasks]))
 
 
 def gpu_available() -> bool:

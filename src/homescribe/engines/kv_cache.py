@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class KeyValueCache:
     """What the decoder keeps of a batch: keys and values of the tokens so far, and of the audio.
 
-    `features` is the encoder's output (rows, n_audio_ctx, n_audio_state); `max_tokens` includes the prompt.
+    `features` is the encoder's output (rows, positions, n_audio_state); `max_tokens` includes the prompt.
     """
 
     def __init__(self, model: Whisper, features: Tensor, max_tokens: int) -> None:
@@ -30,6 +30,15 @@ class KeyValueCache:
         """Drop all rows but `rows`."""
         for layer in self.layers:
             layer.keep(rows)
+
+    def select(self, rows: Tensor, windows: Tensor) -> None:
+        """Continue with the tokens of `rows`, and with the audio of `windows`, for a beam search.
+
+        There may be several rows for each window, in order.
+        """
+        kept = len(windows) < len(self.layers[0].audio_keys)
+        for layer in self.layers:
+            layer.select(rows, windows if kept else None, self.length)
 
 
 class LayerCache:
@@ -64,11 +73,34 @@ class LayerCache:
 
     def cross_attention(self, q: Tensor, scores_out: list[Tensor] | None) -> Tensor:
         """Attention to the audio. Appends the scores before softmax to `scores_out`."""
+        rows, heads, count, width = q.shape
+        windows = len(self.audio_keys)
+        if rows > windows:  # several beams of a window: queries to the same keys
+            q = q.view(windows, -1, heads, count, width).transpose(1, 2).flatten(2, 3)
         scores = (q @ self.audio_keys.transpose(-1, -2)).float() * self.scale
         if scores_out is not None:
             scores_out.append(scores)
         attended: Tensor = scores.softmax(-1).to(q.dtype) @ self.audio_values
+        if rows > windows:
+            attended = attended.view(windows, heads, -1, count, width).transpose(1, 2)
+            attended = attended.reshape(rows, heads, count, width)
         return attended
+
+    def select(self, rows: Tensor, windows: Tensor | None, length: int) -> None:
+        """As KeyValueCache.select, of the first `length` tokens. `windows` None: all."""
+        if len(rows) > len(self.keys):
+            shape = (len(rows), *self.keys.shape[1:])
+            keys, values = self.keys.new_empty(shape), self.values.new_empty(shape)
+        else:
+            keys, values = self.keys[: len(rows)], self.values[: len(rows)]
+        keys[:, :, :length] = self.keys[rows, :, :length]
+        values[:, :, :length] = self.values[rows, :, :length]
+        self.keys, self.values = keys, values
+        if windows is not None:
+            self.audio_keys, self.audio_values = (
+                self.audio_keys[windows],
+                self.audio_values[windows],
+            )
 
     def keep(self, rows: Tensor) -> None:
         """Drop all rows but `rows`."""

@@ -35,7 +35,7 @@ Result = TypeVar("Result")
 class Task(Generic[Options, Result]):
     """One window of samples and what to compute from it.
 
-    Tasks with the same `compute` and the same `batch_key` can run in one batch.
+    Tasks with the same `compute`, `batch_key` and `length` can run in one batch.
     """
 
     samples: Samples
@@ -44,6 +44,7 @@ class Task(Generic[Options, Result]):
     options: Options
     stop: Event
     batch_key: Hashable = ()
+    length: int = 0  # what `Encoder.padded_length` returned
     features: Any = None  # what `Encoder.encode` returned; a retry uses it again
     result: Result | None = None
     error: BaseException | None = None
@@ -62,6 +63,9 @@ class Encoder(Protocol):
     @property
     def batch_size(self) -> int:
         """Windows that fit into memory at once."""
+
+    def padded_length(self, samples: Samples) -> int:
+        """Length at which the network computes a window. Windows of equal length can share a batch."""
 
     def encode(self, samples: Sequence[Samples]) -> Sequence[object]:
         """Features of each window, which `Task.compute` reads."""
@@ -84,6 +88,7 @@ class Scheduler:
 
     def put(self, queue: deque[AnyTask], task: AnyTask, *, first: bool = False) -> None:
         """Add `task` to the caller's own `queue`, at its head if `first` (a retry)."""
+        task.length = self.network.padded_length(task.samples)
         with self.changed:
             if self.closed:
                 raise Cancelled
@@ -165,19 +170,29 @@ class Scheduler:
         return self.closed or not self.decoding or self._waiting() >= self.batch_size
 
     def _take(self) -> list[AnyTask]:
-        """One task of each caller in turn that can run with the first, until the batch is full."""
-        batch: list[AnyTask] = []
-        skipped = 0
-        while self.queues and len(batch) < self.batch_size and skipped < len(self.queues):
-            queue = self.queues[0]
-            self.queues.rotate(-1)
-            if not queue:
-                self.queues.pop()
-            elif batch and not _same_batch(queue[0], batch[0]):
-                skipped += 1
-            else:
-                batch.append(queue.popleft())
-                skipped = 0
+        """Return the first task of the caller whose turn it is, and others that can run with it.
+
+        The others come from all callers in turn, and from anywhere in their queues. The first task of a
+        queue waits for at most one batch of each other caller.
+        """
+        if not self.queues:
+            return []
+        first = self.queues[0].popleft()
+        self.queues.rotate(-1)
+        batch = [first]
+        # Tasks of each caller that can run with the first, next caller first.
+        fitting = [
+            (
+                queue,
+                deque(task for task in queue if _same_batch(task, first) and not task.cancelled()),
+            )
+            for queue in self.queues
+        ]
+        while len(batch) < self.batch_size and any(tasks for _, tasks in fitting):
+            for queue, tasks in fitting:
+                if tasks and len(batch) < self.batch_size:
+                    batch.append(tasks.popleft())
+                    queue.remove(batch[-1])
         return batch
 
     def _process(self, batch: list[AnyTask]) -> None:
@@ -217,7 +232,11 @@ class Scheduler:
 
 def _same_batch(one: AnyTask, other: AnyTask) -> bool:
     """Whether two tasks can run in one batch."""
-    return one.compute == other.compute and one.batch_key == other.batch_key
+    return (
+        one.length == other.length
+        and one.compute == other.compute
+        and one.batch_key == other.batch_key
+    )
 
 
 def _single_window_too_large(error: Exception) -> UserError:

@@ -18,7 +18,7 @@ from homescribe.engines.precision import (
     split_heads,
 )
 from homescribe.engines.scheduler import Samples
-from homescribe.engines.whisper_network import WINDOW_SAMPLES
+from homescribe.engines.whisper_network import padded_frames
 
 if TYPE_CHECKING:
     import torch
@@ -45,25 +45,25 @@ class TorchModel:
     # --- Encoder ---------------------------------------------------------------------------------
 
     def encode(self, samples: Sequence[Samples]) -> list[Tensor]:
-        """Return the encoder's output for each window, shape (n_audio_ctx, n_audio_state)."""
-        import torch
+        """Return the encoder's output for each window of equal padded lengths: (positions, n_audio_state).
 
+        A position stands for two frames of the spectrogram.
+        """
         mel = self.spectrogram(samples).to(self.dtype)
-        if self.dtype == torch.bfloat16:
-            return [self._encode_bfloat16(one[None])[0] for one in mel]
         if self.device.type == "cpu":
-            return [self.model.encoder(one[None])[0] for one in mel]
-        return [one.clone() for one in self.model.encoder(mel)]
+            return [self._encode(one[None])[0] for one in mel]
+        return [one.clone() for one in self._encode(mel)]
 
     def spectrogram(self, samples: Sequence[Samples]) -> Tensor:
-        """Return whisper.log_mel_spectrogram of each window, padded: (n, n_mels, 3000).
+        """Return whisper.log_mel_spectrogram of each window, padded: (n, n_mels, frames).
 
         The padding is zeros after the logarithm, as in whisper.transcribe; silence has lower values.
         """
         import torch
         from whisper.audio import HOP_LENGTH, N_FFT, mel_filters
 
-        audio = torch.zeros(len(samples), WINDOW_SAMPLES, device=self.device)
+        frames = padded_frames(samples[0])
+        audio = torch.zeros(len(samples), frames * HOP_LENGTH, device=self.device)
         for row, one in zip(audio, samples, strict=True):
             row[: len(one)] = torch.from_numpy(one)
         hann = torch.hann_window(N_FFT, device=self.device)
@@ -77,20 +77,23 @@ class TorchModel:
             row[:, len(one) // HOP_LENGTH :] = 0.0
         return mel
 
-    def _encode_bfloat16(self, mel: Tensor) -> Tensor:
-        """Encode one window. torch's own attention gains no speed from bfloat16 on a CPU; this does."""
+    def _encode(self, mel: Tensor) -> Tensor:
+        """Encode windows shorter than 30 seconds, too, for which Whisper's own encoder has no code."""
+        import torch
         import torch.nn.functional as F  # noqa: N812 (its usual name)
 
         encoder = self.model.encoder
         x = F.gelu(encoder.conv2(F.gelu(encoder.conv1(mel)))).permute(0, 2, 1)
-        x = (x + encoder.positional_embedding).to(self.dtype)
+        x = (x + encoder.positional_embedding[: x.shape[1]]).to(self.dtype)
+        by_head = self.device.type == "cpu" and self.dtype == torch.bfloat16
+        attention = _attention_by_head if by_head else F.scaled_dot_product_attention
         for block in encoder.blocks:
             h = block.attn_ln(x)
             q, k, v = (
-                self._heads(_apply(layer, h))[0]
+                self._heads(_apply(layer, h))
                 for layer in (block.attn.query, block.attn.key, block.attn.value)
             )
-            x = x + _apply(block.attn.out, _attention_by_head(q, k, v))
+            x = x + _apply(block.attn.out, join_heads(attention(q, k, v)))
             h = block.mlp[1](_apply(block.mlp[0], block.mlp_ln(x)))
             x = x + _apply(block.mlp[2], h)
         out: Tensor = encoder.ln_post(x)
@@ -99,7 +102,7 @@ class TorchModel:
     # --- Decoder ---------------------------------------------------------------------------------
 
     def new_cache(self, features: Tensor, max_tokens: int) -> KeyValueCache:
-        """Return a cache for windows with these `features`, (rows, n_audio_ctx, n_audio_state)."""
+        """Return a cache for windows with these `features`, (rows, positions, n_audio_state)."""
         return KeyValueCache(self.model, features, max_tokens)
 
     def decode(
@@ -107,7 +110,7 @@ class TorchModel:
     ) -> Tensor:
         """Return the decoder's hidden states for `tokens` (rows, n), which follow those in `cache`.
 
-        Appends the cross-attention before softmax, (rows, heads, n, 1500), to `cross_scores` per layer.
+        Appends the cross-attention before softmax, (rows, heads, n, positions), to `cross_scores` per layer.
         """
         decoder = self.model.decoder
         count = tokens.shape[1]
@@ -150,13 +153,14 @@ def _apply(layer: nn.Linear, x: Tensor) -> Tensor:
 
 
 def _attention_by_head(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attention of one window, (heads, positions, width of a head), joined to (1, positions, width).
+    """Attention of one window, (1, heads, positions, width of a head), one head at a time.
 
-    The scores of one head fit into a processor's cache, those of all heads do not.
+    torch's own attention gains no speed from bfloat16 on a CPU; this does. The scores of one head fit into
+    a processor's cache, those of all heads do not.
     """
     import torch
 
     heads = []
-    for query, key, value in zip(q * q.shape[-1] ** -0.5, k, v, strict=True):
+    for query, key, value in zip(q[0] * q.shape[-1] ** -0.5, k[0], v[0], strict=True):
         heads.append((query @ key.T).softmax(-1) @ value)
-    return torch.stack(heads, 1).flatten(1)[None]
+    return torch.stack(heads)[None]

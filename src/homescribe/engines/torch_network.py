@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from homescribe.engines.beam_decoder import BeamDecoder
 from homescribe.engines.greedy_decoder import GreedyDecoder
 from homescribe.engines.scheduler import Samples
 from homescribe.engines.tokenizer import Tokenizer
@@ -21,6 +22,7 @@ from homescribe.engines.whisper_network import (
     LanguageProbabilities,
     LanguageTask,
     WhisperTask,
+    padded_frames,
     set_languages,
 )
 
@@ -62,8 +64,11 @@ class TorchNetwork:
             )
         return self.tokenizers[language, task]
 
+    def padded_length(self, samples: Samples) -> int:
+        return padded_frames(samples)
+
     def encode(self, samples: Sequence[Samples]) -> list[Tensor]:
-        """Return the encoder's output for each window, shape (n_audio_ctx, n_audio_state)."""
+        """Return the encoder's output for each window of equal padded lengths: (positions, n_audio_state)."""
         import torch
 
         with torch.inference_mode():
@@ -94,36 +99,11 @@ class TorchNetwork:
 
         with torch.inference_mode():
             languages = set_languages(self, tasks, lambda: self._detect_language(tasks))
-            if tasks[0].options.beam_size > 1:
-                results = [self._beam_search(task) for task in tasks]
-            else:
-                results = GreedyDecoder(self.model, tasks).run()
+            beam_search = tasks[0].options.beam_size > 1
+            results = (BeamDecoder if beam_search else GreedyDecoder)(self.model, tasks).run()
             if tasks[0].options.word_timestamps:
                 results = add_words(self.model, tasks, results)
         return [
             replace(result, languages=found)
             for result, found in zip(results, languages, strict=True)
         ]
-
-    def _beam_search(self, task: DecodingTask) -> DecodingResult:
-        """Beam search with whisper.decode, one window at a time."""
-        import torch
-        import whisper
-
-        options = task.options
-        float16 = self.model.dtype == torch.float16
-        features = task.features if float16 else task.features.float()
-        start = options.prompt.index(options.tokenizer.sot)
-        result = whisper.decode(
-            self.whisper,
-            features[None],
-            whisper.DecodingOptions(
-                task=options.task,
-                language=options.language,
-                temperature=options.temperature,
-                beam_size=options.beam_size if options.temperature == 0 else None,
-                prompt=list(options.prompt[1:start]) or None,
-                fp16=float16,
-            ),
-        )[0]
-        return DecodingResult(tuple(result.tokens), result.avg_logprob, result.no_speech_prob)
