@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test quick fuzz coverage lint lint-js format docs docs-check bench bench-real release clean
+.PHONY: help demo test quick fuzz week coverage lint lint-js format docs docs-check bench bench-real release clean
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -24,6 +24,9 @@ quick: .venv/.tested  ## Run the tests that need no model, no browser and no con
 fuzz: .venv/.tested  ## Run over thousands of damaged recordings and feeds, from a random seed.
 	HOMESCRIBE_FUZZ=$${HOMESCRIBE_FUZZ:-5000} HOMESCRIBE_FUZZ_SEED=$${HOMESCRIBE_FUZZ_SEED:-$$(date +%s)} \
 		$(BIN)/pytest tests/test_fuzz.py
+
+week: .venv/.tested  ## Run a simulated week of 20 feeds, folders and a channel with all kinds of hiccups.
+	HOMESCRIBE_WEEK=20 $(BIN)/pytest tests/test_week.py
 
 coverage: .venv/.tested  ## Run all tests and report the lines and branches that they do not reach.
 	-@$(BIN)/python tests/browser.py
