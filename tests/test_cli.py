@@ -661,6 +661,19 @@ def test_a_source_that_cannot_be_listed_at_its_new_address_stays(server, capsys)
     assert (code, "There is no source" in err) == (2, True)
 
 
+def test_recordings_are_chosen_when_they_are_added(server, capsys):
+    server.routes["/feed.xml"] = rss_of("One", "Two", "Three")
+    url = server.url("/feed.xml")
+    assert "1 new item" in run(capsys, "add", "--latest", "1", url)[2]
+    assert "1 new item" in run(capsys, "add", "--since", "2026-06-02", url)[2]
+    assert json.loads(run(capsys, "sources", "--json")[1])[0]["since"] == "2026-06-02"
+    assert "1 new item" in run(capsys, "add", url)[2]
+    code, _, err = run(capsys, "add", "--since", "last week", url)
+    assert (code, "is not a date" in err) == (2, True)
+    code, _, err = run(capsys, "transcribe", "--since", "2027-01-01", url)
+    assert (code, "0 new items" in err) == (0, True)
+
+
 def test_the_library_of_a_subcommand_may_stand_before_it(server, capsys, tmp_path):
     server.routes["/old.xml"] = rss_of("One")
     folder = str(tmp_path / "other")

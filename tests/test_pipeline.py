@@ -29,9 +29,9 @@ from homescribe.errors import (
 )
 from homescribe.library import Library
 from homescribe.pipeline import Run, add, sync
-from homescribe.pipeline.add import STOP_AFTER_KNOWN
 from homescribe.pipeline.downloads import MAX_WAITS, OUTAGE, Downloads
 from homescribe.pipeline.events import NotDownloaded
+from homescribe.pipeline.selection import STOP_AFTER_KNOWN
 from homescribe.pipeline.state import FINAL, Progress, Stage, Stages
 
 
@@ -662,6 +662,86 @@ def test_a_playlist_is_read_to_its_end_because_new_items_come_last(library):
     list_once(library, old, newest_first=False)
     _, [listed] = list_once(library, [*old, item(100)], newest_first=False)
     assert [new.id for new in listed.new] == ["site-100"]
+
+
+def resync(library, items, *, newest_first=True, **options):
+    source = FakeSource([listing(URL, items, newest_first=newest_first)])
+    [result] = sync(library, FakeSources(source), Event(), **options)
+    assert result.error is None
+    return source, sorted(int(new.id.removeprefix("site-")) for new in result.new)
+
+
+def dated(*numbers):
+    return [item(n, upload_date=f"2026-{n // 28 + 1:02d}-{n % 28 + 1:02d}") for n in numbers]
+
+
+def test_only_items_since_a_date_also_in_updates(library):
+    old = dated(*range(40, 0, -1), 300)
+    _, [listed] = list_once(library, old, newest_first=False, since="2026-02-10")
+    assert [each.id for each in listed.new] == [
+        "site-40",
+        "site-39",
+        "site-38",
+        "site-37",
+        "site-300",
+    ]
+    assert resync(library, [*old, *dated(3, 50)], newest_first=False)[1] == [50]
+    assert resync(library, old, newest_first=False, everything=True)[1] == []
+    assert [record.since for record in library.sources()] == ["2026-02-10"]
+    _, [listed] = list_once(library, old, newest_first=False)  # added without a date
+    assert len(listed.new) == 36
+    assert [record.since for record in library.sources()] == [None]
+
+
+def test_a_newest_first_listing_is_read_to_the_date_only(library):
+    source, [listed] = list_once(library, dated(*range(200, 0, -1)), since="2026-08-01")
+    assert [each.id for each in listed.new] == [
+        "site-200",
+        "site-199",
+        "site-198",
+        "site-197",
+        "site-196",
+    ]
+    assert len(source.taken) == 5 + STOP_AFTER_KNOWN
+
+
+def test_a_listing_without_dates_cannot_be_chosen_by_date(library):
+    with pytest.raises(UserError, match="has no dates"):
+        list_once(library, [item(1)], since="2026-02-10")
+    assert library.sources() == []
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_the_newest_items_of_a_channel_and_later_ones(library, everything):
+    old = [item(n) for n in range(200, 0, -1)]
+    _, [listed] = list_once(library, old, latest=3)
+    assert [each.id for each in listed.new] == ["site-200", "site-199", "site-198"]
+    without = [each for each in old if each.id != "site-190"]  # deleted meanwhile
+    source, new = resync(library, [item(201), *without], everything=everything)
+    assert new == [201]
+    assert len(source.taken) < 100
+
+
+def test_the_newest_items_of_a_feed_are_those_with_the_latest_dates(library):
+    old = dated(*range(10))
+    _, [listed] = list_once(library, old, newest_first=False, latest=3)
+    assert [each.id for each in listed.items] == ["site-7", "site-8", "site-9"]
+    assert resync(library, [*dated(4), *old, *dated(11)], newest_first=False)[1] == [11]
+    _, [listed] = list_once(library, old, newest_first=False)
+    assert len(listed.new) == 7
+    assert resync(library, old, newest_first=False)[1] == []
+
+
+def test_without_dates_the_newest_items_are_the_first(library):
+    _, [listed] = list_once(library, [item(n) for n in range(9)], newest_first=False, latest=2)
+    assert [each.id for each in listed.items] == ["site-0", "site-1"]
+
+
+def test_a_source_that_moves_keeps_its_selection(library):
+    list_once(library, dated(*range(10)), newest_first=False, latest=3)
+    source = FakeSource([listing("https://new.example/", dated(*range(11)))])
+    [moved] = add(library, FakeSources(source), "https://new.example/", Event(), moved_from=URL)
+    assert [each.id for each in moved.new] == ["site-10"]
 
 
 def test_an_incomplete_listing_is_not_recorded(library):

@@ -30,6 +30,8 @@ def add_sources(
     stop: Event,
     *,
     everything: bool,
+    since: str | None = None,
+    latest: int | None = None,
     moved_from: str | None = None,
 ) -> list[ListingResult]:
     """Add each source to the library and report it. A source that cannot be listed does not stop the others.
@@ -37,13 +39,22 @@ def add_sources(
     Args:
         urls: "-" stands for the lines of standard input.
         everything: read listings to their end, even past known items.
+        since: only items of this date or later, also in later updates.
+        latest: only that many of the newest items of each source.
         moved_from: the address of a known source, which moves to the first of `urls`.
     """
     results = []
     for url in _with_stdin(urls):
         try:
             listings = add(
-                library, sources, url, stop, everything=everything, moved_from=moved_from
+                library,
+                sources,
+                url,
+                stop,
+                everything=everything,
+                since=since,
+                latest=latest,
+                moved_from=moved_from,
             )
             for result in listings:
                 report_listing(result)

@@ -10,6 +10,7 @@ import click
 
 from homescribe import config, plugins
 from homescribe.errors import UserError
+from homescribe.text.dates import checked_date
 
 OTHER = "Options"
 # Heading in `--help` by name of the parameter; OTHER for any other.
@@ -90,6 +91,22 @@ def configured(*names: str) -> Decorator:
         return decorated
 
     return decorate
+
+
+def selection_options(function: Function) -> Function:
+    """Add `--since` and `--latest`, for commands that add sources."""
+    function = click.option(
+        "--latest",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Only the newest N recordings of each source; later updates add newer ones.",
+    )(function)
+    return click.option(
+        "--since",
+        metavar="DATE",
+        callback=lambda context, parameter, value: value and checked_date(value),
+        help="Only recordings of this date (2026-03-01) or later, also in later updates.",
+    )(function)
 
 
 def origins() -> dict[str, str]:

@@ -4,7 +4,7 @@ from homescribe.library.corrections import Correction
 from homescribe.library.failures import BACKOFF
 from homescribe.library.items import Page, Sort
 from homescribe.library.library import Library
-from homescribe.library.records import ItemRecord, SourceRecord, State, Status
+from homescribe.library.records import ItemRecord, Selection, SourceRecord, State, Status
 from homescribe.library.search import Hit
 from homescribe.library.stats import ChannelRecord, Day, RunRecord
 from homescribe.library.usages import Rental, Spending
@@ -20,6 +20,7 @@ __all__ = [
     "Page",
     "Rental",
     "RunRecord",
+    "Selection",
     "Sort",
     "SourceRecord",
     "Spending",

@@ -83,4 +83,5 @@ def source_as_json(record: SourceRecord) -> dict[str, object]:
         "failed": record.failed,
         "added_at": record.added_at,
         "listed_at": record.listed_at,
+        "since": record.since,
     }

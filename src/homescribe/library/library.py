@@ -38,7 +38,7 @@ from homescribe.library.engine_work import Deaths
 from homescribe.library.filters import item_filter
 from homescribe.library.items import Page, Sort
 from homescribe.library.listings import Recorded
-from homescribe.library.records import ItemRecord, SourceRecord, State, Status
+from homescribe.library.records import ItemRecord, Selection, SourceRecord, State, Status
 from homescribe.library.rows import to_record
 from homescribe.library.search import Hit
 from homescribe.library.stats import ChannelRecord, Day, RunRecord
@@ -96,14 +96,25 @@ class Library:
 
     # --- Sources -----------------------------------------------------------------------------------
 
-    def record(self, source: str, listing: Listing, items: Sequence[Item]) -> Recorded:
+    def record(
+        self,
+        source: str,
+        listing: Listing,
+        items: Sequence[Item],
+        selection: Selection | None = None,
+    ) -> Recorded:
         """Store what the plug-in `source` listed: the source, its items and their order.
 
         Known items are updated. Returns the items under their keys in the library, which may differ from
-        the listed ones if a recording was known from elsewhere.
+        the listed ones if a recording was known from elsewhere. `selection` is stored with the source.
         """
         with self._writing() as db:
-            return listings.record(db, source, listing, items, time.time())
+            return listings.record(db, source, listing, items, time.time(), selection)
+
+    def selection(self, url: str) -> Selection:
+        """Which items of the source at `url` are left out; none of an unknown one."""
+        with self._reading() as db:
+            return listings.selection(db, url)
 
     def known_keys(self, url: str) -> frozenset[str]:
         """Keys of the items that the source at `url` lists; empty when it was never listed."""

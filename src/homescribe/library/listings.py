@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from homescribe.core import Item, Listing
 from homescribe.errors import UserError
 from homescribe.library import items, same_recordings
-from homescribe.library.records import SourceRecord
+from homescribe.library.records import Selection, SourceRecord
 from homescribe.library.rows import clean_item
 from homescribe.text.redaction import shown_address
 from homescribe.text.sanitize import sqlite_safe
@@ -25,9 +25,17 @@ class Recorded:
 
 
 def record(
-    db: sqlite3.Connection, source: str, listing: Listing, listed: Sequence[Item], now: float
+    db: sqlite3.Connection,
+    source: str,
+    listing: Listing,
+    listed: Sequence[Item],
+    now: float,
+    selection: Selection | None = None,
 ) -> Recorded:
-    """Store a source and its items. An item may be known by another key: see same_recordings.py."""
+    """Store a source and its items, and what is left out of it unless `selection` is None.
+
+    An item may be known by another key: see same_recordings.py.
+    """
     unique = list({item.key: item for item in map(clean_item, listed)}.values())
     if listing.moved_from is not None:
         move(db, listing.moved_from, listing.url)
@@ -42,7 +50,36 @@ def record(
         db, ids, ((item, match.item) for item, match in zip(unique, matches, strict=True))
     )
     _link(db, source_id, list(ids.values()))
+    if selection is not None:
+        _put_selection(db, source_id, selection, unique)
     return Recorded(list(found.values()), [item for key, item in found.items() if key not in known])
+
+
+def selection(db: sqlite3.Connection, url: str) -> Selection:
+    """Return what is left out of the source at `url`."""
+    row = db.execute(
+        "SELECT source_id, since FROM sources WHERE url = ?", (sqlite_safe(url),)
+    ).fetchone()
+    if row is None:
+        return Selection()
+    names = db.execute("SELECT name FROM left_out WHERE source_id = ?", (row["source_id"],))
+    return Selection(row["since"], frozenset(name["name"] for name in names))
+
+
+def _put_selection(
+    db: sqlite3.Connection, source_id: int, chosen: Selection, listed: Sequence[Item]
+) -> None:
+    """Store what is left out of a source, of which `listed` is not."""
+    db.execute("UPDATE sources SET since = ? WHERE source_id = ?", (chosen.since, source_id))
+    names = (name for item in listed for name in (item.key, *item.identities))
+    db.executemany(
+        "DELETE FROM left_out WHERE source_id = ? AND name = ?",
+        ((source_id, name) for name in names),
+    )
+    db.executemany(
+        "INSERT OR IGNORE INTO left_out (source_id, name) VALUES (?, ?)",
+        ((source_id, sqlite_safe(name)) for name in chosen.left_out),
+    )
 
 
 def move(db: sqlite3.Connection, old: str, new: str) -> None:
@@ -82,7 +119,7 @@ def sources(db: sqlite3.Connection) -> list[SourceRecord]:
     """Return every source, in the order in which they were added."""
     rows = db.execute(
         """
-        SELECT url, sources.source, title, sources.added_at, listed_at,
+        SELECT url, sources.source, title, sources.added_at, listed_at, since,
             count(source_items.item_id) AS items,
             count(transcripts.item_id) AS done,
             count(CASE WHEN failures.permanent AND transcripts.item_id IS NULL THEN 1 END) AS failed

@@ -106,6 +106,12 @@ def version_9(db: sqlite3.Connection) -> None:
     )
 
 
+def version_10(db: sqlite3.Connection) -> None:
+    """Add which recordings of a source are left out."""
+    for statement in schema.VERSION_10:
+        db.execute(statement)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_1,
     version_2,
@@ -116,6 +122,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_7,
     version_8,
     version_9,
+    version_10,
 )
 
 

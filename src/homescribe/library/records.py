@@ -39,6 +39,17 @@ class ItemRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """Which items of a source are left out of the library.
+
+    `since` is a date ("2026-03-01"): older items are left out. `left_out` has keys and identities.
+    """
+
+    since: str | None = None
+    left_out: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class SourceRecord:
     """A source that was added, with the numbers of its items that are done and that failed permanently.
 
@@ -53,6 +64,7 @@ class SourceRecord:
     failed: int
     added_at: float  # Unix time
     listed_at: float  # Unix time
+    since: str | None = None  # items of an earlier date are left out
 
     @property
     def shown_url(self) -> str:

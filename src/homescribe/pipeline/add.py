@@ -8,22 +8,19 @@ request.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
-from contextlib import ExitStack, closing, nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from threading import Event
 from types import TracebackType
 
 from homescribe import plugins
-from homescribe.core import Item, Listing, Source, SourceOptions
+from homescribe.core import Item, Source, SourceOptions
 from homescribe.errors import ItemError, SourceBlocked, UserError
-from homescribe.library import Library, SourceRecord
+from homescribe.library import Library, Selection, SourceRecord
 from homescribe.pipeline.crash_log import NOT_OF_ONE_ITEM, internal_error
+from homescribe.pipeline.selection import choose, names_of, update
 from homescribe.text.redaction import is_redacted, shown_address
-
-# Consecutive known items after which the rest counts as known. More than one, because channels pin old
-# videos to the top and move scheduled ones. One page of a tab, so it costs no extra request.
-STOP_AFTER_KNOWN = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +105,8 @@ def add(
     stop: Event,
     *,
     everything: bool = False,
+    since: str | None = None,
+    latest: int | None = None,
     moved_from: str | None = None,
 ) -> Iterator[ListingResult]:
     """List `url`, record the new items, and yield a ListingResult per listing.
@@ -117,6 +116,8 @@ def add(
 
     Args:
         everything: read listings to their end, even past known items.
+        since: only items of this date ("2026-03-01") or later, also in later updates of the source.
+        latest: only that many of the newest items. Later updates leave out what this one left out.
         moved_from: the address of a known source, which this one is from now on.
 
     Raises:
@@ -131,7 +132,14 @@ def add(
     known = next((record.source for record in library.sources() if record.url == url), None)
     name = known or sources.for_url(url)[0]
     yield from _list(
-        library, sources, name, url, stop, everything=everything, moved_from=moved_from
+        library,
+        sources,
+        name,
+        url,
+        stop,
+        everything=everything,
+        choice=(since, latest) if moved_from is None else None,
+        moved_from=moved_from,
     )
 
 
@@ -175,17 +183,33 @@ def _list(
     stop: Event,
     *,
     everything: bool,
+    choice: tuple[str | None, int | None] | None = None,
     moved_from: str | None = None,
 ) -> Iterator[ListingResult]:
-    """List `url` with the plug-in `name`, and record the items. A wait that the host requests is stored."""
+    """List `url` with the plug-in `name`, and record the items. A wait that the host requests is stored.
+
+    Args:
+        choice: `since` and `latest` of an `add`, in place of the stored selection; None: keep that.
+    """
+    chosen = choice is not None and choice != (None, None)
     source = sources.by_name(name)
     try:
         for listing in source.list(url, stop):
             if moved_from is not None:
                 listing = replace(listing, moved_from=moved_from)
-            known = frozenset() if everything else library.known_keys(listing.url)
-            items = _take(listing, known)
-            recorded = library.record(name, listing, items)
+            stored = library.selection(listing.url)
+            if stored == Selection() and listing.moved_from is not None:
+                stored = library.selection(listing.moved_from)
+            chosen = chosen or (choice is not None and stored != Selection())
+            if choice is None or not chosen:
+                known = frozenset() if everything else library.known_keys(listing.url)
+                items = update(listing, known, stored)
+                recorded = library.record(name, listing, items)
+            else:
+                taken = choose(listing, *choice)
+                left_out = frozenset[str]().union(*map(names_of, taken.left_out))
+                selection = Selection(choice[0], left_out)
+                recorded = library.record(name, listing, taken.items, selection)
             yield ListingResult(
                 listing.url,
                 listing.title,
@@ -215,17 +239,3 @@ def may_have_new_items(library: Library, record: SourceRecord) -> bool:
         return True
     [key] = library.known_keys(record.url)
     return library.item(key).item.url != record.url
-
-
-def _take(listing: Listing, known: frozenset[str]) -> list[Item]:
-    """Return the listing's items, up to where an update may stop."""
-    items = listing.items
-    with closing(items) if isinstance(items, Generator) else nullcontext():
-        taken: list[Item] = []
-        known_in_a_row = 0
-        for item in items:
-            taken.append(item)
-            known_in_a_row = known_in_a_row + 1 if item.key in known else 0
-            if listing.newest_first and known_in_a_row >= STOP_AFTER_KNOWN:
-                break
-        return taken

@@ -11,7 +11,13 @@ from homescribe.assemble import open_library, open_sources
 from homescribe.cli.actions import add_sources
 from homescribe.cli.exit_codes import ExitCode
 from homescribe.cli.interrupt import interruptible
-from homescribe.cli.options import REQUEST_SETTINGS, CommandGroup, command, configured
+from homescribe.cli.options import (
+    REQUEST_SETTINGS,
+    CommandGroup,
+    command,
+    configured,
+    selection_options,
+)
 from homescribe.cli.output import print_json, print_table
 from homescribe.cli.program import message
 from homescribe.config import Config
@@ -30,16 +36,27 @@ MOST_NAMED = 10  # items that are named before they are removed
 @click.option(
     "--all", "everything", is_flag=True, help="Read listings to their end, even past known items."
 )
+@selection_options
 @configured(*REQUEST_SETTINGS)
-def add(config: Config, sources: tuple[str, ...], everything: bool) -> ExitCode:
+def add(
+    config: Config,
+    sources: tuple[str, ...],
+    everything: bool,
+    since: str | None,
+    latest: int | None,
+) -> ExitCode:
     """Add recordings to the library, without downloading them.
 
     SOURCE is the address of a video, channel, playlist or podcast feed, or a folder, a file or a
     pattern such as 'talks/*.mp3'. `-` reads addresses from standard input, one per line.
+
+    Adding a source again without --since and --latest adds what they left out.
     """
     with interruptible() as stop, open_library(config) as library:
         with open_sources(config, library) as opened:
-            results = add_sources(library, opened, sources, stop, everything=everything)
+            results = add_sources(
+                library, opened, sources, stop, everything=everything, since=since, latest=latest
+            )
         pending = library.status().states["pending"]
         if pending:
             message(f"{count(pending, 'item')} pending. Transcribe: homescribe run")

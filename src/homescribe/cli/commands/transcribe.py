@@ -13,7 +13,14 @@ from homescribe.cli.actions import add_sources, report_listing, run_and_report
 from homescribe.cli.exit_codes import ExitCode
 from homescribe.cli.export_writer import ExportWriter, optional_writer
 from homescribe.cli.interrupt import interruptible
-from homescribe.cli.options import RUN_SETTINGS, command, configured, export_options, origins
+from homescribe.cli.options import (
+    RUN_SETTINGS,
+    command,
+    configured,
+    export_options,
+    origins,
+    selection_options,
+)
 from homescribe.cli.program import message
 from homescribe.cli.summary import report_earlier_results
 from homescribe.config import Config
@@ -33,12 +40,15 @@ again_option = click.option(
 @command()
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
 @again_option
+@selection_options
 @export_options(directory="the current one")
 @configured(*RUN_SETTINGS)
 def transcribe(
     config: Config,
     sources: tuple[str, ...],
     again: bool,
+    since: str | None,
+    latest: int | None,
     formats: list[str],
     output: Path | None,
 ) -> ExitCode:
@@ -52,14 +62,17 @@ def transcribe(
     writer = ExportWriter(formats or ["txt"], output or Path(), config.subtitles())
     with interruptible() as stop, open_library(config) as library:
         with open_sources(config, library) as opened:
-            results = add_sources(library, opened, sources, stop, everything=True)
+            results = add_sources(
+                library, opened, sources, stop, everything=True, since=since, latest=latest
+            )
             keys = list(dict.fromkeys(item.key for result in results for item in result.items))
             if not keys:
-                return ExitCode.USER_ERROR
-            failed = 0
+                failed = any(result.error for result in results)
+                return ExitCode.USER_ERROR if failed else ExitCode.OK
+            earlier = 0
             if not again:
                 writer.write_stored(library, keys)
-                failed = report_earlier_results(library, keys, config, origins())
+                earlier = report_earlier_results(library, keys, config, origins())
             code = run_and_report(
                 config,
                 library,
@@ -74,7 +87,7 @@ def transcribe(
         writer.report()
     if any(result.error for result in results):
         return ExitCode.USER_ERROR
-    return code or (ExitCode.SOME_FAILED if failed else ExitCode.OK)
+    return code or (ExitCode.SOME_FAILED if earlier else ExitCode.OK)
 
 
 @command()
