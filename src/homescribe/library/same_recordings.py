@@ -14,9 +14,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from homescribe.core import Item
-from homescribe.text.identities import LOCAL, without_trackers
+from homescribe.text.identities import KEY, LOCAL, key_identity, without_trackers
 
-KEY = "key:"  # before a key that a known item has in another listing
 DAY = datetime.timedelta(days=1)
 
 
@@ -74,7 +73,7 @@ def store(
         item_id = ids[item.key]
         rows += [(name, item_id) for name in listed.identities]
         if listed.key != item.key and not item.id.startswith(f"{listed.id}-"):
-            rows.append((KEY + listed.key, item_id))
+            rows.append((key_identity(listed.key), item_id))
     db.executemany("INSERT OR IGNORE INTO identities (identity, item_id) VALUES (?, ?)", rows)
 
 
@@ -142,7 +141,10 @@ def _rows_by_key(
 def _rows_by_identity(
     db: sqlite3.Connection, source_id: int, listed: Collection[Item]
 ) -> dict[str, list[sqlite3.Row]]:
-    """Return the known items that share an identity with a listed one: local ones of this source only."""
+    """Return the known items that share an identity with a listed one: local ones of this source only.
+
+    The key of a known item is an identity of it, too.
+    """
     names = json.dumps(sorted({name for item in listed for name in item.identities}))
     found: dict[str, list[sqlite3.Row]] = {}
     for row in db.execute(
@@ -154,4 +156,10 @@ def _rows_by_identity(
     ):
         if row["here"] or not row["identity"].startswith(LOCAL):
             found.setdefault(row["identity"], []).append(row)
+    for row in db.execute(
+        f"SELECT {_COLUMNS} FROM items WHERE key IN "
+        f"(SELECT substr(value, {len(KEY) + 1}) FROM json_each(:names) WHERE value LIKE '{KEY}%')",
+        {"source_id": source_id, "names": names},
+    ):
+        found.setdefault(key_identity(row["key"]), []).append(row)
     return found

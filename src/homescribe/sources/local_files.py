@@ -1,9 +1,9 @@
 """Recordings on this machine's disk: a file, a folder, or a pattern.
 
 A file is identified by its content, not its path: after a move it is not transcribed again, and two copies
-are one item. Since reading whole films would take hours, the id is a fingerprint: a hash of the size and of
-samples from all over the file. Two tracks of one session can have the same fingerprint (the same size, and
-silence in every sample). When two files of one listing do, their whole content is hashed.
+are one item. Edited tags change nothing either. The id is a fingerprint (fingerprints.py). Two tracks of one
+session can have the same fingerprint (the same size, and silence in every sample). When two files of one
+listing do, their whole content is hashed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from homescribe.core import Audio, Item, Listing, Source, SourceOptions
 from homescribe.errors import Cancelled, PermanentError, RetryableError, UserError
 from homescribe.sources import unfinished_files
+from homescribe.sources.fingerprints import FileId, content_hash, fingerprint
 from homescribe.text import sanitize
+from homescribe.text.identities import key_identity
 
 EXTENSIONS = frozenset(
     re.findall(
@@ -31,8 +33,6 @@ EXTENSIONS = frozenset(
         ".wv",
     )
 )
-SAMPLES = 16  # in a fingerprint, evenly spread; the first and the last bytes are among them
-SAMPLE_BYTES = 64 * 1024
 
 
 class FileSource(Source):
@@ -113,7 +113,7 @@ class FileSource(Source):
             raise RetryableError(
                 f"{path} cannot be read: {error.strerror}.", "Check the permissions and the disk."
             ) from error
-        if found != item.id:
+        if item.id not in (found.id, found.tagged):
             raise RetryableError(
                 f"{path} has changed since it was added.", "Add it again, and remove this item."
             )
@@ -263,36 +263,36 @@ def items(files: list[Path], stop: threading.Event, warnings: list[str]) -> Iter
         yield item_from(path, name)
 
 
-def identified(files: list[Path], stop: threading.Event) -> Iterator[tuple[Path, str]]:
+def identified(files: list[Path], stop: threading.Event) -> Iterator[tuple[Path, FileId]]:
     """Yield the first path of each content, and its id. Equal fingerprints are checked by whole files."""
-    groups: dict[str, list[Path]] = {}
+    groups: dict[str, list[tuple[Path, FileId]]] = {}
     for path in files:
         check(stop)
-        groups.setdefault(id_of(path, stop), []).append(path)
-    for name, paths in groups.items():
-        contents: dict[str, Path] = {}
-        if len(paths) > 1:
-            for path in paths:
-                contents.setdefault(id_of(path, stop, whole=True), path)
-        if len(contents) > 1:
-            yield from ((path, content) for content, path in contents.items())
-        else:
-            yield paths[0], name
+        name = id_of(path, stop)
+        groups.setdefault(name.id, []).append((path, name))
+    for found in groups.values():
+        contents: dict[str, tuple[Path, FileId]] = {}
+        if len(found) > 1:
+            for path, _ in found:
+                name = id_of(path, stop, whole=True)
+                contents.setdefault(name.id, (path, name))
+        yield from contents.values() if len(contents) > 1 else found[:1]
 
 
-def id_of(path: Path, stop: threading.Event, *, whole: bool = False) -> str:
+def id_of(path: Path, stop: threading.Event, *, whole: bool = False) -> FileId:
     """Return an id for `path`. An unreadable file has one too: the error is reported when it is fetched."""
     try:
         return content_hash(path, stop) if whole else fingerprint(path)
     except OSError:
-        return "unreadable-" + hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+        name = "unreadable-" + hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+        return FileId(name, name)
 
 
-def item_from(path: Path, name: str, *, strict: bool = False) -> Item:
+def item_from(path: Path, name: FileId, *, strict: bool = False) -> Item:
     """Return the item of a file.
 
     Args:
-        name: the id.
+        name: the id, and that of the content with tags, under which a library may know it.
         strict: raise PermanentError if it is not a recording; otherwise its transcription will fail.
     """
     from homescribe import audio
@@ -307,34 +307,11 @@ def item_from(path: Path, name: str, *, strict: bool = False) -> Item:
         seconds = modified = None
     return Item(
         source="file",
-        id=name,
+        id=name.id,
         url=storable(path),
-        title=sanitize.one_line(path.stem) or name,
+        title=sanitize.one_line(path.stem) or name.id,
         channel=sanitize.one_line(path.parent.name) or None,
         duration=seconds,
         upload_date=modified,
+        identities=() if name.id == name.tagged else (key_identity(f"file:{name.tagged}"),),
     )
-
-
-def fingerprint(path: Path) -> str:
-    """Return a hash of the size and SAMPLES samples; of the whole content in a file of up to 1 MiB."""
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        digest = hashlib.sha256(f"{size}:".encode())
-        if size <= SAMPLES * SAMPLE_BYTES:
-            digest.update(file.read())
-        else:
-            for sample in range(SAMPLES):
-                file.seek((size - SAMPLE_BYTES) * sample // (SAMPLES - 1))
-                digest.update(file.read(SAMPLE_BYTES))
-    return digest.hexdigest()[:16]
-
-
-def content_hash(path: Path, stop: threading.Event) -> str:
-    """Return a hash of the whole content, with a "w" in front, which no fingerprint has."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            check(stop)
-            digest.update(block)
-    return "w" + digest.hexdigest()[:16]

@@ -18,6 +18,7 @@ MEDIA_PATH = re.compile(
 )
 GLOBAL = "="  # before an identity that holds in every source
 LOCAL = "~"  # before one that holds only within one source of the library
+KEY = "key:"  # before a key that the recording has, or had, elsewhere
 # A guid that no other publisher would make: a UUID, another long number, an address or a tag.
 UNIQUE_GUID = re.compile(
     r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}|\w{24,}|//[^/]+/.|^tag:", re.I
@@ -41,6 +42,11 @@ def without_trackers(url: str) -> str:
         ):
             return "/".join([host.lower(), *pieces[at + 1 :]])
     return "/".join([pieces[0].lower(), *pieces[1:]])
+
+
+def key_identity(key: str) -> str:
+    """Return the identity of a recording that may be known by `key`."""
+    return KEY + key
 
 
 def media_identity(media: str, title: str, date: str) -> str:
