@@ -86,7 +86,7 @@ def audio_decoding(path: Path) -> float:
 def network_seconds(network: WhisperNetwork, windows: Sequence[Window]) -> tuple[float, float]:
     """Return the CPU seconds of `network.encode` and `network.decode` for `windows`, in batches of eight.
 
-    On CTranslate2, `encode` computes only the spectrogram; its encoder runs in `decode`.
+    `encode` computes the spectrogram and runs the encoder, on both networks.
     """
     features: list[object] = []
     encoding = cpu_seconds(lambda: features.extend(network.encode([w.samples for w in windows])))
