@@ -300,19 +300,6 @@ VERSION_8 = (
     """,
 )
 
-# Which recordings of a source are left out: those before a date, and those that `add --latest` left out,
-# by their keys and identities.
-VERSION_10 = (
-    "ALTER TABLE sources ADD COLUMN since TEXT",
-    """
-    CREATE TABLE left_out (
-        source_id INTEGER NOT NULL REFERENCES sources(source_id) ON DELETE CASCADE,
-        name TEXT NOT NULL,
-        PRIMARY KEY (source_id, name)
-    ) WITHOUT ROWID
-    """,
-)
-
 # What a recording is known by beside its key (text/identities.py), and the keys that it has elsewhere.
 # Permanent failures get a time of the next attempt, too.
 VERSION_9 = (
@@ -337,5 +324,18 @@ VERSION_9 = (
         datetime(transcripts.done_at, 'unixepoch') AS done_at,
         coalesce(transcripts.duration, items.duration) AS duration
     FROM {STATE_TABLES}
+    """,
+)
+
+# Which recordings of a source are left out: those before a date, and those that `add --latest` left out,
+# by their keys and identities.
+VERSION_10 = (
+    "ALTER TABLE sources ADD COLUMN since TEXT",
+    """
+    CREATE TABLE left_out (
+        source_id INTEGER NOT NULL REFERENCES sources(source_id) ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        PRIMARY KEY (source_id, name)
+    ) WITHOUT ROWID
     """,
 )
