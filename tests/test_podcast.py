@@ -1,6 +1,7 @@
 """Podcast feeds and downloads of their episodes over HTTP on the loopback, with valid and hostile input."""
 
 import base64
+import json
 import os
 import threading
 import time
@@ -99,6 +100,53 @@ def test_an_atom_feed(source, server):
         "2026-05-04",
     )
     assert episode.media_url == server.url("/media/ep1.mp3")
+
+
+def json_feed(server, path, items, **fields):
+    document = {"version": "https://jsonfeed.org/version/1.1", "items": items, **fields}
+    serve(server, path, json.dumps(document).replace("/", "\\/"), "application/feed+json")
+    return server.url(path)
+
+
+def test_a_json_feed(source, server):
+    episode = {
+        "id": 7,
+        "title": "Is a < b?",
+        "url": "https://show.example/7",
+        "content_html": "<p>Notes</p>",
+        "date_published": "2026-06-01T23:30:00+02:00",
+        "attachments": [
+            {"url": "/cover.jpg", "mime_type": "image/jpeg"},
+            {"url": "/media/ep1.mp3", "mime_type": "audio/mpeg", "duration_in_seconds": 61.5},
+        ],
+    }
+    post = {"id": "post", "content_text": "only words"}
+    second = json_feed(server, "/page2", [{**episode, "id": "6", "title": "Older"}])
+    url = json_feed(
+        server, "/cast", [episode, post], title="JSON cast", language="en", next_url=second
+    )
+    assert source.matches(url)
+    assert listing(source, url).title == "JSON cast"
+    one, older = items(source, url)
+    assert (one.title, one.url, one.description) == ("Is a < b?", "https://show.example/7", "Notes")
+    assert (one.duration, one.upload_date, one.language) == (61.5, "2026-06-01", "en")
+    assert one.media_url == server.url("/media/ep1.mp3")
+    assert older.title == "Older"
+
+
+@pytest.mark.parametrize(
+    "items_", [5, None, [None], [[]], [{"attachments": 3}], [{"attachments": [{"url": {}}]}]]
+)
+def test_a_json_feed_of_wrong_types_has_no_recordings(source, server, items_):
+    with pytest.raises(UserError, match="has no recordings"):
+        items(source, json_feed(server, "/cast", items_, title=[]))
+
+
+@pytest.mark.parametrize("rest", ["", "[" * 100_000])
+def test_a_damaged_json_feed(source, server, rest):
+    serve(server, "/cast", '{"version": "https://jsonfeed.org/version/1", "items": [' + rest)
+    with pytest.raises(UserError, match="damaged"):
+        items(source, server.url("/cast"))
 
 
 def test_an_episode_keeps_its_key_when_its_address_and_title_change(source, server):

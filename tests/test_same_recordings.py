@@ -236,6 +236,8 @@ def test_a_library_of_the_version_before_keeps_its_keys(show, library, sources, 
     with closing(sqlite3.connect(tmp_path / "library" / "library.db")) as db:
         db.execute("DROP TABLE identities")
         db.execute("ALTER TABLE items DROP COLUMN availability")
+        db.execute("DROP TABLE left_out")
+        db.execute("ALTER TABLE sources DROP COLUMN since")
         db.execute("PRAGMA user_version = 8")
         db.commit()
     show.episodes[1] = ("new guid", *TWO[1:3], TWO[3] + "?token=1")

@@ -82,10 +82,13 @@ class Channel(NewAddress, total=False):
 class Feed(Protocol):
     """One page of a feed."""
 
-    feed: Channel
-    entries: list[Entry]
+    @property
+    def feed(self) -> Channel: ...
 
-    def get(self, key: Literal["version"]) -> str | None:
+    @property
+    def entries(self) -> list[Entry]: ...
+
+    def get(self, key: Literal["version"], /) -> str | None:
         """The version of RSS or Atom ("rss20"), "" for other documents."""
 
 

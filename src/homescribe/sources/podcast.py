@@ -1,4 +1,4 @@
-"""Podcasts: RSS and Atom feeds, and their recordings over plain HTTP.
+"""Podcasts: RSS, Atom and JSON feeds, and their recordings over plain HTTP.
 
 An episode is identified by its feed and its guid. A listing is always the whole feed: that is one request,
 which many servers answer with "304 Not Modified", and an old episode can be added anywhere.
@@ -26,7 +26,7 @@ from homescribe.errors import (
     SourceBlocked,
     UserError,
 )
-from homescribe.sources import feeds
+from homescribe.sources import feeds, json_feed
 from homescribe.sources.feeds import Feed
 from homescribe.sources.time_links import time_link
 from homescribe.text import redaction, sanitize
@@ -76,7 +76,8 @@ class PodcastSource(Source):
             access = Access.of(self.options, feed)
             with open_url(feed, self._closed, first_bytes, PROBE_TIMEOUT, access) as response:
                 if response.status in (200, 206):
-                    return feeds.is_feed(response.read(PROBE_BYTES))
+                    start = response.read(PROBE_BYTES)
+                    return feeds.is_feed(start) or json_feed.is_json_feed(start)
                 failed: HomescribeError = status_error(response.status, response.headers, feed)
                 # Some sites refuse programs that yt-dlp can pass for a browser.
                 is_answer = response.status < 500 and response.status not in NO_ANSWER
@@ -213,6 +214,8 @@ class PodcastSource(Source):
             raise SourceBlocked(error.message, error.hint, error.retry_after) from error
         except ItemError as error:
             raise UserError(error.message, error.hint) from error
+        if json_feed.is_json_feed(document.body[:PROBE_BYTES]):
+            return json_feed.parse(document.body), document.moved_to
         page = feeds.parse(document.body, stop)
         if not page.get("version") and not page.entries:
             raise UserError(
