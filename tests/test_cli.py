@@ -674,6 +674,45 @@ def test_recordings_are_chosen_when_they_are_added(server, capsys):
     assert (code, "0 new items" in err) == (0, True)
 
 
+def test_an_opml_file_adds_each_of_its_feeds(server, capsys, tmp_path):
+    server.routes |= {"/a.xml": rss_of("One"), "/b.xml": rss_of("Two")}
+    a, gone, b = server.url("/a.xml"), server.url("/gone.rss"), server.url("/b.xml")
+    outlines = "".join(f'<outline type="rss" xmlUrl="{url}"/>' for url in (a, gone, b, a))
+    path = tmp_path / "podcasts.opml"
+    path.write_text(f'<opml><body><outline text="News">{outlines}</outline></body></opml>')
+    code, _, err = run(capsys, "add", str(path))
+    assert (code, "404" in err) == (2, True)
+    assert source_urls(capsys) == [a, b]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.opml", "<opml/>", "lists no feeds"),
+        ("a.opml", "<opml>", "is no OPML"),
+        ("a.opml", '<!DOCTYPE o [<!ENTITY a "b">]><opml>&a;</opml>', "is no OPML"),
+        ("a.m3u", "#EXTM3U", "lists no recordings"),
+        ("a.m3u", "javascript:alert(1)", "lists no recordings"),
+    ],
+)
+def test_a_file_that_lists_nothing(capsys, tmp_path, name, content, words):
+    (tmp_path / name).write_text(content)
+    code, _, err = run(capsys, "add", name)
+    assert (code, words in err) == (2, True)
+
+
+def test_a_playlist_adds_each_of_its_recordings(server, clips, capsys, tmp_path):
+    folder = tmp_path / "talks"
+    folder.mkdir()
+    recording = next(path for path in sorted(clips.iterdir()) if path.suffix == ".mp3")
+    (folder / "one.mp3").write_bytes(recording.read_bytes())
+    (folder / "list.m3u8").write_text("\ufeff#EXTM3U\n#EXTINF:7,One\none.mp3\n\n")
+    code, _, err = run(capsys, "add", "talks/list.m3u8")
+    assert (code, "1 new item" in err) == (0, True), err
+    with Library(tmp_path / "library") as library:
+        assert [record.item.url for record in library.items()] == [str(folder / "one.mp3")]
+
+
 def test_the_library_of_a_subcommand_may_stand_before_it(server, capsys, tmp_path):
     server.routes["/old.xml"] = rss_of("One")
     folder = str(tmp_path / "other")

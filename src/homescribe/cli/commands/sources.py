@@ -48,7 +48,8 @@ def add(
     """Add recordings to the library, without downloading them.
 
     SOURCE is the address of a video, channel, playlist or podcast feed, or a folder, a file or a
-    pattern such as 'talks/*.mp3'. `-` reads addresses from standard input, one per line.
+    pattern such as 'talks/*.mp3'. An OPML file or m3u playlist adds what it lists, and `-` reads
+    addresses from standard input, one per line.
 
     Adding a source again without --since and --latest adds what they left out.
     """
