@@ -14,7 +14,7 @@ import pytest
 
 from fake_plugins import FakeSources, transcript
 from homescribe import audio, demo
-from homescribe.core import Item, Listing, SourceOptions
+from homescribe.core import Call, Item, Listing, SourceOptions
 from homescribe.errors import Cancelled, PermanentError, RetryableError, UserError
 from homescribe.library import Library
 from homescribe.pipeline import add
@@ -157,6 +157,8 @@ def test_two_copies_are_one_item(source, talks):
     shutil.copy(talks / "part 9.mp3", talks / "a copy.mp3")
     items = only(source, talks)[1]
     assert [item.title for item in items] == ["a copy", "one", "part 10"]
+    _, [warning] = warned(source, talks)
+    assert warning.endswith(f"{talks / 'a copy.mp3'}, {talks / 'part 9.mp3'}")
     assert items[0].key == only(source, talks / "part 9.mp3")[1][0].key
 
 
@@ -540,3 +542,106 @@ def test_a_recording_that_is_known_by_its_content_with_tags_keeps_its_key(source
         assert library.transcript(old.key) is not None
     tagged(path, "Talk")
     assert source.fetch(old, tmp_path, STOP).path == path
+
+
+# --- Replaced files ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def library(tmp_path):
+    with Library(tmp_path / "library") as opened:
+        yield opened
+
+
+def relisted(library, source, folder):
+    """Add `folder` again; return the records of the library by key, and the warnings."""
+    [result] = add(library, FakeSources(source), str(folder), STOP)
+    return {record.item.key: record for record in library.items()}, result.warnings
+
+
+def nine(records):
+    [item] = [record.item for record in records.values() if record.item.title == "part 9"]
+    return item
+
+
+def test_a_changed_file_takes_the_place_of_its_failed_item(source, library, talks):
+    path = talks / "part 9.mp3"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    half = nine(relisted(library, source, talks)[0])
+    library.fail(half, PermanentError("No audio.", ""))
+    path.write_bytes(whole)
+    after, warnings = relisted(library, source, talks)
+    assert (half.key in after, warnings) == (False, ())
+    assert [record.item.title for record in after.values()] == ["one", "part 9", "part 10"]
+    assert {record.state for record in after.values()} == {"pending"}
+    assert library.sources()[0].items == 3
+
+
+def test_the_transcript_of_a_changed_file_is_kept(source, library, talks, clips):
+    old = nine(relisted(library, source, talks)[0])
+    library.save(old, transcript())
+    shutil.copy(clips / "dub.mp3", talks / "part 9.mp3")
+    after, [warning] = relisted(library, source, talks)
+    assert (len(after), after[old.key].state) == (4, "done")
+    assert f"remove {old.key}" in warning
+    assert library.sources()[0].items == 3
+    assert relisted(library, source, talks)[1] == ()  # said once
+
+
+def test_a_replaced_recording_that_is_at_another_path_keeps_its_item(source, library, talks, clips):
+    old = nine(relisted(library, source, talks)[0])
+    library.save(old, transcript())
+    (talks / "part 9.mp3").rename(talks / "first.mp3")
+    shutil.copy(clips / "dub.mp3", talks / "part 9.mp3")
+    after, warnings = relisted(library, source, talks)
+    assert (len(after), warnings) == (4, ())
+    assert after[old.key].item.url == str(talks / "first.mp3")
+    assert library.sources()[0].items == 4
+
+
+def test_a_replaced_file_that_another_source_lists_stays_there(source, library, talks, clips):
+    other = talks.parent / "other"
+    other.mkdir()
+    shutil.copy(talks / "part 9.mp3", other)
+    relisted(library, source, other)
+    old = nine(relisted(library, source, talks)[0])
+    shutil.copy(clips / "dub.mp3", talks / "part 9.mp3")
+    after, warnings = relisted(library, source, talks)
+    assert (len(after), old.key in after, warnings) == (4, True, ())
+    assert [record.items for record in library.sources()] == [1, 3]
+
+
+def test_a_replaced_file_that_was_added_by_its_path_and_in_a_folder(source, library, talks, clips):
+    path = talks / "part 9.mp3"
+    old = nine(relisted(library, source, path)[0])
+    relisted(library, source, talks)
+    shutil.copy(clips / "dub.mp3", path)
+    after, _ = relisted(library, source, talks)
+    assert (len(after), old.key in after) == (3, False)
+
+
+def test_a_changed_file_with_a_call_in_flight_is_kept(source, library, talks, clips):
+    path = talks / "part 9.mp3"
+    old = nine(relisted(library, source, path)[0])
+    library.add_call(Call(old, "modal", 0.0, "call-1"))
+    shutil.copy(clips / "dub.mp3", path)
+    after, _ = relisted(library, source, path)
+    assert after[old.key].state == "in flight"
+
+
+def test_a_file_that_is_unreadable_for_a_while_is_not_replaced(source, library, talks, monkeypatch):
+    path = talks / "part 9.mp3"
+    before = set(relisted(library, source, talks)[0])
+    real = local_files.fingerprint
+
+    def denied(file):
+        if file == path:
+            raise PermissionError(13, "Permission denied")
+        return real(file)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(local_files, "fingerprint", denied)
+        after, _ = relisted(library, source, talks)
+    assert (before <= set(after), len(after)) == (True, 4)
+    assert set(relisted(library, source, talks)[0]) == before

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from homescribe.core import Item, Listing
 from homescribe.errors import UserError
 from homescribe.library import items, same_recordings
 from homescribe.library.records import Selection, SourceRecord
-from homescribe.library.rows import clean_item
+from homescribe.library.rows import clean_item, to_item
 from homescribe.text.redaction import shown_address
 from homescribe.text.sanitize import sqlite_safe
 
@@ -22,6 +22,8 @@ class Recorded:
 
     items: list[Item]
     new: list[Item]
+    # Items with a transcript that no source lists any more, since another content is at their address.
+    replaced: list[Item]
 
 
 def record(
@@ -52,7 +54,53 @@ def record(
     _link(db, source_id, list(ids.values()))
     if selection is not None:
         _put_selection(db, source_id, selection, unique)
-    return Recorded(list(found.values()), [item for key, item in found.items() if key not in known])
+    new = [item for key, item in found.items() if key not in known]
+    replaced: list[Item] = []
+    if listing.by_content:
+        readable = [m.item for item, m in zip(unique, matches, strict=True) if item.identities]
+        replaced = remove_replaced(db, source_id, readable, ids.values())
+    return Recorded(list(found.values()), new, replaced)
+
+
+def remove_replaced(
+    db: sqlite3.Connection, source_id: int, listed: Sequence[Item], listed_ids: Iterable[int]
+) -> list[Item]:
+    """Remove the items at the addresses of `listed` that are not listed: their content was replaced.
+
+    One that another source lists stays there. Of the others, one with a transcript or a call stays in the
+    library, without a source; the rest are deleted with their failures.
+
+    Returns:
+        Those that stay without a source and have a transcript.
+    """
+    rows = db.execute(
+        "SELECT items.*, transcripts.item_id IS NOT NULL AS done, calls.item_id IS NOT NULL AS called "
+        "FROM items LEFT JOIN transcripts USING (item_id) LEFT JOIN calls USING (item_id) "
+        "WHERE url IN (SELECT value FROM json_each(?)) "
+        "AND items.source IN (SELECT value FROM json_each(?)) "
+        "AND items.item_id IN (SELECT item_id FROM source_items) "
+        "AND items.item_id NOT IN (SELECT value FROM json_each(?))",
+        (
+            json.dumps([item.url for item in listed]),
+            json.dumps(sorted({item.source for item in listed})),
+            json.dumps(list(listed_ids)),
+        ),
+    ).fetchall()
+    kept: list[Item] = []
+    for row in rows:
+        db.execute(
+            "DELETE FROM source_items WHERE item_id = ? AND source_id IN "
+            "(SELECT source_id FROM sources WHERE source_id = ? OR url = ?)",
+            (row["item_id"], source_id, row["url"]),
+        )
+        links = "SELECT 1 FROM source_items WHERE item_id = ?"
+        if db.execute(links, (row["item_id"],)).fetchone() is not None:
+            continue
+        if row["done"]:
+            kept.append(to_item(row))
+        elif not row["called"]:
+            items.remove(db, [row["item_id"]])
+    return kept
 
 
 def selection(db: sqlite3.Connection, url: str) -> Selection:

@@ -34,7 +34,7 @@ class ListingResult:
     title: str
     items: tuple[Item, ...] = ()
     new: tuple[Item, ...] = ()
-    warnings: tuple[str, ...] = ()  # about recordings that were not listed
+    warnings: tuple[str, ...] = ()  # about recordings that were not listed, or were replaced
     moved_from: str | None = None  # the source's address until now, if it has moved
     error: UserError | None = None
 
@@ -215,7 +215,7 @@ def _list(
                 listing.title,
                 tuple(recorded.items),
                 tuple(recorded.new),
-                tuple(listing.warnings),
+                (*listing.warnings, *map(_replaced, recorded.replaced)),
                 listing.moved_from,
             )
             moved_from = None
@@ -231,6 +231,14 @@ def _list(
     except BaseException as error:
         failure = internal_error(error, library.directory, "listing", url)
         raise UserError(failure.message, failure.hint) from error
+
+
+def _replaced(item: Item) -> str:
+    """Return a sentence about an item whose content was replaced at its address."""
+    return (
+        f"{item.title} has changed and is a new item. The transcript of the earlier recording is kept as "
+        f"{item.key}. To delete it: homescribe remove {item.key}"
+    )
 
 
 def may_have_new_items(library: Library, record: SourceRecord) -> bool:

@@ -84,7 +84,8 @@ class FileSource(Source):
             raise UserError(message, f"Searched for: {' '.join(sorted(EXTENSIONS))}")
         title = sanitize.one_line(path.name or str(path))
         warnings: list[str] = []
-        yield Listing(storable(path), title, items(files, stop, warnings), warnings=warnings)
+        found = items(files, stop, warnings)
+        yield Listing(storable(path), title, found, by_content=True, warnings=warnings)
 
     def _single_file(self, path: Path) -> Listing:
         """Return the listing of a file given by its own path: any extension is fine if there is audio."""
@@ -98,7 +99,7 @@ class FileSource(Source):
             ) from error
         warning = unfinished_files.warning_about(path)
         warnings = [warning] if warning else []
-        return Listing(storable(path), item.title, iter([item]), warnings=warnings)
+        return Listing(storable(path), item.title, iter([item]), by_content=True, warnings=warnings)
 
     def fetch(self, item: Item, directory: Path, stop: threading.Event) -> Audio:
         path = path_of(item.url)
@@ -114,9 +115,7 @@ class FileSource(Source):
                 f"{path} cannot be read: {error.strerror}.", "Check the permissions and the disk."
             ) from error
         if item.id not in (found.id, found.tagged):
-            raise RetryableError(
-                f"{path} has changed since it was added.", "Add it again, and remove this item."
-            )
+            raise RetryableError(f"{path} has changed since it was added.", "Add it again.")
         seconds = item.duration
         if self._track is not None:  # `item` has the length of the track that a player chooses
             from homescribe import audio
@@ -258,25 +257,37 @@ def items(files: list[Path], stop: threading.Event, warnings: list[str]) -> Iter
     What the user should know about files is added to `warnings`.
     """
     files = unfinished_files.finished(files, warnings)
-    for path, name in identified(files, stop):
+    for path, name in identified(files, stop, warnings):
         check(stop)
         yield item_from(path, name)
 
 
-def identified(files: list[Path], stop: threading.Event) -> Iterator[tuple[Path, FileId]]:
-    """Yield the first path of each content, and its id. Equal fingerprints are checked by whole files."""
+def identified(
+    files: list[Path], stop: threading.Event, warnings: list[str]
+) -> Iterator[tuple[Path, FileId]]:
+    """Yield the first path of each content, and its id. Equal fingerprints are checked by whole files.
+
+    Files with the same content are named in `warnings`.
+    """
     groups: dict[str, list[tuple[Path, FileId]]] = {}
     for path in files:
         check(stop)
         name = id_of(path, stop)
         groups.setdefault(name.id, []).append((path, name))
     for found in groups.values():
-        contents: dict[str, tuple[Path, FileId]] = {}
+        contents: dict[str, list[tuple[Path, FileId]]] = {}
         if len(found) > 1:
             for path, _ in found:
                 name = id_of(path, stop, whole=True)
-                contents.setdefault(name.id, (path, name))
-        yield from contents.values() if len(contents) > 1 else found[:1]
+                contents.setdefault(name.id, []).append((path, name))
+        for same in contents.values():
+            if len(same) > 1:
+                copies = ", ".join(sanitize.one_line(str(path)) for path, _ in same)
+                warnings.append(
+                    "the same recording, of which there is one transcript and one export, named after "
+                    f"the first: {copies}"
+                )
+        yield from (same[0] for same in contents.values()) if len(contents) > 1 else found[:1]
 
 
 def id_of(path: Path, stop: threading.Event, *, whole: bool = False) -> FileId:
@@ -285,7 +296,7 @@ def id_of(path: Path, stop: threading.Event, *, whole: bool = False) -> FileId:
         return content_hash(path, stop) if whole else fingerprint(path)
     except OSError:
         name = "unreadable-" + hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-        return FileId(name, name)
+        return FileId(name, "")
 
 
 def item_from(path: Path, name: FileId, *, strict: bool = False) -> Item:
@@ -313,5 +324,5 @@ def item_from(path: Path, name: FileId, *, strict: bool = False) -> Item:
         channel=sanitize.one_line(path.parent.name) or None,
         duration=seconds,
         upload_date=modified,
-        identities=() if name.id == name.tagged else (key_identity(f"file:{name.tagged}"),),
+        identities=(key_identity(f"file:{name.tagged}"),) if name.tagged else (),
     )

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from homescribe.core import MINUTE
+from homescribe.text import sanitize
 
 # Seconds since a file last changed, below which it may still be growing.
 CHANGING = 30.0
@@ -53,13 +54,14 @@ def finished(files: Sequence[Path], warnings: list[str]) -> list[Path]:
 
 def warning_about(path: Path) -> str | None:
     """Return a sentence about a file that the user named if it may be incomplete."""
+    name = sanitize.one_line(path.name)
     if seconds_since_change(path) < CHANGING:
         return (
-            f"{path.name} changed in the last {CHANGING:.0f} seconds. "
+            f"{name} changed in the last {CHANGING:.0f} seconds. "
             "If it was still being written, add it again when it is complete."
         )
     if lacks_audio(path):
-        return f"{path.name} is shorter than its header says: it is incomplete."
+        return f"{name} is shorter than its header says: it is incomplete."
     return None
 
 
@@ -88,6 +90,6 @@ def lacks_audio(path: Path) -> bool:
 
 def names(files: Collection[Path]) -> str:
     """Return the names of `files`, and of how many more than NAMED there are the number."""
-    shown = ", ".join(path.name for path in list(files)[:NAMED])
+    shown = ", ".join(sanitize.one_line(path.name) for path in list(files)[:NAMED])
     more = len(files) - NAMED
     return f"{shown} and {more} more" if more > 0 else shown
