@@ -528,10 +528,11 @@ def test_every_error_of_pyav_has_a_reaction(kind):
 def test_a_file_that_refers_to_places_before_its_start_is_damaged(tmp_path, capfd):
     """Not a disk that fails, and PyAV prints no traceback."""
     good = write_recordings(tmp_path / "good")
-    for seed in range(1, 60):
+    for seed in (19, 314, 343, 433, 582):
         extension, data = mutated(random.Random(seed), good)
         path = tmp_path / f"talk.{extension}"
         path.write_bytes(data)
         with suppress(PermanentError):
             audio.probe(path)
+            list(audio.blocks(path, warnings=[]))
     assert capfd.readouterr().err == ""

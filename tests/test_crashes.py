@@ -11,7 +11,16 @@ from threading import Event
 
 import pytest
 
-from fake_plugins import FakeBackend, FakeSource, FakeSources, item, listing, transcript
+from fake_plugins import (
+    FakeBackend,
+    FakeSource,
+    FakeSources,
+    item,
+    listing,
+    transcript,
+    until_stopped,
+)
+from homescribe.cli import main
 from homescribe.errors import InternalError, PermanentError, RetryableError, UserError
 from homescribe.library import Library
 from homescribe.pipeline import Run, add, sync
@@ -109,18 +118,17 @@ def test_audio_that_disappears_while_it_is_held_back_fails_alone(library):
 
     class Patient(FakeBackend):
         def submit(self, audio, options, stop):
-            if audio.item.id == "site-1":
+            if not audio.path.exists():
                 raise RetryableError("It is no longer there.", retry_after=60)
             return super().submit(audio, options, stop)
 
         def worth_starting(self, seconds):
-            path = next((library.directory / "downloads").glob("*site-1*/audio.webm"), None)
-            if path:
+            for path in (library.directory / "downloads").glob("*site-0*/audio.webm"):
                 path.unlink()
             return False
 
-    list(run(library, FakeSource(), Patient()))
-    assert states(library) == {"site-0": "done", "site-1": "failed", "site-2": "done"}
+    list(run(library, FakeSource(), Patient(), sleep_interval=0.3))
+    assert states(library) == {"site-0": "failed", "site-1": "done", "site-2": "done"}
 
 
 def test_a_paid_call_whose_result_cannot_be_read_is_collected_later(library):
@@ -314,19 +322,17 @@ def test_items_in_doubt_come_last_and_run_alone(library):
     assert all(count == 1 for number, count in most if number in "03")
 
 
-@pytest.mark.parametrize("stopped", [True, False])
-def test_a_run_that_ends_in_order_leaves_nobody_in_doubt(library, stopped):
+def test_a_run_that_is_stopped_leaves_nobody_in_doubt(library):
     fill(library, [item(n) for n in range(3)])
     running = run(library, FakeSource(), backend := FakeBackend(slots=2))
 
     def transcribing(audio):
-        if stopped:
-            running.stop.set()
-            Event().wait(0.1)
-        return transcript()
+        running.stop.set()
+        until_stopped(running._ending)
 
     backend.transcribing = transcribing
     list(running)
+    assert set(states(library).values()) == {"pending"}
     deaths = library.count_deaths()
     assert (deaths.alone, deaths.suspects) == (frozenset(), ())
 
@@ -350,3 +356,67 @@ def test_pauses_hold_between_items_that_run_alone(library):
 
     list(run(library, FakeSource(fetching=fetching), FakeBackend(), sleep_interval=0.3))
     assert all(b - a > 0.25 for a, b in pairwise(started))
+
+
+# --- Commands ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """Run a command on the library in `tmp_path`, with a fake source and backend; return its exit code."""
+    monkeypatch.setenv("HOMESCRIBE_CONFIG", str(tmp_path / "config.toml"))
+    monkeypatch.setenv("HOMESCRIBE_LIBRARY", str(tmp_path / "library"))
+
+    def build(config, library, sources, *, keys=None, limit=None, stop=None, **_):
+        return run(library, FakeSource(), FakeBackend(), keys=keys, limit=limit, stop=stop)
+
+    monkeypatch.setattr("homescribe.cli.actions.build_run", build)
+
+    def call(*arguments):
+        code = main.run([str(each) for each in arguments])
+        return code, capsys.readouterr().err
+
+    return call
+
+
+def broken_for_one_item(monkeypatch, error):
+    from homescribe.formats import writer
+
+    named = writer.file_name
+
+    def file_name(wanted, *arguments, **options):
+        if wanted.id == "site-1":
+            raise error
+        return named(wanted, *arguments, **options)
+
+    monkeypatch.setattr(writer, "file_name", file_name)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("a bug"), UserError("The name is too long.")])
+def test_a_file_that_cannot_be_written_is_the_failure_of_one_item(
+    library, command, monkeypatch, tmp_path, error
+):
+    fill(library, [item(n) for n in range(3)])
+    broken_for_one_item(monkeypatch, error)
+    code, err = command("run", "-f", "txt", "-o", tmp_path / "out")
+    assert code == 1
+    assert "Talk 1" in err
+    assert "not written" in err
+    assert "Traceback" not in err
+    assert set(states(library).values()) == {"done"}
+    assert len(list((tmp_path / "out").glob("*.txt"))) == 2
+    code, err = command("export", "-f", "txt", "-o", tmp_path / "later")
+    assert code == 1
+    assert "homescribe export" in err
+    assert len(list((tmp_path / "later").glob("*.txt"))) == 2
+    assert bool(logs(library)) == isinstance(error, ZeroDivisionError)
+
+
+def test_another_run_has_an_exit_code_of_its_own_and_sync_is_silent(library, command):
+    fill(library, [item(1)])
+    library.remove_source("https://site.example/")
+    with library.run_lock():
+        code, err = command("run")
+        assert (code, "Another run is active" in err) == (5, True)
+        assert command("sync") == (5, "")
+    assert command("sync")[0] == 0

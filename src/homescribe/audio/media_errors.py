@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,22 +15,18 @@ def translated(name: str) -> Iterator[None]:
 
     try:
         yield
-    except (av.error.FFmpegError, OSError, OverflowError, MemoryError) as error:
+    except (av.error.FFmpegError, OSError, MemoryError) as error:
         raise reaction(error, name) from error
 
 
 def reaction(error: Exception, name: str) -> HomescribeError:
-    """Return our error for one of PyAV or Python. PyAV's errno classes derive from Python's.
-
-    A damaged file may refer to places that no file has, before its start or beyond 2^63 bytes.
-    """
+    """Return our error for one of PyAV or Python. PyAV's errno classes derive from Python's."""
     if isinstance(error, MemoryError):
         return RetryableError(f"Out of memory while decoding {name}.", "Close other programs.")
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return RetryableError(f"{name} is no longer there.", "Restore it, or remove the item.")
     if isinstance(error, PermissionError):
         return PermanentError(f"{name} is not readable.", "Change its permissions, then retry it.")
-    impossible = isinstance(error, OSError) and error.errno in (errno.EINVAL, errno.EOVERFLOW)
-    if isinstance(error, OSError) and not isinstance(error, EOFError) and not impossible:
+    if isinstance(error, OSError) and not isinstance(error, EOFError):
         return RetryableError(f"{name} could not be read: {error.strerror or error}.")
     return PermanentError(f"{name} is not audio or video that can be decoded.")
