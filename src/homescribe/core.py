@@ -194,7 +194,7 @@ class TranscriptionOptions:
 
     language: str | None = None  # Whisper's code; None: detect it, in each window
     task: Literal["transcribe", "translate"] = "transcribe"  # translate: into English
-    beam_size: int | None = None  # 1 is greedy
+    beam_size: int | None = None  # 1 is greedy; None: the engine's, 5 for those of homescribe
     # Tried in turn until a result passes the quality thresholds.
     temperature: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     word_timestamps: bool = False  # store the time of each word
