@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from threading import Event
 
 from homescribe.core import Audio, Segment, Skipped, Transcript, TranscriptionOptions
 from homescribe.engines import quality
 from homescribe.engines.languages import UNDETERMINED, check_language
+from homescribe.engines.models import default_beam_size
 from homescribe.engines.out_of_memory import memory_errors
 from homescribe.engines.recording_transcriber import RecordingTranscriber
 from homescribe.engines.scheduler import Scheduler
@@ -50,6 +52,8 @@ class BatchEngine:
     ) -> Transcript:
         """As core.Engine. Every window is transcribed in its own language, unless `options` names one."""
         check_language(options, self.model, self.network.languages)
+        if options.beam_size is None:
+            options = replace(options, beam_size=default_beam_size(self.model))
         windows = RecordingWindows(audio, options, stop)
         transcriber = RecordingTranscriber(self.scheduler, self.network, options, stop)
         segments: list[Segment] = []

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from whisper import Whisper
 
 DEMO = "demo"  # name of the bundled model
+DEFAULT_BEAM_SIZE = 5  # as in openai-whisper's command, and in faster-whisper
 # Names that both packages have published for years: checked without importing a package.
 PUBLISHED = frozenset(
     (
@@ -141,6 +142,11 @@ CTRANSLATE2_FILES = (
     "tokenizer.json",
     "vocabulary.*",
 )
+
+
+def default_beam_size(model: str) -> int:
+    """Return the beam size of `model` by default. The bundled one is best with greedy search."""
+    return 1 if model == DEMO else DEFAULT_BEAM_SIZE
 
 
 def find_ctranslate2(model: str) -> Path:

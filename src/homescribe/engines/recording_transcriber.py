@@ -35,7 +35,6 @@ from homescribe.engines.whisper_network import (
 )
 from homescribe.engines.windows import Window
 
-DEFAULT_BEAM_SIZE = 5  # as in openai-whisper's command and faster-whisper
 MAX_PROMPT_TOKENS = 223  # of text before a window, half of Whisper's context
 MIN_REMAINDER = 1.0  # seconds of speech after the last word that are worth another window
 RESET_TEMPERATURE = 0.5  # text decoded above it is no prompt for the next, as in whisper.transcribe
@@ -288,7 +287,7 @@ class RecordingTranscriber:
             previous=self._previous(tokenizer, previous),
             task=self.options.task,
             temperature=self.options.temperature[0],
-            beam_size=self.options.beam_size or DEFAULT_BEAM_SIZE,
+            beam_size=self.options.beam_size or 1,
             word_timestamps=self.options.word_timestamps,
         )
         task = self._task(window, options, features)
