@@ -246,3 +246,14 @@ def test_the_public_names_are_the_ones_in_all():
         if not (text := getattr(homescribe, name).__doc__) or text.startswith(generated)
     }
     assert undocumented == set()
+
+
+def test_only_assemble_builds_from_a_config():
+    """The page and the command line open libraries, sources, backends and runs by way of assemble.py."""
+    built = {"Library", "Sources", "SourceOptions", "LocalBackend", "ModalBackend", "Run"}
+    for name, path in MODULES.items():
+        if name.partition("/")[0] not in ("cli", "web"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in built, f"{name} builds a {node.func.id} itself"

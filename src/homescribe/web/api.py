@@ -20,6 +20,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from homescribe import __version__
+from homescribe.assemble import open_library
 from homescribe.core import Segment
 from homescribe.errors import UserError
 from homescribe.formats.whisper import as_object
@@ -44,7 +45,7 @@ RECONNECT_DELAY = 1000  # milliseconds that a browser waits before it reconnects
 
 def items(request: Request) -> Response:
     """{"total", "items": [...]}, with the query parameters of the library page."""
-    with Library(request.app.state.config.library) as library:
+    with open_library(request.app.state.config) as library:
         page = library.page(
             **params.filters(request).arguments(),
             state=params.state(request),
@@ -59,7 +60,7 @@ def items(request: Request) -> Response:
 
 def item(request: Request) -> Response:
     """One item, with its transcript in the format of the json export (null without a transcript)."""
-    with Library(request.app.state.config.library) as library:
+    with open_library(request.app.state.config) as library:
         record = params.item(request, library)
         transcript = library.transcript(record.item.key)
     exported = as_object(record.item, transcript) if transcript else None
@@ -68,7 +69,7 @@ def item(request: Request) -> Response:
 
 def search(request: Request) -> Response:
     """{"hits": [...]} for ?q=, best first."""
-    with Library(request.app.state.config.library) as library:
+    with open_library(request.app.state.config) as library:
         hits = library.search(
             request.query_params.get("q", ""),
             raw=request.query_params.get("raw") == "true",
@@ -81,14 +82,14 @@ def search(request: Request) -> Response:
 
 def sources(request: Request) -> Response:
     """{"sources": [...]}, oldest first."""
-    with Library(request.app.state.config.library) as library:
+    with open_library(request.app.state.config) as library:
         records = library.sources()
     return JSONResponse({"sources": [source_as_json(record) for record in records]})
 
 
 def status(request: Request) -> Response:
     """Totals of the library, as `homescribe status --json`, and the version of homescribe."""
-    with Library(request.app.state.config.library) as library:
+    with open_library(request.app.state.config) as library:
         waits, spending = library.blocked_sites(), library.spending()
         totals = status_as_json(library.status(), waits, spending)
     return JSONResponse({**totals, "version": __version__})
@@ -217,7 +218,7 @@ def _changed_line(request: Request, change: Callable[[Library, str, int], Segmen
     position = request.path_params["position"]
     if position >= MAX_POSITION:
         raise HTTPException(404, f"There is no segment {position}.")
-    with Library(request.app.state.config.library) as library:
+    with open_library(request.app.state.config) as library:
         key = params.item(request, library).item.key
         segment = change(library, key, position)
         correction = library.corrections(key).get(position)

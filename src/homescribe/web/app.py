@@ -15,9 +15,9 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
+from homescribe.assemble import open_library
 from homescribe.config import Config
 from homescribe.errors import HomescribeError, SetupError
-from homescribe.library import Library
 from homescribe.text.redaction import shown_text
 from homescribe.text.sanitize import utf8_safe
 from homescribe.web import api, exports, media, openai_api, pages
@@ -83,7 +83,7 @@ def build_app(
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     # When its last connection closes, SQLite writes its log back. This connection stays open, so that no
     # request has to wait for that.
-    with Library(app.state.config.library):
+    with open_library(app.state.config):
         app.state.uploads.sweep()
         yield
     app.state.jobs.close()

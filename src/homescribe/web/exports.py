@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 from urllib.parse import quote
 
@@ -14,11 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from homescribe import plugins
+from homescribe.assemble import open_library
+from homescribe.config import Config
 from homescribe.core import Exporter
 from homescribe.formats.exporters import load_exporters
 from homescribe.formats.filenames import file_name
 from homescribe.formats.writer import TEXT_FORMATS
-from homescribe.library import Library
 from homescribe.text.redaction import shown_item
 from homescribe.web import params
 
@@ -40,7 +40,7 @@ def export(request: Request) -> Response:
     """The transcript of one item as a file."""
     name = request.path_params["format"]
     exporter = _exporter(request, name)
-    with Library(request.app.state.config.library) as library:
+    with open_library(request.app.state.config) as library:
         record = params.item(request, library)
         transcript = library.transcript(record.item.key)
     if transcript is None:
@@ -57,14 +57,14 @@ def export_zip(request: Request) -> Response:
     name = request.path_params["format"]
     exporter = _exporter(request, name)
     filters = params.filters(request)
-    directory = request.app.state.config.library
-    with Library(directory) as library:
+    config = request.app.state.config
+    with open_library(config) as library:
         records = library.page(**filters.arguments(), state="done", limit=-1).records
     keys = [record.item.key for record in records]
     title = filters.channel or "homescribe"
     safe = "".join(letter if letter.isalnum() or letter in " -_" else "-" for letter in title)[:80]
     headers = {"Content-Disposition": _attachment(f"{safe.strip() or 'homescribe'} {name}.zip")}
-    content = _zip_chunks(directory, keys, name, exporter)
+    content = _zip_chunks(config, keys, name, exporter)
     return StreamingResponse(content, media_type="application/zip", headers=headers)
 
 
@@ -76,13 +76,13 @@ def _exporter(request: Request, name: str) -> Exporter:
     return load_exporters([name], subtitles)[name]
 
 
-def _zip_chunks(directory: Path, keys: list[str], name: str, exporter: Exporter) -> Iterator[bytes]:
+def _zip_chunks(config: Config, keys: list[str], name: str, exporter: Exporter) -> Iterator[bytes]:
     """The zip in chunks of one item, so that its memory does not grow with the number of items."""
     buffer = _ChunkBuffer()
     with zipfile.ZipFile(cast(IO[bytes], buffer), "w", zipfile.ZIP_DEFLATED) as archive:
         for key in keys:
             # Opened for each item: the server may request every chunk from another thread.
-            with Library(directory) as library:
+            with open_library(config) as library:
                 transcript = library.transcript(key)
                 # Deleted in the meantime, or nothing to write.
                 if transcript is None or (not transcript.text and name in TEXT_FORMATS):

@@ -19,10 +19,11 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from homescribe import plugins
+from homescribe.assemble import open_library
 from homescribe.audio import probe
 from homescribe.core import Item
 from homescribe.errors import HomescribeError
-from homescribe.library import Library, SourceRecord
+from homescribe.library import SourceRecord
 from homescribe.web import params
 
 # Extensions that browsers can play and Python's table does not know.
@@ -110,7 +111,7 @@ def _is_recording(path: Path, modified: int, size: int) -> bool:
 
 def media(request: Request) -> Response:
     """The file of a recording, or the part in the Range header."""
-    with Library(request.app.state.config.library) as library:
+    with open_library(request.app.state.config) as library:
         item = params.item(request, library).item
         sources = library.sources()
     kind = media_type(item)

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from homescribe import plugins
+from homescribe.assemble import open_library
 from homescribe.core import HOUR, Item
 from homescribe.formats import coverage
 from homescribe.formats.paragraphs import sections
@@ -65,7 +66,7 @@ def home(request: Request) -> HTMLResponse:
     """Search; without a query, an overview of the library."""
     query = request.query_params.get("q", "").strip()
     filters = params.filters(request)
-    with Library(request.app.state.config.library) as library:
+    with open_library(request.app.state.config) as library:
         results = _search(request, library, query, filters)
         channels = library.channels()
         overview = None
@@ -91,7 +92,7 @@ def home(request: Request) -> HTMLResponse:
 def results(request: Request) -> HTMLResponse:
     """The results of a search alone, for search while typing."""
     query = request.query_params.get("q", "").strip()
-    with Library(request.app.state.config.library) as library:
+    with open_library(request.app.state.config) as library:
         found = _search(request, library, query, params.filters(request))
     return render(request, "results.html", query=query, **found)
 
@@ -147,7 +148,7 @@ def library(request: Request) -> HTMLResponse:
     filters = params.filters(request)
     state, sort = params.state(request), params.sort(request)
     offset = params.number(request, "offset", 0, 10_000_000)
-    with Library(request.app.state.config.library) as opened:
+    with open_library(request.app.state.config) as opened:
         found = opened.page(
             **filters.arguments(), state=state, sort=sort, limit=ITEMS, offset=offset
         )
@@ -171,7 +172,7 @@ def library(request: Request) -> HTMLResponse:
 
 def item(request: Request) -> HTMLResponse:
     """One item: its transcript and player, or why there is no transcript."""
-    with Library(request.app.state.config.library) as library:
+    with open_library(request.app.state.config) as library:
         record = params.item(request, library)
         transcript = library.transcript(record.item.key)
         corrections = library.corrections(record.item.key)
@@ -225,14 +226,14 @@ class QueueLists(TypedDict):
 
 
 def _queue_lists(request: Request) -> QueueLists:
-    with Library(request.app.state.config.library) as library:
+    with open_library(request.app.state.config) as library:
         failed = library.page(state="failed", sort="listed", limit=FAILED_ITEMS)
         return {"failed": failed, "sources": library.sources()}
 
 
 def statistics(request: Request) -> HTMLResponse:
     """Audio transcribed over time, words per channel, speed and price of each run."""
-    with Library(request.app.state.config.library) as library:
+    with open_library(request.app.state.config) as library:
         days, channels, runs = library.days(), library.channels(), library.runs()
     by_words = sorted((c for c in channels if c.words), key=lambda channel: -channel.words)
     return render(

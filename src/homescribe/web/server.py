@@ -16,9 +16,9 @@ from urllib.parse import quote
 
 import uvicorn
 
+from homescribe.assemble import open_library
 from homescribe.config import Config
 from homescribe.errors import UserError
-from homescribe.library import Library
 from homescribe.web.app import build_app
 from homescribe.web.security import is_loopback
 
@@ -31,7 +31,7 @@ def serve(config: Config, *, host: str, port: int, token: str | None, open_page:
 
     Raises UserError when the library cannot be opened or the port is taken.
     """
-    with Library(config.library):  # created, migrated or refused before the address is printed
+    with open_library(config):  # created, migrated or refused before the address is printed
         pass
     token = token or secrets.token_urlsafe(24)
     token_required = not is_loopback(host)
