@@ -22,7 +22,7 @@ from homescribe.core import (
     TranscriptionOptions,
 )
 from homescribe.cost.prices import DEFAULT_ENGINE, DEFAULT_GPU, DEFAULT_MODEL, machine
-from homescribe.engines.languages import check_language
+from homescribe.engines.languages import LANGUAGES, check_language
 from homescribe.errors import ItemError, PermanentError, RetryableError, UserError
 from homescribe.library import ItemRecord, Library
 from homescribe.pipeline.add import Sources, add
@@ -109,12 +109,12 @@ def check_options(config: Config, options: TranscriptionOptions | None = None) -
         return
     if requirements.check_model is not None and config.model is not None:
         requirements.check_model(model)
+    wanted = _with_code(options or config.transcription())
+    if requirements.languages != LANGUAGES:  # not a Whisper model: its engine says what it can do
+        requirements.check(config.engine or backend.default_engine, wanted)
+        return
     english_only = model.lower().endswith((".en", ".en.pt"))
-    check_language(
-        _with_code(options or config.transcription()),
-        model,
-        ("en",) if english_only else requirements.languages,
-    )
+    check_language(wanted, model, ("en",) if english_only else LANGUAGES)
 
 
 def _with_code(options: TranscriptionOptions) -> TranscriptionOptions:

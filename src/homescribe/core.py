@@ -14,7 +14,7 @@ from threading import Event
 from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
-from homescribe.errors import HomescribeError
+from homescribe.errors import HomescribeError, UserError
 
 SECOND = 1.0
 MINUTE = 60 * SECOND
@@ -461,6 +461,19 @@ class EngineRequirements:
     # Raise UserError for an unknown model, without loading or downloading it; None: not checked beforehand.
     check_model: Callable[[str], None] | None = None
     slots: int = 1  # recordings that one loaded model transcribes at once
+
+    def check(self, engine: str, options: TranscriptionOptions) -> None:
+        """Raise UserError for a task or a language that no model of the engine called `engine` supports."""
+        if options.task not in self.tasks:
+            raise UserError(
+                f"The engine {engine!r} cannot {options.task}.",
+                f"Use --task {' or '.join(self.tasks)}.",
+            )
+        if options.language is not None and options.language not in self.languages:
+            raise UserError(
+                f"The engine {engine!r} knows no language {options.language!r}.",
+                f"Use one of: {', '.join(sorted(self.languages))}.",
+            )
 
 
 class Session(Protocol):

@@ -168,7 +168,7 @@ class ModalSession:
 
         Raises BudgetReached when its expected price exceeds what is left of `max_cost`.
         """
-        self._check(options)
+        self._requirements.check(self._engine, options)
         key = audio.item.key
         with self._uploading:
             if stop.is_set():
@@ -212,20 +212,6 @@ class ModalSession:
             return True
         overhead = self._options.boot * self._options.max_containers
         return overhead <= BURST_OVERHEAD * audio_seconds / self._speed
-
-    def _check(self, options: TranscriptionOptions) -> None:
-        """Refuse, before anything is uploaded, what no model of the engine can do."""
-        if options.task not in self._requirements.tasks:
-            raise UserError(
-                f"The engine {self._engine!r} cannot {options.task}.",
-                f"Use --task {' or '.join(self._requirements.tasks)}.",
-            )
-        known = self._requirements.languages
-        if options.language is not None and options.language not in known:
-            raise UserError(
-                f"The engine {self._engine!r} knows no language {options.language!r}.",
-                f"Use one of: {', '.join(sorted(known))}.",
-            )
 
     def _spawn(self, alone: bool) -> Spawn:
         """Return what submits to the deployed class on the chosen machine.
