@@ -1,6 +1,6 @@
 """Damaged media and feeds, made from a seed, and a run over them in a process of its own.
 
-    python tests/fuzz.py media|feeds SEED CASES FOLDER     print the result as JSON
+    PYTHONPATH=. python tests/fuzz.py media|feeds SEED CASES FOLDER     print the result as JSON
 
 A case is known by its seed: `mutated(random.Random(seed), ...)` always gives the same bytes.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import resource
 import sys
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ from threading import Event
 
 import av
 import numpy as np
+from benchmarks.memory import peak_bytes
 
 from fake_plugins import FakeBackend, transcript
 from homescribe import audio, plugins
@@ -211,7 +211,7 @@ def run_over(folder: Path, seed: int, cases: int) -> dict[str, object]:
         "slowest": max(times.values(), default=0.0),
         "slowest_key": max(times, key=times.__getitem__, default=""),
         "seconds": time.monotonic() - began,
-        "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
+        "megabytes": peak_bytes() / 1e6,
     }
 
 
@@ -353,7 +353,7 @@ def list_feeds(folder: Path, seed: int, cases: int) -> dict[str, object]:
         "outcomes": added,
         "seconds": time.monotonic() - began,
         "slowest": 0.0,
-        "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
+        "megabytes": peak_bytes() / 1e6,
     }
 
 

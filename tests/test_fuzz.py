@@ -34,7 +34,11 @@ def test_damaged_inputs_are_failures_of_their_own(tmp_path, what):
         # In a process of its own: a crash in native code fails the test.
         command = [sys.executable, "-W", "ignore", Path(__file__).with_name("fuzz.py"), what]
         done = subprocess.run(
-            [*command, str(seed), str(cases), folder], capture_output=True, text=True, timeout=1800
+            [*command, str(seed), str(cases), folder],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            capture_output=True,
+            text=True,
+            timeout=1800,
         )
         name = f"{what}, seeds {seed} to {seed + cases - 1}"
         assert (done.returncode, done.stderr) == (0, ""), f"{name}: {done.stderr[-3000:]}"
