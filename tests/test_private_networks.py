@@ -76,6 +76,7 @@ def test_a_public_feed_does_not_redirect_into_a_private_network(source, server, 
     assert all("/feed.xml" not in path.partition("?")[0] for _, path, *_ in server.log)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["plain", "redirect"])
 def test_an_enclosure_of_a_public_feed_is_not_in_a_private_network(
     source, server, tmp_path, public_loopback, form

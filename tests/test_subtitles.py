@@ -299,6 +299,7 @@ def test_no_cue_lasts_longer_than_its_limit():
     assert cue == (0, 7000, "Hello.")
 
 
+@pytest.mark.slow
 def test_the_cues_of_a_transcript_of_a_day_are_made_in_seconds():
     """The work grows with the length, not with its square."""
     said = transcript(*(Segment(15 * n, 15 * n + 15, LONG) for n in range(2000)))

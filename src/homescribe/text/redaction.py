@@ -154,7 +154,8 @@ def _shown_path(path: str, mark: str, strict: bool) -> str:
     shown = []
     for number, segment in enumerate(segments):
         before = segments[number - 1].lower() if number else ""
-        text = unquote(segment)
+        first, semicolon, parameters = segment.partition(";")  # "feed;token=abc"
+        text = unquote(first)
         extension = _EXTENSION.search(text)
         name = text[: extension.start()] if extension else text
         is_last = number == len(segments) - 1
@@ -162,17 +163,10 @@ def _shown_path(path: str, mark: str, strict: bool) -> str:
             (before in _SECRET_SEGMENTS and not (is_last and re.fullmatch("[a-z]+", name)))
             or (strict and (_is_random(name, 16) or _names_a_secret(name)))
         )
-        if _MARK.fullmatch(name) or not secret:
-            shown.append(_shown_parameters(segment, mark))
-        else:
-            shown.append(mark + (extension[0] if extension else ""))
+        if secret and not _MARK.fullmatch(name):
+            first = mark + (extension[0] if extension else "")
+        shown.append(first + semicolon + _shown_pairs(parameters, mark, strict=True, separator=";"))
     return "/".join(shown)
-
-
-def _shown_parameters(segment: str, mark: str) -> str:
-    """Redact the parameters of a path segment: "feed;token=abc"."""
-    first, semicolon, rest = segment.partition(";")
-    return first + semicolon + _shown_pairs(rest, mark, strict=True, separator=";")
 
 
 def _shown_pairs(query: str, mark: str, strict: bool, separator: str = "&") -> str:
