@@ -74,9 +74,11 @@ def write_recordings(folder: Path) -> dict[str, bytes]:
     return made
 
 
-def _write(path: Path, container: str, codec: str, rate: int, video: str | None) -> None:
+def _write(
+    path: Path, container: str, codec: str, rate: int, video: str | None, hertz: int = 300
+) -> None:
     times = np.arange(rate * SECONDS) / rate
-    tone = (8000 * np.sin(2 * np.pi * 300 * times) * (times % 0.5 < 0.4)).astype(np.int16)
+    tone = (8000 * np.sin(2 * np.pi * hertz * times) * (times % 0.5 < 0.4)).astype(np.int16)
     with av.open(str(path), "w", format=container) as file:
         sound = file.add_stream(codec, rate=rate, layout="mono")
         picture = None
@@ -181,11 +183,11 @@ def run_over(folder: Path, seed: int, cases: int) -> dict[str, object]:
     good = write_recordings(folder / "good")
     talks = folder / "talks"
     talks.mkdir()
-    (talks / "zz-good.wav").write_bytes(good["wav"])
+    # With a tone of its own: a file that differs from another in its header alone is the same item.
+    _write(talks / "zz-good.wav", "wav", "pcm_s16le", 16_000, None, hertz=500)
     for number in range(cases):
         extension, data = mutated(random.Random(seed + number), good)
-        if data != good["wav"]:  # it would be the same item
-            (talks / f"{seed + number}.{extension}").write_bytes(data)
+        (talks / f"{seed + number}.{extension}").write_bytes(data)
     for path in talks.iterdir():  # files that changed just now are still being copied
         _make_old(path)
     times: dict[str, float] = {}
