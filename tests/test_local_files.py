@@ -460,6 +460,7 @@ def tagged(path, title, seconds=80, value=1000, codec=None, **options):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [2, 80])  # read completely, and by samples
 @pytest.mark.parametrize("name", ["talk.wav", "talk.mp3", "talk.flac", "talk.m4a"])
 def test_edited_tags_are_the_same_recording(source, tmp_path, name, seconds):
@@ -525,6 +526,7 @@ def test_a_damaged_file_has_an_id(tmp_path, name):
     assert len(found) > 190
 
 
+@pytest.mark.slow
 def test_a_recording_that_is_known_by_its_content_with_tags_keeps_its_key(source, tmp_path):
     """Until tags were left out, keys were hashes of all of a file."""
     (tmp_path / "talks").mkdir()

@@ -175,6 +175,7 @@ def test_the_fingerprint_changes_with_every_stated_requirement():
     assert fingerprint() == fingerprint(download=len)  # its code is part of the package
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # whisper leaves it open
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_openai_whispers_weights_are_downloaded_checked_and_loaded(tmp_path, monkeypatch):

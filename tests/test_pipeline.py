@@ -548,6 +548,7 @@ def raise_or_return(outcome, value):
 outcome = st.sampled_from(["good", "slow", "permanent", "retryable"])
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(
     plan=st.lists(

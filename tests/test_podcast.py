@@ -592,6 +592,7 @@ def ranges(server):
     return [(sent, status) for _, _, sent, status in server.log if status in (200, 206, 416)]
 
 
+@pytest.mark.slow
 def test_an_interrupted_download_resumes_in_the_same_run(source, server, tmp_path, clips):
     one = episode(server, "/media/ep1.mp3?die_after=30000&times=2&etag=v1")
     audio = source.fetch(one, tmp_path, STOP)
@@ -708,6 +709,7 @@ def test_without_a_strong_validator_nothing_is_resumed(source, server, tmp_path,
     assert ranges(server) == [(None, 200)]
 
 
+@pytest.mark.slow
 def test_a_connection_that_always_fails_is_given_up(source, server, tmp_path, monkeypatch):
     monkeypatch.setattr(http_download, "MAX_FAILURES", 2)
     one = episode(server, "/media/ep1.mp3?die_after=0&times=99")

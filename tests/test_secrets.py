@@ -313,6 +313,7 @@ def test_items_are_shown_without_the_address_of_their_recording():
 # --- What is shown is a name ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_commands_accept_an_address_as_it_is_shown(tmp_path, homescribe, club, server):
     homescribe("add", club)
     [source] = json.loads(homescribe("sources", "--json"))

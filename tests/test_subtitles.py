@@ -369,6 +369,7 @@ def test_every_word_is_in_the_cues_in_order_and_within_the_limits(said):
     assert read_vtt(to_vtt(ITEM, said)) == cues
 
 
+@pytest.mark.slow
 @given(transcripts())
 def test_each_word_is_shown_while_it_is_spoken(said):
     said = replace(said, segments=tuple(s for s in said.segments if s.words))

@@ -466,6 +466,7 @@ def test_an_upcoming_video_is_tried_again_after_its_release(source, tube, tmp_pa
     assert 12_000 < caught.value.retry_after < 13_000
 
 
+@pytest.mark.slow
 def test_a_download_without_a_network(source, tube, tmp_path):
     tube.scenarios, tube.base = {tube.id(9): "200"}, "http://127.0.0.1:1"
     tube.save()
@@ -516,6 +517,7 @@ def wait_for(condition):
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_cancelled_download_ends_its_child_and_resumes_later(
     own_source, tube, server, tmp_path, clips
 ):
@@ -549,6 +551,7 @@ def test_a_cancelled_download_ends_its_child_and_resumes_later(
     assert (requested.split("-")[0], status) == (f"bytes={size}", 206)
 
 
+@pytest.mark.slow
 def test_a_file_of_an_unknown_site_is_never_resumed(own_source, server, tmp_path, monkeypatch):
     """yt-dlp sends no If-Range: the rest of a file that has changed would be appended."""
     monkeypatch.setattr(server, "root", tmp_path / "served")
@@ -632,6 +635,7 @@ def test_closing_the_source_cancels_a_download(environment, tube, tmp_path):
         source.fetch(item(tube, 1), tmp_path, STOP)
 
 
+@pytest.mark.slow
 def test_a_child_ends_when_its_parent_is_killed(tube, server, tmp_path):
     tube.scenarios = {tube.id(1): "media-slow"}
     tube.save()
