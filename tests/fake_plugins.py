@@ -8,7 +8,7 @@ from pathlib import Path
 
 from homescribe.core import Audio, Call, Item, Listing, Segment, Source, Transcript
 from homescribe.errors import Cancelled, RetryableError
-from homescribe.pipeline import Sources
+from homescribe.pipeline import Run, Sources
 
 
 def item(number, site="site", **changes):
@@ -154,3 +154,21 @@ def until_stopped(stop):
 
 def listing(url, items, **changes):
     return Listing(url=url, title=f"Listing {url}", items=iter(items), **changes)
+
+
+# --- Runs with them ------------------------------------------------------------------------------
+
+
+def fill(library, items, url="https://site.example/"):
+    """Record `items` as the listing of a fake source."""
+    library.record("fake", listing(url, ()), items)
+
+
+def run(library, source, backend, **options):
+    """A Run over all that is pending."""
+    return Run(library, FakeSources(source), backend, **options)
+
+
+def states(library):
+    """The state of each item by its id."""
+    return {record.item.id: record.state for record in library.items()}

@@ -15,15 +15,18 @@ from fake_plugins import (
     FakeBackend,
     FakeSource,
     FakeSources,
+    fill,
     item,
     listing,
+    run,
+    states,
     transcript,
     until_stopped,
 )
 from homescribe.cli import main
 from homescribe.errors import InternalError, PermanentError, RetryableError, UserError
 from homescribe.library import Library
-from homescribe.pipeline import Run, add, sync
+from homescribe.pipeline import add, sync
 from homescribe.pipeline.crash_log import MAX_CHARACTERS, MAX_FILES, internal_error
 
 
@@ -31,18 +34,6 @@ from homescribe.pipeline.crash_log import MAX_CHARACTERS, MAX_FILES, internal_er
 def library(tmp_path):
     with Library(tmp_path / "library") as opened:
         yield opened
-
-
-def fill(library, items, url="https://site.example/"):
-    library.record("fake", listing(url, ()), items)
-
-
-def run(library, source, backend, **options):
-    return Run(library, FakeSources(source), backend, **options)
-
-
-def states(library):
-    return {record.item.id: record.state for record in library.items()}
 
 
 def logs(library):

@@ -16,8 +16,11 @@ from fake_plugins import (
     FakeBackend,
     FakeSource,
     FakeSources,
+    fill,
     item,
     listing,
+    run,
+    states,
     transcript,
     until_stopped,
 )
@@ -28,7 +31,7 @@ from homescribe.errors import (
     UserError,
 )
 from homescribe.library import Library
-from homescribe.pipeline import Run, add, sync
+from homescribe.pipeline import add, sync
 from homescribe.pipeline.downloads import MAX_WAITS, OUTAGE, Downloads
 from homescribe.pipeline.events import NotDownloaded
 from homescribe.pipeline.selection import STOP_AFTER_KNOWN
@@ -39,18 +42,6 @@ from homescribe.pipeline.state import FINAL, Progress, Stage, Stages
 def library(tmp_path):
     with Library(tmp_path / "library") as opened:
         yield opened
-
-
-def fill(library, items, url="https://site.example/"):
-    library.record("fake", listing(url, ()), items)
-
-
-def run(library, source, backend, **options):
-    return Run(library, FakeSources(source), backend, **options)
-
-
-def states(library):
-    return {record.item.id: record.state for record in library.items()}
 
 
 def wait_for(condition):

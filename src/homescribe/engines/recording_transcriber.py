@@ -149,6 +149,7 @@ class RecordingTranscriber:
                 if one.alternative:
                     one.accepted = better_attempt(one.alternative, one.accepted)
                 one.settled = True
+                one.task.features = None  # free the device's memory
             before = self._result(one)
             if _remainder(before) is not None:
                 return

@@ -19,9 +19,9 @@ CHUNK = 512  # samples per probability: 32 ms
 CHUNKS_PER_SECOND = SAMPLE_RATE / CHUNK
 CONTEXT = 64  # samples before each chunk that the network sees, too
 
-# The network remembers the voices it has heard, and after a clear one it gives a soft or hoarse one a third
-# of the probability that it gives it alone. So its memory is cleared before every piece, and it gets the
-# end of the piece before only to settle.
+# The network's state adapts to a voice: after a clear voice, a soft or hoarse one gets about a third of the
+# probability that it gets with a fresh state. So the state is reset before every piece of PIECE samples. The
+# last WARM_UP samples of the piece before are processed first, for the state to settle.
 PIECE = 250 * CHUNK  # samples: 8 s
 WARM_UP = 31 * CHUNK  # samples: 1 s
 # Quiet recordings are amplified before detection. The network was trained on speech at usual levels.
@@ -32,11 +32,9 @@ MAX_GAIN = 300.0  # 50 dB; beyond it there is only the noise of 16 bits
 ONSET = 0.3  # probability above which speech begins
 OFFSET = 0.15  # probability below which speech ends
 MIN_SPEECH = 3  # chunks; words are longer than 0.1 s, clicks are not
-# Somewhere in every utterance a sound lasts: drums and doors are as short, but they are never long.
+# Every utterance has at least one long sound. A drum or a door has only short ones.
 UTTERANCE_GAP = round(2.0 * CHUNKS_PER_SECOND)  # chunks of silence that separate two utterances
-MIN_EVIDENCE = (
-    0.2 * CHUNKS_PER_SECOND
-)  # sum of probabilities that one run of an utterance must have
+MIN_EVIDENCE = 0.2 * CHUNKS_PER_SECOND  # least sum of probabilities of an utterance's longest sound
 
 
 def speech_probabilities(

@@ -78,7 +78,9 @@ def _connected(
     return connect(last)
 
 
-class _HTTPConnection(urllib3.connection.HTTPConnection):
+class _CheckedConnection(urllib3.connection.HTTPConnection):
+    """Connects only to addresses that were checked."""
+
     def _new_conn(self) -> socket.socket:
         return _connected(self._dns_host, self.port, self._connect)
 
@@ -87,27 +89,19 @@ class _HTTPConnection(urllib3.connection.HTTPConnection):
         try:
             return super()._new_conn()
         finally:
-            self._dns_host = host  # for the Host header
+            self._dns_host = host  # for the Host header, and with HTTPS for the certificate
 
 
-class _HTTPSConnection(urllib3.connection.HTTPSConnection):
-    def _new_conn(self) -> socket.socket:
-        return _connected(self._dns_host, self.port, self._connect)
-
-    def _connect(self, address: str) -> socket.socket:
-        host, self._dns_host = self._dns_host, address
-        try:
-            return super()._new_conn()
-        finally:
-            self._dns_host = host  # for the certificate and the Host header
+class _CheckedHTTPSConnection(_CheckedConnection, urllib3.connection.HTTPSConnection):
+    """The same over TLS."""
 
 
 class _HTTPPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _HTTPConnection
+    ConnectionCls = _CheckedConnection
 
 
 class _HTTPSPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _HTTPSConnection
+    ConnectionCls = _CheckedHTTPSConnection
 
 
 class PublicAdapter(HTTPAdapter):
