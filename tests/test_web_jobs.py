@@ -278,6 +278,36 @@ def test_a_failed_listing_has_a_hint(client, tmp_path):
     assert now["plan"] is None
 
 
+def test_what_a_listing_could_not_read_and_that_it_has_moved_are_shown(client, server):
+    """A show that redirects for good to a feed whose second page fails."""
+    entry = (
+        f'<item><title>E</title><guid>g</guid><enclosure url="{server.base}/media/ep1.mp3"/></item>'
+    )
+    more = '<atom:link rel="next" href="/status/500"/>'
+    spaces = 'xmlns:atom="http://www.w3.org/2005/Atom"'
+    feeds = {"/old": f"<title>Show</title>{entry}", "/new": f"<title>Show</title>{more}{entry}"}
+    for path, body in feeds.items():
+        text = f'<rss version="2.0" {spaces}><channel>{body}</channel></rss>'
+        server.routes[path] = lambda *_, text=text: (200, text, {"Content-Type": "text/xml"})
+    old, new = server.url("/old?auth=SECRET1"), server.url("/new?auth=SECRET2")
+    [listed] = add(client, old)["listing"]["sources"]
+    assert (listed["warnings"], listed["moved_from"]) == ([], None)
+    server.routes["/old"] = lambda *_: (301, "", {"Location": new})
+    act(client, "sync")
+    [listed] = wait_for(client, lambda now: now["listing"]["finished"])["listing"]["sources"]
+    assert (listed["new"], listed["error"], listed["hint"]) == (0, None, None)
+    [warning] = listed["warnings"]
+    assert "page" in warning
+    assert listed["moved_from"].startswith(server.url("/old?auth=~"))
+    assert listed["url"].startswith(server.url("/new?auth=~"))
+    # Of a source that cannot be read, the reason and what to do.
+    server.routes["/new"] = lambda *_: (401, "", {})
+    act(client, "sync")
+    [listed] = wait_for(client, lambda now: now["listing"]["finished"])["listing"]["sources"]
+    assert listed["error"]
+    assert listed["hint"]
+
+
 def test_a_run_of_another_process_is_shown(library, client):
     make_library(library)
     code = "import sys; from pathlib import Path; from homescribe import Library\n" + (

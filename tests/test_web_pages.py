@@ -474,6 +474,30 @@ def test_adding_transcribing_and_exporting_a_folder(page, new_library, clips, tm
     assert download.value.suggested_filename.endswith(".txt")
 
 
+def test_the_queue_shows_what_was_not_listed_and_that_a_show_has_moved(page, tmp_path, server):
+    entry = (
+        f'<item><title>E</title><guid>g</guid><enclosure url="{server.base}/media/ep1.mp3"/></item>'
+    )
+    more = '<a:link xmlns:a="http://www.w3.org/2005/Atom" rel="next" href="/status/500"/>'
+    for path, begin in (("/old", ""), ("/new", more)):
+        text = f"<rss version='2.0'><channel><title>Show</title>{begin}{entry}</channel></rss>"
+        server.routes[path] = lambda *_, text=text: (200, text, {"Content-Type": "text/xml"})
+    with serving(tmp_path / "moving") as address:
+        page.allowed.add(urlsplit(address).netloc)
+        page.goto(f"{address}/queue")
+        expect(page.get_by_role("button", name="Add", exact=True)).to_be_enabled()
+        page.get_by_label("Address of a channel").fill(server.url("/old"))
+        page.keyboard.press("Enter")
+        expect(page.locator("#listing")).to_have_text("Show: 1 new item")
+        server.routes["/old"] = lambda *_: (301, "", {"Location": server.url("/new")})
+        page.get_by_role("button", name="Check all sources").click()
+        moved = f"Show has moved: {server.url('/old')} is now {server.url('/new')}"
+        expect(page.locator("#listing")).to_contain_text(moved)
+        expect(page.locator("#listing .bad")).to_contain_text("page")
+        expect(page.locator("#listing")).to_contain_text("Show: 0 new items")
+        page.goto("about:blank")
+
+
 def test_the_queue_reconnects_to_a_restarted_server(page, tmp_path):
     directory = make_library(tmp_path / "library")
     with serving(directory) as address:

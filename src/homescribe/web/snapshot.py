@@ -49,7 +49,10 @@ class ListedSource(TypedDict):
     items: int
     new: int
     audio_seconds: float  # of the new items
+    warnings: list[str]  # about recordings that were not listed, or were replaced
+    moved_from: str | None  # the source's address until now, if it has moved
     error: str | None
+    hint: str | None
 
 
 class Listing(TypedDict):
@@ -206,18 +209,26 @@ def _listing(job: Job) -> Listing:
 def _listed_source(listed: ListingResult) -> ListedSource:
     return {
         "url": utf8_safe(shown_address(listed.url)),
-        "title": utf8_safe(shown_text(listed.title)),
+        "title": _shown(listed.title),
         "items": len(listed.items),
         "new": len(listed.new),
         "audio_seconds": sum(item.duration or 0.0 for item in listed.new),
-        "error": shown_text(listed.error.message) if listed.error else None,
+        "warnings": [_shown(warning) for warning in listed.warnings],
+        "moved_from": utf8_safe(shown_address(listed.moved_from)) if listed.moved_from else None,
+        "error": _shown(listed.error.message) if listed.error else None,
+        "hint": _shown(listed.error.hint) if listed.error else None,
     }
 
 
 def _error(job: Job | None) -> Message | None:
     if job is None or job.error is None:
         return None
-    return {"message": shown_text(job.error.message), "hint": shown_text(job.error.hint)}
+    return {"message": _shown(job.error.message), "hint": _shown(job.error.hint)}
+
+
+def _shown(text: str) -> str:
+    """Return a title or a message without the secrets in its addresses, as JSON can hold it."""
+    return utf8_safe(shown_text(text))
 
 
 def _progress(progress: Progress) -> RunProgress:
@@ -235,7 +246,7 @@ def _progress(progress: Progress) -> RunProgress:
         "seconds_left": round(left / speed) if speed and progress.audio_seconds else None,
         "loading": progress.loading,
         "downloading": [
-            {"key": item.key, "title": item.title}
+            {"key": item.key, "title": utf8_safe(item.title)}
             for item in list(progress.downloading.values())[:ACTIVE_ITEMS]
         ],
         "transcribing": _transcribing(list(progress.transcribing.values())[:ACTIVE_ITEMS]),
@@ -246,7 +257,7 @@ def _transcribing(items: Sequence[tuple[Item, float]]) -> list[ItemProgress]:
     return [
         {
             "key": item.key,
-            "title": item.title,
+            "title": utf8_safe(item.title),
             "fraction": min(1.0, round(seconds / item.duration, 3)) if item.duration else None,
         }
         for item, seconds in items
@@ -256,10 +267,10 @@ def _transcribing(items: Sequence[tuple[Item, float]]) -> list[ItemProgress]:
 def _finished_item(outcome: Outcome) -> FinishedItem:
     return {
         "key": outcome.item.key,
-        "title": outcome.item.title,
+        "title": utf8_safe(outcome.item.title),
         "done": outcome.transcript is not None,
         "blocked": isinstance(outcome.error, SourceBlocked),
-        "error": shown_text(outcome.error.message) if outcome.error else None,
-        "hint": shown_text(outcome.error.hint) if outcome.error else None,
+        "error": _shown(outcome.error.message) if outcome.error else None,
+        "hint": _shown(outcome.error.hint) if outcome.error else None,
         "note": NO_SPEECH if outcome.transcript and not outcome.transcript.segments else None,
     }

@@ -100,6 +100,14 @@ function drawPlan(plan) {
   element("plan-note").textContent = planNotes(plan);
 }
 
+/** What a listing of one source contained: that it has moved, what was not listed, and the number of new items. */
+function listedNotes(source) {
+  if (source.error) return [note(`${source.title}: ${source.error} ${source.hint ?? ""}`, true)];
+  const moved = source.moved_from ? [note(`${source.title} has moved: ${source.moved_from} is now ${source.url}`)] : [];
+  const warnings = source.warnings.map((warning) => note(`${source.title}: ${warning}`, true));
+  return [...moved, ...warnings, note(`${source.title}: ${count(source.new, "new item")}`)];
+}
+
 function drawListing(listing) {
   const box = element("listing");
   const isActive = Boolean(listing && !listing.finished);
@@ -107,7 +115,7 @@ function drawListing(listing) {
   element("add").querySelector("[type=submit]").disabled = element("sync").disabled = isActive;
   showButton("cancel-listing", isActive);
   if (!listing) return;
-  const notes = listing.sources.map((source) => note(source.error ? `${source.title}: ${source.error}` : `${source.title}: ${count(source.new, "new item")}`, source.error));
+  const notes = listing.sources.flatMap(listedNotes);
   if (isActive) notes.push(note(`Listing ${listing.url || "all sources"}…`));
   if (listing.error) notes.push(note(`${listing.error.message} ${listing.error.hint}`, true));
   box.replaceChildren(...notes);
