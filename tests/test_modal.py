@@ -18,11 +18,12 @@ import modal
 import pytest
 
 from homescribe import demo, plugins
-from homescribe.backends.modal import images, modal_errors, modal_transcribe, session, wire
+from homescribe.backends import wire
+from homescribe.backends.modal import images, modal_errors, modal_transcribe, session
 from homescribe.backends.modal.backend import ModalBackend
 from homescribe.backends.modal.meter import Meter
 from homescribe.backends.modal.session import ModalOptions, ModalSession
-from homescribe.backends.modal.wire import Reply
+from homescribe.backends.wire import Reply
 from homescribe.core import Audio, Call, Item, Segment, Transcript, TranscriptionOptions, Word
 from homescribe.cost import prices
 from homescribe.engines.batch_engine import PACKAGES

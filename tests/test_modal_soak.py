@@ -20,7 +20,7 @@ import pytest
 from modal._serialization import deserialize_data_format
 
 from command_line import CommandLine
-from homescribe.backends.modal.wire import Reply
+from homescribe.backends.wire import Reply
 from homescribe.library import Library
 from modal_standin import Standin
 from speech_samples import assert_words

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import modal.exception
 
-from homescribe.backends.modal.wire import one_line
+from homescribe.backends.wire import one_line
 from homescribe.errors import (
     Cancelled,
     HomescribeError,

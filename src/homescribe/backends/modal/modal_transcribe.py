@@ -42,7 +42,7 @@ from homescribe.backends.modal.images import (
     source_files,
 )
 from homescribe.backends.modal.meter import STARTED, Meter
-from homescribe.backends.modal.wire import (
+from homescribe.backends.wire import (
     PlainReply,
     Reply,
     Request,

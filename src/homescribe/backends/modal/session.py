@@ -33,7 +33,7 @@ from homescribe.backends.modal.modal_errors import (
     Unavailable,
     call_errors,
 )
-from homescribe.backends.modal.wire import PlainReply, Reply, Request, make_request
+from homescribe.backends.wire import PlainReply, Reply, Request, make_request
 from homescribe.core import (
     HOUR,
     Audio,

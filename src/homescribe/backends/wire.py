@@ -1,4 +1,4 @@
-"""The requests and replies exchanged between the home machine and a container: bytes and plain dicts.
+"""The requests and replies exchanged between the home machine and another: bytes and plain dicts.
 
 No object of ours is pickled, so that two versions of homescribe can read each other's replies, and a
 transcript that was paid for is never lost to a changed class. A recording that fails is a reply as well.
