@@ -11,10 +11,12 @@ import pytest
 from fake_plugins import FakeBackend, FakeSource, FakeSources, item, listing, transcript
 from homescribe import demo
 from homescribe.cli.main import run as run_command
-from homescribe.cli.summary import differences
+from homescribe.cli.summary import requested_differences as differences
 from homescribe.config import Config
-from homescribe.core import Call, Segment, Word
+from homescribe.config import settings as all_settings
+from homescribe.core import Call, Segment, TranscriptionOptions, Word
 from homescribe.errors import PermanentError, RetryableError, UserError
+from homescribe.formats import made_with
 from homescribe.library import Library
 from homescribe.pipeline import Run
 
@@ -138,6 +140,63 @@ def test_a_stopped_run_keeps_the_old_transcript(library):
 )
 def test_options_that_differ_from_those_of_the_transcript(settings, flags, said):
     assert differences(Config(**settings), dict.fromkeys(flags, "flag"), transcript()) == said
+
+
+MADE = TranscriptionOptions(language="en", task="translate", beam_size=1, vad_filter=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "flags", "said"),
+    [
+        # Requested in config.toml, but not when the transcript was made: it states its options.
+        ({"task": "translate", "beam_size": 1, "vad_filter": False, "language": "en"}, (), []),
+        ({"beam_size": 5}, (), ["beam size 5 instead of 1"]),
+        ({"task": "transcribe"}, ("task",), ["task transcribe instead of translate"]),
+        ({"vad_filter": True}, ("vad_filter",), ["vad filter"]),
+        ({"language": "French"}, (), ["language fr instead of en"]),
+        (
+            {"initial_prompt": "Kari\x1b[31m"},
+            (),
+            ["initial prompt Kari[31m instead of the default"],
+        ),
+        ({"audio_track": 2}, (), ["audio track 2 instead of the default"]),
+        ({"word_timestamps": True}, (), ["word timestamps"]),
+        ({"word_timestamps": False}, ("word_timestamps",), []),
+    ],
+)
+def test_options_that_differ_from_those_that_the_transcript_states(settings, flags, said):
+    """Settings that are not set request nothing."""
+    config = Config(**settings)
+    origins = {
+        setting.name: "default" for setting in all_settings() if setting.name not in settings
+    }
+    origins |= dict.fromkeys(flags, "flag")
+    assert differences(config, origins, transcript(options=MADE)) == said
+
+
+def test_everything_that_would_differ_from_a_transcript_is_named():
+    made = replace(MADE, temperature=(0.0,), initial_prompt="Kari", audio_track=2)
+    found = made_with.differences(transcript(options=made), "other", None, TranscriptionOptions())
+    assert list(found.values()) == [
+        "engine other instead of fake",
+        "language detected instead of en",
+        "task transcribe instead of translate",
+        "beam size the default instead of 1",
+        "temperature 0, 0.2, 0.4, 0.6, 0.8, 1 instead of 0",
+        "vad filter",
+        "initial prompt the default instead of Kari",
+        "audio track the default instead of 2",
+    ]
+    assert made_with.differences(transcript(options=made), None, "tiny", made) == {}
+
+
+def test_a_language_that_was_detected_everywhere_does_not_differ():
+    given = TranscriptionOptions(language="en")
+    made = transcript(options=TranscriptionOptions())
+    assert made_with.differences(made, None, None, given) == {}
+    mixed = replace(made, segments=(*made.segments, Segment(5.0, 6.0, " ja", language="de")))
+    found = made_with.differences(mixed, None, None, given)
+    assert found == {"language": "language en instead of en, de (detected)"}
 
 
 def test_word_timestamps_do_not_differ_where_they_are_stored():

@@ -16,7 +16,7 @@ from homescribe.cli.main import homescribe
 from homescribe.cli.main import run as run_command
 from homescribe.cli.progress import Display
 from homescribe.config import Config
-from homescribe.core import Outcome, Segment, Skipped
+from homescribe.core import Outcome, Segment, Skipped, TranscriptionOptions
 from homescribe.errors import PermanentError, RetryableError
 from homescribe.library import Library
 from homescribe.pipeline import Progress
@@ -144,6 +144,7 @@ def mixed(library):
             duration=138.0,
             skipped=(Skipped(62.0, 100.0, "no_speech"),),
             warnings=("Audio track 2 of 2 was used: \x1b[2Jtrack 1 is silent.",),
+            options=TranscriptionOptions(task="translate", beam_size=1, initial_prompt="a\x1bb"),
         ),
         2.0,
     )
@@ -156,6 +157,7 @@ def test_show_prints_languages_what_was_skipped_and_warnings(stored, capsys):
     assert "\nlanguages en 62 %, de 38 %\n" in out
     assert "\nno text   38 s: 1:02 to 1:40\n" in out
     assert "\nnote      Audio track 2 of 2 was used: " in out
+    assert "\noptions   task translate, beam size 1, initial prompt ab\n" in out
     assert "\x1b" not in out
     assert "    1:02   [no speech, 1:02 to 1:40]\n    1:40   Guten Abend.\n" in out
     _, out, _ = run(capsys, "show", "fake:site-6")
@@ -170,6 +172,17 @@ def test_show_and_list_as_json_have_languages_what_was_skipped_and_warnings(stor
     assert [segment["text"] for segment in record["transcript"]["segments"]][1] == " Guten Abend."
     [hole] = record["transcript"]["homescribe"]["skipped"]
     assert hole == {"start": 62.0, "end": 100.0, "reason": "no_speech"}
+    assert record["transcript"]["homescribe"]["options"] == {
+        "language": None,
+        "task": "translate",
+        "beam_size": 1,
+        "temperature": [0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
+        "word_timestamps": False,
+        "vad_filter": True,
+        "initial_prompt": "a\x1bb",
+        "condition_on_previous_text": False,
+        "audio_track": None,
+    }
     assert json.loads(run(capsys, "show", "fake:site-4", "--json")[1])["transcript"] is None
     records = {each["key"]: each for each in json.loads(run(capsys, "list", "--json")[1])}
     assert records["fake:site-5"]["warnings"] == record["warnings"] != []

@@ -9,7 +9,7 @@ import pytest
 
 from homescribe import demo, plugins
 from homescribe.audio import decode
-from homescribe.core import Chapter, Item, Segment
+from homescribe.core import Chapter, Item, Segment, TranscriptionOptions
 from homescribe.formats.markdown import to_md
 from homescribe.formats.whisper import to_json
 from transcripts import ITEM, from_whisper, transcript
@@ -35,7 +35,9 @@ def fox(whisper_results):
     )
     (result, _) = (r for r in whisper_results if "quick" in r["segments"][0]["text"])
     length = len(decode(demo.samples() / "fox-20s.mp3")) / 16_000
-    return item, replace(from_whisper(result), model="demo", duration=length)
+    return item, replace(
+        from_whisper(result), model="demo", duration=length, options=TranscriptionOptions()
+    )
 
 
 @pytest.mark.parametrize("extension", ["txt", "srt", "vtt", "tsv", "lrc"])

@@ -30,6 +30,7 @@ from homescribe.core import (
     Segment,
     Skipped,
     Transcript,
+    TranscriptionOptions,
     Usage,
     Word,
 )
@@ -474,6 +475,7 @@ PUBLISHED = {
     8: "cd217bca9c82b9e34ba72dc6906cf5242e4cb71f465dd77df0df3639a4a72c45",
     9: "4a7764e461538be1840c2c6cd1b4856d911874cbffdfd481ece384d4d5104627",
     10: "cdfcebcecdb6284c60505fb792ef9a981abbe47cf156c175cad911a11a201f30",
+    11: "c7ae754239aa37222d940609e497020163585923e05d5390bc0b9001b7369fc6",
 }
 
 
@@ -518,6 +520,25 @@ def old(tmp_path):
 def dump(path):
     with closing(sqlite3.connect(path)) as db:
         return db.execute("PRAGMA user_version").fetchone()[0], list(db.iterdump())
+
+
+def test_the_options_of_transcripts_and_calls_are_stored(tmp_path):
+    options = TranscriptionOptions(
+        *("de", "translate", 1, (0.0, 0.4), True, False, "Kari \ud800 \x00", True, 2)
+    )
+    with Library(tmp_path) as library:
+        one, other = item(1), item(2)
+        library.save(one, replace(spoken("hello"), options=options))
+        stored = library.transcript(one.key).options
+        assert stored == replace(options, initial_prompt="Kari \ufffd \x00")
+        library.save(other, spoken("hello"))
+        assert library.transcript(other.key).options is None
+        library.add_call(Call(one, "modal", 1.0, "fc-1", "{}", options))
+        library.add_call(Call(other, "modal", 2.0, "fc-2", "{}"))
+        assert [call.options for call in library.calls("modal")] == [stored, None]
+        # Options of a later version are ignored, those that it does not have any more are the defaults.
+        library._db.execute('UPDATE transcripts SET options = \'{"beam_size": 3, "x": 1}\'')
+        assert library.transcript(one.key).options == TranscriptionOptions(beam_size=3)
 
 
 def test_an_old_library_is_migrated(old):

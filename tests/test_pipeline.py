@@ -24,6 +24,7 @@ from fake_plugins import (
     transcript,
     until_stopped,
 )
+from homescribe.core import TranscriptionOptions
 from homescribe.errors import (
     PermanentError,
     RetryableError,
@@ -65,7 +66,7 @@ def test_everything_pending_is_transcribed_and_stored(library):
     fill(library, [item(n) for n in range(5)])
     outcomes = list(run(library, FakeSource(), FakeBackend()))
     assert [outcome.transcript.text for outcome in outcomes] == ["hello world"] * 5
-    assert library.transcript(item(3).key) == transcript()
+    assert library.transcript(item(3).key) == transcript(options=TranscriptionOptions())
     assert set(states(library).values()) == {"done"}
     assert files_left(library) == []
 
@@ -394,10 +395,14 @@ def test_the_next_run_collects_what_was_submitted_and_submits_only_the_rest(libr
     assert len(stored) == len(first.submitted) == 2
 
     second = FakeBackend(ids=True)
-    outcomes = list(run(library, FakeSource(), second))
+    greedy = TranscriptionOptions(beam_size=1)
+    outcomes = list(run(library, FakeSource(), second, options=greedy))
     assert len(outcomes) == 4
     assert set(second.submitted) == {item(n).key for n in range(4)} - set(stored)
     assert set(states(library).values()) == {"done"}
+    # Each transcript states the options that its call was submitted with.
+    made = {item(n).key: library.transcript(item(n).key).options for n in range(4)}
+    assert made == {key: TranscriptionOptions() if key in stored else greedy for key in made}
 
 
 def test_a_call_of_another_backend_is_neither_collected_nor_submitted_again(library):

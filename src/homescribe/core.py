@@ -168,6 +168,8 @@ class Transcript:
     segments: tuple[Segment, ...]
     skipped: tuple[Skipped, ...] = ()  # in order of time
     warnings: tuple[str, ...] = ()  # sentences about the recording, for the reader
+    # As they were requested; a run sets them. None: unknown, of a version that did not store them.
+    options: TranscriptionOptions | None = None
 
     @property
     def text(self) -> str:
@@ -235,6 +237,8 @@ class Call:
     submitted_at: float  # Unix time
     id: str | None = None
     metadata: str = ""  # JSON of the backend, stored with the call
+    # Of the transcript that it returns; a run sets them. None: unknown, of an older version.
+    options: TranscriptionOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,8 @@ class Reply:
 
 
 def parse_transcript(plain: Plain) -> Transcript:
-    """Return the Transcript that `dataclasses.asdict` turned into `plain`."""
+    """Return the Transcript that `dataclasses.asdict` turned into `plain`. Unknown fields are ignored."""
+    known = {field.name for field in dataclasses.fields(Transcript)}
     segments = tuple(
         Segment(
             **{
@@ -105,7 +106,10 @@ def parse_transcript(plain: Plain) -> Transcript:
     )
     skipped = tuple(Skipped(**stretch) for stretch in plain.get("skipped", ()))
     warnings = tuple(plain.get("warnings", ()))
-    return Transcript(**{**plain, "segments": segments, "skipped": skipped, "warnings": warnings})
+    options = plain.get("options")
+    values = {name: value for name, value in plain.items() if name in known}
+    values |= {"segments": segments, "skipped": skipped, "warnings": warnings}
+    return Transcript(**{**values, "options": None if options is None else parse_options(options)})
 
 
 def parse_options(plain: Plain) -> TranscriptionOptions:

@@ -9,6 +9,7 @@ from homescribe.cli.program import message
 from homescribe.config import Config
 from homescribe.core import Transcript
 from homescribe.errors import HomescribeError, SourceBlocked
+from homescribe.formats.made_with import differences
 from homescribe.library import ItemRecord, Library
 from homescribe.pipeline import Progress
 from homescribe.text.display import count, moment, realtime, span
@@ -16,6 +17,8 @@ from homescribe.text.sanitize import terminal_message, terminal_safe
 
 MOST_ITEMS = 5  # that are named
 MOST_REASONS = 8  # of failures, at the end of a run
+# Settings that a transcript shows, also one that does not state its options.
+IN_TEXT = frozenset({"engine", "model", "language", "word_timestamps"})
 
 # --- Earlier runs --------------------------------------------------------------------------------
 
@@ -64,7 +67,7 @@ def _report_transcribed(
     differing = Counter(
         difference
         for found in transcripts.values()
-        for difference in differences(config, origins, found)
+        for difference in requested_differences(config, origins, found)
     )
     if not differing:
         return
@@ -72,26 +75,22 @@ def _report_transcribed(
     message("To transcribe again with these options, repeat the command with --again.")
 
 
-def differences(config: Config, origins: Mapping[str, str], transcript: Transcript) -> list[str]:
-    """Return the options of `config` that `transcript` was not made with, as far as it shows.
+def requested_differences(
+    config: Config, origins: Mapping[str, str], transcript: Transcript
+) -> list[str]:
+    """Return the options that the user requests and `transcript` was not made with.
 
-    A transcript does not state its task, prompt, beam size, VAD filter and audio track: those count if they
-    were given as flags.
+    Settings that are not set request nothing. Those of config.toml do, but count for a transcript that does
+    not state its options only if they show in its text: the others may have been set at the time.
     """
-    options = config.transcription()
-    found = []
-    if config.engine not in (None, transcript.engine):
-        found.append(f"engine {config.engine} instead of {transcript.engine}")
-    if config.model not in (None, transcript.model):
-        found.append(f"model {config.model} instead of {transcript.model}")
-    if options.language not in (None, transcript.language):
-        found.append(f"language {options.language} instead of {transcript.language}")
-    if options.word_timestamps and not any(segment.words for segment in transcript.segments):
-        found.append("word timestamps")
-    for name in ("task", "beam_size", "vad_filter", "initial_prompt", "audio_track"):
-        if origins.get(name) == "flag":
-            found.append(f"{name.replace('_', ' ')} {getattr(config, name)}")
-    return [terminal_safe(difference) for difference in found]
+    found = differences(transcript, config.engine, config.model, config.transcription())
+    unknown = transcript.options is None
+    return [
+        terminal_safe(difference)
+        for name, difference in found.items()
+        if origins.get(name) == "flag"
+        or (origins.get(name) != "default" and not (unknown and name not in IN_TEXT))
+    ]
 
 
 def _named(record: ItemRecord) -> str:

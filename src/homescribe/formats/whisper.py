@@ -11,7 +11,7 @@ import math
 from dataclasses import asdict
 from typing import NotRequired, TypedDict
 
-from homescribe.core import Chapter, Item, Segment, Transcript, json_fields
+from homescribe.core import Chapter, Item, Segment, Transcript, TranscriptionOptions, json_fields
 from homescribe.text.redaction import shown_item
 from homescribe.text.sanitize import file_safe, utf8_safe
 
@@ -120,12 +120,18 @@ def _recording_json(item: Item, transcript: Transcript) -> dict[str, object]:
         "chapters": chapters,
         "engine": transcript.engine,
         "model": transcript.model,
+        "options": None if transcript.options is None else _options_json(transcript.options),
         "speech": bool(transcript.text),
         "languages": {code: round(each, 3) for code, each in transcript.languages.items()},
         "skipped_seconds": round(transcript.skipped_seconds, 3),
         "skipped": [asdict(stretch) for stretch in transcript.skipped],
         "warnings": [utf8_safe(warning) for warning in transcript.warnings],
     }
+
+
+def _options_json(options: TranscriptionOptions) -> dict[str, object]:
+    values = asdict(options)
+    return {k: utf8_safe(v) if isinstance(v, str) else v for k, v in values.items()}
 
 
 def _json_value(value: str | tuple[Chapter, ...] | None) -> object:

@@ -112,6 +112,12 @@ def version_10(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def version_11(db: sqlite3.Connection) -> None:
+    """Add the options of transcripts and of calls in flight."""
+    for statement in schema.VERSION_11:
+        db.execute(statement)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_1,
     version_2,
@@ -123,6 +129,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_8,
     version_9,
     version_10,
+    version_11,
 )
 
 

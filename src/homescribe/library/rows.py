@@ -12,11 +12,11 @@ import json
 import math
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from operator import itemgetter
 from typing import Any, TypedDict, get_args, get_origin, get_type_hints
 
-from homescribe.core import Chapter, Item, Segment, Skipped, Transcript, Word
+from homescribe.core import Chapter, Item, Segment, Skipped, Transcript, TranscriptionOptions, Word
 from homescribe.library.records import ItemRecord
 from homescribe.text.sanitize import is_sqlite_safe, sqlite_safe
 
@@ -44,6 +44,7 @@ _SEGMENT_GETTER = itemgetter(*SEGMENT_COLUMNS)
 _SEGMENT_TUPLES = {n: SEGMENT_PARTS[c] for n, c in enumerate(SEGMENT_COLUMNS) if c in SEGMENT_PARTS}
 # Segments are rows of a table of their own.
 TRANSCRIPT_COLUMNS = tuple(f.name for f in fields(Transcript) if f.name != "segments")
+_OPTIONS = tuple(field.name for field in fields(TranscriptionOptions))
 
 
 def clean_item(item: Item) -> Item:
@@ -123,11 +124,15 @@ def _to_column(value: object) -> object:
     if isinstance(value, tuple):
         parts = [_to_json(part) for part in value]
         return json.dumps(parts, ensure_ascii=False, separators=(",", ":")) if parts else None
+    if isinstance(value, TranscriptionOptions):
+        return options_column(value)
     return value
 
 
 def _from_column(row: sqlite3.Row, name: str, parts: Mapping[str, type]) -> Any:
     value = row[name]
+    if name == "options":
+        return to_options(value)
     if name in parts:
         kind = parts[name]
         return tuple(_from_json(part, kind) for part in json.loads(value)) if value else ()
@@ -209,6 +214,23 @@ def transcript_row(transcript: Transcript) -> tuple[object, ...]:
 def to_transcript(row: sqlite3.Row, segments: Iterable[sqlite3.Row]) -> Transcript:
     values = {name: _from_column(row, name, TRANSCRIPT_PARTS) for name in TRANSCRIPT_COLUMNS}
     return Transcript(**values, segments=tuple(to_segment(segment) for segment in segments))
+
+
+def options_column(options: TranscriptionOptions | None) -> str | None:
+    """Return options as a JSON object, None if they are unknown."""
+    if options is None:
+        return None
+    return sqlite_safe(json.dumps(asdict(options), ensure_ascii=False))
+
+
+def to_options(text: str | None) -> TranscriptionOptions | None:
+    """Return the options of a JSON object. Those of another version that are unknown here are ignored."""
+    if text is None:
+        return None
+    values = {name: value for name, value in json.loads(text).items() if name in _OPTIONS}
+    if "temperature" in values:
+        values["temperature"] = tuple(values["temperature"])
+    return TranscriptionOptions(**values)
 
 
 def _as_path(text: str) -> bytes | None:

@@ -339,3 +339,9 @@ VERSION_10 = (
     ) WITHOUT ROWID
     """,
 )
+
+# The options that a transcript was made with, and those that a call in flight was submitted with.
+VERSION_11 = (
+    "ALTER TABLE transcripts ADD COLUMN options TEXT",
+    "ALTER TABLE calls ADD COLUMN options TEXT",
+)

@@ -457,6 +457,8 @@ class Run:
         finally:
             if (usage := session.usage(call)) is not None:
                 self._inbox.put(Used(usage))
+        # Those that this call was submitted with: a call of an earlier run may have others than this run.
+        transcript = replace(transcript, options=call.options)
         return Transcribed(item, transcript, time.monotonic() - began)
 
     def _submit(self, session: Session, audio: Audio) -> Call:
@@ -465,6 +467,7 @@ class Run:
             raise Cancelled
         try:
             call = session.submit(audio, self._options, self._ending)
+            call = replace(call, options=self._options)
             submitted = Submitted(call)
             if call.id is not None:
                 self._inbox.put(submitted)

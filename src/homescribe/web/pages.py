@@ -14,6 +14,7 @@ from homescribe import plugins
 from homescribe.assemble import open_library
 from homescribe.core import HOUR, Item
 from homescribe.formats import coverage
+from homescribe.formats.made_with import options_in_words
 from homescribe.formats.paragraphs import sections
 from homescribe.library import ChannelRecord, Hit, Library, Page, SourceRecord
 from homescribe.plugins import link
@@ -192,6 +193,7 @@ def item(request: Request) -> HTMLResponse:
         skipped=coverage.skipped_in_words(transcript) if transcript else "",
         hole_in_words=coverage.hole_in_words,
         no_speech=coverage.NO_SPEECH,
+        options=options_in_words(transcript) if transcript else "",
         chapters=sorted(found.chapters, key=lambda chapter: chapter.start),
         media_type=player_type(found),
         youtube_id=_youtube_id(found),

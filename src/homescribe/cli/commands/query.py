@@ -25,6 +25,7 @@ from homescribe.formats.coverage import (
     skipped_in_words,
     with_holes,
 )
+from homescribe.formats.made_with import options_in_words
 from homescribe.formats.whisper import as_object
 from homescribe.library import ItemRecord, State
 from homescribe.library.as_json import hit_as_json, item_as_json, status_as_json
@@ -254,6 +255,7 @@ def _facts(record: ItemRecord, transcript: Transcript | None) -> list[tuple[str,
         if transcript.segments:
             model += f", {transcript.language}"
         facts.append(("model", model))
+        facts.append(("options", terminal_safe(options_in_words(transcript))))
         if transcript.segments:
             languages = languages_in_words(transcript)
             facts.append(("languages", languages if languages != transcript.language else ""))
