@@ -19,9 +19,9 @@ import pytest
 
 from homescribe import demo, plugins
 from homescribe.backends import wire
+from homescribe.backends.meter import Meter
 from homescribe.backends.modal import images, modal_errors, modal_transcribe, session
 from homescribe.backends.modal.backend import ModalBackend
-from homescribe.backends.modal.meter import Meter
 from homescribe.backends.modal.session import ModalOptions, ModalSession
 from homescribe.backends.wire import Reply
 from homescribe.core import Audio, Call, Item, Segment, Transcript, TranscriptionOptions, Word

@@ -10,6 +10,7 @@ import pytest
 
 from command_line import CommandLine, install_package
 from homescribe import demo, plugins
+from homescribe.backends import engine_code
 from homescribe.backends.modal import images, modal_transcribe
 from homescribe.core import Audio, EngineRequirements, Item, TranscriptionOptions
 from homescribe.errors import SetupError
@@ -124,11 +125,11 @@ def test_a_package_that_pip_installs_is_not_sent_from_this_machine(monkeypatch, 
         requirements = EngineRequirements(("Acme.Engines==1.0",), ("en",), lambda *_: None)
 
     Engine.__module__ = "acme.counter"
-    assert images.local_package(Engine) is None
+    assert engine_code.local_package(Engine) is None
     Engine.requirements = EngineRequirements(("numpy==2.4.6",), ("en",), lambda *_: None)
-    assert images.local_package(Engine) == "acme"
+    assert engine_code.local_package(Engine) == "acme"
     Engine.__module__ = "homescribe.engines.faster_whisper"
-    assert images.local_package(Engine) is None
+    assert engine_code.local_package(Engine) is None
 
 
 def test_every_engine_has_a_class_name_of_its_own_at_modal():

@@ -31,17 +31,15 @@ import modal.experimental
 
 import homescribe
 from homescribe import plugins
+from homescribe.backends.engine_code import EngineClass, local_package, source_files
+from homescribe.backends.meter import STARTED, Meter
 from homescribe.backends.modal.images import (
     ENGINE,
     ENGINE_CLASS,
-    EngineClass,
     build_image,
     class_name,
     fetcher_name,
-    local_package,
-    source_files,
 )
-from homescribe.backends.modal.meter import STARTED, Meter
 from homescribe.backends.wire import (
     PlainReply,
     Reply,
