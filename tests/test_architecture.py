@@ -43,7 +43,12 @@ ALLOWED = {
     "backends/modal": {"core", "errors", "plugins", "cost", "backends/modal", "backends/wire"},
     "backends/modal/modal_transcribe": {
         *("core", "errors", "plugins", "cost/prices"),
-        *("backends/engine_code", "backends/meter", "backends/wire", "backends/modal/images"),
+        *("backends/engine_code", "backends/wire", "backends/modal/images"),
+        *("backends/modal/claims", "backends/modal/worker"),
+    },
+    "backends/modal/claims": {"errors", "backends/wire"},
+    "backends/modal/worker": {
+        *("core", "errors", "backends/wire", "backends/modal/claims", "backends/meter"),
     },
     "backends/modal/images": {"backends/engine_code"},
     "formats": {"core", "errors", "plugins", "text", "formats"},

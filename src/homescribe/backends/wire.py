@@ -8,6 +8,7 @@ transcript that was paid for is never lost to a changed class. A recording that 
 import dataclasses
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
 
@@ -67,49 +68,89 @@ class Reply:
     first: bool = False  # whether this was the container's first call
 
     def plain(self) -> PlainReply:
-        """Return the reply as dicts, lists, strings and numbers."""
-        return {
+        """Return the reply as dicts, lists, strings and numbers.
+
+        Raises TypeError or ValueError for a transcript that has anything else in it.
+        """
+        plain: PlainReply = {
             "transcript": None if self.transcript is None else dataclasses.asdict(self.transcript),
-            "error": None if self.error is None else [_error_name(self.error), *self.error.args],
+            "error": None if self.error is None else _plain_error(self.error),
             "died": self.died,
             "claimed_by": self.claimed_by,
             "gpu_seconds": self.gpu_seconds,
             "overhead_seconds": self.overhead_seconds,
             "first": self.first,
         }
+        copy: PlainReply = json.loads(json.dumps(plain, default=_python_number))
+        return copy
 
     @classmethod
     def parse(cls, plain: PlainReply) -> "Reply":
-        """Read what `plain` wrote, in this version or another. Unknown fields are ignored."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        values: Plain = {name: value for name, value in plain.items() if name in known}
+        """Read what `plain` wrote, in this version or another. Unknown fields are ignored.
+
+        Raises TypeError, ValueError, KeyError or AttributeError for anything else.
+        """
+        values = _known_fields(cls, plain)
         if values.get("error") is not None:
             kind, *arguments = values["error"]
             values["error"] = ERRORS.get(kind, ItemError)(*arguments)
         if values.get("transcript") is not None:
             values["transcript"] = parse_transcript(values["transcript"])
-        return cls(**values)
+        reply = cls(**values)
+        if reply.transcript is None and reply.error is None and not reply.claimed_by:
+            raise ValueError("The reply is empty.")
+        return reply
 
 
 def parse_transcript(plain: Plain) -> Transcript:
-    """Return the Transcript that `dataclasses.asdict` turned into `plain`. Unknown fields are ignored."""
-    known = {field.name for field in dataclasses.fields(Transcript)}
+    """Return the Transcript that `dataclasses.asdict` turned into `plain`. Unknown fields are ignored.
+
+    Raises TypeError, ValueError or KeyError for anything else.
+    """
     segments = tuple(
         Segment(
             **{
-                **segment,
-                "words": tuple(Word(**word) for word in segment["words"]),
+                **_known_fields(Segment, segment),
+                "words": tuple(Word(**_known_fields(Word, word)) for word in segment["words"]),
                 "flags": tuple(segment["flags"]),
             }
         )
         for segment in plain["segments"]
     )
-    skipped = tuple(Skipped(**stretch) for stretch in plain.get("skipped", ()))
+    skipped = tuple(Skipped(**_known_fields(Skipped, each)) for each in plain.get("skipped", ()))
     warnings = tuple(plain.get("warnings", ()))
     options = plain.get("options")
-    values = {name: value for name, value in plain.items() if name in known}
-    values |= {"segments": segments, "skipped": skipped, "warnings": warnings}
-    return Transcript(**{**values, "options": None if options is None else parse_options(options)})
+    rest = {
+        "segments": segments,
+        "skipped": skipped,
+        "warnings": warnings,
+        "options": None if options is None else parse_options(options),
+    }
+    transcript = Transcript(**{**_known_fields(Transcript, plain), **rest})
+    _check(transcript)
+    return transcript
+
+
+def _check(transcript: Transcript) -> None:
+    """Raise ValueError unless texts are texts and times are finite."""
+    words = [word for segment in transcript.segments for word in segment.words]
+    stretches: list[Segment | Skipped | Word] = [*transcript.segments, *transcript.skipped, *words]
+    times = [transcript.duration, *(time for each in stretches for time in (each.start, each.end))]
+    texts: list[object] = [transcript.engine, transcript.model, transcript.language]
+    texts += [*(segment.text for segment in transcript.segments), *(word.word for word in words)]
+    texts += transcript.warnings
+    if not all(isinstance(time, int | float) and math.isfinite(time) for time in times):
+        raise ValueError("A time of the transcript is no number.")
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("A text of the transcript is no text.")
+
+
+def _known_fields(kind: type, plain: object) -> Plain:
+    """Return the values of a dict that are fields of the dataclass `kind`."""
+    if not isinstance(plain, dict):
+        raise TypeError(f"{type(plain).__name__} instead of a dict")
+    known = {field.name for field in dataclasses.fields(kind)}
+    return {name: value for name, value in plain.items() if name in known}
 
 
 def parse_options(plain: Plain) -> TranscriptionOptions:
@@ -140,9 +181,37 @@ def make_request(
     }
 
 
-def _error_name(error: HomescribeError) -> str:
-    """Return the nearest class in `ERRORS`, which both ends know."""
-    return next(kind.__name__ for kind in type(error).__mro__ if kind.__name__ in ERRORS)
+def _plain_error(error: HomescribeError) -> list[object]:
+    """Return the nearest class in `ERRORS`, which both ends know, and its arguments as text and number."""
+    name = next(kind.__name__ for kind in type(error).__mro__ if kind.__name__ in ERRORS)
+    plain: list[object] = [name, text_of(error.message), text_of(error.hint)]
+    retry_after = getattr(error, "retry_after", None)
+    if name == RetryableError.__name__ and isinstance(retry_after, int | float):
+        plain.append(float(retry_after))
+    return plain
+
+
+def _python_number(value: object) -> object:
+    """Return a number of numpy or torch as one of Python."""
+    item = getattr(value, "item", None)
+    if item is None:
+        raise TypeError(f"{type(value).__name__} is no number")
+    number: object = item()
+    return number
+
+
+def describe(error: BaseException) -> str:
+    """Return "ValueError: its message" on one line. An exception that has no text is only named."""
+    message = text_of(error)
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def text_of(value: object) -> str:
+    """Return `str(value)` on one line; "" where that raises something."""
+    try:
+        return one_line(str(value))
+    except Exception:  # noqa: BLE001 - whatever another library's __str__ raises
+        return ""
 
 
 def one_line(text: str, longest: int = 300) -> str:

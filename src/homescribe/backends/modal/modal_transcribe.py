@@ -6,10 +6,11 @@ the home machine.
     modal run src/homescribe/backends/modal/modal_transcribe.py --path talk.mp3
     modal deploy src/homescribe/backends/modal/modal_transcribe.py
 
-Media is decoded in memory and never written to a container's disk. A recording that fails is a reply, not
-an exception, so that Modal does not retry it. The first call that starts on a recording claims it. A second
-call with the same recording (submitted because the home machine stopped before it had stored the id of the
-first) replies with the first call's id and costs next to nothing. Audio and text are sent to Modal only.
+Media is decoded in memory and never written to a container's disk. Whatever fails is a reply, not an
+exception (see `worker.py`), so that Modal does not retry it. The first call that starts on a recording
+claims it. A second call with the same recording (submitted because the home machine stopped before it had
+stored the id of the first) replies with the first call's id and costs next to nothing. Audio and text are
+sent to Modal only.
 """
 
 # No `from __future__ import annotations` here: Modal reads the types of class parameters at run time.
@@ -23,16 +24,14 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
 from typing import TypedDict, cast
 
 import modal
-import modal.experimental
 
 import homescribe
 from homescribe import plugins
 from homescribe.backends.engine_code import EngineClass, local_package, source_files
-from homescribe.backends.meter import STARTED, Meter
+from homescribe.backends.modal.claims import Claims, Entries
 from homescribe.backends.modal.images import (
     ENGINE,
     ENGINE_CLASS,
@@ -40,13 +39,13 @@ from homescribe.backends.modal.images import (
     class_name,
     fetcher_name,
 )
+from homescribe.backends.modal.worker import Worker
 from homescribe.backends.wire import (
     PlainReply,
     Reply,
     Request,
+    describe,
     make_request,
-    one_line,
-    parse_options,
 )
 from homescribe.core import (
     HOUR,
@@ -66,7 +65,7 @@ from homescribe.cost.prices import (
     Machine,
     machine,
 )
-from homescribe.errors import HomescribeError, RetryableError, SetupError, UserError
+from homescribe.errors import HomescribeError, SetupError, UserError
 
 APP = "homescribe"
 
@@ -115,6 +114,7 @@ weights = modal.Volume.from_name("homescribe-weights", create_if_missing=True)
 # Which call has claimed which recording, and which weights are in the volume. Modal removes an entry after
 # seven days without use; results are kept as long.
 notes = modal.Dict.from_name("homescribe-notes", create_if_missing=True)
+claims = Claims(cast(Entries, notes))
 
 # --- One image for each engine ---------------------------------------------------------------------
 
@@ -152,9 +152,9 @@ def fetch_weights(engine: str, model: str) -> None:
         except HomescribeError:
             raise
         except Exception as error:  # noqa: BLE001 - the home machine may not have the error's class
-            words = f"{type(error).__name__}: {one_line(str(error))}"
             raise SetupError(
-                f"The weights of {model} could not be downloaded: {words}", "Try again later."
+                f"The weights of {model} could not be downloaded: {describe(error)}",
+                "Try again later.",
             ) from None
         draft.replace(place)
         weights.commit()
@@ -183,10 +183,6 @@ def load_class() -> EngineClass:
 TIMEOUT = 2 * HOUR
 # Loading the largest model from the volume takes about a minute.
 STARTUP_TIMEOUT = 10 * MINUTE
-# Containers in which one recording may start. Modal preempts a container now and then. A recording that has
-# seen two of them end is sent home as failed.
-MAX_ATTEMPTS = 2
-
 transcribing = functools.partial(
     app.cls,
     volumes={str(WEIGHTS): weights},
@@ -232,11 +228,13 @@ def declare(engine: str, image: modal.Image, slots: int) -> Service:
         @modal.enter()
         def load(self) -> None:
             """Load the model."""
-            self.worker = Worker(engine, self.model)
+            self.worker = Worker(
+                engine, self.model, claims, lambda: load_engine(engine, self.model), gpu_available
+            )
 
         @modal.method()
         def transcribe(self, media: bytes, request: Request) -> PlainReply:
-            """Transcribe one recording; see Worker.answer."""
+            """Transcribe one recording; see `Worker.answer`."""
             return self.worker.answer(media, request)
 
     def fetch(model: str) -> None:
@@ -269,86 +267,20 @@ def hardware(rented: Machine) -> Hardware:
     return options
 
 
-class Worker:
-    """A loaded model, and the meter that divides the container's seconds among its calls."""
-
-    def __init__(self, engine: str, model: str) -> None:
-        self._meter = Meter(STARTED)
-        self._model = model
-        self._engine_name = engine
-        self._engine = load_engine(engine, model)
-
-    def answer(self, media: bytes, request: Request) -> PlainReply:
-        """Return the reply to one recording. Nothing is raised: a failure is part of the reply."""
-        call, token = modal.current_function_call_id() or "", request["token"]
-        overhead, first = self._meter.begin(call)
-        try:
-            reply = self._claim(call, token) or self._transcribe(media, request)
-        finally:
-            seconds = self._meter.end(call)
-        if reply.error is not None and not reply.claimed_by:
-            notes.pop(token, None)  # another call may try again
-        return dataclasses.replace(
-            reply, gpu_seconds=seconds, overhead_seconds=overhead, first=first
-        ).plain()
-
-    def _claim(self, call: str, token: str) -> Reply | None:
-        """Claim the recording for this call. Return None, or a reply that says why it is not ours."""
-        if notes.put(token, [call, 1], skip_if_exists=True):
-            return None
-        owner, attempts = notes.get(token, [call, 0])
-        if owner != call:
-            return Reply(claimed_by=owner)
-        if attempts >= MAX_ATTEMPTS:
-            words = f"{attempts} containers ended while they transcribed it."
-            return Reply(error=RetryableError(words), died=True)
-        notes.put(token, [call, attempts + 1])
-        return None
-
-    def _transcribe(self, media: bytes, request: Request) -> Reply:
-        source, _, name = request["key"].partition(":")
-        audio = Audio(
-            Item(source, name, url="", title=""),
-            Path(request["key"]),
-            duration=request["duration"],
-            temporary=request.get("temporary", True),
-            data=media,
-        )
-        try:
-            if request["gpu"] != "CPU" and not gpu_available():
-                raise SetupError(
-                    f"The container has no {request['gpu']} that {self._engine_name} can use.",
-                    "Nothing was transcribed at the price of a GPU. Report it with `modal app logs`.",
-                )
-            transcript = self._engine.transcribe(
-                audio, parse_options(request["options"]), Event(), lambda seconds: None
-            )
-        except HomescribeError as error:
-            return Reply(error=error)
-        except Exception as error:  # noqa: BLE001 - one recording must not end the container of others
-            # After a CUDA error every later call of the process fails as well.
-            modal.experimental.stop_fetching_inputs()
-            words = f"The engine crashed: {type(error).__name__}: {one_line(str(error))}"
-            return Reply(error=RetryableError(words), died=True)
-        return Reply(transcript=dataclasses.replace(transcript, model=self._model))
-
-
 def load_engine(engine: str, model: str) -> Engine:
-    """Load `model` from the volume. Only our own errors are raised, which the home machine can read."""
+    """Load `model` from the volume. What the engine raises is raised; see Worker."""
+    if model == "demo":
+        return cast(type[Engine], load_class())(model)
+    place = weights_of(engine, model)
+    not_reloaded: Exception | None = None
     try:
-        name = model
-        if model != "demo":
-            weights.reload()
-            place = weights_of(engine, model)
-            if not place.exists():
-                raise SetupError(f"The weights of {model} are not in the volume.", "Run it again.")
-            name = str(place)
-        return cast(type[Engine], load_class())(name)
-    except HomescribeError:
-        raise
-    except Exception as error:  # noqa: BLE001 - the home machine may not have the error's class
-        words = f"{engine} cannot load {model}: {type(error).__name__}: {one_line(str(error))}"
-        raise SetupError(words, "See `modal app logs homescribe`.") from None
+        weights.reload()
+    except Exception as error:  # noqa: BLE001 - the weights may be there all the same
+        not_reloaded = error
+    if not place.exists():
+        why = f" ({describe(not_reloaded)})" if not_reloaded else ""
+        raise SetupError(f"The weights of {model} are not in the volume{why}.", "Run it again.")
+    return cast(type[Engine], load_class())(str(place))
 
 
 def gpu_available() -> bool:
