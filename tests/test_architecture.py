@@ -26,6 +26,7 @@ ALLOWED = {
     "text/word_times": {"core"},
     "text/redaction": {"core"},
     "text/sanitize": {"text/redaction"},
+    "text/log_lines": {"text/redaction", "text/sanitize"},
     "text/scripts": {"text/letter_folds"},
     "text": {"errors"},
     "sources": {"core", "errors", "audio", "text", "sources"},

@@ -5,6 +5,7 @@ Each secret contains CANARY, so that one search finds them all.
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -205,6 +206,80 @@ def test_no_page_and_no_file_name_has_a_secret(tmp_path, club):
         assert get("/api/queue").json()["listing"]["error"]
         get("/queue")
     assert not [path for path in library.rglob("*") if CANARY in path.name]
+
+
+SERVE_WITH_BUGS = """
+import asyncio, logging, sys, threading, warnings
+from homescribe.cli import main
+from homescribe.web import api, jobs, pages
+ADDRESS = 'https://u:CANARYa@x.example/?token=CANARYb \\x1b]0;owned\\x07'
+def fail(*_, **__):
+    raise RuntimeError(f'url: /rss?auth=CANARYc at {ADDRESS}')
+async def fail_later():
+    fail()
+async def fail_in_the_loop(request):
+    asyncio.get_running_loop().create_task(fail_later())
+    asyncio.get_running_loop().call_soon(fail)
+    threading.Thread(target=fail).start()
+    logging.getLogger('urllib3').warning('Retrying %s', ADDRESS)
+    warnings.warn(f'about {ADDRESS}')
+    return await api.act(request)
+pages.library = fail
+api.ROUTES.append(api.Route('/api/bugs', fail_in_the_loop, methods=['POST']))
+jobs.sync = fail
+main.main(sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [[], ["--host", "0.0.0.0"]])
+def test_a_server_prints_no_secret(tmp_path, environment, club, options):
+    """Its own address, errors of requests, of jobs and of the event loop, log lines and warnings."""
+    library = tmp_path / "library"
+    library.mkdir()
+    command = [sys.executable, "-c", SERVE_WITH_BUGS, "--library", str(library), "serve"]
+    with subprocess.Popen(
+        [*command, "--no-open", "--port", "0", *options],
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        printed = [process.stderr.readline()]
+        base = f"http://127.0.0.1:{re.search(r':([0-9]+)/', printed[0])[1]}"
+        authorized = {"Authorization": "Bearer CANARYtoken", "Connection": "close"}
+        try:
+            with httpx.Client(base_url=base, headers=authorized, timeout=30) as client:
+
+                def listed(**body):
+                    answers = [client.post("/api/queue", json=body)]
+                    while not client.get("/api/queue").json()["listing"]["finished"]:
+                        pass
+                    answers.append(client.get("/api/queue"))
+                    assert CANARY not in "".join(answer.text for answer in answers)
+                    return answers[-1].json()
+
+                assert listed(action="add", url=club)["plan"]["items"] == 3
+                assert "RuntimeError" in listed(action="sync")["listing"]["error"]["message"]
+                answers = [client.get("/library"), client.post("/api/bugs", json={})]
+                assert [answer.status_code for answer in answers] == [500, 400]
+                answers.append(client.get("/items/x?token=CANARYquery"))
+                assert CANARY not in "".join(answer.text for answer in answers)
+                if options:
+                    answer = httpx.get(f"{base}/?token=CANARYwrong")
+                    assert (answer.status_code, CANARY in answer.text) == (401, False)
+        finally:
+            process.terminate()
+            out, err = process.communicate(timeout=60)
+    printed = "".join([*printed, err])
+    assert out == ""
+    # Each bug is there, once or more, without the secrets. Python prints its own source lines.
+    source = {line.strip() for line in SERVE_WITH_BUGS.split("\n") if CANARY in line}
+    lines = [line for line in printed.split("\n") if line.strip() not in source]
+    assert [line for line in lines if CANARY in line or "\x1b" in line or "\x07" in line] == []
+    assert sum(line.startswith("RuntimeError: url: /rss?auth=~") for line in lines) >= 5
+    assert "WARNING: Retrying https://x.example/?token=~" in printed
+    assert "UserWarning: about https://x.example/?token=~" in printed
 
 
 def test_no_traceback_and_no_log_line_has_a_secret(tmp_path):

@@ -11,8 +11,6 @@ import io
 import os
 import sys
 import threading
-import traceback
-from types import TracebackType
 from typing import NoReturn
 
 import click
@@ -23,7 +21,7 @@ from homescribe.cli.exit_codes import ExitCode, exit_code
 from homescribe.cli.options import Group
 from homescribe.cli.program import message
 from homescribe.errors import Cancelled, HomescribeError
-from homescribe.text.redaction import shown_text
+from homescribe.text import log_lines
 from homescribe.text.sanitize import terminal_message
 
 
@@ -55,10 +53,7 @@ for _module in (sources, cloud, transcribe, query, serve, setup):
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run a command and exit with its exit code."""
     _open_standard_streams()
-    sys.excepthook = _print_traceback
-    threading.excepthook = lambda thread: _print_traceback(
-        thread.exc_type, thread.exc_value or thread.exc_type(), thread.exc_traceback
-    )
+    log_lines.install()
     _exit(run(arguments))
 
 
@@ -72,13 +67,6 @@ def _open_standard_streams() -> None:
             with contextlib.suppress(OSError):
                 os.dup2(os.open(os.devnull, os.O_RDWR), number)
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
-
-
-def _print_traceback(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
-    """Print the traceback of a bug, without the secrets in the addresses of its messages."""
-    print(shown_text("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr)  # noqa: T201
 
 
 def run(arguments: list[str] | None) -> int:

@@ -7,8 +7,6 @@ in a terminal never overlap.
 from __future__ import annotations
 
 import os
-import sys
-import traceback
 from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -21,7 +19,7 @@ from homescribe.core import Outcome
 from homescribe.errors import Cancelled, HomescribeError, UserError
 from homescribe.library import Library
 from homescribe.pipeline import ListingResult, Progress, Sources, add, sync
-from homescribe.text.redaction import shown_text
+from homescribe.text.log_lines import print_traceback
 
 RECENT_OUTCOMES = 6  # finished items that a run remembers
 SHUTDOWN_SECONDS = 5.0  # seconds that a job may take to end when the server stops
@@ -200,7 +198,7 @@ class Jobs:
         except HomescribeError as error:
             job.error = error
         except Exception as error:  # noqa: BLE001 - a bug: traceback in the terminal, one line on the page
-            print(shown_text("".join(traceback.format_exception(error))), file=sys.stderr)  # noqa: T201
+            print_traceback(error)
             job.error = UserError(
                 f"Internal error: {type(error).__name__}.",
                 "The terminal that runs homescribe serve shows the details. Please report them.",

@@ -28,6 +28,10 @@ TOKEN_MISSING = (
     "Changes need the token of this start: open the address that `homescribe serve` printed, or send the "
     "token set by --token or HOMESCRIBE_TOKEN."
 )
+TOKEN_REQUIRED = (
+    "The token is missing: it is in the address that `homescribe serve` printed, or you have set it with "
+    "--token or HOMESCRIBE_TOKEN and add ?token=... to the address."
+)
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 # The OpenAI endpoint changes nothing in the library, and OpenAI's clients send their own key as the token.
 OPENAI_PREFIX = "/v1/"
@@ -117,7 +121,7 @@ class SecurityMiddleware:
             given = request.query_params.get("token", "")
             if request.method == "GET" and self._is_token(given):
                 return self._set_cookie(request)
-            return _refusal(request, 401, "Open the address that `homescribe serve` printed.")
+            return _refusal(request, 401, TOKEN_REQUIRED)
         needs_no_proof = request.method in SAFE_METHODS or request.scope["path"].startswith(
             OPENAI_PREFIX
         )

@@ -19,9 +19,17 @@ import uvicorn
 from homescribe.assemble import open_library
 from homescribe.config import Config
 from homescribe.errors import UserError
+from homescribe.text.log_lines import SafeFormatter
 from homescribe.web.app import build_app
 from homescribe.web.security import is_loopback
 
+LOGGING = {  # of uvicorn: without secrets in its tracebacks
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"safe": {"()": SafeFormatter}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "safe"}},
+    "loggers": {"uvicorn": {"handlers": ["stderr"], "propagate": False}},
+}
 SHUTDOWN_SECONDS = 2  # for open responses, such as event streams, to end
 BROWSER_DELAY = 0.5  # seconds until the server accepts requests
 
@@ -33,19 +41,22 @@ def serve(config: Config, *, host: str, port: int, token: str | None, open_page:
     """
     with open_library(config):  # created, migrated or refused before the address is printed
         pass
+    chosen = token is not None
     token = token or secrets.token_urlsafe(24)
     token_required = not is_loopback(host)
     with _bind(host, port) as listener:
-        address = _address(host, listener.getsockname()[1])
+        plain = _address(host, listener.getsockname()[1])
         # On this machine reading needs no token. The fragment is not sent; the page sends the token in it.
-        address += f"?token={token}" if token_required else f"#token={quote(token, safe='')}"
-        _print_address(address, token_required)
+        begin = "?token=" if token_required else "#token="
+        address = f"{plain}{begin}{quote(token, safe='')}"
+        _print_address(plain if chosen else address, token_required, chosen)
         closing = Event()
         app = build_app(
             config, token=token, host=host, token_required=token_required, closing=closing
         )
         settings = uvicorn.Config(
             app,
+            log_config=LOGGING,
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -114,14 +125,20 @@ def _address(host: str, port: int) -> str:
     return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
 
 
-def _print_address(address: str, token_required: bool) -> None:
-    print(f"Serving the library at {address}", file=sys.stderr)  # noqa: T201 - the command's output
+def _print_address(address: str, token_required: bool, chosen: bool) -> None:
+    """Print the address; it contains the token unless the user has `chosen` one, which is not printed."""
+    lines = [f"Serving the library at {address}"]
+    if chosen and token_required:
+        lines.append("To open it, add ?token= and the token that you set.")
+    elif chosen:
+        lines.append("To change anything there, add #token= and the token that you set.")
+    elif not token_required:
+        lines.append("Without the part after #, the page is read-only.")
     if token_required:
-        warning = "Everyone who has this address can read and change the library."
-        print(warning, file=sys.stderr)  # noqa: T201
-    else:
-        print("Without the part after #, the page is read-only.", file=sys.stderr)  # noqa: T201
-    print("Press Ctrl-C to stop.", file=sys.stderr)  # noqa: T201
+        who = "who has the token" if chosen else "who has this address"
+        lines.append(f"Everyone {who} can read and change the library.")
+    lines.append("Press Ctrl-C to stop.")
+    print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201 - the command's output
 
 
 def _has_browser() -> bool:
