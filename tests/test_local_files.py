@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import struct
 import threading
 import time
 from pathlib import Path
@@ -14,12 +13,12 @@ import pytest
 
 from fake_plugins import FakeSources, transcript
 from homescribe import audio, demo
-from homescribe.core import Call, Item, Listing, SourceOptions
+from homescribe.core import Call, Item, SourceOptions
 from homescribe.errors import Cancelled, PermanentError, RetryableError, UserError
 from homescribe.library import Library
 from homescribe.pipeline import add
 from homescribe.sources import local_files, unfinished_files
-from homescribe.sources.fingerprints import FileId, fingerprint
+from homescribe.sources.fingerprints import FileId
 from homescribe.sources.local_files import FileSource
 
 STOP = threading.Event()  # never set
@@ -440,110 +439,6 @@ def test_a_wav_from_a_pipe_is_complete(source, tmp_path, length):
     content[at : at + 4] = length.to_bytes(4, "little")
     path.write_bytes(content)
     assert warned(source, tmp_path) == (["piped"], [])
-
-
-# --- Tags ----------------------------------------------------------------------------------------
-
-
-def tagged(path, title, seconds=80, value=1000, codec=None, **options):
-    """Write a recording with a title."""
-    rng = np.random.default_rng(value)
-    samples = rng.integers(-value, value, seconds * 16_000).astype(np.int16)
-    codecs = {".wav": "pcm_s16le", ".mp3": "libmp3lame", ".flac": "flac", ".m4a": "aac"}
-    with av.open(path, "w", options=options) as out:
-        out.metadata["title"] = title
-        stream = out.add_stream(codecs[path.suffix], rate=16_000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
-        frame.sample_rate = 16_000
-        for packet in [*stream.encode(frame), *stream.encode(None)]:
-            out.mux(packet)
-    return path
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seconds", [2, 80])  # read completely, and by samples
-@pytest.mark.parametrize("name", ["talk.wav", "talk.mp3", "talk.flac", "talk.m4a"])
-def test_edited_tags_are_the_same_recording(source, tmp_path, name, seconds):
-    path = tagged(tmp_path / name, "Talk", seconds)
-    [before] = only(source, path)[1]
-    old = path.read_bytes()
-    tagged(path, "The talk with a much longer title" * 5, seconds)
-    assert path.read_bytes() != old
-    [after] = only(source, path)[1]
-    assert after.key == before.key
-    assert source.fetch(before, tmp_path, STOP).path == path
-    tagged(path, "Talk", seconds, value=1001)
-    assert only(source, path)[1][0].key != before.key
-    with pytest.raises(RetryableError, match="has changed"):
-        source.fetch(before, tmp_path, STOP)
-
-
-def test_a_description_in_front_of_the_media_is_the_same_recording(source, tmp_path):
-    path = tagged(tmp_path / "talk.m4a", "Talk")
-    [before] = only(source, path)[1]
-    tagged(path, "A title", movflags="faststart")
-    assert only(source, path)[1][0].key == before.key
-
-
-def test_a_trimmed_mp4_is_another_recording(source, tmp_path):
-    """Programs that trim without encoding leave the media in the file, and change the length."""
-    path = tagged(tmp_path / "talk.m4a", "Talk")
-    [before] = only(source, path)[1]
-    content = bytearray(path.read_bytes())
-    content[content.index(b"mvhd") + 4 + 19] ^= 1
-    path.write_bytes(content)
-    assert only(source, path)[1][0].key != before.key
-
-
-@pytest.mark.parametrize("header", [True, False])
-def test_tags_at_the_end_of_an_mp3(source, tmp_path, header):
-    path = tagged(tmp_path / "talk.mp3", "Talk", id3v2_version="0", write_id3v1="0")
-    [before] = only(source, path)[1]
-    items = b"Title\0" * 10
-    flags = 0x80000000 if header else 0
-    ape = b"APETAGEX" + struct.pack("<IIII8x", 2000, len(items) + 32, 1, flags)
-    content = path.read_bytes()
-    id3v2 = b"ID3\x04\0\0\0\0\x02\0" + bytes(256) + bytes(100)  # with padding after it
-    path.write_bytes(
-        id3v2 + content + (ape if header else b"") + items + ape + b"TAG" + b"title" * 25
-    )
-    assert only(source, path)[1][0].key == before.key
-    path.write_bytes(content + b"TAG" + b"title" * 25)
-    assert only(source, path)[1][0].key == before.key
-
-
-@pytest.mark.parametrize("name", ["talk.wav", "talk.mp3", "talk.flac", "talk.m4a"])
-def test_a_damaged_file_has_an_id(tmp_path, name):
-    content = tagged(tmp_path / name, "Talk", seconds=2).read_bytes()
-    rng = np.random.default_rng(0)
-    found = set()
-    for _ in range(200):
-        damaged = bytearray(content[: rng.integers(1, len(content))])
-        for at in rng.integers(0, min(len(damaged), 200), 4):
-            damaged[at] = rng.integers(0, 256)
-        (tmp_path / name).write_bytes(damaged)
-        found.add(fingerprint(tmp_path / name).tagged)
-    assert len(found) > 190
-
-
-@pytest.mark.slow
-def test_a_recording_that_is_known_by_its_content_with_tags_keeps_its_key(source, tmp_path):
-    """Until tags were left out, keys were hashes of all of a file."""
-    (tmp_path / "talks").mkdir()
-    path = tagged(tmp_path / "talks" / "talk.mp3", "Talk")
-    both = fingerprint(path)
-    assert both.id != both.tagged
-    old = Item(source="file", id=both.tagged, url=str(path), title="talk")
-    with Library(tmp_path / "library") as library:
-        library.record("file", Listing(str(path.parent), "talks", iter(())), [old])
-        library.save(old, transcript())
-        for title in ("Talk", "Another title"):
-            tagged(path, title)
-            [result] = add(library, FakeSources(source), str(path.parent), STOP)
-            assert ([item.key for item in result.items], result.new) == ([old.key], ())
-        assert library.transcript(old.key) is not None
-    tagged(path, "Talk")
-    assert source.fetch(old, tmp_path, STOP).path == path
 
 
 # --- Replaced files ------------------------------------------------------------------------------

@@ -387,6 +387,14 @@ class Source(Protocol):
         return None
 
     @staticmethod
+    def audio_identity(item: Item, stop: Event) -> str | None:
+        """Return a hash of the compressed audio of `item`, the same whatever its tags and container.
+
+        All of the recording may be read for it. Default: None, for a recording that is not on this disk.
+        """
+        return None
+
+    @staticmethod
     def embedded_player(item: Item) -> EmbeddedPlayer | None:
         """Return the site's player for `item`, which a browser can embed; None (default) without one."""
         return None

@@ -9,7 +9,7 @@ user's own file.
 PyAV contains ffmpeg's libraries; no ffmpeg program is needed.
 """
 
-from homescribe.audio.container import probe
+from homescribe.audio.container import opened, probe
 from homescribe.audio.media_errors import reaction, translated
 from homescribe.audio.waveform import SAMPLE_RATE, blocks, check_duration, decode
 
@@ -18,6 +18,7 @@ __all__ = [
     "blocks",
     "check_duration",
     "decode",
+    "opened",
     "probe",
     "reaction",
     "translated",

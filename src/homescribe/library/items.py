@@ -10,7 +10,7 @@ import difflib
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from homescribe.core import Item
@@ -80,7 +80,9 @@ class Page:
 def pending(
     db: sqlite3.Connection, keys: Collection[str] | None, again: Collection[str], now: float
 ) -> list[Item]:
-    """Return the items that are pending at `now`, in listing order; of `keys` only, unless None.
+    """Return the items that are pending at `now`, with their identities, in listing order.
+
+    Only those of `keys`, unless it is None.
 
     Of `again`, also those that have a transcript, unless a call is in flight or a failure is not due.
     """
@@ -94,8 +96,19 @@ def pending(
         "AND coalesce(retry_at, 0) <= :now AND item_id NOT IN (SELECT item_id FROM calls)) "
         f"ORDER BY {ORDERS['listed']}",
         {"now": now, "keys": chosen, "again": json.dumps([sqlite_safe(key) for key in again])},
+    ).fetchall()
+    names = identities(db, [row["item_id"] for row in rows])
+    return [replace(to_item(row), identities=names.get(row["item_id"], ())) for row in rows]
+
+
+def identities(db: sqlite3.Connection, ids: Collection[int]) -> dict[int, tuple[str, ...]]:
+    """Return the identities of those of `ids` that have any."""
+    rows = db.execute(
+        "SELECT item_id, json_group_array(identity) AS names FROM identities "
+        "WHERE item_id IN (SELECT value FROM json_each(?)) GROUP BY item_id",
+        (json.dumps(list(ids)),),
     )
-    return [to_item(row) for row in rows]
+    return {row["item_id"]: tuple(json.loads(row["names"])) for row in rows}
 
 
 def records(
@@ -211,7 +224,12 @@ def known_rows(db: sqlite3.Connection, keys: Collection[str]) -> dict[str, sqlit
 def put_one(db: sqlite3.Connection, item: Item, now: float) -> int:
     """Insert or update an item that its page may have completed; return its item_id."""
     item = clean_item(item)
-    return put(db, [item], now, by_listing=False)[item.key]
+    item_id = put(db, [item], now, by_listing=False)[item.key]
+    db.executemany(
+        "INSERT OR IGNORE INTO identities (identity, item_id) VALUES (?, ?)",
+        ((name, item_id) for name in item.identities),
+    )
+    return item_id
 
 
 def put(

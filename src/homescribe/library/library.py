@@ -28,6 +28,7 @@ from homescribe.library import (
     items,
     listings,
     lock,
+    same_recordings,
     search,
     stats,
     transcripts,
@@ -115,6 +116,13 @@ class Library:
         """Which items of the source at `url` are left out; none of an unknown one."""
         with self._reading() as db:
             return listings.selection(db, url)
+
+    def maybe_known(self, items: Sequence[Item]) -> frozenset[str]:
+        """Keys of listed items that are new, but may be known recordings that were edited: only a hash of
+        their audio could tell (`Source.audio_identity`).
+        """
+        with self._reading() as db:
+            return same_recordings.maybe_known(db, items)
 
     def known_keys(self, url: str) -> frozenset[str]:
         """Keys of the items that the source at `url` lists; empty when it was never listed."""

@@ -6,17 +6,19 @@ publisher used a guid again.
 
 from __future__ import annotations
 
+import bisect
 import datetime
 import hashlib
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from homescribe.core import Item
-from homescribe.text.identities import KEY, LOCAL, key_identity, without_trackers
+from homescribe.text.identities import AUDIO, KEY, LOCAL, key_identity, without_trackers
 
 DAY = datetime.timedelta(days=1)
+NEAR = 1.0  # seconds by which the lengths of one recording may differ, as two programs state them
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,11 @@ def matched(db: sqlite3.Connection, source_id: int, listed: Collection[Item]) ->
     rest = [item for item in listed if item.key not in keys]
     candidates = _rows_by_identity(db, source_id, rest)
     for item in rest:
-        rows = (row for name in item.identities for row in candidates.get(name, ()))
-        row = next((row for row in rows if row["item_id"] not in taken), None)
+        rows = ((name, row) for name in item.identities for row in candidates.get(name, ()))
+        row = next(
+            (row for name, row in rows if row["item_id"] not in taken or name.startswith(AUDIO)),
+            None,
+        )
         if row is not None:
             taken[row["item_id"]] = item
             keys[item.key] = row, bool(row["current"])
@@ -75,6 +80,42 @@ def store(
         if listed.key != item.key and not item.id.startswith(f"{listed.id}-"):
             rows.append((key_identity(listed.key), item_id))
     db.executemany("INSERT OR IGNORE INTO identities (identity, item_id) VALUES (?, ?)", rows)
+
+
+def maybe_known(db: sqlite3.Connection, listed: Iterable[Item]) -> frozenset[str]:
+    """Return the keys of listed items that are new, but may be known recordings that were edited.
+
+    They have the address of an item whose audio is known, or nearly its length.
+    """
+    items = list({item.key: item for item in listed}.values())
+    matches = matched(db, 0, items)
+    keys = json.dumps([match.item.key for match in matches])
+    known = db.execute(
+        "SELECT key FROM items WHERE key IN (SELECT value FROM json_each(?))", (keys,)
+    )
+    found = {row["key"] for row in known}
+    new = [item for item, match in zip(items, matches, strict=True) if match.item.key not in found]
+    if not new:
+        return frozenset()
+    rows = db.execute(
+        "SELECT url, coalesce(transcripts.duration, items.duration) AS length FROM items "
+        "LEFT JOIN transcripts USING (item_id) WHERE item_id IN "
+        "(SELECT item_id FROM identities WHERE identity > ? AND identity < ?)",
+        (AUDIO, AUDIO + "~"),
+    ).fetchall()
+    urls = {row["url"] for row in rows}
+    lengths = sorted(row["length"] for row in rows if row["length"] is not None)
+    return frozenset(
+        item.key for item in new if item.url in urls or _is_near(item.duration, lengths)
+    )
+
+
+def _is_near(seconds: float | None, lengths: Sequence[float]) -> bool:
+    """Whether one of `lengths`, which are sorted, is within NEAR of `seconds`."""
+    if seconds is None:
+        return False
+    at = bisect.bisect_left(lengths, seconds - NEAR)
+    return at < len(lengths) and lengths[at] <= seconds + NEAR
 
 
 def is_same(row: sqlite3.Row, item: Item) -> bool:

@@ -15,7 +15,7 @@ from threading import Event
 from types import TracebackType
 
 from homescribe import plugins
-from homescribe.core import Item, Source, SourceOptions
+from homescribe.core import Item, Listing, Source, SourceOptions
 from homescribe.errors import ItemError, SourceBlocked, UserError
 from homescribe.library import Library, Selection, SourceRecord
 from homescribe.pipeline.crash_log import NOT_OF_ONE_ITEM, internal_error
@@ -204,12 +204,14 @@ def _list(
             if choice is None or not chosen:
                 known = frozenset() if everything else library.known_keys(listing.url)
                 items = update(listing, known, stored)
+                items = _with_audio(library, source, listing, items, stop)
                 recorded = library.record(name, listing, items)
             else:
                 taken = choose(listing, *choice)
                 left_out = frozenset[str]().union(*map(names_of, taken.left_out))
                 selection = Selection(choice[0], left_out)
-                recorded = library.record(name, listing, taken.items, selection)
+                items = _with_audio(library, source, listing, taken.items, stop)
+                recorded = library.record(name, listing, items, selection)
             yield ListingResult(
                 listing.url,
                 listing.title,
@@ -231,6 +233,21 @@ def _list(
     except BaseException as error:
         failure = internal_error(error, library.directory, "listing", url)
         raise UserError(failure.message, failure.hint) from error
+
+
+def _with_audio(
+    library: Library, source: Source, listing: Listing, items: list[Item], stop: Event
+) -> list[Item]:
+    """Return `items` with the identity of their audio for those that may be known recordings, edited."""
+    if not listing.by_content:
+        return items
+    keys = library.maybe_known(items)
+    return [_identified(source, item, stop) if item.key in keys else item for item in items]
+
+
+def _identified(source: Source, item: Item, stop: Event) -> Item:
+    name = source.audio_identity(item, stop)
+    return replace(item, identities=(*item.identities, name)) if name else item
 
 
 def _replaced(item: Item) -> str:

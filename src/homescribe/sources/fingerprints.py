@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from homescribe.errors import Cancelled
-from homescribe.sources.media_ranges import Range, media_ranges
+from homescribe.sources import ogg_pages
+from homescribe.sources.byte_ranges import Range, read
+from homescribe.sources.media_ranges import media_ranges
 
 SAMPLES = 16  # in a fingerprint, evenly spread; the first and the last bytes are among them
 SAMPLE_BYTES = 64 * 1024
@@ -73,14 +75,18 @@ def _content_hash(file: BinaryIO, ranges: Sequence[Range], stop: threading.Event
 
 
 def _blocks(file: BinaryIO, ranges: Sequence[Range], first: int, end: int) -> Iterator[bytes]:
-    """Yield the bytes from `first` to `end` of the ranges one after the other, in blocks."""
+    """Yield the bytes from `first` to `end` of the ranges one after the other, in blocks.
+
+    Of Ogg pages that do not begin with the file, what changes with the tags is zero.
+    """
     offset = 0  # of a range among all
+    pages = ranges[0].start > 0 and read(file, 0, 4) == ogg_pages.CAPTURE if ranges else False
     for part in ranges:
         start, stop = max(first - offset, 0), min(end - offset, len(part))
         if start < stop:
-            file.seek(part.start + start)
-            left = stop - start
-            while left and (block := file.read(min(left, 2**20))):
+            at, left = part.start + start, stop - start
+            while left and (block := read(file, at, min(left, 2**20))):
+                yield ogg_pages.masked(file, at, block) if pages else block
+                at += len(block)
                 left -= len(block)
-                yield block
         offset += len(part)

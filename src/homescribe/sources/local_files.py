@@ -1,9 +1,10 @@
 """Recordings on this machine's disk: a file, a folder, or a pattern.
 
 A file is identified by its content, not its path: after a move it is not transcribed again, and two copies
-are one item. Edited tags change nothing either. The id is a fingerprint (fingerprints.py). Two tracks of one
-session can have the same fingerprint (the same size, and silence in every sample). When two files of one
-listing do, their whole content is hashed.
+are one item. Edited tags change nothing either. The id is a fingerprint (fingerprints.py), and a file that
+was transcribed is also known by its audio (audio_packets.py). Two tracks of one session can have the same
+fingerprint (the same size, and silence in every sample). When two files of one listing do, their whole
+content is hashed.
 """
 
 from __future__ import annotations
@@ -14,16 +15,17 @@ import os
 import re
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from homescribe.core import Audio, Item, Listing, Source, SourceOptions
 from homescribe.errors import Cancelled, PermanentError, RetryableError, UserError
-from homescribe.sources import unfinished_files
+from homescribe.sources import audio_packets, unfinished_files
 from homescribe.sources.fingerprints import FileId, content_hash, fingerprint
 from homescribe.text import sanitize
-from homescribe.text.identities import key_identity
+from homescribe.text.identities import AUDIO, KEY, key_identity
 
 EXTENSIONS = frozenset(
     re.findall(
@@ -109,13 +111,11 @@ class FileSource(Source):
                 "Connect its disk again, or add the place to which it was moved.",
             )
         try:
-            found = content_hash(path, stop) if item.id.startswith("w") else fingerprint(path)
+            item = recognized(item, path, stop)
         except OSError as error:
             raise RetryableError(
                 f"{path} cannot be read: {error.strerror}.", "Check the permissions and the disk."
             ) from error
-        if item.id not in (found.id, found.tagged):
-            raise RetryableError(f"{path} has changed since it was added.", "Add it again.")
         seconds = item.duration
         if self._track is not None:  # `item` has the length of the track that a player chooses
             from homescribe import audio
@@ -138,6 +138,10 @@ class FileSource(Source):
     def link(item: Item, seconds: float) -> str:
         url = item.url if item.url.startswith("file:") else Path(item.url).absolute().as_uri()
         return f"{url}#t={int(max(0.0, seconds))}"
+
+    @staticmethod
+    def audio_identity(item: Item, stop: threading.Event) -> str | None:
+        return audio_packets.identity(path_of(item.url), stop)
 
     @staticmethod
     def local_path(item: Item) -> Path:
@@ -297,6 +301,29 @@ def id_of(path: Path, stop: threading.Event, *, whole: bool = False) -> FileId:
     except OSError:
         name = "unreadable-" + hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
         return FileId(name, "")
+
+
+def recognized(item: Item, path: Path, stop: threading.Event) -> Item:
+    """Return `item`, whose content is still at `path`, with the identity of its audio.
+
+    The ids of a content have changed as more formats of tags were left out of it, so that it is known by
+    several. Raises RetryableError if it is known by none of them.
+    """
+    known = {item.key, *(name[len(KEY) :] for name in item.identities if name.startswith(KEY))}
+    ids = [key.removeprefix("file:") for key in known]
+    found: list[FileId] = []
+    if any(not name.startswith("w") for name in ids):
+        found.append(fingerprint(path))
+    if any(name.startswith("w") for name in ids):
+        found.append(content_hash(path, stop))
+    audio = next((name for name in item.identities if name.startswith(AUDIO)), None)
+    if known.isdisjoint(f"file:{name}" for both in found for name in (both.id, both.tagged)):
+        # Written anew by another program, perhaps.
+        if audio is None or audio_packets.identity(path, stop) != audio:
+            raise RetryableError(f"{path} has changed since it was added.", "Add it again.")
+    elif audio is None and (name := audio_packets.identity(path, stop)):
+        return replace(item, identities=(*item.identities, name))
+    return item
 
 
 def item_from(path: Path, name: FileId, *, strict: bool = False) -> Item:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 MEDIA_PATH = re.compile(
@@ -19,6 +19,7 @@ MEDIA_PATH = re.compile(
 GLOBAL = "="  # before an identity that holds in every source
 LOCAL = "~"  # before one that holds only within one source of the library
 KEY = "key:"  # before a key that the recording has, or had, elsewhere
+AUDIO = "audio:"  # before a hash of the compressed audio
 # A guid that no other publisher would make: a UUID, another long number, an address or a tag.
 UNIQUE_GUID = re.compile(
     r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}|\w{24,}|//[^/]+/.|^tag:", re.I
@@ -47,6 +48,11 @@ def without_trackers(url: str) -> str:
 def key_identity(key: str) -> str:
     """Return the identity of a recording that may be known by `key`."""
     return KEY + key
+
+
+def audio_identity(tracks: Iterable[str]) -> str:
+    """Return the identity of a recording by the hashes of its audio tracks."""
+    return AUDIO + hashlib.sha256("\n".join(tracks).encode()).hexdigest()[:20]
 
 
 def media_identity(media: str, title: str, date: str) -> str:
