@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test quick fuzz week coverage lint lint-js format docs docs-check bench bench-real release clean
+.PHONY: help demo test quick fuzz week simulate coverage lint lint-js format docs docs-check bench bench-real release clean
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -27,6 +27,9 @@ fuzz: .venv/.tested  ## Run over thousands of damaged recordings and feeds, from
 
 week: .venv/.tested  ## Run a simulated week of 20 feeds, folders and a channel with all kinds of hiccups.
 	HOMESCRIBE_WEEK=20 $(BIN)/pytest tests/test_week.py
+
+simulate: .venv/.tested  ## Check the spending cap and the plan against 200 simulated runs.
+	HOMESCRIBE_SIMULATIONS=200 $(BIN)/pytest tests/test_cost_simulation.py
 
 coverage: .venv/.tested  ## Run all tests and report the lines and branches that they do not reach.
 	-@$(BIN)/python tests/browser.py

@@ -36,7 +36,8 @@ ALLOWED = {
     "engines/scheduler": {"errors", "engines/out_of_memory"},  # knows nothing of Whisper
     "cost/prices": {"errors"},
     "cost/budget": {"errors"},
-    "cost": {"core", "library", "plugins", "cost"},
+    "cost/speeds": {"cost/prices"},
+    "cost": {"core", "errors", "library", "plugins", "cost"},
     "backends": {"core", "plugins"},
     "backends/engine_code": {"core"},
     "backends/meter": set(),

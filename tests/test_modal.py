@@ -489,6 +489,35 @@ def test_a_suspect_of_an_earlier_run_is_submitted_alone(standin):
             session.result(call, GO, lambda seconds: None)
 
 
+def test_suspects_have_one_container_which_the_cap_counts(standin):
+    with working("stumbling", max_containers=2, suspects=frozenset({"file:suspect"})) as session:
+        before = session.budget.machines
+        run_to_end(session, instruction("healthy"))
+        assert session.budget.machines == before == 2
+        run_to_end(session, instruction("suspect"))
+        run_to_end(session, instruction("suspect", "suspect"))
+        assert session.budget.machines == 3
+    most = [
+        function.definition.autoscaler_settings.max_containers
+        for function in standin.control.functions.values()
+        if function.binding and function.definition.max_concurrent_inputs == 1
+    ]
+    assert most
+    assert set(most) == {1}
+
+
+def test_a_container_uses_no_more_cores_than_are_in_its_price(standin):
+    with working("stumbling", timeout=999.0) as session:  # a variant of its own
+        run_to_end(session, instruction("cores"))
+    asked = [
+        function.definition.resources
+        for function in standin.control.functions.values()
+        if function.binding and function.definition.timeout_secs == 999
+    ]
+    cores = round(1000 * prices.machine("CPU").cores)
+    assert {(found.milli_cpu, found.milli_cpu_max) for found in asked} == {(cores, cores)}
+
+
 def test_out_of_memory_on_the_gpu_is_a_user_error(standin):
     with working("stumbling") as session:
         call = session.submit(instruction("memory"), TranscriptionOptions(), GO)
@@ -512,7 +541,10 @@ def test_a_call_that_takes_too_long(standin):
         call = session.submit(instruction("sleep", "too long"), TranscriptionOptions(), GO)
         with pytest.raises(RetryableError, match="longer than a call may take"):
             session.result(call, GO, lambda seconds: None)
-        assert session.usage(call).outcome == "died"
+        used = session.usage(call)
+        assert used.outcome == "died"
+        assert used.unmetered_dollars == used.dollars >= used.expected_dollars > 0
+        assert session.budget.spent == used.dollars
 
 
 def test_an_unknown_model_is_refused_before_a_gpu_is_rented(standin):

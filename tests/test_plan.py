@@ -4,11 +4,13 @@ import dataclasses
 
 import pytest
 
+from homescribe.cli.commands.cloud import spent_in_words
 from homescribe.core import HOUR, Call, Item, Listing, Usage
-from homescribe.cost.plan import make_plan
-from homescribe.cost.prices import MACHINES, SPEED_SOURCE, machine, published_rate
+from homescribe.cost.plan import make_plan, newest_gpu
+from homescribe.cost.prices import MACHINES, machine, published_rate
 from homescribe.library import Library
 
+PUBLISHED = "faster-whisper's README"
 VIDEOS = [
     Item("youtube", f"v{n}", url=f"https://youtu.be/v{n}", title=str(n), duration=HOUR / 2)
     for n in range(200)
@@ -72,7 +74,8 @@ def test_there_is_a_row_for_this_machine_and_for_each_gpu(library):
     plan = planned(library)
     assert [row.gpu for row in plan.rows] == ["", *MACHINES]
     assert plan.rows[0].dollars == 0
-    assert {row.speed_source for row in plan.rows[1:]} == {SPEED_SOURCE}
+    assert all(PUBLISHED in row.speed_source for row in plan.rows)
+    assert {row.error for row in plan.rows[1:]} == {None}
 
 
 def test_a_price_is_work_plus_overhead_at_the_rate_of_the_machine(library):
@@ -105,16 +108,45 @@ def test_measured_speed_replaces_published_speed(library):
     a10 = row(planned(library), "A10")
     assert a10.speed == 50.0
     assert a10.speed_source == "10 calls of this library"
-    assert row(planned(library), "T4").speed_source == SPEED_SOURCE
+    assert PUBLISHED in row(planned(library), "T4").speed_source
     few = planned(library, VIDEOS[:2], pause=lambda item: 0.0)
     assert row(few, "A10").overhead_seconds == 2 * 50.0
+
+
+def test_a_plan_says_how_far_its_price_may_be_off(library):
+    """Calls of 30 and 42 s for half an hour each: a standard deviation of a sixth, over ten calls."""
+    for number in range(10):
+        add_usage(
+            library, number, gpu_seconds=36.0 + 6 * (-1) ** number, overhead_seconds=0.0, boots=0
+        )
+    a10 = row(planned(library), "A10")
+    assert a10.error == pytest.approx(6 / 36 / 3, rel=0.01)
+    assert row(planned(library), "T4").error is None
+
+
+def test_gpus_that_an_engine_has_no_code_for_are_marked_and_never_the_cheapest(library):
+    free = planned(library, rate=lambda rented: 0.001 if rented.gpu != "B200" else 1e-9)
+    assert free.cheapest == "B200"
+    marked = planned(
+        library,
+        rate=lambda rented: 0.001 if rented.gpu != "B200" else 1e-9,
+        newest_gpu=newest_gpu("faster-whisper"),
+    )
+    noted = {row.gpu for row in marked.rows if row.note}
+    assert noted == {"H100", "H200", "B200"}
+    assert marked.cheapest not in noted
+
+
+def test_an_engine_that_does_not_say_so_runs_on_every_gpu():
+    assert newest_gpu("openai-whisper") is None
+    assert newest_gpu("no-such-engine") is None
 
 
 def test_two_calls_are_too_few_to_measure_speed(library):
     add_usage(library, 0)
     add_usage(library, 1)
     add_usage(library, 2, outcome="died")
-    assert row(planned(library), "A10").speed_source == SPEED_SOURCE
+    assert PUBLISHED in row(planned(library), "A10").speed_source
 
 
 def test_unknown_durations_are_counted(library):
@@ -143,6 +175,15 @@ def test_spending_counts_failed_calls_and_each_call_once(library):
     assert spent.dollars_per_audio_hour == pytest.approx(0.04)
     assert spent.plan_error == pytest.approx(-0.5)
     assert spent.speed == pytest.approx(1800.0 / 122.0)
+
+
+def test_dollars_that_nobody_measured_are_known(library):
+    add_usage(library, 0)
+    add_usage(library, 1, outcome="died", dollars=2.52, unmetered_dollars=2.52)
+    spent = library.spending()
+    assert (spent.dollars, spent.unmetered_dollars) == (2.53, 2.52)
+    words = spent_in_words(spent)
+    assert "up to $2.52 of it unmetered: 1 call whose container stopped" in words
 
 
 def test_an_item_whose_container_died_is_suspect_until_it_is_done(library):

@@ -267,6 +267,8 @@ class Usage:
     expected_dollars: float  # estimate when it was submitted
     finished_at: float  # Unix time
     outcome: Literal["done", "failed", "died"]  # died: the machine stopped during the call
+    # Of `dollars`: at most what machines cost that stopped during the call and measured nothing.
+    unmetered_dollars: float = 0.0
 
 
 @dataclass(slots=True)
@@ -470,6 +472,8 @@ class EngineRequirements:
     environment: Mapping[str, str] = field(default_factory=dict)
     gpu_available: Callable[[], bool] | None = None  # None: the engine runs on a CPU only
     gpu_required: bool = False
+    # The newest GPUs that the packages have compiled code for, by compute capability; None: all.
+    newest_gpu: tuple[int, int] | None = None
     # Raise UserError for an unknown model, without loading or downloading it; None: not checked beforehand.
     check_model: Callable[[str], None] | None = None
     slots: int = 1  # recordings that one loaded model transcribes at once

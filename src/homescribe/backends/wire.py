@@ -53,6 +53,7 @@ class PlainReply(TypedDict):
     gpu_seconds: float
     overhead_seconds: float
     first: bool
+    lost_seconds: NotRequired[float]  # not in the replies of older versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,13 @@ class Reply:
     gpu_seconds: float = 0.0
     overhead_seconds: float = 0.0
     first: bool = False  # whether this was the container's first call
+    # At most the seconds that the call spent in containers that ended before this one took it.
+    lost_seconds: float = 0.0
+
+    @property
+    def metered(self) -> bool:
+        """Whether a container measured the call. It did not where Modal itself ended the call."""
+        return self.gpu_seconds + self.overhead_seconds > 0
 
     def plain(self) -> PlainReply:
         """Return the reply as dicts, lists, strings and numbers.
@@ -80,6 +88,7 @@ class Reply:
             "gpu_seconds": self.gpu_seconds,
             "overhead_seconds": self.overhead_seconds,
             "first": self.first,
+            "lost_seconds": self.lost_seconds,
         }
         copy: PlainReply = json.loads(json.dumps(plain, default=_python_number))
         return copy

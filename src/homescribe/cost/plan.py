@@ -11,20 +11,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from homescribe import plugins
-from homescribe.core import HOUR, Item
+from homescribe.core import HOUR, EngineRequirements, Item
 from homescribe.cost.prices import (
     BOOT,
     BURST_OVERHEAD,
-    CORE_SPEED,
     MACHINES,
     MAX_CONTAINERS,
-    MEASURED_CPU_SPEED,
-    RELATIVE_SPEED,
     SCALEDOWN_WINDOW,
-    SPEED_SOURCE,
     Machine,
-    expected_speed,
 )
+from homescribe.cost.speeds import cpu_speed, expected_speed
+from homescribe.errors import HomescribeError
 from homescribe.library import Library
 
 # Seconds assumed for an item of unknown duration.
@@ -47,6 +44,9 @@ class Row:
     dollars: float  # with --when burst
     dollars_streamed: float  # with --when stream, where containers wait for downloads
     in_time: bool  # before the deadline; True without one
+    # One standard error of the price, as a share of it; None where no call of this library measured it.
+    error: float | None = None
+    note: str = ""  # why the engine may not run on this GPU
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,7 @@ def make_plan(
     prices: str,
     machines: Sequence[Machine] = tuple(MACHINES.values()),
     containers: int = MAX_CONTAINERS,
+    newest_gpu: tuple[int, int] | None = None,
     deadline: float | None = None,
 ) -> Plan:
     """Return the plan for transcribing `items`.
@@ -83,6 +84,8 @@ def make_plan(
         pause: returns the seconds between two downloads from the item's site.
         rate: returns the dollars per second of a machine.
         prices: the source of `rate`, as shown to the user.
+        newest_gpu: the newest compute capability that the engine has code for; None: all. Newer GPUs are
+            marked and never the cheapest.
         deadline: seconds from now by which everything must be transcribed.
     """
     audio_seconds = sum(item.duration or UNKNOWN_LENGTH for item in items)
@@ -90,12 +93,17 @@ def make_plan(
     rows = [_local(items, audio_seconds, download_seconds, model, deadline)]
     for machine in machines:
         rental = library.rental(engine, model, machine.gpu)
+        speed, source = expected_speed(engine, model, machine)
+        if rental:
+            speed, source = rental.speed, OWN_CALLS.format(rental.calls)
         rows.append(
             _rented(
                 machine,
-                rental.speed if rental else expected_speed(engine, model, machine),
-                OWN_CALLS.format(rental.calls) if rental else SPEED_SOURCE,
+                speed,
+                source,
                 rental.boot if rental else BOOT + SCALEDOWN_WINDOW,
+                error=rental.error if rental else None,
+                note=_note(engine, machine, newest_gpu),
                 rate=rate(machine),
                 audio_seconds=audio_seconds,
                 download_seconds=download_seconds,
@@ -103,7 +111,7 @@ def make_plan(
                 deadline=deadline,
             )
         )
-    in_time = [row for row in rows if row.backend != "local" and row.in_time]
+    in_time = [row for row in rows if row.backend != "local" and row.in_time and not row.note]
     return Plan(
         items=len(items),
         items_of_unknown_length=sum(item.duration is None for item in items),
@@ -123,6 +131,8 @@ def _rented(
     speed_source: str,
     boot: float,
     *,
+    error: float | None,
+    note: str,
     rate: float,
     audio_seconds: float,
     download_seconds: float,
@@ -151,7 +161,24 @@ def _rented(
         dollars=(gpu_seconds + overhead) * rate,
         dollars_streamed=streamed * rate,
         in_time=deadline is None or wall <= deadline,
+        error=error,
+        note=note,
     )
+
+
+def newest_gpu(engine: str) -> tuple[int, int] | None:
+    """Return the newest compute capability that an engine has code for; None: all, or it does not say."""
+    try:
+        requirements = getattr(plugins.load("engines", engine), "requirements", None)
+    except HomescribeError:
+        return None  # its packages are not installed here
+    return requirements.newest_gpu if isinstance(requirements, EngineRequirements) else None
+
+
+def _note(engine: str, machine: Machine, newest: tuple[int, int] | None) -> str:
+    if newest is None or machine.capability <= newest:
+        return ""
+    return f"{engine} has no compiled code for this GPU"
 
 
 def _local(
@@ -162,16 +189,13 @@ def _local(
     deadline: float | None,
 ) -> Row:
     """Return the row for this machine: free, at the published speed of a processor."""
-    family = model.rpartition("/")[2].lower()
-    relative = next((speed for name, speed in RELATIVE_SPEED.items() if name in family), 1.0)
-    threads = os.cpu_count() or 1
-    speed = min(MEASURED_CPU_SPEED * relative * threads / 8, CORE_SPEED * threads)
+    speed, source = cpu_speed(model, os.cpu_count() or 1)
     wall = max(audio_seconds / speed, download_seconds)
     return Row(
         backend="local",
         gpu="",
         speed=speed,
-        speed_source="faster-whisper's README (eight threads of a Core i7), scaled by threads",
+        speed_source=source,
         gpu_seconds=0.0,
         overhead_seconds=0.0,
         wall_seconds=wall,

@@ -32,6 +32,9 @@ class FasterWhisper(BatchEngine):
         download=download_ctranslate2,
         check_model=check_ctranslate2,
         gpu_available=gpu_available,
+        # CTranslate2 4.8.5 has code for 5.3 to 8.6, which also runs on 8.9. For newer GPUs it has PTX of 8.6,
+        # which the driver compiles when the model is loaded.
+        newest_gpu=(8, 9),
         slots=BatchEngine.slots,
     )
 

@@ -50,6 +50,7 @@ def status_as_json(
         "spent": {
             "calls": spent.calls,
             "dollars": spent.dollars,
+            "unmetered_dollars": spent.unmetered_dollars,
             "dollars_per_audio_hour": spent.dollars_per_audio_hour,
             "times_realtime": spent.speed,
             "plan_error": spent.plan_error,

@@ -118,6 +118,11 @@ def version_11(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def version_12(db: sqlite3.Connection) -> None:
+    """Add the dollars of each call that no container measured."""
+    db.execute(schema.VERSION_12)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_1,
     version_2,
@@ -130,6 +135,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_9,
     version_10,
     version_11,
+    version_12,
 )
 
 

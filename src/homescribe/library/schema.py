@@ -345,3 +345,6 @@ VERSION_11 = (
     "ALTER TABLE transcripts ADD COLUMN options TEXT",
     "ALTER TABLE calls ADD COLUMN options TEXT",
 )
+
+# Of a call's dollars, those that are an upper bound, because its container stopped and measured nothing.
+VERSION_12 = "ALTER TABLE usages ADD COLUMN unmetered_dollars REAL NOT NULL DEFAULT 0"

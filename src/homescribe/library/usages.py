@@ -5,7 +5,9 @@ Rows are kept after their item is deleted, because the call was paid for.
 
 from __future__ import annotations
 
+import math
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from homescribe.core import Usage
@@ -23,6 +25,9 @@ class Rental:
     overhead_seconds: float
     boots: int
     audio_seconds: float
+    error: (
+        float  # of the seconds paid per second of audio: 0.1 is ten percent, for one standard error
+    )
 
     @property
     def speed(self) -> float:
@@ -41,6 +46,10 @@ class Spending:
 
     calls: int
     dollars: float
+    unmetered_dollars: (
+        float  # of them: at most, for calls whose container stopped and measured nothing
+    )
+    unmetered_calls: int
     expected_dollars: float  # by the plan, for the same calls
     gpu_seconds: float
     overhead_seconds: float
@@ -77,6 +86,7 @@ def add(db: sqlite3.Connection, usage: Usage) -> None:
         "boots": usage.boots,
         "audio_seconds": usage.audio_seconds,
         "dollars": max(0.0, usage.dollars),
+        "unmetered_dollars": max(0.0, usage.unmetered_dollars),
         "expected_dollars": usage.expected_dollars,
         "outcome": usage.outcome,
         "submitted_at": call.submitted_at,
@@ -90,20 +100,36 @@ def add(db: sqlite3.Connection, usage: Usage) -> None:
 
 def rental(db: sqlite3.Connection, engine: str, model: str, gpu: str) -> Rental | None:
     """Return the measurements of the latest successful calls, None when there are too few."""
-    row = db.execute(
-        "SELECT count(*), sum(gpu_seconds), sum(overhead_seconds), sum(boots), sum(audio_seconds) FROM ("
-        "SELECT * FROM usages WHERE engine = ? AND model = ? AND gpu = ? AND outcome = 'done' "
-        "AND gpu_seconds > 0 ORDER BY finished_at DESC LIMIT ?)",
+    rows = db.execute(
+        "SELECT gpu_seconds, overhead_seconds, boots, audio_seconds FROM usages "
+        "WHERE engine = ? AND model = ? AND gpu = ? AND outcome = 'done' AND gpu_seconds > 0 "
+        "ORDER BY finished_at DESC LIMIT ?",
         (engine, model, gpu, RECENT_CALLS),
-    ).fetchone()
-    return Rental(*row) if row[0] >= FEWEST_CALLS else None
+    ).fetchall()
+    if len(rows) < FEWEST_CALLS:
+        return None
+    gpu_seconds, overhead_seconds, boots, audio_seconds = map(sum, zip(*rows, strict=True))
+    paid = [row["gpu_seconds"] + row["overhead_seconds"] for row in rows]
+    error = _ratio_error(paid, [row["audio_seconds"] for row in rows])
+    return Rental(len(rows), gpu_seconds, overhead_seconds, boots, audio_seconds, error)
+
+
+def _ratio_error(parts: Sequence[float], wholes: Sequence[float]) -> float:
+    """Return the relative standard error of sum(parts) / sum(wholes), estimated from their scatter.
+
+    W. G. Cochran, Sampling Techniques, 3rd edition, equation 6.9.
+    """
+    count, ratio = len(parts), sum(parts) / (sum(wholes) or 1.0)
+    squares = sum((part - ratio * whole) ** 2 for part, whole in zip(parts, wholes, strict=True))
+    return math.sqrt(count / (count - 1) * squares) / (sum(parts) or 1.0)
 
 
 def spending(db: sqlite3.Connection) -> Spending:
     """Return the sums over all calls."""
     row = db.execute(
-        "SELECT count(*), total(dollars), total(expected_dollars), total(gpu_seconds), "
-        "total(overhead_seconds), total(CASE outcome WHEN 'done' THEN audio_seconds END) FROM usages"
+        "SELECT count(*), total(dollars), total(unmetered_dollars), count(nullif(unmetered_dollars, 0)), "
+        "total(expected_dollars), total(gpu_seconds), total(overhead_seconds), "
+        "total(CASE outcome WHEN 'done' THEN audio_seconds END) FROM usages"
     ).fetchone()
     return Spending(*row)
 

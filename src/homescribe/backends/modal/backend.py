@@ -86,9 +86,9 @@ class ModalBackend:
         rented = rented or self.machine
         return account_rate(rented, self._account_rates) or published_rate(rented)
 
-    def has_account_rates(self) -> bool:
-        """Return whether Modal reports the account's own prices."""
-        return bool(self._account_rates)
+    def has_account_rate(self, rented: Machine | None = None) -> bool:
+        """Return whether Modal reports the account's own price of a machine: of its GPU, cores and memory."""
+        return account_rate(rented or self.machine, self._account_rates) is not None
 
     @functools.cached_property
     def _account_rates(self) -> dict[str, float]:

@@ -254,14 +254,16 @@ def declare(engine: str, image: modal.Image, slots: int) -> Service:
 class Hardware(TypedDict, total=False):
     """Arguments of `with_options`."""
 
-    cpu: float  # physical cores
+    cpu: tuple[
+        float, float
+    ]  # physical cores, least and most: Modal bills what is used beyond the least
     memory: int  # MiB
     gpu: str
 
 
 def hardware(rented: Machine) -> Hardware:
     """Return the arguments of `with_options` for a machine. Cores and memory: see prices.MACHINES."""
-    options = Hardware(cpu=rented.cores, memory=rented.memory * 1024)
+    options = Hardware(cpu=(rented.cores, rented.cores), memory=rented.memory * 1024)
     if rented.gpu != "CPU":
         options["gpu"] = rented.gpu
     return options

@@ -45,7 +45,7 @@ from homescribe.core import (
     Uploads,
     Usage,
 )
-from homescribe.cost.budget import UNMEASURED_SPEED_FACTOR, Budget
+from homescribe.cost.budget import Budget, Metered, SpeedEstimate
 from homescribe.cost.prices import (
     BOOT,
     BURST_OVERHEAD,
@@ -53,9 +53,9 @@ from homescribe.cost.prices import (
     MAX_CONTAINERS,
     SCALEDOWN_WINDOW,
     Machine,
-    expected_speed,
     machine,
 )
+from homescribe.cost.speeds import FIRST_PLAN_FACTOR, expected_speed
 from homescribe.errors import Cancelled, PermanentError, RetryableError, SetupError, UserError
 
 T = TypeVar("T")
@@ -134,11 +134,12 @@ class ModalSession:
         self._engine, self._model = engine, model
         self._requirements = requirements
         self._rate = rate
-        self._speed = options.speed or expected_speed(engine, model, options.machine)
+        speed = options.speed or expected_speed(engine, model, options.machine)[0]
+        self._expected_speed = SpeedEstimate(speed)
         self.budget = Budget(
             options.max_cost,
             rate,
-            options.speed or self._speed * UNMEASURED_SPEED_FACTOR,
+            options.speed or speed / FIRST_PLAN_FACTOR,
             options.boot,
             options.max_containers,
         )
@@ -196,7 +197,7 @@ class ModalSession:
             alone=alone,
             audio_seconds=seconds,
             rate=self._rate,
-            expected=seconds / self._speed * self._rate,
+            expected=seconds / self._expected_speed.value * self._rate,
         )
         return Call(
             item=audio.item,
@@ -211,23 +212,25 @@ class ModalSession:
         if self._options.when == "stream":
             return True
         overhead = self._options.boot * self._options.max_containers
-        return overhead <= BURST_OVERHEAD * audio_seconds / self._speed
+        return overhead <= BURST_OVERHEAD * audio_seconds / self._expected_speed.value
 
     def _spawn(self, alone: bool) -> Spawn:
         """Return what submits to the deployed class on the chosen machine.
 
-        `alone`: to a container that transcribes one recording at a time.
+        `alone`: to a container that transcribes one recording at a time. There is one of them, beside the
+        others, and it is counted in the cap.
         """
         if alone not in self._spawns:
             deployed = modal.Cls.from_name(modal_transcribe.APP, class_name(self._engine))
             rented = deployed.with_options(
                 **modal_transcribe.hardware(self._options.machine),
-                max_containers=self._options.max_containers,
+                max_containers=1 if alone else self._options.max_containers,
                 scaledown_window=max(2, round(self._options.scaledown_window)),
                 timeout=max(1, round(self._options.timeout)),
             )
             if alone:
                 rented = rented.with_concurrency(max_inputs=1)
+                self.budget.add_machine()
             self._spawns[alone] = rented(model=self._model).transcribe.spawn.aio
         return self._spawns[alone]
 
@@ -301,14 +304,20 @@ class ModalSession:
         """Record what the call cost. A container's idle end is charged to its first call."""
         rate = metadata.get("rate", self._rate)
         overhead = reply.overhead_seconds + (self._options.scaledown_window if reply.first else 0.0)
-        dollars = (reply.gpu_seconds + overhead) * rate
         outcome: Literal["done", "failed", "died"] = "failed"
         audio_seconds = metadata.get("audio_seconds", 0.0)
         if reply.transcript is not None:
             outcome, audio_seconds = "done", reply.transcript.duration
+            self._expected_speed.add(audio_seconds, reply.gpu_seconds)
         elif reply.died:
             outcome = "died"
-        self.budget.settle(call.item.key, dollars)
+        metered = Metered(reply.gpu_seconds, overhead, int(reply.first), reply.lost_seconds)
+        if reply.metered:
+            work_of = audio_seconds if outcome == "done" else 0.0
+            unmetered = self.budget.settle(call.item.key, work_of, metered)
+        else:
+            elapsed = min(time.time() - call.submitted_at, self._options.timeout) * reply.died
+            unmetered = self.budget.settle_unmetered(call.item.key, audio_seconds, elapsed)
         self._usages[call.id or ""] = Usage(
             call=call,
             engine=self._engine,
@@ -318,7 +327,8 @@ class ModalSession:
             overhead_seconds=overhead,
             boots=int(reply.first),
             audio_seconds=audio_seconds,
-            dollars=dollars,
+            dollars=(reply.gpu_seconds + overhead) * rate + unmetered,
+            unmetered_dollars=unmetered,
             expected_dollars=metadata.get("expected", 0.0)
             + (self._options.boot * rate if reply.first else 0.0),
             finished_at=time.time(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 
 import click
 
@@ -13,16 +14,18 @@ from homescribe.cli.output import print_table
 from homescribe.cli.program import message
 from homescribe.config import Config
 from homescribe.core import HOUR, Item
-from homescribe.cost.plan import Plan, Rate, Row, make_plan
+from homescribe.cost.plan import Plan, Rate, Row, make_plan, newest_gpu
 from homescribe.cost.prices import (
     DEFAULT_ENGINE,
     DEFAULT_MODEL,
     MACHINES,
     PRICES_DATE,
     PRICES_FROM,
+    Machine,
     machine,
     published_rate,
 )
+from homescribe.cost.speeds import FIRST_PLAN_FACTOR
 from homescribe.library import Library, Spending
 from homescribe.text.display import count, realtime, size, span
 
@@ -53,17 +56,19 @@ def plan(config: Config, keys: tuple[str, ...], deadline: float | None, as_json:
                 return config.sleep_interval
             return sum(sources.for_item(item).pause) / 2
 
-        rates, prices = _rates(config, library)
+        rates, prices = _rates(config, library, machines)
+        engine = config.engine or DEFAULT_ENGINE
         planned = make_plan(
             library,
             library.pending(keys=[library.item(key).item.key for key in keys] or None),
-            engine=config.engine or DEFAULT_ENGINE,
+            engine=engine,
             model=config.model or DEFAULT_MODEL,
             pause=pause,
             rate=rates,
             prices=prices,
             machines=machines,
             containers=config.containers,
+            newest_gpu=newest_gpu(engine),
             deadline=deadline * HOUR if deadline else None,
         )
     if as_json:
@@ -74,13 +79,16 @@ def plan(config: Config, keys: tuple[str, ...], deadline: float | None, as_json:
         message("No items are pending. To add some: homescribe add URL")
 
 
-def _rates(config: Config, library: Library) -> tuple[Rate, str]:
+def _rates(config: Config, library: Library, machines: Sequence[Machine]) -> tuple[Rate, str]:
     """Return the function that gives a machine's dollars per second, and the source of the prices."""
     if config.backend != "modal":
         return published_rate, PUBLISHED
     backend = build_modal_backend(config, library)
-    own = backend.has_account_rates()
-    return backend.rate, "the account's own rates" if own else PUBLISHED
+    missing = [rented.gpu for rented in machines if not backend.has_account_rate(rented)]
+    if len(missing) == len(machines):
+        return backend.rate, PUBLISHED
+    source = "the account's own rates"
+    return backend.rate, source + (f"; of {', '.join(missing)}: {PUBLISHED}" if missing else "")
 
 
 def _show(planned: Plan) -> None:
@@ -99,7 +107,7 @@ def _show(planned: Plan) -> None:
                 row.gpu or "this machine",
                 f"{row.speed:.0f}x",
                 span(row.wall_seconds),
-                f"${row.dollars:.2f}" if row.gpu else "",
+                f"${row.dollars:.2f} {_error(row)}" if row.gpu else "",
                 f"${row.dollars_streamed:.2f}" if row.gpu else "",
                 _remark(planned, row),
             )
@@ -111,7 +119,16 @@ def _show(planned: Plan) -> None:
         message(f"  {source}")
 
 
+def _error(row: Row) -> str:
+    """Return how far a price may be off: "±12%", or "/3 to x3" where nothing was measured."""
+    if row.error is None:
+        return f"(/{FIRST_PLAN_FACTOR:.0f} to x{FIRST_PLAN_FACTOR:.0f})"
+    return f"(±{2 * row.error:.0%})"
+
+
 def _remark(planned: Plan, row: Row) -> str:
+    if row.note:
+        return row.note
     if not row.in_time:
         return "after the deadline"
     return "cheapest" if row.gpu and row.gpu == planned.cheapest else ""
@@ -164,8 +181,16 @@ def stop(config: Config) -> None:
 
 
 def spent_in_words(spent: Spending) -> str:
-    """Return "$4.20 in 430 calls: $0.0195 per hour of audio, 56x realtime, 3% more than planned"."""
+    """Return "$4.20 in 430 calls: $0.0195 per hour of audio, 56x realtime, 3% more than planned".
+
+    Calls that no container measured are counted at the most that they can have cost, and named.
+    """
     text = f"${spent.dollars:.2f} in {count(spent.calls, 'call')}"
+    if spent.unmetered_calls:
+        text += (
+            f" (up to ${spent.unmetered_dollars:.2f} of it unmetered: "
+            f"{count(spent.unmetered_calls, 'call')} whose container stopped)"
+        )
     if spent.dollars_per_audio_hour is not None and spent.speed is not None:
         text += f": ${spent.dollars_per_audio_hour:.4f} per hour of audio, {realtime(spent.speed)}"
     if spent.plan_error is not None:
