@@ -279,7 +279,8 @@ def test_options_are_checked_before_anything_is_listed(command, tmp_path, flags)
 
 
 def test_a_run_tells_which_corrections_were_not_carried_over(library, capsys):
-    from homescribe.cli.summary import corrected_lines, report_corrections
+    from homescribe.cli.summary import report_corrections
+    from homescribe.pipeline.kept_corrections import corrected_lines
 
     library.correct(item(0).key, 0, "Old swords")
     before = corrected_lines(library, [item(0).key, item(1).key])

@@ -7,16 +7,17 @@ import subprocess
 import sys
 import time
 import zipfile
+from dataclasses import replace
 
 import httpx
 import pytest
 
-from homescribe import Item, Library, Listing, plugins
+from homescribe import Item, Library, Listing, Segment, TranscriptionOptions, plugins
 from homescribe.config import Config
 from homescribe.formats.filenames import file_name
 from homescribe.web.jobs import Job, Jobs
 from homescribe.web.snapshot import Snapshots
-from web_server import FOX, HOSTILE, HOSTILE_ITEM, PENDING, TOKEN, make_library, serving
+from web_server import CHINESE, FOX, HOSTILE, HOSTILE_ITEM, PENDING, TOKEN, make_library, serving
 
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -254,6 +255,116 @@ def test_a_run_from_the_page(library, client, talks):
     assert now["recent"][0]["done"]
     hits = client.get("/api/search", params={"q": '"welcome to my new channel"'}).json()["hits"]
     assert hits[0]["title"] == "ep1"
+
+
+# --- Again -----------------------------------------------------------------------------------------
+
+
+def preview(client, key=FOX, **choice):
+    return client.get("/api/again", params={"key": key, **choice})
+
+
+def test_what_transcribing_again_would_change_is_shown(library, client):
+    make_library(library)
+    with Library(library) as opened:
+        stored = opened.transcript(FOX)
+        made = TranscriptionOptions(language="de", beam_size=1, word_timestamps=True)
+        opened.save(opened.item(FOX).item, replace(stored, options=made))
+        opened.correct(FOX, 0, "A correction")
+    shown = preview(client).json()
+    assert shown["made_with"] == (
+        "faster-whisper, large-v3, language de, beam size 1, word timestamps"
+    )
+    # The words keep their times.
+    assert shown["differences"] == [
+        "model demo instead of large-v3",
+        "language detected instead of de",
+        "beam size the default instead of 1",
+    ]
+    assert (shown["corrections"], shown["plan"]["dollars"]) == (1, 0)
+    shown = preview(client, model="large-v3", language="de").json()
+    assert shown["differences"] == ["beam size the default instead of 1"]
+    shown = preview(client, CHINESE, language="chinese").json()
+    assert (shown["language"], shown["corrections"]) == ("zh", 0)
+    assert shown["differences"] == ["model demo instead of large-v3"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "reason"),
+    [
+        ({"model": "/etc/passwd"}, "Unknown model"),
+        ({"model": "enormous"}, "Unknown model"),
+        ({"language": "klingon"}, "klingon"),
+        ({"key": PENDING}, "not transcribed yet"),
+        ({"key": "nothing"}, "There is no item nothing"),
+    ],
+)
+def test_a_choice_that_is_not_possible_is_refused_before_anything_starts(
+    library, client, choice, reason
+):
+    make_library(library)
+    choice = {"key": FOX, **choice}
+    answers = [
+        client.get("/api/again", params=choice),
+        client.post("/api/queue", json={"action": "again", **choice}),
+    ]
+    for answer in answers:
+        assert answer.status_code == 400
+        assert reason in answer.json()["error"]["message"]
+    assert client.get("/api/queue").json()["progress"] is None
+
+
+def test_again_at_modal_has_a_price(library):
+    make_library(library)
+    with serving(library, backend="modal", model="large-v3", gpu="L4") as address:
+        plan = httpx.get(f"{address}/api/again", params={"key": FOX}).json()["plan"]
+    assert (plan["backend"], 0 < plan["dollars"] < 1) == ("modal", True)
+
+
+@pytest.mark.models
+def test_an_item_is_transcribed_again_and_corrections_are_kept(library, client, talks):
+    (talks / "junk.mp3").unlink()
+    add(client, talks)
+    act(client, "accept")
+    wait_for(client, lambda now: now["items"]["done"] == 1 and now["state"] == "idle")
+    with Library(library) as opened:
+        [record] = opened.items()
+        key, transcript = record.item.key, opened.transcript(record.item.key)
+        opened.save(record.item, replace(transcript, model="stale"))
+        opened.correct(key, 0, transcript.segments[0].text.replace("channel", "canal"))
+
+    def again():
+        assert act(client, "again", key=key, model="demo", language="english")["state"] == "running"
+        now = wait_for(client, lambda now: now["state"] == "idle")
+        assert (now["error"], now["recent"][0]["done"]) == (None, True)
+        return now["recent"][0]["note"]
+
+    assert again() is None
+    with Library(library) as opened:
+        after = opened.transcript(key)
+        assert (after.model, after.options.language) == ("demo", "en")
+        assert "canal" in after.segments[0].text
+        assert list(opened.corrections(key)) == [0]
+        # A correction of words that the engine will not write again.
+        opened.undo_correction(key, 0)
+        opened.save(record.item, replace(transcript, segments=(Segment(0.0, 3.0, " Nothing"),)))
+        opened.correct(key, 0, "Everything")
+    assert again().startswith("0 of 1 correction carried over.")
+    before = len(client.get("/api/queue").json()["recent"])
+    act(client, "run")  # an ordinary run leaves it alone
+    now = wait_for(client, lambda now: now["state"] == "idle")
+    assert (before, now["progress"]["items"]) == (1, 0)
+
+
+def test_a_paused_run_goes_on_with_what_is_not_transcribed_again_yet(tmp_path, monkeypatch):
+    config, other = Config(library=tmp_path), Config(library=tmp_path, model="other")
+    jobs = Jobs(config)
+    started = []
+    monkeypatch.setattr(jobs, "_start", lambda job, work: started.append(job))
+    jobs.run = Job("run", keys=frozenset("ab"), again=True, config=other, stopped_as="paused")
+    jobs.run.done.add("a")
+    jobs.resume()
+    assert [(job.keys, job.again, job.config) for job in started] == [(frozenset("b"), True, other)]
 
 
 @pytest.mark.models

@@ -4,13 +4,17 @@ import re
 import shutil
 from importlib import resources
 from pathlib import Path
+from threading import Event
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
+import httpx
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
 import browser as browsers
-from homescribe import Library
+from homescribe import Library, add
+from homescribe.assemble import open_sources
+from homescribe.config import Config
 from web_server import (
     ARABIC,
     CHANNEL,
@@ -22,7 +26,9 @@ from web_server import (
     RIDGE,
     TOKEN,
     make_library,
+    segments,
     serving,
+    transcript,
 )
 
 pytestmark = pytest.mark.browser
@@ -472,6 +478,42 @@ def test_adding_transcribing_and_exporting_a_folder(page, new_library, clips, tm
         page.get_by_role("link", name="txt", exact=True).click()
     assert "welcome" in Path(download.value.path()).read_text()
     assert download.value.suggested_filename.endswith(".txt")
+
+
+def test_an_item_is_transcribed_again_with_another_language(page, tmp_path, clips):
+    directory = tmp_path / "again"
+    config = Config(library=directory)
+    with Library(directory) as library, open_sources(config, library) as sources:
+        [listed] = add(library, sources, str(clips / "ep1.webm"), Event())
+        [talk] = listed.items
+        library.save(talk, transcript(segments(" Some words.", " And others.")), 1.0)
+        library.correct(talk.key, 0, "Corrected words.")
+    with serving(directory) as address:
+        page.allowed.add(urlsplit(address).netloc)
+        page.goto(f"{address}/items/{talk.key}")
+        page.get_by_role("button", name="Transcribe again").click()
+        dialog = page.get_by_role("dialog", name="Transcribe again")
+        expect(dialog).to_contain_text("Made with faster-whisper, large-v3.")
+        expect(dialog.get_by_role("listitem")).to_have_text(["model demo instead of large-v3"])
+        expect(dialog).to_contain_text("1 correction: kept wherever the new text is the same.")
+        dialog.get_by_label("Language").select_option("German")
+        expect(dialog.get_by_role("listitem").nth(1)).to_have_text("language de instead of en")
+        dialog.get_by_label("Model").select_option("large-v3")
+        expect(dialog.get_by_role("listitem")).to_have_text(["language de instead of en"])
+        page.keyboard.press("Escape")
+        expect(dialog).to_be_hidden()
+        assert httpx.get(f"{address}/api/queue").json()["progress"] is None
+        page.get_by_role("button", name="Transcribe again").click()
+        dialog.get_by_label("Model").select_option("demo")
+        dialog.get_by_label("Language").select_option("English")
+        dialog.get_by_role("button", name="Transcribe again").click()
+        page.get_by_role("button", name="Show the queue").click()
+        expect(page.locator("#state")).to_contain_text("Run finished", timeout=60_000)
+        expect(page.locator("#recent")).to_contain_text("0 of 1 correction carried over.")
+        page.locator("#recent a").click()
+        expect(page.locator("#transcript")).to_contain_text("welcome to my new channel")
+        expect(page.locator(".provenance").first).to_contain_text("Options: language en.")
+        page.goto("about:blank")
 
 
 def test_the_queue_shows_what_was_not_listed_and_that_a_show_has_moved(page, tmp_path, server):

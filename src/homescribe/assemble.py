@@ -93,6 +93,12 @@ def build_modal_backend(config: Config, library: Library) -> ModalBackend:
     return ModalBackend(options)
 
 
+def engine_and_model(config: Config) -> tuple[str, str]:
+    """Return the names of the engine and the model of a run with `config`."""
+    backend = plugins.load("backends", config.backend)
+    return config.engine or backend.default_engine, config.model or backend.default_model
+
+
 def check_options(config: Config, options: TranscriptionOptions | None = None) -> None:
     """Raise UserError for an unknown backend, engine, model or language, before anything else is done.
 
@@ -101,9 +107,8 @@ def check_options(config: Config, options: TranscriptionOptions | None = None) -
     Args:
         options: used instead of the transcription settings of `config`.
     """
-    backend = plugins.load("backends", config.backend)
-    engine = plugins.load("engines", config.engine or backend.default_engine)
-    model = config.model or backend.default_model
+    name, model = engine_and_model(config)
+    engine = plugins.load("engines", name)
     requirements: EngineRequirements | None = getattr(engine, "requirements", None)
     if requirements is None:
         return
@@ -111,7 +116,7 @@ def check_options(config: Config, options: TranscriptionOptions | None = None) -
         requirements.check_model(model)
     wanted = _with_code(options or config.transcription())
     if requirements.languages != LANGUAGES:  # not a Whisper model: its engine says what it can do
-        requirements.check(config.engine or backend.default_engine, wanted)
+        requirements.check(name, wanted)
         return
     english_only = model.lower().endswith((".en", ".en.pt"))
     check_language(wanted, model, ("en",) if english_only else LANGUAGES)

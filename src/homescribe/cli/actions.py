@@ -13,11 +13,12 @@ from homescribe.cli.exit_codes import ExitCode
 from homescribe.cli.export_writer import ExportWriter
 from homescribe.cli.program import message
 from homescribe.cli.progress import Display
-from homescribe.cli.summary import corrected_lines, print_summary, report_corrections
+from homescribe.cli.summary import print_summary, report_corrections
 from homescribe.config import Config
 from homescribe.errors import Cancelled, HomescribeError, SetupError, UserError
 from homescribe.library import Library
 from homescribe.pipeline import ListingResult, Sources, add
+from homescribe.pipeline.kept_corrections import corrected_lines
 from homescribe.text.address_lists import addresses_in
 from homescribe.text.display import count, moment, span
 from homescribe.text.redaction import shown_address

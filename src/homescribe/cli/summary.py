@@ -12,6 +12,7 @@ from homescribe.errors import HomescribeError, SourceBlocked
 from homescribe.formats.made_with import differences
 from homescribe.library import ItemRecord, Library
 from homescribe.pipeline import Progress
+from homescribe.pipeline.kept_corrections import lost_corrections
 from homescribe.text.display import count, moment, realtime, span
 from homescribe.text.sanitize import terminal_message, terminal_safe
 
@@ -135,22 +136,11 @@ def print_summary(
 # --- Corrections ---------------------------------------------------------------------------------
 
 
-def corrected_lines(library: Library, keys: Iterable[str]) -> dict[str, int]:
-    """Return the number of corrected lines of those of `keys` that have any."""
-    numbers = {key: len(library.corrections(key)) for key in keys}
-    return {key: number for key, number in numbers.items() if number}
-
-
 def report_corrections(library: Library, before: Mapping[str, int]) -> None:
     """Print which corrections were not carried over to a new transcript.
 
     Args:
         before: `corrected_lines` before the run.
     """
-    for key, number in before.items():
-        kept = len(library.corrections(key))
-        if kept < number:
-            message(
-                f"{_named(library.item(key))}: {kept} of {count(number, 'correction')} carried over. "
-                "The others are stored, but the new text differs there."
-            )
+    for key, sentence in lost_corrections(library, before):
+        message(f"{_named(library.item(key))}: {sentence}")

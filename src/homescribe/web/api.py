@@ -26,7 +26,7 @@ from homescribe.errors import UserError
 from homescribe.formats.whisper import as_object
 from homescribe.library import Library
 from homescribe.library.as_json import hit_as_json, item_as_json, source_as_json, status_as_json
-from homescribe.web import params, transcript_view
+from homescribe.web import again, params, transcript_view
 from homescribe.web.jobs import Jobs
 from homescribe.web.snapshot import Snapshot
 
@@ -93,6 +93,16 @@ def status(request: Request) -> Response:
         waits, spending = library.blocked_sites(), library.spending()
         totals = status_as_json(library.status(), waits, spending)
     return JSONResponse({**totals, "version": __version__})
+
+
+def preview_again(request: Request) -> Response:
+    """What transcribing ?key= again would change, with ?model= and ?language= (empty: detect it)."""
+    query = request.query_params
+    config = request.app.state.config
+    with open_library(config) as library:
+        key = library.item(query.get("key", "")).item.key
+        chosen = again.settings(config, library, key, query.get("model"), query.get("language"))
+        return JSONResponse(again.preview(chosen, library, key))
 
 
 # --- Queue -------------------------------------------------------------------------------------------
@@ -166,6 +176,12 @@ def _retry(jobs: Jobs, body: Body) -> RetryResult:
     return {"retried": retried, "started": started}
 
 
+def _again(jobs: Jobs, body: Body) -> None:
+    jobs.again(
+        _string(body, "key"), _optional_string(body, "model"), _optional_string(body, "language")
+    )
+
+
 def _without_arguments(method: Callable[[Jobs], None]) -> Action:
     def action(jobs: Jobs, body: Body) -> None:
         method(jobs)
@@ -180,6 +196,7 @@ ACTIONS: dict[str, Action] = {
     "keep": _without_arguments(Jobs.keep),
     "drop": _without_arguments(Jobs.drop),
     "run": _run,
+    "again": _again,
     "cancel-listing": _without_arguments(Jobs.cancel_listing),
     "pause": _without_arguments(Jobs.pause),
     "resume": _without_arguments(Jobs.resume),
@@ -252,6 +269,10 @@ def _string(body: Body, name: str) -> str:
     return value
 
 
+def _optional_string(body: Body, name: str) -> str | None:
+    return None if body.get(name) is None else _string(body, name)
+
+
 def _keys(body: Body) -> list[str] | None:
     keys = body.get("keys")
     if keys is None:
@@ -281,6 +302,7 @@ ROUTES = [
     Route("/api/items/{key:path}/segments/{position:segment}", undo, methods=["DELETE"]),
     Route("/api/items/{key:path}", item),
     Route("/api/search", search),
+    Route("/api/again", preview_again),
     Route("/api/sources", sources),
     Route("/api/status", status),
     Route("/api/queue", queue, methods=["GET"]),

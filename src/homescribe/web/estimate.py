@@ -1,4 +1,4 @@
-"""Time and price of transcribing newly listed items, as the queue page shows them before a run."""
+"""Time and price of transcribing items, as the page shows them before a run."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ from homescribe.cost.prices import (
     machine,
     published_rate,
 )
-from homescribe.text.redaction import shown_text
-from homescribe.web.jobs import Job
 
 
 class Estimate(TypedDict):
@@ -37,20 +35,22 @@ class Estimate(TypedDict):
     prices: str  # where the price comes from
 
 
-def estimate(config: Config, listing: Job, local_speed: float | None) -> Estimate:
-    """The estimate for the new items of `listing`.
+def estimate(
+    config: Config,
+    items: Sequence[Item],
+    titles: list[str],
+    pause: float,
+    local_speed: float | None,
+) -> Estimate:
+    """The estimate for `items` of the sources called `titles`, with `pause` seconds between two downloads.
 
     The local backend's time comes from `local_speed`, the speed of this library's latest transcripts; the
     Modal backend's time and price come from cost/plan.py.
     """
-    items = [item for listed in listing.listed for item in listed.new]
-    pause = listing.pause if config.sleep_interval is None else config.sleep_interval
     audio_seconds = sum(item.duration or 0.0 for item in items)
     download_seconds = len(items) * pause
     result = Estimate(
-        titles=list(
-            dict.fromkeys(shown_text(listed.title) for listed in listing.listed if listed.new)
-        ),
+        titles=titles,
         items=len(items),
         audio_seconds=audio_seconds,
         unknown_durations=sum(item.duration is None for item in items),

@@ -19,7 +19,9 @@ from homescribe.core import Outcome
 from homescribe.errors import Cancelled, HomescribeError, UserError
 from homescribe.library import Library
 from homescribe.pipeline import ListingResult, Progress, Sources, add, sync
+from homescribe.pipeline.kept_corrections import corrected_lines, lost_corrections
 from homescribe.text.log_lines import print_traceback
+from homescribe.web.again import settings
 
 RECENT_OUTCOMES = 6  # finished items that a run remembers
 SHUTDOWN_SECONDS = 5.0  # seconds that a job may take to end when the server stops
@@ -34,6 +36,8 @@ class Job:
     kind: Kind
     url: str = ""  # of a listing: one source, "" for all sources
     keys: frozenset[str] | None = None  # of a run: these items, None for all pending items
+    again: bool = False  # of a run: transcribe `keys` even if they are transcribed
+    config: Config | None = None  # of a run: other settings than those of the server
     stop: Event = field(default_factory=Event)
     stopped_as: Literal["", "paused", "cancelled"] = ""
     finished: bool = False
@@ -43,6 +47,8 @@ class Job:
     pause: float = 0.0  # of a listing: average seconds between downloads from its source
     progress: Progress | None = None
     recent: deque[Outcome] = field(default_factory=lambda: deque(maxlen=RECENT_OUTCOMES))
+    done: set[str] = field(default_factory=set)  # keys of the items that a run has transcribed
+    notes: dict[str, str] = field(default_factory=dict)  # about transcripts of a run, by key
 
     def new_keys(self) -> list[str]:
         return list(dict.fromkeys(item.key for listed in self.listed for item in listed.new))
@@ -77,6 +83,16 @@ class Jobs:
 
     def transcribe(self, keys: Collection[str] | None = None) -> None:
         """Start a run over all pending items, or over `keys`."""
+        self._run(Job("run", keys=None if keys is None else frozenset(keys)))
+
+    def again(self, key: str, model: str | None, language: str | None) -> None:
+        """Transcribe an item again, with a model and a language as for `again.settings`."""
+        with open_library(self._config) as library:
+            key = library.item(key).item.key
+            config = settings(self._config, library, key, model, language)
+        self._run(Job("run", keys=frozenset([key]), again=True, config=config))
+
+    def _run(self, job: Job) -> None:
         with open_library(self._config) as library:
             process = library.running()
         if process is not None and process != str(os.getpid()):
@@ -84,7 +100,7 @@ class Jobs:
                 f"Another run uses this library (process {process or 'unknown'}).",
                 "Its progress is shown on this page.",
             )
-        self._start(Job("run", keys=None if keys is None else frozenset(keys)), self._transcribe)
+        self._start(job, self._transcribe)
 
     def accept(self) -> None:
         """Transcribe the new items of the latest listing."""
@@ -113,7 +129,8 @@ class Jobs:
         job = self.run
         if job is None or job.stopped_as != "paused":
             raise UserError("No run is paused.", "Start a run.")
-        self.transcribe(job.keys)
+        keys = job.keys - job.done if job.keys is not None and job.again else job.keys
+        self._run(Job("run", keys=keys, again=job.again, config=job.config))
 
     def pause(self) -> None:
         """Stop the run so that `resume` can continue it."""
@@ -225,7 +242,15 @@ class Jobs:
             self.undecided = job
 
     def _transcribe(self, job: Job, library: Library, sources: Sources) -> None:
-        run = build_run(self._config, library, sources, keys=job.keys, stop=job.stop)
+        again = job.keys or () if job.again else ()
+        config = job.config or self._config
+        run = build_run(config, library, sources, keys=job.keys, again=again, stop=job.stop)
         job.progress = run.progress
+        corrected = corrected_lines(library, again)
         for outcome in run:
+            key = outcome.item.key
+            if outcome.transcript is not None:
+                job.done.add(key)
+                before = {key: corrected[key]} if key in corrected else {}
+                job.notes |= dict(lost_corrections(library, before))
             job.recent.appendleft(outcome)

@@ -12,13 +12,15 @@ from starlette.responses import HTMLResponse
 
 from homescribe import plugins
 from homescribe.assemble import open_library
+from homescribe.config import Config
 from homescribe.core import HOUR, Item
 from homescribe.formats import coverage
 from homescribe.formats.made_with import options_in_words
 from homescribe.formats.paragraphs import sections
 from homescribe.library import ChannelRecord, Hit, Library, Page, SourceRecord
 from homescribe.plugins import link
-from homescribe.web import charts, params, transcript_view
+from homescribe.text.language_names import language_code
+from homescribe.web import again, charts, params, transcript_view
 from homescribe.web.jinja import render
 from homescribe.web.media import player_type
 
@@ -173,11 +175,14 @@ def library(request: Request) -> HTMLResponse:
 
 def item(request: Request) -> HTMLResponse:
     """One item: its transcript and player, or why there is no transcript."""
-    with open_library(request.app.state.config) as library:
+    config: Config = request.app.state.config
+    with open_library(config) as library:
         record = params.item(request, library)
         transcript = library.transcript(record.item.key)
         corrections = library.corrections(record.item.key)
     found = record.item
+    made_with = transcript.options if transcript else None
+    given_language = language_code(config.language or "") or (made_with and made_with.language)
     originals = {position: correction.original for position, correction in corrections.items()}
     divided = list(sections(transcript, found.chapters)) if transcript else []
     return render(
@@ -194,6 +199,9 @@ def item(request: Request) -> HTMLResponse:
         hole_in_words=coverage.hole_in_words,
         no_speech=coverage.NO_SPEECH,
         options=options_in_words(transcript) if transcript else "",
+        models=again.models(config, transcript) if transcript else [],
+        given_language=given_language or "",
+        language_choices=again.language_choices(),
         chapters=sorted(found.chapters, key=lambda chapter: chapter.start),
         media_type=player_type(found),
         youtube_id=_youtube_id(found),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict
@@ -89,7 +89,7 @@ class FinishedItem(ItemTitle):
     blocked: bool  # by its site: the item stays pending
     error: str | None
     hint: str | None
-    note: str | None  # that no speech was found
+    note: str | None  # that no speech was found, or corrections were not carried over
 
 
 class LibraryFigures(TypedDict):
@@ -147,9 +147,9 @@ class Snapshots:
             "state": _state(run, active, process),
             "process": process,
             "listing": _listing(listing) if listing else None,
-            "plan": estimate(self._config, undecided, reading.speed) if undecided else None,
+            "plan": _plan(self._config, undecided, reading.speed) if undecided else None,
             "progress": _progress(run.progress) if run and run.progress else None,
-            "recent": [_finished_item(outcome) for outcome in list(run.recent)] if run else [],
+            "recent": [_finished_item(each, run.notes) for each in list(run.recent)] if run else [],
             "error": _error(run),
         }
 
@@ -231,6 +231,14 @@ def _shown(text: str) -> str:
     return utf8_safe(shown_text(text))
 
 
+def _plan(config: Config, listing: Job, local_speed: float | None) -> Estimate:
+    """The estimate for the new items of `listing`."""
+    titles = dict.fromkeys(_shown(listed.title) for listed in listing.listed if listed.new)
+    items = [item for listed in listing.listed for item in listed.new]
+    pause = listing.pause if config.sleep_interval is None else config.sleep_interval
+    return estimate(config, items, list(titles), pause, local_speed)
+
+
 def _progress(progress: Progress) -> RunProgress:
     transcribed = progress.transcribed_seconds()
     elapsed = time.monotonic() - progress.began if progress.began else 0.0
@@ -264,7 +272,8 @@ def _transcribing(items: Sequence[tuple[Item, float]]) -> list[ItemProgress]:
     ]
 
 
-def _finished_item(outcome: Outcome) -> FinishedItem:
+def _finished_item(outcome: Outcome, notes: Mapping[str, str]) -> FinishedItem:
+    no_speech = outcome.transcript is not None and not outcome.transcript.segments
     return {
         "key": outcome.item.key,
         "title": utf8_safe(outcome.item.title),
@@ -272,5 +281,5 @@ def _finished_item(outcome: Outcome) -> FinishedItem:
         "blocked": isinstance(outcome.error, SourceBlocked),
         "error": _shown(outcome.error.message) if outcome.error else None,
         "hint": _shown(outcome.error.hint) if outcome.error else None,
-        "note": NO_SPEECH if outcome.transcript and not outcome.transcript.segments else None,
+        "note": NO_SPEECH if no_speech else notes.get(outcome.item.key),
     }

@@ -83,7 +83,7 @@ const isTextField = (element) => element.isContentEditable || /^(INPUT|SELECT|TE
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") closeMenus();
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
-  if (isTextField(event.target) || dialog.open || !(event.key in actions)) return;
+  if (isTextField(event.target) || document.querySelector("dialog[open]") || !(event.key in actions)) return;
   if (!enabled.checked && event.key !== "?") return;
   // Space and Enter press a focused button or link.
   const presses = event.key === " " || event.key === "Enter";

@@ -1,5 +1,6 @@
 // The queue page. Every event carries the whole state, so a reload or a lost connection loses nothing.
 
+import { count, span } from "./amounts.js";
 import { clock, request, showMessage } from "./app.js";
 
 const RECONNECT_DELAY = 3000; // milliseconds
@@ -8,12 +9,6 @@ const LISTS_DELAY = 300; // milliseconds after a change, so that a burst of chan
 const element = (id) => document.getElementById(id);
 const itemAddress = (key) => `/items/${encodeURIComponent(key).replaceAll("%3A", ":").replaceAll("%2F", "/")}`;
 const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
-const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
-
-function span(seconds) {
-  if (seconds >= 3600) return `${(seconds / 3600).toFixed(1)} h`;
-  return seconds >= 60 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds)} s`;
-}
 
 // --- Text -----------------------------------------------------------------------------------------
 

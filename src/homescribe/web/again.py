@@ -1,0 +1,115 @@
+"""Transcribe an item again from the page: the choice of model and language, and what would differ."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TypedDict
+
+from homescribe import plugins
+from homescribe.assemble import check_options, engine_and_model
+from homescribe.config import Config
+from homescribe.core import EngineRequirements, Transcript
+from homescribe.errors import UserError
+from homescribe.formats.made_with import differences, options_in_words
+from homescribe.library import Library
+from homescribe.text.language_names import LANGUAGES
+from homescribe.text.redaction import shown_text
+from homescribe.text.sanitize import utf8_safe
+from homescribe.web.estimate import Estimate, estimate
+
+# Models to choose from, beside that of the settings and that of the transcript: a request with the path of
+# a file must not decide what is loaded.
+MODELS = ("tiny", "base", "small", "medium", "large-v3", "turbo")
+
+
+class Preview(TypedDict):
+    """What transcribing an item again would change."""
+
+    key: str
+    engine: str
+    model: str
+    language: str | None  # None: detected
+    made_with: str  # engine, model and options of the stored transcript
+    differences: list[str]
+    corrections: int  # corrected lines, which are kept where the new text is the same
+    plan: Estimate
+
+
+def models(config: Config, transcript: Transcript) -> list[str]:
+    """Return the models that may be chosen, the one of the settings first."""
+    engine, model = engine_and_model(config)
+    requirements: EngineRequirements | None = getattr(
+        plugins.load("engines", engine), "requirements", None
+    )
+    known = [name for name in MODELS if _is_known(requirements, name)]
+    # The model of a transcript by another engine may not be one of this engine.
+    own = [transcript.model] if transcript.engine == engine else []
+    return list(dict.fromkeys([model, *own, *known]))
+
+
+def _is_known(requirements: EngineRequirements | None, model: str) -> bool:
+    if requirements is None or requirements.check_model is None:
+        return False
+    try:
+        requirements.check_model(model)
+    except UserError:
+        return False
+    return True
+
+
+def settings(
+    config: Config, library: Library, key: str, model: str | None, language: str | None
+) -> Config:
+    """Return `config` with the chosen model and language for the item `key`; UserError if they do not fit.
+
+    A transcript that has word times gets them again, unless the settings say otherwise.
+
+    Args:
+        model: None for that of the settings.
+        language: None for that of the settings; "" to detect it.
+    """
+    transcript = _transcript(library, key)
+    if model is not None and model not in (known := models(config, transcript)):
+        raise UserError(f"Unknown model {model!r}.", f"Choose from: {', '.join(known)}.")
+    changed = dataclasses.replace(config, model=model or config.model)
+    if language is not None:
+        changed = dataclasses.replace(changed, language=language or None)
+    if config.word_timestamps is None and any(segment.words for segment in transcript.segments):
+        changed = dataclasses.replace(changed, word_timestamps=True)
+    check_options(changed)
+    return changed
+
+
+def preview(chosen: Config, library: Library, key: str) -> Preview:
+    """Return what transcribing `key` with the settings `chosen` would change."""
+    transcript = _transcript(library, key)
+    engine, model = engine_and_model(chosen)
+    options = chosen.transcription()
+    made = (transcript.engine, transcript.model, options_in_words(transcript))
+    found = differences(transcript, engine, model, options).values()
+    return {
+        "key": key,
+        "engine": engine,
+        "model": model,
+        "language": options.language,
+        "made_with": utf8_safe(", ".join(part for part in made if part)),
+        "differences": [utf8_safe(shown_text(each)) for each in found],
+        "corrections": len(library.corrections(key)),
+        "plan": estimate(chosen, [library.item(key).item], [], 0.0, None),
+    }
+
+
+def _transcript(library: Library, key: str) -> Transcript:
+    transcript = library.transcript(key)
+    if transcript is None:
+        raise UserError(f"{key} is not transcribed yet.", "Start a run.")
+    return transcript
+
+
+def language_choices() -> list[tuple[str, str]]:
+    """Return code and name of each of Whisper's languages, by name."""
+    return sorted(((code, name.capitalize()) for code, name in LANGUAGES.items()), key=_name)
+
+
+def _name(choice: tuple[str, str]) -> str:
+    return choice[1]
