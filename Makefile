@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test quick fuzz week simulate coverage lint lint-js format docs docs-check bench bench-real release clean
+.PHONY: help demo test quick fuzz week simulate coverage lint lint-js format docs docs-check bench bench-real lock-images release clean
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -68,6 +68,9 @@ bench-real: .venv/.tested  ## Compare with other tools: make bench-real DIR=reco
 	@test -n "$(DIR)" || { echo "DIR names a folder of recordings: see benchmarks/corpus.py."; exit 1; }
 	$(PIP) install --group bench
 	@$(BIN)/python -m benchmarks.report $(DIR) $(or $(MODEL),base)
+
+lock-images: .venv/.tested  ## Lock the packages of the images at Modal, from what the engines state.
+	$(BIN)/python .ci/lock_images.py
 
 release: lint docs-check test  ## Check, build and tag the version in src/homescribe/__init__.py; upload nothing.
 	$(PIP) install --group release

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import modal
 
 from homescribe.backends.engine_code import EngineClass, local_package
 
 PYTHON = "3.12"
+# Of the wheels to lock: an image has Debian 12 with glibc 2.36.
+PLATFORM = "x86_64-manylinux_2_28"
+UV = "0.13.9"  # which resolves the lock files and installs them
 SITE_PACKAGES = f"/usr/local/lib/python{PYTHON}/site-packages"
 # Variables of an image: the engine that it is for, and its class as "module:name".
 ENGINE, ENGINE_CLASS = "HOMESCRIBE_IMAGE_ENGINE", "HOMESCRIBE_IMAGE_ENGINE_CLASS"
@@ -26,11 +30,16 @@ def build_image(engine: str, engine_class: EngineClass) -> modal.Image:
     }
     variables[ENGINE] = engine
     variables[ENGINE_CLASS] = f"{engine_class.__module__}:{engine_class.__qualname__}"
-    image = (
-        modal.Image.debian_slim(python_version=PYTHON)
-        .uv_pip_install(*needs.packages, *needs.gpu_packages)
-        .env(variables)
-    )
+    image = modal.Image.debian_slim(python_version=PYTHON)
+    if lock_file(engine).exists():
+        image = image.uv_pip_install(
+            requirements=[str(lock_file(engine))],
+            extra_options="--no-deps --require-hashes",
+            uv_version=UV,
+        )
+    else:  # of another package: what its packages need in turn is resolved when the image is built
+        image = image.uv_pip_install(*needs.packages, *needs.gpu_packages, uv_version=UV)
+    image = image.env(variables)
     # Samples and pages are not needed there and would only take time to upload.
     image = image.add_local_python_source(
         "homescribe", ignore=["demo/samples", "web", "**/__pycache__"]
@@ -38,6 +47,11 @@ def build_image(engine: str, engine_class: EngineClass) -> modal.Image:
     if package := local_package(engine_class):
         image = image.add_local_python_source(package, ignore=["**/__pycache__"])
     return image
+
+
+def lock_file(engine: str) -> Path:
+    """Return the path of the file with every package of an engine's image; see .ci/lock_images.py."""
+    return Path(__file__).parent / "locks" / f"{engine}.txt"
 
 
 def class_name(engine: str) -> str:

@@ -38,6 +38,7 @@ from homescribe.backends.modal.images import (
     build_image,
     class_name,
     fetcher_name,
+    lock_file,
 )
 from homescribe.backends.modal.worker import Worker
 from homescribe.backends.wire import (
@@ -95,6 +96,8 @@ def fingerprint(engine_classes: Mapping[str, EngineClass]) -> str:
         values = [getattr(needs, field.name) for field in dataclasses.fields(needs)]
         plain = [value for value in values if not callable(value)]
         digest.update(json.dumps([engine, plain], default=dict).encode())
+        if lock_file(engine).exists():
+            digest.update(lock_file(engine).read_bytes())
         if own_package := local_package(engine_class):
             packages.append(own_package)
     for package in packages:
