@@ -28,6 +28,7 @@ ALLOWED = {
     "text/sanitize": {"text/redaction"},
     "text/log_lines": {"text/redaction", "text/sanitize"},
     "text/scripts": {"text/letter_folds"},
+    "text/address_lists": {"errors", "text/charsets"},
     "text": {"errors"},
     "sources": {"core", "errors", "audio", "text", "sources"},
     "sources/ytdlp/child": {"sources/ytdlp/lister"},

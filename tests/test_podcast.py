@@ -24,7 +24,15 @@ from homescribe.errors import (
     SourceBlocked,
     UserError,
 )
-from homescribe.sources import disk_space, feeds, http_download, http_response, podcast
+from homescribe.sources import (
+    disk_space,
+    feed_documents,
+    feeds,
+    http_download,
+    http_response,
+    podcast,
+    web_addresses,
+)
 from homescribe.sources.http_errors import connection_error, retry_after
 from homescribe.sources.http_response import open_url
 from homescribe.sources.podcast import PodcastSource
@@ -195,6 +203,25 @@ def test_entries_without_a_recording_are_skipped(source, server):
     found = items(source, serve(server, "/feed", feed))
     assert [one.title for one in found] == ["Talk", "Untyped", "Mistyped"]
     assert found[1].media_url == server.url("/b.m4a?x")
+
+
+def test_pictures_of_an_entry_are_no_recordings(source, server):
+    media = 'xmlns:media="http://search.yahoo.com/mrss/"'
+    pictures = "".join(
+        f'<media:content {media} url="{server.url(path)}" {rest}/>'
+        for path, rest in (("/a", 'medium="image"'), ("/b.JPG", ""), ("/c.png?w=1", ""))
+    )
+    url = serve(
+        server, "/f.rss", rss(f"<item><title>1</title>{pictures}</item>" + episode_xml(server))
+    )
+    assert [one.title for one in items(source, url)] == ["with a picture"]
+
+
+def episode_xml(server):
+    media = 'xmlns:media="http://search.yahoo.com/mrss/"'
+    return f"""<item><title>with a picture</title>
+    <media:content {media} url="{server.url("/a.png")}" medium="image"/>
+    <media:content {media} url="{server.url("/media/ep1.mp3")}"/></item>"""
 
 
 def test_a_feed_without_any_recording(source, server):
@@ -466,7 +493,7 @@ def test_cancelling_while_a_large_feed_is_parsed():
 
 
 def test_a_feed_over_the_size_limit_is_refused(source, server, monkeypatch):
-    monkeypatch.setattr(podcast, "MAX_FEED_BYTES", 2**20)
+    monkeypatch.setattr(feed_documents, "MAX_FEED_BYTES", 2**20)
     with pytest.raises(UserError, match="longer than 1 MiB"):
         items(source, serve(server, "/feed", rss("<item></item>" * 200_000)))
 
@@ -558,7 +585,7 @@ def test_a_feed_that_needs_a_password_is_advised_netrc(source, server):
 
 
 def test_a_slow_feed_is_waited_for(source, server, monkeypatch):
-    monkeypatch.setattr(podcast, "PROBE_TIMEOUT", 0.3)
+    monkeypatch.setattr(web_addresses, "PROBE_TIMEOUT", 0.3)
     with pytest.raises(UserError, match="does not respond"):
         source.matches(server.url("/stall"))
 

@@ -104,6 +104,13 @@ def alive(pid):
     return True
 
 
+def test_sites_that_are_known_by_name(source):
+    assert source.knows("https://vimeo.com/76979871")
+    assert source.knows("@fake")
+    for url in ("https://show.example/", "https://open.spotify.com/show/abc", "/talks/one.mp3"):
+        assert not source.knows(url)
+
+
 # --- Listing -------------------------------------------------------------------------------------
 
 

@@ -175,7 +175,7 @@ def transcribe(
     sleep_interval: float | None = None,
     stop: Event | None = None,
 ) -> Iterator[Outcome]:
-    """Transcribe everything at `urls` (channels, playlists, feeds, folders, files) into a library.
+    """Transcribe everything at `urls` (channels, playlists, shows, folders, files) into a library.
 
         for outcome in homescribe.transcribe("talks/", library="~/homescribe"):
             print(outcome.item.title, outcome.transcript.text if outcome.transcript else outcome.error)
@@ -214,6 +214,7 @@ def transcribe(
             try:
                 for result in add(opened, sources, str(url), stop, everything=True):
                     keys.update((item.key, None) for item in result.items)
+                    unreadable = unreadable or result.error
             except UserError as error:
                 unreadable = unreadable or error
         for key in keys:

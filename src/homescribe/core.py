@@ -117,6 +117,16 @@ class Listing:
     warnings: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """What to add in place of an address: what a list names, or the feed of a show's web page."""
+
+    urls: tuple[str, ...]
+    note: str = ""  # a sentence for the user
+    each: bool = False  # a list: an address that fails does not stop the others
+    guess: bool = False  # a page, which yt-dlp may know better
+
+
 # --- Transcripts ---------------------------------------------------------------------------------
 
 
@@ -341,6 +351,20 @@ class Source(Protocol):
         Taking the next listing ends the items of the one before. Errors are raised where their request
         is made: here or in `items`. They are UserErrors, since no item can record them yet.
         """
+
+    def addresses(self, url: str, stop: Event) -> Addresses | None:
+        """Return what to add in place of `url`; None (default) to list `url` itself.
+
+        It is called for an address that the library does not know, before `matches`. Raises UserError for a
+        list that cannot be read.
+        """
+        return None
+
+    def knows(self, url: str) -> bool:
+        """Whether this source knows `url` by its form, so that it is not replaced by what another source
+        finds there. Default: what `matches` says.
+        """
+        return self.matches(url)
 
     def fetch(self, item: Item, directory: Path, stop: Event) -> Audio:
         """Return the audio of `item`: downloaded into `directory`, which no other item uses, resuming a

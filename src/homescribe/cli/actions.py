@@ -19,7 +19,6 @@ from homescribe.errors import Cancelled, HomescribeError, SetupError, UserError
 from homescribe.library import Library
 from homescribe.pipeline import ListingResult, Sources, add
 from homescribe.pipeline.kept_corrections import corrected_lines
-from homescribe.text.address_lists import addresses_in
 from homescribe.text.display import count, moment, span
 from homescribe.text.redaction import shown_address
 from homescribe.text.sanitize import terminal_message, terminal_safe
@@ -39,46 +38,36 @@ def add_sources(
     """Add each source to the library and report it. A source that cannot be listed does not stop the others.
 
     Args:
-        urls: "-" stands for the lines of standard input, an OPML file or playlist for what it lists.
+        urls: "-" stands for the lines of standard input.
         everything: read listings to their end, even past known items.
         since: only items of this date or later, also in later updates.
         latest: only that many of the newest items of each source.
         moved_from: the address of a known source, which moves to the first of `urls`.
     """
     results: list[ListingResult] = []
-    for given in _with_stdin(urls):
+    for url in _with_stdin(urls):
         try:
-            listed = addresses_in(given)
+            listings = add(
+                library,
+                sources,
+                url,
+                stop,
+                everything=everything,
+                since=since,
+                latest=latest,
+                moved_from=moved_from,
+            )
+            for result in listings:
+                report_listing(result)
+                results.append(result)
+        except SetupError:
+            raise
         except UserError as error:
-            _report_error(results, given, error)
-            continue
-        for url in listed:
-            try:
-                listings = add(
-                    library,
-                    sources,
-                    url,
-                    stop,
-                    everything=everything,
-                    since=since,
-                    latest=latest,
-                    moved_from=moved_from,
-                )
-                for result in listings:
-                    report_listing(result)
-                    results.append(result)
-            except SetupError:
-                raise
-            except UserError as error:
-                _report_error(results, url, error)
-            if stop.is_set():
-                raise Cancelled
+            results.append(ListingResult(url, shown_address(url), error=error))
+            report_listing(results[-1])
+        if stop.is_set():
+            raise Cancelled
     return results
-
-
-def _report_error(results: list[ListingResult], url: str, error: UserError) -> None:
-    results.append(ListingResult(url, shown_address(url), error=error))
-    report_listing(results[-1])
 
 
 def _with_stdin(urls: Iterable[str]) -> Iterator[str]:

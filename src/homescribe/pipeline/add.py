@@ -7,6 +7,7 @@ request.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -15,12 +16,14 @@ from threading import Event
 from types import TracebackType
 
 from homescribe import plugins
-from homescribe.core import Item, Listing, Source, SourceOptions
-from homescribe.errors import ItemError, SourceBlocked, UserError
+from homescribe.core import Addresses, Item, Listing, Source, SourceOptions
+from homescribe.errors import ItemError, SetupError, SourceBlocked, UserError
 from homescribe.library import Library, Selection, SourceRecord
 from homescribe.pipeline.crash_log import NOT_OF_ONE_ITEM, internal_error
 from homescribe.pipeline.selection import choose, names_of, update
 from homescribe.text.redaction import is_redacted, shown_address
+
+MAX_DEPTH = 3  # of addresses that lead to others: a list, a show's page in it, the page's feed
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,16 @@ class ListingResult:
     warnings: tuple[str, ...] = ()  # about recordings that were not listed, or were replaced
     moved_from: str | None = None  # the source's address until now, if it has moved
     error: UserError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListingOptions:
+    """How listings are read: see `add`."""
+
+    everything: bool = False
+    # `since` and `latest` of an `add`, in place of the stored selection; None: keep that.
+    choice: tuple[str | None, int | None] | None = None
+    moved_from: str | None = None
 
 
 class Sources:
@@ -75,6 +88,22 @@ class Sources:
             "Give a URL (https://...), a file, a folder or a pattern such as 'talks/*.mp3'.",
         )
 
+    def addresses(self, url: str, stop: Event) -> Addresses | None:
+        """Return what to add in place of `url`; None to list `url` itself.
+
+        Raises UserError for a list that cannot be read.
+        """
+        names = plugins.names("sources")
+        for name in names:
+            source = self.by_name(name)
+            found = source.addresses(url, stop)
+            if found is None:
+                continue
+            others = [n for n in names if n != name and (found.guess or n != plugins.ANY_SITE)]
+            if source.knows(url) or not any(self.by_name(n).knows(url) for n in others):
+                return found
+        return None
+
     def for_item(self, item: Item) -> Source:
         """Return the source that `item` comes from."""
         return self.by_name(plugins.source_name(item))
@@ -112,7 +141,8 @@ def add(
     """List `url`, record the new items, and yield a ListingResult per listing.
 
     A source that the library knows is listed by the plug-in that it was added with: a feed that is down for a
-    moment, or shows a web page, must not become the page of another source.
+    moment, or shows a web page, must not become the page of another source. Of a list (OPML, a playlist),
+    each address is added; one that fails yields its error and does not stop the others.
 
     Args:
         everything: read listings to their end, even past known items.
@@ -129,18 +159,56 @@ def add(
             f"There is no source {url}.",
             "Its secrets are left out (~...): give the whole address, as its publisher gave it to you.",
         )
+    choice = (since, latest) if moved_from is None else None
+    options = ListingOptions(everything, choice, moved_from)
+    yield from _add(library, sources, url, stop, options, MAX_DEPTH)
+
+
+def _add(
+    library: Library,
+    sources: Sources,
+    url: str,
+    stop: Event,
+    options: ListingOptions,
+    depth: int,
+    *,
+    in_list: bool = False,
+) -> Iterator[ListingResult]:
+    """Add what is at `url`, or what it leads to in at most `depth` steps, of which one may be a list."""
     known = next((record.source for record in library.sources() if record.url == url), None)
-    name = known or sources.for_url(url)[0]
-    yield from _list(
-        library,
-        sources,
-        name,
-        url,
-        stop,
-        everything=everything,
-        choice=(since, latest) if moved_from is None else None,
-        moved_from=moved_from,
-    )
+    named = None if known or not depth else sources.addresses(url, stop)
+    if named is None:
+        name = known or sources.for_url(url)[0]
+        yield from _list(library, sources, name, url, stop, options)
+        return
+    if named.each and in_list:
+        raise UserError(
+            f"{shown_address(url)} is a list within a list.", "Add it by its own address."
+        )
+    if options.moved_from is not None and len(named.urls) > 1:
+        raise UserError(
+            f"{shown_address(url)} is a list of {len(named.urls)} addresses.",
+            "Give the one to which the source has moved.",
+        )
+    note = (named.note,) if named.note else ()
+    blocked: dict[str, SourceBlocked] = {}  # by host
+    for one in named.urls:
+        if stop.is_set():
+            return
+        host = Source.listing_key(re.sub(r"^[a-z]+:(?=https?:)", "", one))  # feed:https://...
+        try:
+            if host in blocked:
+                raise blocked[host]
+            in_list = in_list or named.each
+            for result in _add(library, sources, one, stop, options, depth - 1, in_list=in_list):
+                yield replace(result, warnings=(*note, *result.warnings))
+                note = ()
+        except UserError as error:
+            if not named.each or isinstance(error, SetupError):
+                raise
+            if host and isinstance(error, SourceBlocked):
+                blocked[host] = error
+            yield ListingResult(one, shown_address(one), error=error)
 
 
 def sync(
@@ -166,9 +234,8 @@ def sync(
             if (wait := library.blocked_sites().get(host)) is not None:
                 until, reason = wait
                 raise SourceBlocked(reason, "", max(0.0, until - time.time()))
-            yield from _list(
-                library, sources, record.source, record.url, stop, everything=everything
-            )
+            options = ListingOptions(everything)
+            yield from _list(library, sources, record.source, record.url, stop, options)
         except UserError as error:
             if isinstance(error, SourceBlocked):
                 blocked[host] = error
@@ -181,16 +248,10 @@ def _list(
     name: str,
     url: str,
     stop: Event,
-    *,
-    everything: bool,
-    choice: tuple[str | None, int | None] | None = None,
-    moved_from: str | None = None,
+    options: ListingOptions,
 ) -> Iterator[ListingResult]:
-    """List `url` with the plug-in `name`, and record the items. A wait that the host requests is stored.
-
-    Args:
-        choice: `since` and `latest` of an `add`, in place of the stored selection; None: keep that.
-    """
+    """List `url` with the plug-in `name`, and record the items. A wait that the host requests is stored."""
+    everything, choice, moved_from = options.everything, options.choice, options.moved_from
     chosen = choice is not None and choice != (None, None)
     source = sources.by_name(name)
     try:

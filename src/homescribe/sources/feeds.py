@@ -26,6 +26,10 @@ from homescribe.sources import POLL_INTERVAL
 from homescribe.text import redaction, sanitize
 from homescribe.text.identities import MEDIA_PATH, episode_identities, without_trackers
 
+OTHER_PATH = re.compile(
+    r"\.(jpe?g|png|gif|webp|avif|svg|bmp|ico|pdf|epub|html?|txt)$", re.IGNORECASE
+)
+
 # --- What feedparser returns ---------------------------------------------------------------------
 
 
@@ -34,6 +38,7 @@ class Link(TypedDict, total=False):
     href: str
     url: str  # in media_content
     type: str
+    medium: str  # in media_content: "image", "audio", ...
 
 
 class Content(TypedDict, total=False):
@@ -252,9 +257,17 @@ def enclosure(entry: Entry, feed: str) -> str | None:
             "",
             "application/octet-stream",
         )
-        if url and (plausible or MEDIA_PATH.search(urlsplit(url).path)):
+        if url and (plausible or MEDIA_PATH.search(urlsplit(url).path)) and not _is_other(link):
             return url
     return None
+
+
+def _is_other(link: Link) -> bool:
+    """Whether a link without a media type is to a picture or a document, as in Media RSS."""
+    if link.get("medium") in ("image", "document", "executable"):
+        return True
+    path = str(link.get("href") or link.get("url") or "").partition("?")[0]
+    return not link.get("type") and OTHER_PATH.search(path) is not None
 
 
 def clock_seconds(text: str) -> float | None:

@@ -59,6 +59,13 @@ class Access:
             local = False
         return cls(options.user_agent or USER_AGENT, options.allow_private_networks or local)
 
+    def may_name(self, url: str) -> bool:
+        """Whether a document that was read with this access may name `url`, by the form of its host."""
+        try:
+            return self.private_networks or not is_local(urlsplit(url).hostname or "")
+        except ValueError:
+            return False
+
 
 class Head(NamedTuple):
     """The first part of a response."""

@@ -20,11 +20,11 @@ from datetime import date
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from homescribe.core import Audio, Item, Listing, Source, SourceOptions
+from homescribe.core import Addresses, Audio, Item, Listing, Source, SourceOptions
 from homescribe.errors import Cancelled, PermanentError, RetryableError, UserError
 from homescribe.sources import audio_packets, unfinished_files
 from homescribe.sources.fingerprints import FileId, content_hash, fingerprint
-from homescribe.text import sanitize
+from homescribe.text import address_lists, sanitize
 from homescribe.text.identities import AUDIO, KEY, key_identity
 
 EXTENSIONS = frozenset(
@@ -102,6 +102,12 @@ class FileSource(Source):
         warning = unfinished_files.warning_about(path)
         warnings = [warning] if warning else []
         return Listing(storable(path), item.title, iter([item]), by_content=True, warnings=warnings)
+
+    def addresses(self, url: str, stop: threading.Event) -> Addresses | None:
+        if not self.matches(url) or not url.strip():
+            return None
+        listed = address_lists.from_file(path_of(url))
+        return None if listed is None else Addresses(listed, each=True)
 
     def fetch(self, item: Item, directory: Path, stop: threading.Event) -> Audio:
         path = path_of(item.url)

@@ -7,7 +7,6 @@ which many servers answer with "304 Not Modified", and an old episode can be add
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 import threading
 import time
@@ -15,32 +14,42 @@ from collections.abc import Iterator, MutableSequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
-from homescribe.core import HOUR, MINUTE, SECOND, Audio, Item, Listing, Source, SourceOptions
+from homescribe.core import (
+    HOUR,
+    MINUTE,
+    SECOND,
+    Addresses,
+    Audio,
+    Item,
+    Listing,
+    Source,
+    SourceOptions,
+)
 from homescribe.errors import (
     HomescribeError,
     ItemError,
     PermanentError,
     RetryableError,
-    SourceBlocked,
     UserError,
 )
-from homescribe.sources import feeds, json_feed
+from homescribe.sources import feeds, podcast_apps
+from homescribe.sources.feed_documents import MIB, read_feed
 from homescribe.sources.feeds import Feed
 from homescribe.sources.time_links import time_link
 from homescribe.text import redaction, sanitize
 from homescribe.text.identities import MEDIA_PATH
 
-MIB = 2**20
-MAX_FEED_BYTES = 64 * MIB  # the largest feeds in use have 20 MiB
+if TYPE_CHECKING:
+    from homescribe.sources.web_addresses import Probe
+
 MAX_MEDIA_BYTES = 8 * 1024 * MIB  # a day and a half at 512 kbit/s
 MAX_MOVES = 3  # of a feed that has announced a new address
 MAX_PAGES = 500  # of one feed (RFC 5005)
 LISTING_TIMEOUT = 15 * MINUTE  # for all pages of a feed
 FRESH_DAYS = 7
-PROBE_BYTES = 4096  # enough to see the root element of a feed
-PROBE_TIMEOUT = 30 * SECOND  # some servers make the whole feed before they send its first byte
 NO_ANSWER = (408, 425, 429)  # statuses below 500 that say nothing about what is at an address
 
 FEED_SCHEMES = ("feed", "podcast", "pcast", "itpc", "rss")
@@ -50,7 +59,10 @@ FEED_PATH = re.compile(r"\.(rss|atom)$|/(rss|feed|atom)(\.xml)?/?$", re.IGNORECA
 
 
 class PodcastSource(Source):
-    """Feeds at web addresses. `matches` requests the first bytes, since yt-dlp would accept a feed too."""
+    """Feeds at web addresses, and documents that lead to them.
+
+    `addresses` and `matches` request the first bytes, since yt-dlp would accept a feed too.
+    """
 
     name = "podcast"
     pause = (0.0, 1 * SECOND)
@@ -58,35 +70,33 @@ class PodcastSource(Source):
     def __init__(self, options: SourceOptions) -> None:
         self.options = options
         self._closed = threading.Event()
+        self._probed: tuple[str, Probe | HomescribeError] | None = None
 
     def matches(self, url: str) -> bool:
-        from homescribe.sources.http_errors import status_error
-        from homescribe.sources.http_response import Access, open_url
-
         feed = feed_url(url)
         if feed is None:
             return False
         if feed != url.strip():  # feed://...
             return True
-        parts = urlsplit(feed)
-        if VIDEO_SITES.search(parts.hostname or "") or MEDIA_PATH.search(parts.path):
+        if not is_probed(feed):
             return False
-        first_bytes = {"Range": f"bytes=0-{PROBE_BYTES - 1}"}
         try:
-            access = Access.of(self.options, feed)
-            with open_url(feed, self._closed, first_bytes, PROBE_TIMEOUT, access) as response:
-                if response.status in (200, 206):
-                    start = response.read(PROBE_BYTES)
-                    return feeds.is_feed(start) or json_feed.is_json_feed(start)
-                failed: HomescribeError = status_error(response.status, response.headers, feed)
-                # Some sites refuse programs that yt-dlp can pass for a browser.
-                is_answer = response.status < 500 and response.status not in NO_ANSWER
-                # A server that asks for a name and a password has no use for cookies, as yt-dlp advises.
-                if response.status == 401 and "WWW-Authenticate" in response.headers:
-                    is_answer = False
+            found = self._probe(feed, self._closed)
+            if found.found:
+                return found.is_feed
+            from homescribe.sources.http_errors import status_error
+
+            failed: HomescribeError = status_error(found.status, found.headers, feed)
+            # Some sites refuse programs that yt-dlp can pass for a browser.
+            is_answer = found.status < 500 and found.status not in NO_ANSWER
+            # A server that asks for a name and a password has no use for cookies, as yt-dlp advises.
+            if found.status == 401 and "WWW-Authenticate" in found.headers:
+                is_answer = False
         except HomescribeError as error:
             failed, is_answer = error, isinstance(error, PermanentError)
-        if FEED_PATH.search(parts.path):
+        finally:
+            self._probed = None
+        if FEED_PATH.search(urlsplit(feed).path):
             return True  # `list` reports what is wrong
         if is_answer:
             return False
@@ -94,6 +104,50 @@ class PodcastSource(Source):
         if isinstance(failed, UserError):
             raise failed
         raise UserError(failed.message, failed.hint or "Try again later.") from failed
+
+    def addresses(self, url: str, stop: threading.Event) -> Addresses | None:
+        feed = feed_url(url)
+        if feed is None or feed != url.strip() or redaction.has_password(feed):
+            return None
+        podcast_apps.check_spotify(feed)
+        try:
+            if show := podcast_apps.apple_show(feed):
+                found = podcast_apps.apple_feed(show, self.options, stop)
+                return Addresses(
+                    (found,), f"This is the feed that Apple names: {sanitize.public_url(found)}."
+                )
+            if not is_probed(feed):
+                return None
+            from homescribe.sources.web_addresses import addresses
+
+            self._probed = None
+            try:
+                probed = self._probe(feed, stop)
+            except HomescribeError:
+                return None  # `matches` decides what the error means
+            if not probed.found or probed.is_feed:
+                return None
+            return addresses(feed, probed, self.options, stop)
+        except ItemError as error:
+            raise UserError(error.message, error.hint or "Try again later.") from error
+
+    def knows(self, url: str) -> bool:
+        return False  # the address of a feed has no form of its own
+
+    def _probe(self, url: str, stop: threading.Event) -> Probe:
+        """Return the first bytes at `url`, or raise the error; what `addresses` received serves `matches`."""
+        from homescribe.sources.http_response import Access
+        from homescribe.sources.web_addresses import probe
+
+        if self._probed is None or self._probed[0] != url:
+            try:
+                self._probed = url, probe(url, stop, Access.of(self.options, url))
+            except HomescribeError as error:
+                self._probed = url, error
+        result = self._probed[1]
+        if isinstance(result, HomescribeError):
+            raise result
+        return result
 
     def list(self, url: str, stop: threading.Event) -> Iterator[Listing]:
         feed = feed_url(url)
@@ -121,7 +175,7 @@ class PodcastSource(Source):
         self, url: str, warnings: MutableSequence[str], deadline: float, stop: threading.Event
     ) -> tuple[Feed, str]:
         """Return the first page of the feed at `url`, and where the feed is now."""
-        page, moved_to = self._page(url, url, deadline, stop)
+        page, moved_to = read_feed(url, url, self.options, deadline, stop)
         visited = {url}
         address = url
         for _ in range(MAX_MOVES):
@@ -132,7 +186,7 @@ class PodcastSource(Source):
                 break
             visited.add(announced := canonical(announced))
             try:
-                following, moved_to = self._page(announced, url, deadline, stop)
+                following, moved_to = read_feed(announced, url, self.options, deadline, stop)
             except UserError as error:
                 warnings.append(
                     f"The feed has announced a new address, which fails: {error.message}"
@@ -175,7 +229,7 @@ class PodcastSource(Source):
                 break
             requested.add(following)
             try:
-                page, _ = self._page(following, known_as, deadline, stop)
+                page, _ = read_feed(following, known_as, self.options, deadline, stop)
             except UserError as error:
                 warnings.append(
                     f"Older episodes were not listed, since page {len(requested)} of the feed could not be "
@@ -187,42 +241,6 @@ class PodcastSource(Source):
                 f"The feed {sanitize.public_url(url)} has no recordings.",
                 "Its entries link to no audio or video file. Is there another feed for the podcast?",
             )
-
-    def _page(
-        self, url: str, given: str, deadline: float, stop: threading.Event
-    ) -> tuple[Feed, str | None]:
-        """Return the parsed feed at `url`, to which `given` leads, and where it has moved for good.
-
-        Raises UserError only: no item can record the error yet.
-        """
-        from homescribe.sources.http_cache import fetch_cached
-        from homescribe.sources.http_response import Access
-
-        name = hashlib.sha256(url.encode()).hexdigest()[:32]
-        try:
-            document = fetch_cached(
-                url,
-                self.options.cache / "feeds" / name,
-                stop,
-                MAX_FEED_BYTES,
-                max(1 * SECOND, deadline - time.monotonic()),
-                Access.of(self.options, given),
-            )
-        except RetryableError as error:
-            if error.retry_after is None:
-                raise UserError(error.message, error.hint) from error
-            raise SourceBlocked(error.message, error.hint, error.retry_after) from error
-        except ItemError as error:
-            raise UserError(error.message, error.hint) from error
-        if json_feed.is_json_feed(document.body[:PROBE_BYTES]):
-            return json_feed.parse(document.body), document.moved_to
-        page = feeds.parse(document.body, stop)
-        if not page.get("version") and not page.entries:
-            raise UserError(
-                f"There is no feed at {sanitize.public_url(url)}.",
-                "Give the address of the feed itself, which is behind the RSS link of the show's page.",
-            )
-        return page, document.moved_to
 
     def fetch(self, item: Item, directory: Path, stop: threading.Event) -> Audio:
         from homescribe.sources.http_download import download
@@ -275,6 +293,12 @@ def is_fresh(item: Item) -> bool:
 
 
 # --- Addresses of feeds --------------------------------------------------------------------------
+
+
+def is_probed(url: str) -> bool:
+    """Whether only the first bytes at `url` can tell what is there."""
+    parts = urlsplit(url)
+    return not (VIDEO_SITES.search(parts.hostname or "") or MEDIA_PATH.search(parts.path))
 
 
 def feed_url(url: str) -> str | None:

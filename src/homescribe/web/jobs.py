@@ -44,7 +44,7 @@ class Job:
     error: HomescribeError | None = None
     listed: list[ListingResult] = field(default_factory=list)
     new_sources: set[str] = field(default_factory=set)
-    pause: float = 0.0  # of a listing: average seconds between downloads from its source
+    pause: float = 0.0  # of a listing: average seconds between two downloads of its new items
     progress: Progress | None = None
     recent: deque[Outcome] = field(default_factory=lambda: deque(maxlen=RECENT_OUTCOMES))
     done: set[str] = field(default_factory=set)  # keys of the items that a run has transcribed
@@ -226,16 +226,14 @@ class Jobs:
 
     def _list(self, job: Job, library: Library, sources: Sources) -> None:
         known = {record.url for record in library.sources()}
-        if job.url:
-            _, source = sources.for_url(job.url)
-            job.pause = sum(source.pause) / 2
-            listing = add(library, sources, job.url, job.stop)
-        else:
-            listing = sync(library, sources, job.stop)
+        url, stop = job.url, job.stop
+        listing = add(library, sources, url, stop) if url else sync(library, sources, stop)
         for listed in listing:
             job.listed.append(listed)
             if listed.url not in known:
                 job.new_sources.add(listed.url)
+        pauses = [sum(sources.for_item(item).pause) / 2 for one in job.listed for item in one.new]
+        job.pause = sum(pauses) / len(pauses) if pauses else 0.0
         if job.stop.is_set():
             raise Cancelled
         if job.new_keys():

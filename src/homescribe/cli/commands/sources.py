@@ -47,9 +47,9 @@ def add(
 ) -> ExitCode:
     """Add recordings to the library, without downloading them.
 
-    SOURCE is the address of a video, channel, playlist or podcast feed, or a folder, a file or a
-    pattern such as 'talks/*.mp3'. An OPML file or m3u playlist adds what it lists, and `-` reads
-    addresses from standard input, one per line.
+    SOURCE is the address of a video, channel, playlist, podcast feed or show's web page, or a
+    folder, a file or a pattern such as 'talks/*.mp3'. OPML or an m3u or pls playlist, as a file or
+    at an address, adds what it lists, and `-` reads addresses from standard input, one per line.
 
     Adding a source again without --since and --latest adds what they left out.
     """

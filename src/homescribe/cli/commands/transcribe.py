@@ -54,9 +54,9 @@ def transcribe(
 ) -> ExitCode:
     """Add sources, transcribe them, and write the transcripts as files.
 
-    SOURCE is the address of a video, channel, playlist or podcast feed, or a folder, a file or a
-    pattern such as 'talks/*.mp3'. Items that are already transcribed are only written, unless
-    --again is given. The default format is txt.
+    SOURCE is the address of a video, channel, playlist, podcast feed or show's web page, or a
+    folder, a file, a pattern such as 'talks/*.mp3', OPML or a playlist. Items that are already transcribed
+    are only written, unless --again is given. The default format is txt.
     """
     check_options(config)
     writer = ExportWriter(formats or ["txt"], output or Path(), config.subtitles())

@@ -10,6 +10,7 @@ Each request gets one line in response, as follows or {"error": facts}. The firs
     {"do": "part"}                   -> {"part": ...} the next part, {"part": null} after the last
     {"do": "more", "count"}          -> {"items": [...], "end": bool} from the current part
     {"do": "fetch", "source", "id", "url", "directory"} -> {"item", "path"} or {"live", "release"}
+    {"do": "extractor", "url"}       -> {"extractor": its key, "Generic" for an unknown site}
     {"do": "release", "url"}         -> {"release": Unix time or null} of an announced video
 During a download, lines with {"downloaded": bytes} come before the response.
 
@@ -189,6 +190,8 @@ class Worker:
                 return self._more(request["count"])
             case "fetch":
                 return fetch(self.ydl, request)
+            case "extractor":
+                return {"extractor": Lister(self.ydl).extractor(request["url"])}
             case "release":
                 return release(self.ydl, request["url"])
         raise ValueError(request["do"])

@@ -65,6 +65,7 @@ class Reply(TypedDict, total=False):
     end: bool
     item: ItemReply
     path: str
+    extractor: str
     live: Literal["is_live", "is_upcoming", "post_live"]
     release: float | None
     downloaded: int | None

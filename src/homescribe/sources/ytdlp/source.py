@@ -45,6 +45,8 @@ from homescribe.text import redaction, sanitize
 BATCH = 25  # items per request: fewer than on a page of YouTube (30), so that stopping early saves pages
 YOUTUBE_HOST = re.compile(r"(^|\.)(youtube\.com|youtu\.be|youtube-nocookie\.com)$")
 MAX_SECONDS = 12 * HOUR  # of one download
+# Extractors of yt-dlp for pages of any site, and for sites that it refuses.
+UNKNOWN_SITE = ("Generic", "KnownDRM", "KnownPiracy")
 AUDIO_BITS = 50_000  # a second, of the opus audio that child.FORMAT selects at YouTube
 
 
@@ -64,6 +66,18 @@ class YtdlpSource(Source):
 
     def matches(self, url: str) -> bool:
         return address(url) is not None
+
+    def knows(self, url: str) -> bool:
+        """Whether yt-dlp knows the site by name."""
+        found = address(url)
+        if found is None:
+            return False
+        try:
+            with self._child() as child:
+                reply = child.request({"do": "extractor", "url": found}, threading.Event())
+        except HomescribeError:
+            return False
+        return reply["extractor"] not in UNKNOWN_SITE
 
     def list(self, url: str, stop: threading.Event) -> Iterator[Listing]:
         found = address(url)
