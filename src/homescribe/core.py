@@ -110,8 +110,8 @@ class Listing:
     items: Iterator[Item]  # lazy: makes requests as it is read
     newest_first: bool = False  # an update may stop at the first known items
     moved_from: str | None = None  # the address that led here for good: the same source until now
-    # Items are known by the content at their `url`: an item that was there with another content is replaced.
-    # Those without identities replace nothing.
+    # Items are known by the content at their `url`: an item that was there with another content is replaced,
+    # and items with the same key are copies of one. Those without identities replace nothing.
     by_content: bool = False
     # Sentences for the user about what was not listed. The source adds them while `items` is read.
     warnings: list[str] = field(default_factory=list)

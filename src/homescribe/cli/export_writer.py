@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
@@ -42,12 +42,16 @@ class ExportWriter:
         """Whether the transcripts are printed instead of written as files."""
         return self.directory == STDOUT
 
-    def write(self, item: Item, transcript: Transcript) -> None:
-        """Write one file per format. Say so if there are fewer because nobody speaks."""
+    def write(self, item: Item, transcript: Transcript, copies: Sequence[Item] = ()) -> None:
+        """Write one file per format, for the item and each of its copies; print the transcript once.
+
+        Say so if there are fewer because nobody speaks.
+        """
         if not transcript.text:
             self._report_no_speech(item)
         if not self.to_stdout:
-            self.files += len(writer.write(self.directory, item, transcript, self._exporters))
+            paths = writer.write(self.directory, item, transcript, self._exporters, copies)
+            self.files += len(paths)
             return
         for name, exporter in self._exporters.items():
             if name in writer.TEXT_FORMATS and not transcript.text:
@@ -58,12 +62,12 @@ class ExportWriter:
             click.echo(text, nl=not text.endswith("\n"))
 
     def write_or_report(self, library: Library, item: Item, transcript: Transcript) -> None:
-        """Write one file per format; if that fails, print the reason and count the failure.
+        """Write one file per format and copy; if that fails, print the reason and count the failure.
 
         The transcript is in the library, and other transcripts may be written.
         """
         try:
-            self.write(item, transcript)
+            self.write(item, transcript, library.item(item.key).copies)
             return
         except (Cancelled, KeyboardInterrupt, SystemExit, BrokenPipeError):
             raise

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from homescribe import plugins
 from homescribe.core import Item
@@ -27,11 +28,12 @@ _INVISIBLE = re.compile(
 _JOINING = "\u200d\ufe0e\ufe0f"
 
 
-def file_name(item: Item, extension: str) -> str:
+def file_name(item: Item, extension: str, more: str = "") -> str:
     """Return the name of the export file of `item`: "2026-03-01 Title [dQw4w9WgXcQ].srt".
 
     It depends on the item only, so it is the same each time, and no other item has it, even on file systems
-    that ignore case. It is valid on every system: at most NAME_BYTES bytes of UTF-8, in NFC.
+    that ignore case. It is valid on every system: at most NAME_BYTES bytes of UTF-8, in NFC. `more` is added
+    to what is in brackets.
     """
     if not re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{EXTENSION_CHARACTERS - 1}}}", extension):
         raise ValueError(f"not an extension: {extension!r}")
@@ -42,9 +44,28 @@ def file_name(item: Item, extension: str) -> str:
         title = title.lstrip(".-~ ")
         if title.partition(".")[0].rstrip().lower() in _RESERVED:
             title = f"_{title}"
-    end = f"[{_tag(item)}].{extension}"
+    end = f"[{_tag(item)}{more}].{extension}"
     title = _cut(title, NAME_BYTES - len(date) - len(end) - 1)
     return f"{date}{title} {end}" if title else f"{date}{end}"
+
+
+def file_names(item: Item, copies: Sequence[Item], extension: str) -> list[str]:
+    """Return the names of the export files of `item` and of its copies, all different.
+
+    A copy whose name is taken gets a hash of its path: "talk [file 3b544691d80a34fd copy k3v9xq2m].srt".
+    """
+    names = [file_name(item, extension)]
+    taken = {names[0].casefold()}
+    for copy in copies:
+        name = file_name(copy, extension)
+        if name.casefold() in taken:
+            digest = hashlib.sha256(copy.url.encode(errors="surrogatepass")).digest()
+            name = file_name(
+                copy, extension, f" copy {base64.b32encode(digest)[:8].decode().lower()}"
+            )
+        taken.add(name.casefold())
+        names.append(name)
+    return names
 
 
 def _name(title: str) -> str:

@@ -9,13 +9,13 @@ import errno
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from homescribe.core import HOUR, Exporter, Item, Transcript
 from homescribe.errors import UserError
-from homescribe.formats.filenames import file_name
+from homescribe.formats.filenames import file_names
 from homescribe.text.redaction import shown_item
 
 # Formats that have nothing but the text. A recording without speech gets no such file.
@@ -46,9 +46,15 @@ def prepare(directory: Path) -> None:
 
 
 def write(
-    directory: Path, item: Item, transcript: Transcript, exporters: Mapping[str, Exporter]
+    directory: Path,
+    item: Item,
+    transcript: Transcript,
+    exporters: Mapping[str, Exporter],
+    copies: Sequence[Item] = (),
 ) -> list[Path]:
     """Write `item` into `directory` in each format whose content is not empty, and return the paths.
+
+    Each of its copies, files with the same content, gets a file of its own.
 
     A transcript without text is not written in TEXT_FORMATS: an empty file looks like an error.
 
@@ -63,15 +69,17 @@ def write(
     for extension, exporter in exporters.items():
         if extension in TEXT_FORMATS and not transcript.text:
             continue
-        # Exporters of other packages need not know which addresses are private.
-        content = exporter(shown_item(item), transcript).encode(errors="replace")
-        if not content:  # without speech: an empty file would look like a failure
-            continue
-        path = directory / file_name(item, extension)
-        with _translated(directory):
-            directory.mkdir(parents=True, exist_ok=True)
-            _replace(path, content)
-        paths.append(path)
+        names = file_names(item, copies, extension)
+        for one, name in zip((item, *copies), names, strict=True):
+            # Exporters of other packages need not know which addresses are private.
+            content = exporter(shown_item(one), transcript).encode(errors="replace")
+            if not content:  # without speech: an empty file would look like a failure
+                continue
+            path = directory / name
+            with _translated(directory):
+                directory.mkdir(parents=True, exist_ok=True)
+                _replace(path, content)
+            paths.append(path)
     return paths
 
 

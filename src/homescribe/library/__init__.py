@@ -1,5 +1,6 @@
 """The library: one SQLite file that holds all state. No other package writes SQL."""
 
+from homescribe.library.copies import Copy
 from homescribe.library.corrections import Correction
 from homescribe.library.failures import BACKOFF
 from homescribe.library.items import Page, Sort
@@ -12,6 +13,7 @@ from homescribe.library.usages import Rental, Spending
 __all__ = [
     "BACKOFF",
     "ChannelRecord",
+    "Copy",
     "Correction",
     "Day",
     "Hit",

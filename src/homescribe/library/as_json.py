@@ -16,6 +16,7 @@ def item_as_json(record: ItemRecord) -> dict[str, object]:
     return {
         "key": item.key,
         **{name: _json_value(getattr(item, name)) for name in ITEM_FIELDS},
+        "copies": [_json_value(shown_item(copy).url) for copy in record.copies],
         "state": record.state,
         "attempts": record.attempts,
         "error": record.error and shown_text(record.error),

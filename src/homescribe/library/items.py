@@ -15,7 +15,7 @@ from typing import Literal
 
 from homescribe.core import Item
 from homescribe.errors import UserError
-from homescribe.library import failures
+from homescribe.library import copies, failures
 from homescribe.library.filters import Filter
 from homescribe.library.passages import index_metadata
 from homescribe.library.records import ItemRecord, State
@@ -52,7 +52,8 @@ _COLUMNS = f"""
     transcripts.languages, transcripts.skipped, transcripts.warnings,
     coalesce(transcripts.duration, items.duration) AS length,
     failures.attempts, failures.error, failures.hint, failures.permanent, failures.retry_at,
-    {ITEM_STATE.format(now=":now")} AS state
+    {ITEM_STATE.format(now=":now")} AS state,
+    {copies.AS_JSON} AS copies
 """
 UNORDERED = f"SELECT {_COLUMNS} FROM {STATE_TABLES}"
 # The same with the columns for listing order: the source that was added first, then its own order. Items that
@@ -157,9 +158,10 @@ def page(
 
 
 def find(db: sqlite3.Connection, name: str, now: float) -> ItemRecord:
-    """Return the item with this key, id or URL. UserError when there is none or more than one."""
+    """Return the item with this key, id or URL, or that of a copy. UserError if there is not just one."""
     rows = db.execute(
-        f"{UNORDERED} WHERE key = :name OR id = :name OR url = :name",
+        f"{UNORDERED} WHERE key = :name OR id = :name OR url = :name "
+        "OR items.item_id IN (SELECT item_id FROM places WHERE places.url = :name AND NOT missing)",
         {"now": now, "name": sqlite_safe(name)},
     ).fetchall()
     exact = [row for row in rows if row["key"] == sqlite_safe(name)]

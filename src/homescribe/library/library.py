@@ -21,6 +21,7 @@ from homescribe.errors import ItemError, SetupError
 from homescribe.library import (
     calls,
     connection,
+    copies,
     corrections,
     engine_work,
     failures,
@@ -103,19 +104,26 @@ class Library:
         listing: Listing,
         items: Sequence[Item],
         selection: Selection | None = None,
+        gone: Collection[str] = (),
     ) -> Recorded:
         """Store what the plug-in `source` listed: the source, its items and their order.
 
         Known items are updated. Returns the items under their keys in the library, which may differ from
-        the listed ones if a recording was known from elsewhere. `selection` is stored with the source.
+        the listed ones if a recording was known from elsewhere. `selection` is stored with the source; `gone`
+        are those of `known_elsewhere` whose files do not exist any more.
         """
         with self._writing() as db:
-            return listings.record(db, source, listing, items, time.time(), selection)
+            return listings.record(db, source, listing, items, time.time(), selection, gone)
 
     def selection(self, url: str) -> Selection:
         """Which items of the source at `url` are left out; none of an unknown one."""
         with self._reading() as db:
             return listings.selection(db, url)
+
+    def known_elsewhere(self, url: str, items: Sequence[Item]) -> list[Item]:
+        """Known files of the source at `url`, and known copies of `items`, that are not among `items`."""
+        with self._reading() as db:
+            return copies.elsewhere(db, url, items)
 
     def maybe_known(self, items: Sequence[Item]) -> frozenset[str]:
         """Keys of listed items that are new, but may be known recordings that were edited: only a hash of
@@ -211,7 +219,7 @@ class Library:
             return items.page(db, chosen, state, time.time(), sort=sort, limit=limit, offset=offset)
 
     def item(self, key: str) -> ItemRecord:
-        """The item with this key, id or URL. UserError when there is none or more than one."""
+        """The item with this key, id or URL, or that of a copy. UserError if there is not just one."""
         with self._reading() as db:
             return items.find(db, key, time.time())
 

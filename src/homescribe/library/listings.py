@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from homescribe.core import Item, Listing
 from homescribe.errors import UserError
-from homescribe.library import items, same_recordings
+from homescribe.library import copies, items, same_recordings
+from homescribe.library.copies import Copy
 from homescribe.library.records import Selection, SourceRecord
 from homescribe.library.rows import clean_item, to_item
 from homescribe.text.redaction import shown_address
@@ -24,6 +25,8 @@ class Recorded:
     new: list[Item]
     # Items with a transcript that no source lists any more, since another content is at their address.
     replaced: list[Item]
+    # Files that have the same content as another one, and are new to the library.
+    copies: list[Copy]
 
 
 def record(
@@ -33,19 +36,36 @@ def record(
     listed: Sequence[Item],
     now: float,
     selection: Selection | None = None,
+    gone: Collection[str] = (),
 ) -> Recorded:
     """Store a source and its items, and what is left out of it unless `selection` is None.
 
     An item may be known by another key: see same_recordings.py.
+
+    Args:
+        gone: addresses of known files, not in the listing, that do not exist any more.
     """
-    unique = list({item.key: item for item in map(clean_item, listed)}.values())
     if listing.moved_from is not None:
         move(db, listing.moved_from, listing.url)
     source_id = _put_source(db, source, listing, now)
+    named: dict[str, list[Item]] = {}  # by key
+    for item in map(clean_item, listed):
+        named.setdefault(item.key, []).append(item)
+    # Files with one key are copies. Other listings have an item twice only by mistake.
+    unique = [_with_identities(same) if listing.by_content else same[-1] for same in named.values()]
     matches = same_recordings.matched(db, source_id, unique)
-    found = {match.item.key: match.item for match in matches}
-    known = items.known_rows(db, found)
+    known = items.known_rows(db, {match.item.key for match in matches})
+    found: dict[str, Item] = {}  # by the key in the library
+    files: dict[str, list[Item]] = {}  # all as listed, by the same
+    for item, match in zip(unique, matches, strict=True):
+        key = match.item.key
+        found[key] = match.item
+        same = named[item.key] if listing.by_content else [item]
+        files.setdefault(key, []).extend(_with_key(each, match.item) for each in same)
     current = [m.item for m in matches if m.current or m.item.key not in known]
+    if listing.by_content:
+        chosen = [copies.described(db, known.get(key), same, gone) for key, same in files.items()]
+        current = [item for item in chosen if item is not None]
     put = items.put(db, current, now, by_listing=True)
     ids = {key: put[key] if key in put else int(known[key]["item_id"]) for key in found}
     same_recordings.store(
@@ -54,12 +74,25 @@ def record(
     _link(db, source_id, list(ids.values()))
     if selection is not None:
         _put_selection(db, source_id, selection, unique)
+    found.update({item.key: item for item in current})
     new = [item for key, item in found.items() if key not in known]
-    replaced: list[Item] = []
-    if listing.by_content:
-        readable = [m.item for item, m in zip(unique, matches, strict=True) if item.identities]
-        replaced = remove_replaced(db, source_id, readable, ids.values())
-    return Recorded(list(found.values()), new, replaced)
+    if not listing.by_content:
+        return Recorded(list(found.values()), new, [], [])
+    readable = {ids[key]: [file for file in same if file.identities] for key, same in files.items()}
+    new_copies = copies.store(db, source_id, readable, gone)
+    listed_files = [file for same in readable.values() for file in same]
+    replaced = remove_replaced(db, source_id, listed_files, ids.values())
+    return Recorded(list(found.values()), new, replaced, new_copies)
+
+
+def _with_identities(copies: Sequence[Item]) -> Item:
+    """Return the first of `copies` with the identities of all: their tags may differ."""
+    names = dict.fromkeys(name for item in copies for name in item.identities)
+    return replace(copies[0], identities=tuple(names))
+
+
+def _with_key(item: Item, own: Item) -> Item:
+    return replace(item, source=own.source, id=own.id)
 
 
 def remove_replaced(
@@ -146,6 +179,7 @@ def move(db: sqlite3.Connection, old: str, new: str) -> None:
         db.execute("UPDATE sources SET url = ? WHERE source_id = ?", (sqlite_safe(new), before))
         return
     # The older row stays: its items are listed first.
+    db.execute("UPDATE OR IGNORE places SET source_id = ? WHERE source_id = ?", (before, after))
     db.execute(
         "UPDATE OR IGNORE source_items SET source_id = ? WHERE source_id = ?", (before, after)
     )
@@ -214,7 +248,11 @@ def remove_source(db: sqlite3.Connection, url: str, *, with_items: bool) -> int:
             (row["source_id"],),
         )
         removed = items.remove(db, [row["item_id"] for row in only_here])
+    here = db.execute(
+        "SELECT item_id FROM places WHERE source_id = ?", (row["source_id"],)
+    ).fetchall()
     db.execute("DELETE FROM sources WHERE source_id = ?", (row["source_id"],))
+    copies.describe(db, {place["item_id"] for place in here})
     return removed
 
 

@@ -123,6 +123,12 @@ def version_12(db: sqlite3.Connection) -> None:
     db.execute(schema.VERSION_12)
 
 
+def version_13(db: sqlite3.Connection) -> None:
+    """Add where files are, and no further attempts at what crashed the process twice."""
+    for statement in schema.VERSION_13:
+        db.execute(statement)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_1,
     version_2,
@@ -136,6 +142,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_10,
     version_11,
     version_12,
+    version_13,
 )
 
 

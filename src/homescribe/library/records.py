@@ -36,6 +36,9 @@ class ItemRecord:
     languages: Mapping[str, float] | None = None  # seconds of the segments, the most spoken first
     skipped_seconds: float | None = None  # without text
     warnings: tuple[str, ...] = ()
+    copies: tuple[
+        Item, ...
+    ] = ()  # other files with the same content, each as the item that it would be
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,8 +168,9 @@ def _clean_part(part: Part) -> Part:
 
 
 def to_record(row: sqlite3.Row) -> ItemRecord:
+    item = to_item(row)
     return ItemRecord(
-        item=to_item(row),
+        item=item,
         state=row["state"],
         attempts=row["attempts"] or 0,
         error=row["error"],
@@ -179,6 +180,7 @@ def to_record(row: sqlite3.Row) -> ItemRecord:
         added_at=row["added_at"],
         done_at=row["done_at"],
         seconds=row["seconds"],
+        copies=tuple(replace(item, **place) for place in json.loads(row["copies"])),
         **(_coverage(row) if row["done_at"] is not None else {}),
     )
 

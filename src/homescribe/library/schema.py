@@ -348,3 +348,30 @@ VERSION_11 = (
 
 # Of a call's dollars, those that are an upper bound, because its container stopped and measured nothing.
 VERSION_12 = "ALTER TABLE usages ADD COLUMN unmetered_dollars REAL NOT NULL DEFAULT 0"
+
+# Where the content of an item is on this disk: files with the same content are one item.
+# An item that crashed the process twice is tried again only on request.
+VERSION_13 = (
+    """
+    CREATE TABLE places (
+        source_id INTEGER NOT NULL REFERENCES sources(source_id) ON DELETE CASCADE,
+        url TEXT NOT NULL,
+        item_id INTEGER NOT NULL REFERENCES items(item_id) ON DELETE CASCADE,
+        title TEXT NOT NULL,
+        channel TEXT,
+        upload_date TEXT,
+        position INTEGER NOT NULL,
+        missing INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (source_id, url)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX places_item_id ON places (item_id)",
+    "CREATE INDEX places_url ON places (url)",
+    """
+    INSERT OR IGNORE INTO places (source_id, url, item_id, title, channel, upload_date, position)
+    SELECT min(source_id), url, item_id, title, channel, upload_date, 0
+    FROM items JOIN source_items USING (item_id)
+    WHERE source = 'file' AND typeof(url) = 'text' GROUP BY item_id
+    """,
+    "UPDATE failures SET retry_at = NULL WHERE permanent AND error LIKE 'The process died twice%'",
+)

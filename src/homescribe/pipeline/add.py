@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from threading import Event
@@ -18,10 +18,13 @@ from types import TracebackType
 from homescribe import plugins
 from homescribe.core import Addresses, Item, Listing, Source, SourceOptions
 from homescribe.errors import ItemError, SetupError, SourceBlocked, UserError
-from homescribe.library import Library, Selection, SourceRecord
+from homescribe.library import Copy, Library, Selection, SourceRecord
 from homescribe.pipeline.crash_log import NOT_OF_ONE_ITEM, internal_error
 from homescribe.pipeline.selection import choose, names_of, update
 from homescribe.text.redaction import is_redacted, shown_address
+from homescribe.text.sanitize import one_line
+
+NAMED = 5  # copies that a warning names; of more it says how many
 
 MAX_DEPTH = 3  # of addresses that lead to others: a list, a show's page in it, the page's feed
 
@@ -37,7 +40,9 @@ class ListingResult:
     title: str
     items: tuple[Item, ...] = ()
     new: tuple[Item, ...] = ()
-    warnings: tuple[str, ...] = ()  # about recordings that were not listed, or were replaced
+    warnings: tuple[
+        str, ...
+    ] = ()  # about recordings that were not listed, were replaced, or are copies
     moved_from: str | None = None  # the source's address until now, if it has moved
     error: UserError | None = None
 
@@ -266,19 +271,25 @@ def _list(
                 known = frozenset() if everything else library.known_keys(listing.url)
                 items = update(listing, known, stored)
                 items = _with_audio(library, source, listing, items, stop)
-                recorded = library.record(name, listing, items)
+                gone = _gone(library, listing, items)
+                recorded = library.record(name, listing, items, gone=gone)
             else:
                 taken = choose(listing, *choice)
                 left_out = frozenset[str]().union(*map(names_of, taken.left_out))
                 selection = Selection(choice[0], left_out)
                 items = _with_audio(library, source, listing, taken.items, stop)
-                recorded = library.record(name, listing, items, selection)
+                gone = _gone(library, listing, items)
+                recorded = library.record(name, listing, items, selection, gone)
             yield ListingResult(
                 listing.url,
                 listing.title,
                 tuple(recorded.items),
                 tuple(recorded.new),
-                (*listing.warnings, *map(_replaced, recorded.replaced)),
+                (
+                    *listing.warnings,
+                    *map(_replaced, recorded.replaced),
+                    *_copied(recorded.copies),
+                ),
                 listing.moved_from,
             )
             moved_from = None
@@ -316,6 +327,31 @@ def _replaced(item: Item) -> str:
     return (
         f"{item.title} has changed and is a new item. The transcript of the earlier recording is kept as "
         f"{item.key}. To delete it: homescribe remove {item.key}"
+    )
+
+
+def _gone(library: Library, listing: Listing, items: Sequence[Item]) -> frozenset[str]:
+    """Return the addresses of known files of the source, and of known copies, that do not exist any more."""
+    if not listing.by_content:
+        return frozenset()
+    known = library.known_elsewhere(listing.url, items)
+    return frozenset(item.url for item in known if not _exists(plugins.source_of(item), item))
+
+
+def _exists(source: type[Source], item: Item) -> bool:
+    path = source.local_path(item)
+    return path is None or path.exists()
+
+
+def _copied(copies: Sequence[Copy]) -> Iterator[str]:
+    """Yield a sentence about new copies of other files, if there are any."""
+    if not copies:
+        return
+    named = ", ".join(f"{one_line(one.url)} (as {one_line(one.of)})" for one in copies[:NAMED])
+    more = f" and {len(copies) - NAMED} more" if len(copies) > NAMED else ""
+    yield (
+        "the same content as another file, so it is transcribed once and each file gets an export: "
+        f"{named}{more}"
     )
 
 

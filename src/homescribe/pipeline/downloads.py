@@ -12,14 +12,15 @@ import random
 import re
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event as Flag
 from threading import Lock, Semaphore, Thread
 
-from homescribe.core import HOUR, MINUTE, Item
+from homescribe.core import HOUR, MINUTE, Audio, Item
 from homescribe.errors import Cancelled, ItemError, RetryableError, SourceBlocked, UserError
 from homescribe.pipeline.add import Sources
 from homescribe.pipeline.crash_log import NOT_OF_ONE_ITEM, internal_error
@@ -55,6 +56,7 @@ class Downloads:
         sleep_interval: seconds between two downloads from one site; None for the source's own range.
         waits: for each site that requested a pause, the Unix time at which it ends, and the site's reason.
         next_at: for each site, the monotonic time of the next download. It is updated, for later Downloads.
+        copies: by key, other files with the content of an item, used where its own is missing or was changed.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Downloads:
         sleep_interval: float | None = None,
         waits: Mapping[str, tuple[float, str]] | None = None,
         next_at: dict[str, float] | None = None,
+        copies: Mapping[str, Sequence[Item]] | None = None,
     ) -> None:
         self._sources = sources
         self._directory = directory
@@ -78,6 +81,7 @@ class Downloads:
         self._sleep_interval = sleep_interval
         self._waits = dict(waits or {})
         self._next_at = {} if next_at is None else next_at
+        self._copies = copies or {}
         self._places = Semaphore(buffer_size)
         self._threads: dict[str, Thread] = {}  # by site
         self._lock = Lock()
@@ -225,11 +229,25 @@ class Downloads:
             ) from error
         self._progress.download_started(item, site)
         try:
-            return Downloaded(self._sources.for_item(item).fetch(item, folder, self._stop))
+            return Downloaded(self._fetch(item, folder))
         finally:
             self._progress.download_ended(item)
             with suppress(OSError):  # not empty: there is something to resume
                 folder.rmdir()
+
+    def _fetch(self, item: Item, folder: Path) -> Audio:
+        source = self._sources.for_item(item)
+        try:
+            return source.fetch(item, folder, self._stop)
+        except ItemError:
+            for copy in self._copies.get(item.key, ()):
+                with suppress(ItemError):
+                    audio = source.fetch(
+                        replace(copy, identities=item.identities), folder, self._stop
+                    )
+                    known = replace(item, identities=audio.item.identities)
+                    return replace(audio, item=known)
+            raise
 
     def _pause(self, item: Item) -> float:
         """Return the seconds to wait after downloading `item`."""

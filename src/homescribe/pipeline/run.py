@@ -121,6 +121,7 @@ class Run:
         self._halted: UserError | None = None
         self._blocked: dict[str, SourceBlocked] = {}
         self._alone: frozenset[str] = frozenset()  # keys of items to process alone
+        self._copies: dict[str, tuple[Item, ...]] = {}  # by key, files with the content of an item
         self._next_at: dict[str, float] = {}  # monotonic time of the next download, by site
 
     def __iter__(self) -> Iterator[Outcome]:
@@ -189,10 +190,10 @@ class Run:
 
     def _passes(self, session: Session, items: list[Item], calls: list[Call]) -> Iterator[Outcome]:
         """Process everything that is pending, then whatever failed meanwhile and is due again."""
+        records = list(self._library.items())
+        self._copies = {record.item.key: record.copies for record in records if record.copies}
         downloads = self._downloads(session)
-        downloads.remove_all_except(
-            record.item for record in self._library.items() if record.state != "done"
-        )
+        downloads.remove_all_except(record.item for record in records if record.state != "done")
         self._slots = [
             Thread(target=self._serve, args=(session,), name=f"slot {n}", daemon=True)
             for n in range(session.slots)
@@ -412,6 +413,7 @@ class Run:
             sleep_interval=self._sleep_interval,
             waits=waits,
             next_at=self._next_at,
+            copies=self._copies,
         )
 
     # --- The threads of the backend's slots ------------------------------------------------------

@@ -61,7 +61,7 @@ def choose(listing: Listing, since: str | None, latest: int | None) -> Taken:
 
 def _newest(items: Iterable[Item], latest: int) -> list[str]:
     """Return the keys of the `latest` newest items, in listing order where the dates are equal."""
-    listed = list(items)
+    listed = list({item.key: item for item in items}.values())
     if all(item.upload_date for item in listed):
         listed.sort(key=lambda item: item.upload_date or "", reverse=True)
     return [item.key for item in listed[:latest]]

@@ -262,42 +262,30 @@ def check(stop: threading.Event) -> None:
 
 
 def items(files: list[Path], stop: threading.Event, warnings: list[str]) -> Iterator[Item]:
-    """Yield the items of a listing: one for each content, of files that seem complete.
+    """Yield the items of a listing, of files that seem complete; those with the same content have one key.
 
     What the user should know about files is added to `warnings`.
     """
     files = unfinished_files.finished(files, warnings)
-    for path, name in identified(files, stop, warnings):
+    for path, name in identified(files, stop):
         check(stop)
         yield item_from(path, name)
 
 
-def identified(
-    files: list[Path], stop: threading.Event, warnings: list[str]
-) -> Iterator[tuple[Path, FileId]]:
-    """Yield the first path of each content, and its id. Equal fingerprints are checked by whole files.
-
-    Files with the same content are named in `warnings`.
-    """
+def identified(files: list[Path], stop: threading.Event) -> Iterator[tuple[Path, FileId]]:
+    """Yield each path with the id of its content. Equal fingerprints are checked by whole files."""
     groups: dict[str, list[tuple[Path, FileId]]] = {}
     for path in files:
         check(stop)
         name = id_of(path, stop)
         groups.setdefault(name.id, []).append((path, name))
     for found in groups.values():
-        contents: dict[str, list[tuple[Path, FileId]]] = {}
         if len(found) > 1:
-            for path, _ in found:
-                name = id_of(path, stop, whole=True)
-                contents.setdefault(name.id, []).append((path, name))
-        for same in contents.values():
-            if len(same) > 1:
-                copies = ", ".join(sanitize.one_line(str(path)) for path, _ in same)
-                warnings.append(
-                    "the same recording, of which there is one transcript and one export, named after "
-                    f"the first: {copies}"
-                )
-        yield from (same[0] for same in contents.values()) if len(contents) > 1 else found[:1]
+            whole = [(path, id_of(path, stop, whole=True)) for path, _ in found]
+            if len({name.id for _, name in whole}) > 1:
+                yield from whole
+                continue
+        yield from found
 
 
 def id_of(path: Path, stop: threading.Event, *, whole: bool = False) -> FileId:

@@ -17,7 +17,7 @@ from homescribe.assemble import open_library
 from homescribe.config import Config
 from homescribe.core import Exporter
 from homescribe.formats.exporters import load_exporters
-from homescribe.formats.filenames import file_name
+from homescribe.formats.filenames import file_name, file_names
 from homescribe.formats.writer import TEXT_FORMATS
 from homescribe.text.redaction import shown_item
 from homescribe.web import params
@@ -87,12 +87,13 @@ def _zip_chunks(config: Config, keys: list[str], name: str, exporter: Exporter) 
                 # Deleted in the meantime, or nothing to write.
                 if transcript is None or (not transcript.text and name in TEXT_FORMATS):
                     continue
-                item = library.item(key).item
-            archive.writestr(
-                file_name(item, name),
-                exporter(shown_item(item), transcript).encode(errors="replace"),
-            )
-            yield buffer.take()
+                record = library.item(key)
+            files = (record.item, *record.copies)
+            names = file_names(record.item, record.copies, name)
+            for item, file in zip(files, names, strict=True):
+                content = exporter(shown_item(item), transcript).encode(errors="replace")
+                archive.writestr(file, content)
+                yield buffer.take()
     yield buffer.take()
 
 

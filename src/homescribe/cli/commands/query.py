@@ -75,7 +75,7 @@ def list_(
             )
             for record in records
         ],
-        notes=[_reason(record) for record in records],
+        notes=[_note(record) for record in records],
         empty="No items found. To add some: homescribe add URL",
     )
 
@@ -233,6 +233,12 @@ def _reason(record: ItemRecord) -> str:
     return f"{terminal_message(record.error)}{again}"
 
 
+def _note(record: ItemRecord) -> str:
+    """Return the copies of an item, and why it failed."""
+    copies = ", ".join(terminal_safe(copy.url) for copy in record.copies)
+    return "; ".join(filter(None, [copies and f"also: {copies}", _reason(record)]))
+
+
 def _facts(record: ItemRecord, transcript: Transcript | None) -> list[tuple[str, str]]:
     item: Item = shown_item(record.item)
     facts = [
@@ -244,6 +250,7 @@ def _facts(record: ItemRecord, transcript: Transcript | None) -> list[tuple[str,
             "link",
             terminal_safe(link(item, 0) if plugins.source_of(item).local_path(item) else item.url),
         ),
+        *(("copy", terminal_safe(copy.url)) for copy in record.copies),
         ("key", item.key),
         ("state", record.state),
         ("error", terminal_message(record.error or "")),
