@@ -2,8 +2,6 @@
 
 import contextlib
 import dataclasses
-import hashlib
-import http.server
 import importlib.metadata
 import json
 import os
@@ -17,12 +15,19 @@ import grpclib
 import modal
 import pytest
 
-from homescribe import demo, plugins
+from homescribe import demo
 from homescribe.backends import wire
 from homescribe.backends.meter import Meter
-from homescribe.backends.modal import images, modal_errors, modal_transcribe, session
+from homescribe.backends.modal import (
+    images,
+    modal_errors,
+    modal_transcribe,
+)
 from homescribe.backends.modal.backend import ModalBackend
+from homescribe.backends.modal.claims import Claims
+from homescribe.backends.modal.repeated_failures import MOST
 from homescribe.backends.modal.session import ModalOptions, ModalSession
+from homescribe.backends.modal.worker import Worker
 from homescribe.backends.wire import Reply
 from homescribe.core import Audio, Call, Item, Segment, Transcript, TranscriptionOptions, Word
 from homescribe.cost import prices
@@ -37,195 +42,8 @@ from homescribe.errors import (
     SetupError,
     UserError,
 )
-from modal_standin import Standin
+from modal_session import GO, instruction, run_to_end, sample, working
 from speech_samples import assert_words, sample_text
-
-GO = threading.Event()  # never set: these runs are not stopped
-
-# An engine of another package that does what its media says: it crashes, fails, or waits.
-STUMBLING = """
-import os, pathlib, time
-from homescribe.core import EngineRequirements, Segment, Transcript
-from homescribe.errors import UserError
-
-class Stumbling:
-    name, slots = "stumbling", 1
-    requirements = EngineRequirements(
-        packages=(), languages=("en",), download=lambda model, folder: None, slots=4
-    )
-    def __init__(self, model):
-        self.model = model
-    def transcribe(self, audio, options, stop, progress):
-        what = audio.media.decode()
-        if what.startswith("die"):
-            os.kill(os.getpid(), 9)
-        if what.startswith("once"):
-            mark = pathlib.Path(os.environ["HOMESCRIBE_WEIGHTS"], what)
-            if not mark.exists():
-                mark.touch()
-                os.kill(os.getpid(), 9)
-        if what.startswith("memory"):
-            raise UserError("The GPU is out of memory.", "Take a larger one.")
-        if what.startswith("break"):
-            raise RuntimeError("CUDA error: an illegal memory access")
-        if what.startswith("sleep"):
-            time.sleep(60)
-        segment = Segment(0.0, 1.0, f" {os.getpid()}")
-        return Transcript(self.name, self.model, "en", 60.0, (segment,))
-    def close(self):
-        pass
-"""
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder with the package of the stumbling engine, and the folder that containers use as the volume."""
-    folder = tmp_path_factory.mktemp("containers")
-    (folder / "stumbling.py").write_text(STUMBLING)
-    info = folder / "stumbling-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stumbling\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[homescribe.engines]\nstumbling = stumbling:Stumbling\n"
-    )
-    (folder / "weights").mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(folder)
-        plugins._entry_points.cache_clear()
-        engine_class = plugins.load("engines", "stumbling")
-        patch.setitem(modal_transcribe.ENGINES, "stumbling", engine_class)
-        modal_transcribe.declare_engine("stumbling", engine_class)
-        yield folder
-    plugins._entry_points.cache_clear()
-
-
-@pytest.fixture(scope="module")
-def hub():
-    """A Hugging Face Hub with the bundled model as `acme/tiny`, and `acme/damaged`, whose first download of
-    model.bin has a wrong byte.
-
-    Yields its address and the list of (method, path) that were requested.
-    """
-    folder, requested, commit = demo.model("faster-whisper"), [], "c0ffee" * 6 + "c0ff"
-    files = {path.name: path.read_bytes() for path in folder.iterdir()}
-
-    def described(name, content):
-        git = hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
-        entry = {"type": "file", "path": name, "size": len(content), "oid": git}
-        if name == "model.bin":
-            sha256 = hashlib.sha256(content).hexdigest()
-            entry["lfs"] = {"oid": sha256, "size": len(content), "pointerSize": 134}
-        return entry
-
-    class Hub(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_HEAD(self):
-            self.do_GET()
-
-        def do_GET(self):
-            requested.append((self.command, self.path))
-            path = self.path.partition("?")[0]
-            headers = {}
-            if path.startswith("/api/models/acme/"):
-                reply = {"id": "acme/x", "sha": commit, "siblings": []}
-                if "/tree/" in path:
-                    reply = [described(name, content) for name, content in files.items()]
-                body = json.dumps(reply).encode()
-            elif path.split("/")[1] == "acme":
-                body = files[path.rpartition("/")[2]]
-                headers = {
-                    "X-Repo-Commit": commit,
-                    "ETag": f'"{hashlib.sha256(body).hexdigest()}"',
-                    "X-Linked-Size": str(len(body)),
-                }
-                again = requested.count((self.command, self.path)) > 1
-                if "damaged" in path and path.endswith(".bin") and not again:
-                    body = bytes([body[0] ^ 1]) + body[1:]
-            else:
-                body = b""
-            self.send_response(200 if body else 404)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-        def log_message(self, *args):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", requested
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture(scope="module")
-def one_standin(place, hub):
-    """One stand-in for the module, because the client keeps one connection per process."""
-    with (
-        Standin(
-            max_containers=2,
-            grace=0.5,
-            container_env={
-                "HOMESCRIBE_WEIGHTS": str(place / "weights"),
-                "HF_ENDPOINT": hub[0],
-                "OMP_NUM_THREADS": "1",
-            },
-        ) as standin,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        for name, value in standin.environment().items():
-            patch.setenv(name, value)
-        patch.setattr(session, "PAUSES", (0.05, 0.2))
-        patch.setattr(session, "UPLOAD_GRACE", 1.0)
-        patch.setattr(session, "SLOW_LINE", 1_000_000)
-        yield standin
-
-
-@pytest.fixture
-def standin(one_standin):
-    """The stand-in, with its settings restored after the test."""
-    before = dataclasses.replace(one_standin.settings)
-    yield one_standin
-    for name in (
-        "token_id",
-        "client_too_old",
-        "cut_uploads",
-        "upload_rate",
-        "faults",
-        "rates",
-        "container_python",
-    ):
-        setattr(one_standin.settings, name, getattr(before, name))
-
-
-@contextlib.contextmanager
-def working(engine="faster-whisper", model="demo", **options):
-    with ModalBackend(ModalOptions(gpu="CPU", **options)).start(engine, model) as session:
-        yield session
-
-
-def sample(name="fox-20s.mp3", key=""):
-    """A bundled recording. With another key it is other work, which no call has claimed."""
-    path = demo.samples() / name
-    return Audio(Item("file", key or name, url=str(path), title=name, duration=20.0), path)
-
-
-def instruction(what, key="", seconds=60.0):
-    """Media that tells the stumbling engine what to do. The same `what` and key are the same work."""
-    item = Item("file", key or what, url="", title="")
-    return Audio(item, Path("-"), duration=seconds, data=what.encode())
-
-
-def run_to_end(session, audio, options=None):
-    call = session.submit(audio, options or TranscriptionOptions(), GO)
-    return call, session.result(call, GO, lambda seconds: None)
-
 
 # --- Submit and collect ----------------------------------------------------------------------------
 
@@ -308,12 +126,62 @@ def test_a_deployed_version_is_not_deployed_again(standin):
     with working():
         pass
     assert len(standin.moments("deploy")) == before
-    app = standin.control.deployed["homescribe"]
-    standin.control.apps[app]["tags"] = {"fingerprint": "0.0.9-older"}
+    assert ModalBackend().deployed()[0] == modal_transcribe.FINGERPRINT
+
+
+def test_a_version_does_not_replace_another_one(standin, monkeypatch):
+    """Two machines with different versions, one after the other, twice."""
+    with working("stumbling") as session:
+        before = len(standin.moments("deploy"))
+        call = session.submit(instruction("once", "of the older"), TranscriptionOptions(), GO)
+        older = modal_transcribe.APP, modal_transcribe.FINGERPRINT
+        monkeypatch.setattr(modal_transcribe, "APP", "homescribe-9.9.9-newer")
+        monkeypatch.setattr(modal_transcribe, "FINGERPRINT", "9.9.9-newer")
+        with working("stumbling") as newer:
+            run_to_end(newer, instruction("of the newer"))
+        assert len(standin.moments("deploy")) == before + 1
+        assert set(ModalBackend().deployed()) >= {older[1], "9.9.9-newer"}
+        assert ModalBackend().deployed()[0] == "9.9.9-newer"
+        monkeypatch.undo()
+        with working("stumbling"):
+            pass
+        assert len(standin.moments("deploy")) == before + 1
+        assert session.result(call, GO, lambda seconds: None).text.isdigit()
+    standin.control.deployed.pop("homescribe-9.9.9-newer")
+
+
+def test_an_app_that_is_not_ours_is_not_replaced_and_not_stopped(standin):
     with working():
         pass
-    assert len(standin.moments("deploy")) == before + 1
-    assert ModalBackend().deployed() == modal_transcribe.FINGERPRINT
+    app = standin.control.deployed[modal_transcribe.APP]
+    tags = standin.control.apps[app]["tags"]
+    standin.control.apps[app]["tags"] = {"owner": "somebody else"}
+    try:
+        with pytest.raises(SetupError, match="that homescribe did not make"), working():
+            pass
+        assert not ModalBackend().stop()
+        assert standin.control.apps[app]["tags"] == {"owner": "somebody else"}
+    finally:
+        standin.control.apps[app]["tags"] = tags
+
+
+def test_deleted_weights_are_downloaded_again(standin, hub):
+    def downloads():
+        return sum(
+            method == "GET" and "acme/deleted" in path and path.endswith("model.bin")
+            for method, path in hub[1]
+        )
+
+    with working(model="acme/deleted"):
+        pass
+    before, deployments = downloads(), len(standin.moments("deploy"))
+    standin.delete_volumes()
+    with working(model="acme/deleted") as session:
+        _, transcript = run_to_end(session, sample(key="after the volume"))
+    assert_words(sample_text("fox-20s"), transcript.text)
+    assert downloads() == before + 1
+    # The containers of the app as it was deployed had the volume that is gone.
+    assert len(standin.moments("deploy")) == deployments + 1
 
 
 def test_a_quick_call_does_not_wait_for_a_slow_one(standin):
@@ -517,12 +385,15 @@ def test_a_container_uses_no_more_cores_than_are_in_its_price(standin):
     assert {(found.milli_cpu, found.milli_cpu_max) for found in asked} == {(cores, cores)}
 
 
-def test_out_of_memory_on_the_gpu_is_a_user_error(standin):
+def test_out_of_memory_on_the_gpu_fails_one_recording(standin):
     with working("stumbling") as session:
         call = session.submit(instruction("memory"), TranscriptionOptions(), GO)
-        with pytest.raises(UserError, match="out of memory"):
+        with pytest.raises(RetryableError, match="out of memory") as caught:
             session.result(call, GO, lambda seconds: None)
+        assert caught.value.hint == "Take a larger one."
         assert session.usage(call).outcome == "failed"  # so that it is not collected again
+        _, other = run_to_end(session, instruction("healthy", "beside memory"))
+        assert other.text.isdigit()
 
 
 def test_after_an_engine_crash_the_next_recording_gets_a_new_container(standin):
@@ -533,6 +404,23 @@ def test_after_an_engine_crash_the_next_recording_gets_a_new_container(standin):
             session.result(call, GO, lambda seconds: None)
         _, after = run_to_end(session, instruction("after"))
         assert after.text != before.text  # another process
+
+
+def test_a_container_that_fails_to_load_takes_no_further_recordings(standin):
+    """The first container cannot load its model, the next one can."""
+    with working("stumbling", model="fails-once") as session:
+        given = [instruction("go", f"beside a broken container {n}") for n in range(5)]
+        calls = [session.submit(each, TranscriptionOptions(), GO) for each in given]
+        failed = []
+        for call in calls:
+            try:
+                assert session.result(call, GO, lambda seconds: None).text.isdigit()
+            except RetryableError as error:
+                failed.append(error.message)
+        assert 1 <= len(failed) <= 4  # what the broken container had already taken
+        assert {"stumbling cannot load fails-once: OSError: a bad disk"} == set(failed)
+        _, again = run_to_end(session, given[0])  # its claim, if it had one, was released
+        assert again.text.isdigit()
 
 
 def test_a_call_that_takes_too_long(standin):
@@ -556,19 +444,29 @@ def test_an_unknown_model_is_refused_before_a_gpu_is_rented(standin):
     assert len(standin.containers()) == before + 1  # the one without a GPU that downloads weights
 
 
-def test_a_container_that_cannot_load_its_model(standin):
-    modal_transcribe.notes.put(modal_transcribe.weights_note("faster-whisper", "gone"), True)
-    with working(model="gone") as session:
-        call = session.submit(sample(), TranscriptionOptions(), GO)
-        with pytest.raises(SetupError, match="weights of gone are not in the volume"):
-            session.result(call, GO, lambda seconds: None)
-        assert session.usage(call) is not None
+def test_a_container_that_cannot_load_its_model_fails_one_recording(standin, place):
+    folder = place / "weights/faster-whisper/broken"
+    folder.mkdir(parents=True)
+    (folder / "model.bin").write_bytes(b"no model")
+    with working(model="broken") as session:
+        for number in range(MOST):
+            call = session.submit(sample(key=f"broken {number}"), TranscriptionOptions(), GO)
+            with pytest.raises(RetryableError, match="cannot be loaded"):
+                session.result(call, GO, lambda seconds: None)
+            used = session.usage(call)
+            assert (used.outcome, used.boots) == ("failed", 1)
+            assert used.overhead_seconds > 0
+        # Every container fails in the same way, so no further one is paid for.
+        with pytest.raises(
+            UserError, match=r"3 containers failed in the same way: .*cannot be loaded"
+        ):
+            session.submit(sample(key="broken too"), TranscriptionOptions(), GO)
 
 
 def test_a_missing_gpu_is_an_error(standin):
     with ModalBackend(ModalOptions(gpu="a10g")).start("faster-whisper", "demo") as session:
         call = session.submit(sample(key="on a GPU"), TranscriptionOptions(), GO)
-        with pytest.raises(SetupError, match="no A10 that faster-whisper can use"):
+        with pytest.raises(RetryableError, match="no A10 that faster-whisper can use"):
             session.result(call, GO, lambda seconds: None)
 
 
@@ -721,6 +619,29 @@ def test_modal_run_of_the_file_works_twice(one_standin):
         assert "quick brown fox" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--gpu", "T5"), "Modal has no GPU named 'T5'. Choose one of: T4, L4, A10,"),
+        (("--engine", "vosk"), "The engine 'vosk' cannot run at Modal."),
+        (("--path", "none.mp3"), "Cannot read none.mp3: No such file or directory."),
+    ],
+)
+def test_a_mistake_in_modal_run_is_one_line(one_standin, arguments, words):
+    path = str(demo.samples() / "fox-20s.mp3")
+    given = {"--path": path, "--model": "demo", "--gpu": "cpu", **dict([arguments])}
+    done = subprocess.run(
+        [sys.executable, "-m", "modal", "run", modal_transcribe.__file__]
+        + [part for pair in given.items() for part in pair],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode != 0
+    assert words in " ".join((done.stdout + done.stderr).split())
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 def test_modal_deploy_of_the_file_works(one_standin):
     before = len(one_standin.moments("deploy"))
     done = subprocess.run(
@@ -740,7 +661,7 @@ def test_stop_stops_the_app(standin):
     with working():
         pass
     assert ModalBackend().stop()
-    assert ModalBackend().deployed() is None
+    assert ModalBackend().deployed() == []
     assert not ModalBackend().stop()
 
 
@@ -765,7 +686,7 @@ def test_every_error_of_modal_is_translated(kind):
 
 def test_an_error_that_is_not_modals_is_not_translated():
     assert modal_errors.translate(ZeroDivisionError()) is None
-    with pytest.raises(ZeroDivisionError), modal_errors.call_errors():
+    with pytest.raises(ZeroDivisionError), modal_errors.request_errors():
         raise ZeroDivisionError
 
 
@@ -866,9 +787,7 @@ def test_a_container_knows_whether_a_file_is_the_users_own(temporary):
     request = wire.make_request(audio, b"x", TranscriptionOptions(), "CPU", "e", "m")
     if temporary is None:
         del request["temporary"]
-    container = modal_transcribe.Worker.__new__(modal_transcribe.Worker)
-    container._engine, container._engine_name, container._model = EngineStub(), "e", "m"
-    container._transcribe(b"x", request)
+    Worker("e", "m", Claims({}), EngineStub, bool)._transcribe(b"x", request)
     assert given[0].temporary is (temporary is not False)
 
 

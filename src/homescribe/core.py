@@ -19,6 +19,7 @@ from homescribe.errors import HomescribeError, UserError
 SECOND = 1.0
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
+DAY = 24 * HOUR
 
 # --- Recordings ----------------------------------------------------------------------------------
 

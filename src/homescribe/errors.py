@@ -10,6 +10,7 @@
        +- PermanentError     not retried automatically: private, removed, undecodable
        +- RetryableError     retried later: network, 503, truncated, not yet live
           +- InternalError   an unforeseen exception; its traceback is in a log file
+          +- NotCollected    a call's result could not be had now; the call is kept
     Cancelled                the run was stopped: not a failure, nothing is recorded
 
 Each plug-in translates the errors of the libraries it uses in one place. Any other exception in the work on
@@ -83,6 +84,10 @@ class RetryableError(ItemError):
 
 class InternalError(RetryableError):
     """An unforeseen exception in the work on one item; the message names the log file with its traceback."""
+
+
+class NotCollected(RetryableError):
+    """The result of a call could not be had now. The call is kept, and a later run tries to collect it."""
 
 
 class Cancelled(Exception):

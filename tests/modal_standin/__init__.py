@@ -24,6 +24,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -114,6 +115,13 @@ class Standin:
         self._control.calls[call_id].expired = True
         for given in self._control.calls[call_id].inputs.values():
             given.done = True
+
+    def delete_volumes(self) -> None:
+        """Delete all volumes and the files in them, as a user does."""
+        weights = self.settings.container_env.get("HOMESCRIBE_WEIGHTS")
+        for folder in Path(weights).iterdir() if weights else ():
+            shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
+        self._control.volumes.clear()
 
     def garble(self, call_id: str) -> None:
         """Replace the stored result of a finished call by bytes that the client cannot read."""

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import time
 from collections import deque
+from pathlib import Path
 from typing import Any
 
 import grpclib
@@ -14,12 +15,13 @@ import grpclib.const
 from aiohttp import web
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.timestamp_pb2 import Timestamp
+from modal._serialization import deserialize_data_format, pickle_exception, pickle_traceback
 from modal_proto import api_pb2 as pb
 from modal_proto.api_grpc import ModalClientBase
 
 from modal_standin.containers import Containers
 from modal_standin.records import Function, FunctionCall, Input
-from modal_standin.state import Settings, token
+from modal_standin.state import Fault, Settings, token
 
 Result = pb.GenericResult
 MANY_OUTPUTS = 49  # the most in one reply to FunctionGetOutputs
@@ -48,7 +50,9 @@ class Control(Containers, ModalClientBase):
             self.requests[sender, name] += 1
             if sender == "client":
                 self._check_client(metadata)
-                self._inject_fault(name)
+                self._inject_fault(name, self.settings.faults)
+            else:
+                self._inject_fault(name, self.settings.container_faults)
             if method is None:
                 self.unimplemented[name] += 1
                 raise grpclib.GRPCError(
@@ -70,12 +74,16 @@ class Control(Containers, ModalClientBase):
         if metadata.get("x-modal-token-id") != self.settings.token_id:
             raise grpclib.GRPCError(grpclib.Status.UNAUTHENTICATED, "Token missing or invalid")
 
-    def _inject_fault(self, name: str) -> None:
-        waiting = self.settings.faults.get(name)
+    def _inject_fault(self, name: str, faults: dict[str, list[Fault]]) -> None:
+        waiting = faults.get(name)
         if waiting:
-            status = waiting.pop(0)
-            if status is not None:
-                raise grpclib.GRPCError(status, f"injected fault in {name}")
+            match waiting.pop(0):
+                case None:
+                    return
+                case (status, words):
+                    raise grpclib.GRPCError(status, words)
+                case status:
+                    raise grpclib.GRPCError(status, f"injected fault in {name}")
 
     # --- Session and app -------------------------------------------------------------------------
 
@@ -88,13 +96,17 @@ class Control(Containers, ModalClientBase):
     async def rpc_EnvironmentGetOrCreate(self, request, metadata):
         settings = pb.EnvironmentSettings(image_builder_version=self.settings.builder_version)
         name = request.deployment_name or "main"
+        if name not in self.settings.environments:
+            raise grpclib.GRPCError(grpclib.Status.NOT_FOUND, f"Environment {name!r} not found")
         return pb.EnvironmentGetOrCreateResponse(
             environment_id="en-standin",
             metadata=pb.EnvironmentMetadata(name=name, settings=settings),
         )
 
     async def rpc_WorkspaceNameLookup(self, request, metadata):
-        return pb.WorkspaceNameLookupResponse(workspace_name="standin", username="standin")
+        return pb.WorkspaceNameLookupResponse(
+            workspace_name="standin", username=self.settings.workspace
+        )
 
     async def rpc_WorkspaceBillingRates(self, request, metadata):
         if not self.settings.rates:
@@ -114,6 +126,17 @@ class Control(Containers, ModalClientBase):
         if not found:
             raise grpclib.GRPCError(grpclib.Status.NOT_FOUND, f"No app {request.app_name!r}")
         return pb.AppGetOrCreateResponse(app_id=found)
+
+    async def rpc_AppSetTags(self, request, metadata):
+        self.apps[request.app_id]["tags"] = dict(request.tags)
+        return Empty()
+
+    async def rpc_AppList(self, request, metadata):
+        items = [
+            pb.AppListResponse.AppListItem(app_id=app, name=name, state=pb.APP_STATE_DEPLOYED)
+            for name, app in self.deployed.items()
+        ]
+        return pb.AppListResponse(apps=items)
 
     async def rpc_AppGetTags(self, request, metadata):
         return pb.AppGetTagsResponse(tags=self.apps[request.app_id]["tags"])
@@ -184,12 +207,25 @@ class Control(Containers, ModalClientBase):
         return pb.SecretGetOrCreateResponse(secret_id=secret)
 
     async def rpc_VolumeGetOrCreate(self, request, metadata):
-        volume = self.new_id("vo")
-        self.volumes[volume] = request.deployment_name
-        handle = pb.VolumeMetadata(version=request.version, name=request.deployment_name)
+        name = request.deployment_name
+        volume = next((known for known, its in self.volumes.items() if its == name), None)
+        if volume is None:
+            volume = self.new_id("vo")
+            self.volumes[volume] = name
+        handle = pb.VolumeMetadata(version=request.version, name=name)
         return pb.VolumeGetOrCreateResponse(
             volume_id=volume, version=request.version, metadata=handle
         )
+
+    async def rpc_VolumeListFiles(self, request, metadata):
+        if request.volume_id not in self.volumes:
+            raise grpclib.GRPCError(grpclib.Status.NOT_FOUND, "no such volume")
+        folder = Path(self.settings.container_env.get("HOMESCRIBE_WEIGHTS", "/nonexistent"))
+        found = folder / request.path.lstrip("/")
+        if not found.is_dir():
+            raise grpclib.GRPCError(grpclib.Status.NOT_FOUND, f"no such folder: {request.path}")
+        names = sorted(each.relative_to(folder).as_posix() for each in found.iterdir())
+        yield pb.VolumeListFilesResponse(entries=[pb.FileEntry(path=name) for name in names])
 
     async def rpc_VolumeCommit(self, request, metadata):
         return pb.VolumeCommitResponse()
@@ -436,10 +472,26 @@ class Control(Containers, ModalClientBase):
     ) -> pb.FunctionPutInputsResponseItem:
         given = Input(self.new_id("in"), call, index, message)
         self.inputs[given.id] = call.inputs[index] = given
-        await self.enqueue(given)
+        if (raised := self._raised_for(message)) is not None:
+            where, error = raised
+            await self.finish(given, _failure(error), data_format=FORMATS[where])
+        else:
+            await self.enqueue(given)
         return pb.FunctionPutInputsResponseItem(
             idx=index, input_id=given.id, input_jwt=self.input_token(given)
         )
+
+    def _raised_for(self, message: pb.FunctionInput) -> tuple[str, BaseException] | None:
+        """What a test has the container of this recording raise."""
+        if not self.settings.raised and not self.settings.raised_by_functions:
+            return None
+        sent = message.args or self.blobs[message.args_blob_id]
+        arguments, _ = deserialize_data_format(sent, message.data_format, None)
+        if isinstance(arguments[-1], dict):
+            return self.settings.raised.get(arguments[-1]["key"])
+        if self.settings.raised_by_functions:
+            return "call", self.settings.raised_by_functions.pop(0)
+        return None
 
     async def rpc_FunctionMap(self, request, metadata):
         function = self.functions[request.function_id]
@@ -518,6 +570,25 @@ class Control(Containers, ModalClientBase):
                 status = Result.GENERIC_STATUS_TERMINATED
                 await self.finish(given, Result(status=status, exception="cancelled"))
         return Empty()
+
+
+# How Modal's container marks an exception of a call. One of its start is not marked.
+FORMATS = {"call": pb.DATA_FORMAT_PICKLE, "load": pb.DATA_FORMAT_UNSPECIFIED}
+
+
+def _failure(error: BaseException) -> Result:
+    """The result that Modal's container sends for an exception."""
+    try:
+        raise error
+    except BaseException as raised:  # noqa: BLE001 - as Modal does
+        traceback, lines = pickle_traceback(raised, "ta-standin")
+        return Result(
+            status=Result.GENERIC_STATUS_FAILURE,
+            data=pickle_exception(raised),
+            exception=type(raised).__name__,
+            serialized_tb=traceback,
+            tb_line_cache=lines,
+        )
 
 
 # RPCs that are not implemented are None; `_answer` reports them.

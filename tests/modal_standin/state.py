@@ -18,6 +18,9 @@ from modal_proto import api_pb2 as pb
 
 from modal_standin.records import Container, Function, FunctionCall, Input
 
+# None: no error of this request.
+Fault = grpclib.Status | tuple[grpclib.Status, str] | None
+
 
 @dataclass
 class Settings:
@@ -36,9 +39,16 @@ class Settings:
     container_path: list[Path] = field(default_factory=list)
     container_env: dict[str, str] = field(default_factory=dict)
     rates: dict[str, str] = field(default_factory=dict)  # of the account; none: no permission
-    faults: dict[str, list[grpclib.Status | None]] = field(
-        default_factory=dict
-    )  # by RPC, one per request
+    # Errors of requests, by RPC, one for each: of clients, and of containers (claims, volumes).
+    faults: dict[str, list[Fault]] = field(default_factory=dict)
+    container_faults: dict[str, list[Fault]] = field(default_factory=dict)
+    # What the containers of recordings raise, by item key, past all that homescribe catches: while they
+    # start ("load") or in the call ("call").
+    raised: dict[str, tuple[str, BaseException]] = field(default_factory=dict)
+    # What the containers of further calls without a recording raise, one for each.
+    raised_by_functions: list[BaseException] = field(default_factory=list)
+    environments: tuple[str, ...] = ("main",)
+    workspace: str = "standin"
     client_too_old: bool = False
     cut_uploads: int = 0  # number of uploads from clients to cut off
     upload_rate: float = 0  # bytes per second of an upload from a client; 0 for no limit

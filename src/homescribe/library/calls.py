@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 
 from homescribe.core import Call
 from homescribe.library.rows import options_column, to_item, to_options
@@ -42,4 +43,12 @@ def drop(db: sqlite3.Connection, key: str) -> None:
     db.execute(
         "DELETE FROM calls WHERE item_id = (SELECT item_id FROM items WHERE key = ?)",
         (sqlite_safe(key),),
+    )
+
+
+def drop_failed(db: sqlite3.Connection, item_ids: Iterable[int]) -> None:
+    """Delete the calls of those items that also have a failure."""
+    db.executemany(
+        "DELETE FROM calls WHERE item_id = ? AND item_id IN (SELECT item_id FROM failures)",
+        [(item_id,) for item_id in item_ids],
     )

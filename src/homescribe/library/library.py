@@ -292,12 +292,15 @@ class Library:
     def retry(self, keys: Collection[str] | None = None, *, permanent: bool = False) -> int:
         """Delete failures, so that the next run tries their items again; returns how many.
 
-        Permanent failures are deleted only for items in `keys`, or with `permanent`.
+        Permanent failures are deleted only for items in `keys`, or with `permanent`. So is the call of an
+        item that has a failure: its result could not be collected.
         """
         with self._writing() as db:
             if keys is None:
                 return failures.forget_all(db, permanent=permanent)
-            return failures.forget(db, items.find_ids(db, keys, time.time()))
+            ids = items.find_ids(db, keys, time.time())
+            calls.drop_failed(db, ids)
+            return failures.forget(db, ids)
 
     def add_call(self, call: Call) -> None:
         """Store a call before anything else happens, so that any later process can collect its result.

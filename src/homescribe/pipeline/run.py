@@ -33,7 +33,14 @@ from homescribe.core import (
     TranscriptionOptions,
     Usage,
 )
-from homescribe.errors import Cancelled, ItemError, PermanentError, SourceBlocked, UserError
+from homescribe.errors import (
+    Cancelled,
+    ItemError,
+    NotCollected,
+    PermanentError,
+    SourceBlocked,
+    UserError,
+)
 from homescribe.library import Library
 from homescribe.pipeline.add import Sources
 from homescribe.pipeline.crash_log import NOT_OF_ONE_ITEM, internal_error
@@ -430,7 +437,8 @@ class Run:
             except Cancelled:
                 return
             except ItemError as error:
-                self._inbox.put(Failed(work.item, error))
+                kept = isinstance(error, NotCollected)
+                self._inbox.put(Failed(work.item, error, keep_call=kept))
             except UserError as error:
                 self._inbox.put(Halted(error))
                 return

@@ -16,8 +16,7 @@ import modal
 import modal.exception
 
 from homescribe import plugins
-from homescribe.backends.modal import modal_transcribe
-from homescribe.backends.modal.images import fetcher_name
+from homescribe.backends.modal import deployment, modal_transcribe
 from homescribe.backends.modal.modal_errors import account_errors
 from homescribe.backends.modal.session import ModalOptions, ModalSession
 from homescribe.core import EngineRequirements, Session
@@ -56,11 +55,11 @@ class ModalBackend:
                 "Use a published name such as turbo or large-v3.",
             )
         with account_errors():
-            if not self.is_current(self.deployed() or ""):
-                self.deploy()
-            self._fetch_weights(engine, model)
+            place = deployment.find_place()
+            deployment.deploy_if_needed()
+            deployment.fetch_weights(engine, model)
             rate = self.rate()
-        session = ModalSession(self.options, engine, model, requirements, rate)
+        session = ModalSession(self.options, engine, model, requirements, rate, place)
         try:
             yield session
         finally:
@@ -108,38 +107,24 @@ class ModalBackend:
 
     # --- The app ---------------------------------------------------------------------------------
 
-    def deployed(self) -> str | None:
-        """Return the fingerprint of the deployed version, None when nothing is deployed."""
+    def deployed(self) -> list[str]:
+        """Return the fingerprints of all versions that are deployed, this one's first."""
         with account_errors():
-            try:
-                tags: dict[str, str] = modal.App.lookup(modal_transcribe.APP).get_tags()
-            except modal.exception.NotFoundError:
-                return None
-        return tags.get("fingerprint", "")
+            return deployment.fingerprints()
 
-    def is_current(self, deployed: str) -> bool:
+    def is_current(self, fingerprint: str) -> bool:
         """Return whether a fingerprint is that of this version with its engines."""
-        return deployed == modal_transcribe.FINGERPRINT
+        return fingerprint == modal_transcribe.FINGERPRINT
 
     def deploy(self, *, show: bool = False) -> None:
-        """Deploy this version. Running calls continue; waiting calls run on the new version.
+        """Deploy this version beside others, whose calls continue.
 
         `show` prints how the images are built, which takes minutes the first time.
         """
-        with account_errors(), modal.enable_output() if show else contextlib.nullcontext():
-            modal_transcribe.app.deploy(name=modal_transcribe.APP)
+        with account_errors():
+            deployment.deploy(show=show)
 
     def stop(self) -> bool:
-        """Stop the app and all its containers now. Return False when none is deployed."""
+        """Stop all versions and all their containers now. Return False when none is deployed."""
         with account_errors():
-            try:
-                modal.App.lookup(modal_transcribe.APP).stop()
-            except modal.exception.NotFoundError:
-                return False
-        return True
-
-    def _fetch_weights(self, engine: str, model: str) -> None:
-        note = modal_transcribe.weights_note(engine, model)
-        if model == "demo" or modal_transcribe.notes.get(note):
-            return
-        modal.Function.from_name(modal_transcribe.APP, fetcher_name(engine)).remote(model)
+            return deployment.stop_all()

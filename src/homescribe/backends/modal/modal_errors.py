@@ -1,25 +1,28 @@
-"""Translate the exceptions of Modal's client into ours. No other module names Modal's exceptions.
+"""Translate what Modal's client raises about a request into our errors.
 
-There are three kinds: the machine's or the account's (UserError: the run stops and the call stays
-collectable), the end of a call (Died, Missing, an error raised in the container), and a service that does
-not answer now (Unavailable: the session tries again).
+There are three kinds: the machine's or the account's (UserError: the run stops and calls stay collectable),
+an object that Modal does not know (Missing), and a service that does not answer now (Unavailable: the
+request is sent again). What a call raises is none of them: see `results.py`.
 """
 
 from __future__ import annotations
 
 import builtins
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import modal.exception
 
-from homescribe.backends.wire import one_line
+from homescribe.backends.modal.results import RaisedByCall, failure_of, raised_by_call
+from homescribe.backends.wire import text_of
 from homescribe.errors import (
     Cancelled,
     HomescribeError,
     PermanentError,
     RetryableError,
     SetupError,
+    UserError,
 )
 
 
@@ -28,23 +31,34 @@ class Unavailable(RetryableError):
 
 
 class Missing(RetryableError):
-    """Modal knows no such app or call."""
+    """Modal knows no such app, call or environment."""
 
 
-class Died(RetryableError):
-    """Modal ended the call: its container crashed, or it took too long."""
+class Expired(RetryableError):
+    """Modal knows the call, and no longer has its result."""
 
 
-class RaisedInContainer(Exception):
-    """One of our errors, raised in the container outside of any recording."""
-
-    def __init__(self, error: HomescribeError) -> None:
-        super().__init__(error)
-        self.error = error
+class SpendingRefused(UserError):
+    """Modal refuses to spend more of the account's money."""
 
 
 LOG_IN = "Run: modal setup (or: modal token set). Then run again."
 UPDATE = "Run: pip install -U modal"
+STOPPED = "If the app was stopped meanwhile, run again: that deploys it."
+BILLING = (
+    "See the budget and the payments at https://modal.com/settings/usage, then run again: what was submitted "
+    "is collected first."
+)
+
+# "workspace billing cycle spend limit reached" is Modal's sentence as of 2025-07, with the status of a
+# request that should be sent again later. Limits on the rate or number of requests are not meant.
+SPENDING = re.compile(
+    r"\b(budgets?|billing|spend(ing)?|payments?|unpaid|invoices?|credits?|usage limits?)\b",
+    re.IGNORECASE,
+)
+
+# Modal refuses an old client and a request to a stopped app with the same status.
+OLD_CLIENT = re.compile(r"\b(client|version|upgrade)\b", re.IGNORECASE)
 
 # From the particular to the general: the first class that fits decides our class, message and hint.
 # {} is replaced by Modal's message.
@@ -57,7 +71,7 @@ MAPPING: tuple[tuple[type[BaseException], type[HomescribeError], str, str], ...]
         LOG_IN,
     ),
     (modal.exception.VersionError, SetupError, "Modal refuses this version: {}", UPDATE),
-    (modal.exception.ConflictError, SetupError, "Modal refuses: {}", UPDATE),
+    (modal.exception.ConflictError, SetupError, "Modal refuses: {}", STOPPED),
     (
         modal.exception.UnimplementedError,
         SetupError,
@@ -65,16 +79,13 @@ MAPPING: tuple[tuple[type[BaseException], type[HomescribeError], str, str], ...]
         UPDATE,
     ),
     (modal.exception.NotFoundError, Missing, "Modal has no such object: {}", ""),
-    (modal.exception.OutputExpiredError, Missing, "The result has expired.", ""),
-    (modal.exception.FunctionTimeoutError, Died, "It took longer than a call may take: {}", ""),
-    (modal.exception.InternalFailure, Died, "Its container ended: {}", ""),
+    (modal.exception.OutputExpiredError, Expired, "The result has expired.", ""),
     (
         modal.exception.ImageBuildError,
         SetupError,
         "Modal cannot build the image: {}",
         "Run homescribe modal deploy to see why.",
     ),
-    (modal.exception.RemoteError, Died, "Modal ended the call: {}", ""),
     (modal.exception.ExecutionError, RetryableError, "Modal's reply cannot be used: {}", UPDATE),
     (modal.exception.DeserializationError, RetryableError, "The result cannot be read: {}", UPDATE),
     (
@@ -104,10 +115,14 @@ def translate(error: BaseException) -> HomescribeError | None:
     """Return our error for one of Modal's or of its connection; None for anything else."""
     for kind, ours, message, hint in MAPPING:
         if isinstance(error, kind):
-            detail = one_line(str(error)) or type(error).__name__
+            detail = text_of(error) or type(error).__name__
+            if SPENDING.search(detail) and ours is not Missing:  # which may be named so
+                return SpendingRefused(f"Modal refuses to spend more: {detail}", BILLING)
+            if hint == STOPPED and OLD_CLIENT.search(detail):
+                hint = UPDATE
             return ours(message.format(detail), hint)
     if _is_connection_error(error):
-        return Unavailable(one_line(str(error)) or type(error).__name__)
+        return Unavailable(text_of(error) or type(error).__name__)
     return None
 
 
@@ -130,14 +145,12 @@ def _is_connection_error(error: BaseException) -> bool:
 
 
 @contextmanager
-def call_errors() -> Iterator[None]:
-    """Translate what is raised while a call is submitted or collected."""
+def request_errors() -> Iterator[None]:
+    """Translate what is raised while a call is submitted or its result is requested."""
     try:
         yield
-    except (Unavailable, Missing, Died, RaisedInContainer, Cancelled):
+    except (RaisedByCall, HomescribeError, Cancelled):
         raise
-    except HomescribeError as error:  # Modal raises here what was raised in a container
-        raise RaisedInContainer(error) from None
     except Exception as error:
         translated = translate(error)
         if translated is None:
@@ -147,12 +160,28 @@ def call_errors() -> Iterator[None]:
 
 @contextmanager
 def account_errors() -> Iterator[None]:
-    """Translate what is raised outside of any call: the user has to act on all of it."""
+    """Translate what is raised outside of any call of a recording: the user has to act on all of it."""
     try:
-        with call_errors():
+        with request_errors():
             yield
-    except RaisedInContainer as error:
-        raise error.error from error
     except (RetryableError, PermanentError) as error:
         message = f"Modal cannot be used now: {error.message}"
         raise SetupError(message, error.hint or "Try again later.") from error
+
+
+@contextmanager
+def fetch_errors(model: str) -> Iterator[None]:
+    """Translate what a container raises while it downloads weights."""
+    try:
+        yield
+    except UserError:  # what the engine says about the model
+        raise
+    except BaseException as error:
+        if not raised_by_call(error):
+            raise
+        failure = failure_of(error).error
+        assert failure is not None
+        raise SetupError(
+            f"The weights of {model} could not be downloaded at Modal: {failure.message}",
+            failure.hint or "See `modal app logs`, then run again.",
+        ) from error

@@ -20,6 +20,8 @@ import hashlib
 import importlib
 import json
 import os
+import re
+import sys
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -68,7 +70,8 @@ from homescribe.cost.prices import (
 )
 from homescribe.errors import HomescribeError, SetupError, UserError
 
-APP = "homescribe"
+NAME = "homescribe"  # of the apps of all versions, before the version
+VOLUME = "homescribe-weights"
 
 
 # --- The engines -----------------------------------------------------------------------------------
@@ -109,13 +112,14 @@ def fingerprint(engine_classes: Mapping[str, EngineClass]) -> str:
 # By name. A container has only its own engine, which it imports when it loads a model.
 ENGINES = installed_engines() if modal.is_local() else {}
 FINGERPRINT = fingerprint(ENGINES) if modal.is_local() else ""
+# Of this version, so that machines with different versions do not replace each other's app.
+APP = re.sub(r"[^a-zA-Z0-9._-]", "-", f"{NAME}-{FINGERPRINT}") if modal.is_local() else NAME
 
 app = modal.App(
     APP, tags={"fingerprint": FINGERPRINT} if modal.is_local() else {}, include_source=False
 )
-weights = modal.Volume.from_name("homescribe-weights", create_if_missing=True)
-# Which call has claimed which recording, and which weights are in the volume. Modal removes an entry after
-# seven days without use; results are kept as long.
+weights = modal.Volume.from_name(VOLUME, create_if_missing=True)
+# Which call has claimed which recording: see `claims.py`.
 notes = modal.Dict.from_name("homescribe-notes", create_if_missing=True)
 claims = Claims(cast(Entries, notes))
 
@@ -161,17 +165,11 @@ def fetch_weights(engine: str, model: str) -> None:
             ) from None
         draft.replace(place)
         weights.commit()
-    notes.put(weights_note(engine, model), True)
 
 
 def weights_of(engine: str, model: str) -> Path:
     """Return the folder of a model in the volume."""
     return WEIGHTS / engine / model.replace("/", "--")
-
-
-def weights_note(engine: str, model: str) -> str:
-    """Return the key of the note that a model is in the volume."""
-    return f"model {engine} {model}"
 
 
 def load_class() -> EngineClass:
@@ -306,13 +304,23 @@ def main(
     path: str, engine: str = DEFAULT_ENGINE, model: str = DEFAULT_MODEL, gpu: str = DEFAULT_GPU
 ) -> None:
     """Transcribe one file at Modal and print its text, without a library."""
-    media = Path(path).read_bytes()
-    # A new key every time: there is no library here that could follow an earlier call.
-    item = Item("file", uuid.uuid4().hex, url=path, title=Path(path).name)
-    audio = Audio(item, Path(path), temporary=False)
+    try:
+        print(transcribe_file(Path(path), engine, model, gpu))  # noqa: T201 - `modal run` shows it
+    except HomescribeError as error:
+        sys.exit(f"{error.message} {error.hint}".strip())
+    except OSError as error:
+        sys.exit(f"Cannot read {path}: {error.strerror}.")
+
+
+def transcribe_file(path: Path, engine: str, model: str, gpu: str) -> str:
+    """Return the text of one file, transcribed at Modal."""
     rented = machine(gpu)
     if engine not in services:
         raise UserError(f"The engine {engine!r} cannot run at Modal.")
+    media = path.read_bytes()
+    # A new key every time: there is no library here that could follow an earlier call.
+    item = Item("file", uuid.uuid4().hex, url=str(path), title=path.name)
+    audio = Audio(item, path, temporary=False)
     service = services[engine]
     if model != "demo":
         service.fetcher.remote(model)
@@ -322,4 +330,4 @@ def main(
     if reply.error is not None:
         raise reply.error
     assert reply.transcript is not None
-    print(reply.transcript.text)  # noqa: T201 - `modal run` shows what it prints
+    return reply.transcript.text

@@ -6,35 +6,27 @@ The id of a call is all that is needed to collect it, for seven days, from any p
 
 from __future__ import annotations
 
-import asyncio
-import builtins
-import contextlib
 import dataclasses
 import itertools
 import json
-import math
-import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event, Lock
-from typing import Literal, TypedDict, TypeVar, cast
+from typing import Literal, TypedDict
 
 import modal
 
 from homescribe.backends.modal import modal_transcribe
 from homescribe.backends.modal.images import class_name
-from homescribe.backends.modal.modal_errors import (
-    Died,
-    Missing,
-    RaisedInContainer,
-    Unavailable,
-    call_errors,
-)
+from homescribe.backends.modal.modal_connection import Connection
+from homescribe.backends.modal.modal_errors import Expired, Missing
+from homescribe.backends.modal.repeated_failures import RepeatedFailures
+from homescribe.backends.modal.results import RaisedByCall, failure_of, reply_of
 from homescribe.backends.wire import PlainReply, Reply, Request, make_request
 from homescribe.core import (
+    DAY,
     HOUR,
     Audio,
     Call,
@@ -56,18 +48,24 @@ from homescribe.cost.prices import (
     machine,
 )
 from homescribe.cost.speeds import FIRST_PLAN_FACTOR, expected_speed
-from homescribe.errors import Cancelled, PermanentError, RetryableError, SetupError, UserError
+from homescribe.errors import (
+    Cancelled,
+    HomescribeError,
+    NotCollected,
+    PermanentError,
+    RetryableError,
+    SetupError,
+    UserError,
+)
 
-T = TypeVar("T")
 Spawn = Callable[[bytes, Request], Coroutine[object, None, modal.FunctionCall[PlainReply]]]
 
 # Calls in flight at once. Each is a thread at home that waits and, until its result is stored, a file.
 SLOTS = 64
 # Seconds that a request for a result stays open on the server.
 POLL = 50.0
-TICK = 0.1  # seconds between looks at `stop`
-# Seconds before a request that failed is sent again: the first pause, doubled up to the second.
-PAUSES = (1.0, 30.0)
+KEPT = 7 * DAY  # seconds for which Modal keeps the result of a call
+RELEASE_LIMIT = 30.0  # seconds to wait until a claim is released
 # An upload whose connection is cut can leave Modal's client waiting forever: its HTTP library repeats the
 # request with the body already used up, and sets no time limit. So an upload may take four times as long as
 # those before it, the first one as long as it takes at SLOW_LINE bytes per second, and each UPLOAD_GRACE
@@ -108,6 +106,33 @@ class CallMetadata(TypedDict, total=False):
     audio_seconds: float
     rate: float  # dollars per second
     expected: float  # dollars
+    workspace: str
+    environment: str
+
+
+class Place(TypedDict, total=False):
+    """Where calls are submitted. Modal knows a call only there."""
+
+    workspace: str
+    environment: str
+
+
+def place(known: Place | CallMetadata) -> str:
+    """Return "workspace acme, environment main"."""
+    names = (known.get("workspace"), known.get("environment"))
+    return ", ".join(
+        f"{what} {name or 'unknown'}"
+        for what, name in zip(("workspace", "environment"), names, strict=True)
+    )
+
+
+def read_metadata(call: Call) -> CallMetadata:
+    """Return what is stored with a call; nothing where it cannot be read."""
+    try:
+        metadata = json.loads(call.metadata or "{}")
+    except ValueError:
+        return {}
+    return metadata if isinstance(metadata, dict) else {}  # type: ignore[return-value]
 
 
 def upload_limit(uploads: Uploads, size: int) -> float:
@@ -128,8 +153,10 @@ class ModalSession:
         model: str,
         requirements: EngineRequirements,
         rate: float,
+        place: Place | None = None,
     ) -> None:
         self.uploads = Uploads()
+        self._place = place or Place()
         self._options = options
         self._engine, self._model = engine, model
         self._requirements = requirements
@@ -147,20 +174,12 @@ class ModalSession:
         self._suspects = set(options.suspects)
         self._usages: dict[str, Usage] = {}
         self._spawns: dict[bool, Spawn] = {}
-        # Modal's client waits in coroutines, so hundreds of open requests need one thread.
-        self._closed = Event()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="modal", daemon=True)
-        self._thread.start()
+        self._repeated = RepeatedFailures()
+        self._connection = Connection(options.max_silence)
 
     def close(self) -> None:
         """Stop waiting. Calls in flight continue at Modal."""
-        self._closed.set()
-        with contextlib.suppress(builtins.TimeoutError):
-            asyncio.run_coroutine_threadsafe(_cancel_tasks(), self._loop).result(timeout=10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._connection.close()
 
     # --- Submit ----------------------------------------------------------------------------------
 
@@ -170,6 +189,7 @@ class ModalSession:
         Raises BudgetReached when its expected price exceeds what is left of `max_cost`.
         """
         self._requirements.check(self._engine, options)
+        self._repeated.check()
         key = audio.item.key
         with self._uploading:
             if stop.is_set():
@@ -186,10 +206,11 @@ class ModalSession:
                 spawn = self._spawn(alone)
                 try:
                     limit = upload_limit(self.uploads, len(media))
-                    call = self._send(lambda: spawn(media, request), stop, limit)
+                    call = self._connection.send(lambda: spawn(media, request), stop, limit)
                 except Missing as error:
                     raise SetupError(
-                        "The homescribe app is no longer deployed.", "Run again to deploy it."
+                        "This version of homescribe is no longer deployed at Modal.",
+                        "Run again to deploy it.",
                     ) from error
         metadata = CallMetadata(
             gpu=gpu,
@@ -198,6 +219,7 @@ class ModalSession:
             audio_seconds=seconds,
             rate=self._rate,
             expected=seconds / self._expected_speed.value * self._rate,
+            **self._place,
         )
         return Call(
             item=audio.item,
@@ -251,54 +273,99 @@ class ModalSession:
     # --- Collect ---------------------------------------------------------------------------------
 
     def result(self, call: Call, stop: Event, progress: Callable[[float], None]) -> Transcript:
-        """Wait for a call of this or an earlier process and return its transcript."""
-        metadata: CallMetadata = json.loads(call.metadata or "{}")
+        """Wait for a call of this or an earlier process and return its transcript.
+
+        Whatever the call raised is a failure of its recording.
+        """
+        metadata = read_metadata(call)
         assert call.id is not None
-        reply = self._collect(call.id, stop)
+        try:
+            reply = self._collect(call.id, stop)
+        except Missing as error:
+            reply = self._unknown(call, metadata, error)
         if reply.claimed_by:
-            mine = reply
-            reply = self._collect(reply.claimed_by, stop)
-            if reply.transcript is None:
-                reply = dataclasses.replace(mine, error=reply.error, died=reply.died, claimed_by="")
+            reply = self._collect_owner(reply, stop)
         self._settle(call, metadata, reply)
         if reply.transcript is not None:
+            self._repeated.forget()
             return reply.transcript
         if "token" in metadata:
             # The claim has no owner any more: the next call may transcribe this recording.
-            self._send(lambda: modal_transcribe.notes.pop.aio(metadata["token"], None), stop)
+            token = metadata["token"]
+            self._connection.try_once(
+                lambda: modal_transcribe.notes.pop.aio(token, None), stop, RELEASE_LIMIT
+            )
         assert reply.error is not None
+        raise self._failure(call, metadata, reply, reply.error)
+
+    def _failure(
+        self, call: Call, metadata: CallMetadata, reply: Reply, error: HomescribeError
+    ) -> HomescribeError:
+        """Return the failure to record for a call."""
+        if isinstance(error, UserError):
+            # Of this container: it could not be started, its engine not be loaded, or has too little memory.
+            # Other recordings may succeed in another one, until `submit` finds that none does.
+            if reply.first or not reply.gpu_seconds:
+                self._repeated.add(error)
+            return RetryableError(error.message, error.hint)
         if not reply.died:
-            raise reply.error
+            return error
         if metadata.get("alone"):
-            raise PermanentError(
-                f"{reply.error.message} It was alone in its container.",
+            failure = PermanentError(
+                f"{error.message} It was alone in its container.",
                 "Try another model or GPU: homescribe retry KEY, then run.",
-            ) from reply.error
+            )
+            failure.__cause__ = error
+            return failure
         self._suspects.add(call.item.key)
-        raise reply.error
+        return error
 
     def usage(self, call: Call) -> Usage | None:
         """Return what a finished call cost; None for one that is unfinished or unknown."""
         return self._usages.get(call.id or "")
 
     def _collect(self, call_id: str, stop: Event) -> Reply:
-        """Return how the call ended. Raises only what says nothing about the call."""
+        """Return how a call ended. Raises only what says nothing about that, and Missing."""
         get = modal.FunctionCall.from_id(call_id).get
         # The first request returns at once: with a result that is ready, or an error for one that is lost.
         timeouts = itertools.chain([0.0], itertools.repeat(POLL))
         try:
-            plain = self._send(lambda: get.aio(timeout=next(timeouts)), stop)
-        except RaisedInContainer as error:
-            return Reply(error=error.error)
-        except Missing:
+            return reply_of(self._connection.send(lambda: get.aio(timeout=next(timeouts)), stop))
+        except (Missing, UserError, Cancelled):
+            raise
+        except RaisedByCall as raised:
+            return failure_of(raised.error)
+        except Expired:
             return Reply(error=RetryableError("Its result was kept for seven days and is gone."))
-        except Died as error:
-            return Reply(error=error, died=True)
-        except RetryableError as error:
-            return Reply(error=error)
-        if not isinstance(plain, dict):
-            return Reply(error=RetryableError("Its result cannot be read."))
-        return Reply.parse(cast(PlainReply, plain))
+        except Exception as error:  # noqa: BLE001 - not of the connection, so it is about this call
+            return failure_of(error)
+
+    def _collect_owner(self, mine: Reply, stop: Event) -> Reply:
+        """Return how the call ended that has the recording of another one, at the other one's price."""
+        try:
+            reply = self._collect(mine.claimed_by, stop)
+        except Missing:
+            reply = Reply(error=RetryableError("Modal does not know the call that transcribed it."))
+        if reply.claimed_by:
+            reply = Reply(error=RetryableError("Two calls refer to each other."))
+        if reply.transcript is None:
+            return dataclasses.replace(mine, error=reply.error, died=reply.died, claimed_by="")
+        return reply
+
+    def _unknown(self, call: Call, metadata: CallMetadata, error: Missing) -> Reply:
+        """Return the failure of a call that Modal does not know, once its result cannot be there any more.
+
+        Raises NotCollected before that: the call may be known in another workspace.
+        """
+        if abs(time.time() - call.submitted_at) > KEPT:
+            return Reply(error=RetryableError("Its result was kept for seven days and is gone."))
+        here, there = place(self._place), place(metadata)
+        raise NotCollected(
+            f"Modal does not know this call here ({here}). It was submitted in {there}: "
+            "another workspace or environment?",
+            "Run again with that one: see modal profile list, MODAL_ENVIRONMENT. "
+            "To transcribe it again and pay again: homescribe retry KEY, then run.",
+        ) from error
 
     def _settle(self, call: Call, metadata: CallMetadata, reply: Reply) -> None:
         """Record what the call cost. A container's idle end is charged to its first call."""
@@ -334,57 +401,3 @@ class ModalSession:
             finished_at=time.time(),
             outcome=outcome,
         )
-
-    # --- Requests to Modal -----------------------------------------------------------------------
-
-    def _send(
-        self,
-        request: Callable[[], Coroutine[object, None, T]],
-        stop: Event,
-        limit: float = math.inf,
-    ) -> T:
-        """Send a request, again and again while Modal is unavailable or the result is not ready.
-
-        Raises Cancelled soon after `stop` is set, UserError when Modal stays unavailable for
-        `max_silence`, and what `call_errors` raises.
-        """
-        last_reply, pause = time.monotonic(), PAUSES[0]
-        while True:
-            try:
-                if self._closed.is_set():
-                    raise Cancelled
-                with call_errors():
-                    return self._wait(request(), stop, limit)
-            except builtins.TimeoutError:  # Modal replied that there is no result yet
-                last_reply, pause = time.monotonic(), PAUSES[0]
-            except Unavailable as error:
-                if time.monotonic() - last_reply > self._options.max_silence:
-                    raise UserError(
-                        f"Modal does not answer: {error.message}",
-                        "Run again later: what was submitted is collected first.",
-                    ) from error
-                if stop.wait(pause):
-                    raise Cancelled from error
-                pause = min(2 * pause, PAUSES[1])
-
-    def _wait(self, request: Coroutine[object, None, T], stop: Event, limit: float) -> T:
-        started = time.monotonic()
-        future = asyncio.run_coroutine_threadsafe(request, self._loop)
-        while not wait([future], timeout=TICK).done:
-            if stop.is_set():
-                future.cancel()
-                raise Cancelled
-            if time.monotonic() - started > limit:
-                future.cancel()
-                raise Unavailable(f"no reply for {limit:.0f} seconds")
-        if future.cancelled():  # by `close`
-            raise Cancelled
-        return future.result()
-
-
-async def _cancel_tasks() -> None:
-    """Cancel every other task of this event loop."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)

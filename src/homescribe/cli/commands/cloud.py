@@ -159,10 +159,11 @@ def modal_status(config: Config) -> None:
     with open_library(config) as library:
         backend = build_modal_backend(config, library)
         deployed = backend.deployed()
-        click.echo(f"deployed   {deployed or 'nothing'}")
-        if deployed and not backend.is_current(deployed):
+        for fingerprint in deployed or ["nothing"]:
+            click.echo(f"deployed   {fingerprint}")
+        if deployed and not backend.is_current(deployed[0]):
             click.echo(
-                "           a different version or other engines; the next run deploys this one"
+                "           a different version or other engines; the next run deploys this one beside it"
             )
         click.echo(f"in flight  {count(len(library.calls('modal')), 'call')}")
         click.echo(f"spent      {spent_in_words(library.spending())}")
@@ -171,7 +172,7 @@ def modal_status(config: Config) -> None:
 @modal.command()
 @configured()
 def stop(config: Config) -> None:
-    """Stop the app and all its containers now.
+    """Stop the apps of all versions and all their containers now.
 
     The results of calls in flight are lost; the next run transcribes those items again.
     """

@@ -1,0 +1,112 @@
+"""The apps in a Modal account: one for each version of homescribe, named after its fingerprint.
+
+Two machines with different versions or engines use two apps, and neither replaces the other's. An app without
+containers costs nothing. What carries the tag `fingerprint` is ours; an app of the same name without it is
+somebody else's, and is left alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+import modal
+import modal.exception
+from modal.config import config
+
+from homescribe.backends.modal import modal_transcribe
+from homescribe.backends.modal.images import fetcher_name
+from homescribe.backends.modal.modal_errors import fetch_errors
+from homescribe.backends.modal.session import Place
+from homescribe.errors import SetupError
+
+FINGERPRINT = "fingerprint"  # the tag of our apps
+VOLUME = "volume"  # the tag that says which volume the containers of an app have
+
+
+def find_place() -> Place:
+    """Return the workspace and environment that calls go to. SetupError for an unknown environment."""
+    try:
+        environment = modal.Environment.from_context().hydrate().name
+    except modal.exception.NotFoundError as error:
+        raise SetupError(
+            f"Modal has no environment named {config.get('environment')!r} in this workspace.",
+            "Set MODAL_ENVIRONMENT to one that `modal environment list` prints, or remove it.",
+        ) from error
+    workspace = modal.Workspace.from_context().hydrate().name
+    return {"workspace": workspace or "", "environment": environment or ""}
+
+
+def fingerprints() -> list[str]:
+    """Return the fingerprints of all versions of homescribe that are deployed, this one's first."""
+    found = [tags[FINGERPRINT] for _, tags in _own_apps()]
+    return sorted(found, key=lambda each: (each != modal_transcribe.FINGERPRINT, each))
+
+
+def deploy_if_needed() -> None:
+    """Deploy this version unless it is deployed, with the volume that there is now."""
+    tags = _tags(modal_transcribe.APP)
+    if tags is None or tags.get(VOLUME) != _volume_id():
+        deploy()
+
+
+def deploy(*, show: bool = False) -> None:
+    """Deploy this version. `show` prints how the images are built.
+
+    Raises SetupError where an app of this name is not ours.
+    """
+    tags = _tags(modal_transcribe.APP)
+    if tags is not None and FINGERPRINT not in tags:
+        raise SetupError(
+            f"An app named {modal_transcribe.APP!r} is deployed that homescribe did not make.",
+            "Stop it (modal app stop), or use another environment (MODAL_ENVIRONMENT).",
+        )
+    with modal.enable_output() if show else contextlib.nullcontext():
+        modal_transcribe.app.deploy(name=modal_transcribe.APP)
+    modal_transcribe.app.set_tags({FINGERPRINT: modal_transcribe.FINGERPRINT, VOLUME: _volume_id()})
+
+
+def stop_all() -> bool:
+    """Stop every app of homescribe and all their containers. Return False when there is none."""
+    apps = _own_apps()
+    for app, _ in apps:
+        app.stop()
+    return bool(apps)
+
+
+def fetch_weights(engine: str, model: str) -> None:
+    """Have a container download the weights of a model, unless they are in the volume."""
+    if model == "demo":
+        return
+    folder = modal_transcribe.weights_of(engine, model).relative_to(modal_transcribe.WEIGHTS)
+    with contextlib.suppress(modal.exception.NotFoundError):
+        if _volume().listdir(f"/{folder.as_posix()}"):
+            return
+    with fetch_errors(model):
+        modal.Function.from_name(modal_transcribe.APP, fetcher_name(engine)).remote(model)
+
+
+def _own_apps() -> list[tuple[modal.App, dict[str, str]]]:
+    """Return the apps of all versions of homescribe that are deployed, with their tags."""
+    apps = modal.Environment.from_context().apps.list()
+    named = [app for app in apps if (app.name or "").startswith(modal_transcribe.NAME)]
+    tagged = [(app, app.get_tags()) for app in named]
+    return [(app, tags) for app, tags in tagged if FINGERPRINT in tags]
+
+
+def _tags(app: str) -> dict[str, str] | None:
+    """Return the tags of a deployed app; None when there is no app of this name."""
+    try:
+        tags: dict[str, str] = modal.App.lookup(app).get_tags()
+    except modal.exception.NotFoundError:
+        return None
+    return tags
+
+
+def _volume() -> modal.Volume:
+    """Return the volume with the weights as it is now: the user may have deleted the one before."""
+    return modal.Volume.from_name(modal_transcribe.VOLUME, create_if_missing=True)
+
+
+def _volume_id() -> str:
+    object_id: str = _volume().hydrate().object_id
+    return object_id

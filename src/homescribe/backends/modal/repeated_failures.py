@@ -1,0 +1,39 @@
+"""Stop submitting when every container fails in the same way, before each recording has paid for a boot."""
+
+from __future__ import annotations
+
+from threading import Lock
+
+from homescribe.errors import UserError
+
+# Containers that fail in the same way, one after the other, before it counts as the fault of all.
+MOST = 3
+
+
+class RepeatedFailures:
+    """The failures of containers since the last transcript. Any thread may use it."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._last: UserError | None = None
+        self._times = 0
+
+    def add(self, error: UserError) -> None:
+        """Count one more container that failed with `error`."""
+        with self._lock:
+            same = self._last is not None and self._last.message == error.message
+            self._last, self._times = error, self._times + 1 if same else 1
+
+    def forget(self) -> None:
+        """Start again: a container has transcribed something."""
+        with self._lock:
+            self._last, self._times = None, 0
+
+    def check(self) -> None:
+        """Raise UserError with the message and hint of the failure that too many containers had."""
+        with self._lock:
+            if self._last is not None and self._times >= MOST:
+                raise type(self._last)(
+                    f"{self._times} containers failed in the same way: {self._last.message}",
+                    self._last.hint,
+                )
