@@ -229,6 +229,24 @@ def test_nothing_is_uploaded_beyond_the_cap(standin):
         assert (len(standin.calls()), len(standin.control.blobs)) == (calls, blobs)
 
 
+def test_the_default_engine_needs_no_torch_on_this_machine():
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'whisper', 'tiktoken', 'numba'): sys.modules[name] = None\n"
+        "from homescribe.assemble import check_options\n"
+        "from homescribe.backends.modal import backend, modal_transcribe\n"
+        "from homescribe.config import Config\n"
+        "check_options(Config(backend='modal'))\n"
+        "check_options(Config(backend='modal', model='large-v3'))\n"
+        "print(backend.ModalBackend.default_engine, backend.ModalBackend.default_model)\n"
+        "print(backend.ModalBackend().machine.gpu, modal_transcribe.services.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[0] == "openai-whisper turbo", done.stderr
+    assert done.stdout.splitlines()[1].startswith("A10 ")
+    assert "openai-whisper" in done.stdout.splitlines()[1]
+
+
 # --- The account and the service -------------------------------------------------------------------
 
 

@@ -41,6 +41,8 @@ def test_plan_run_and_status_of_a_folder(homescribe, standin):
     code, out, _ = homescribe("search", "quick brown fox", "--json")
     assert "quick brown fox" in json.loads(out)[0]["text"]
 
+    # The default engine, though this machine needs no torch for it.
+    assert all("openai_whisper" in call.function.name for call in standin.calls())
     code, out, _ = homescribe("status", "--json")
     spent = json.loads(out)["spent"]
     assert spent["calls"] == 3

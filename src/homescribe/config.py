@@ -82,7 +82,9 @@ class Config:
         "Follow public feeds into private networks.", False, group=SOURCE
     )
     engine: str | None = _setting(
-        "faster-whisper (default) or openai-whisper.", metavar="NAME", group=SPEECH
+        "faster-whisper (default) or openai-whisper (default at Modal).",
+        metavar="NAME",
+        group=SPEECH,
     )
     model: str | None = _setting(
         "Name of a Whisper model (tiny, base, small, medium, large-v3, turbo, ...), a path, or demo.",

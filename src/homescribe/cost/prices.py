@@ -48,7 +48,9 @@ MACHINES = {
     )
 }
 DEFAULT_GPU = "A10"
-DEFAULT_ENGINE = "faster-whisper"
+DEFAULT_ENGINE = (
+    "openai-whisper"  # on a rented GPU: OpenAI's own weights, in batches across recordings
+)
 DEFAULT_MODEL = "turbo"
 ALIASES = {"A10G": "A10", "A100": "A100-40GB", "NONE": "CPU"}
 

@@ -14,9 +14,9 @@ import modal.exception
 from modal.config import config
 
 from homescribe.backends.modal import modal_transcribe
+from homescribe.backends.modal.call_metadata import Place
 from homescribe.backends.modal.images import fetcher_name
 from homescribe.backends.modal.modal_errors import fetch_errors
-from homescribe.backends.modal.session import Place
 from homescribe.errors import SetupError
 
 FINGERPRINT = "fingerprint"  # the tag of our apps

@@ -14,11 +14,12 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event, Lock
-from typing import Literal, TypedDict
+from typing import Literal
 
 import modal
 
 from homescribe.backends.modal import modal_transcribe
+from homescribe.backends.modal.call_metadata import CallMetadata, Place, place_name, read_metadata
 from homescribe.backends.modal.images import class_name
 from homescribe.backends.modal.modal_connection import Connection
 from homescribe.backends.modal.modal_errors import Expired, Missing
@@ -95,44 +96,6 @@ class ModalOptions:
     @property
     def machine(self) -> Machine:
         return machine(self.gpu)
-
-
-class CallMetadata(TypedDict, total=False):
-    """What is stored with a call at home, as JSON. A call of an older version may lack any of it."""
-
-    gpu: str
-    token: str
-    alone: bool  # submitted to a container of its own
-    audio_seconds: float
-    rate: float  # dollars per second
-    expected: float  # dollars
-    workspace: str
-    environment: str
-
-
-class Place(TypedDict, total=False):
-    """Where calls are submitted. Modal knows a call only there."""
-
-    workspace: str
-    environment: str
-
-
-def place(known: Place | CallMetadata) -> str:
-    """Return "workspace acme, environment main"."""
-    names = (known.get("workspace"), known.get("environment"))
-    return ", ".join(
-        f"{what} {name or 'unknown'}"
-        for what, name in zip(("workspace", "environment"), names, strict=True)
-    )
-
-
-def read_metadata(call: Call) -> CallMetadata:
-    """Return what is stored with a call; nothing where it cannot be read."""
-    try:
-        metadata = json.loads(call.metadata or "{}")
-    except ValueError:
-        return {}
-    return metadata if isinstance(metadata, dict) else {}  # type: ignore[return-value]
 
 
 def upload_limit(uploads: Uploads, size: int) -> float:
@@ -213,6 +176,8 @@ class ModalSession:
                         "Run again to deploy it.",
                     ) from error
         metadata = CallMetadata(
+            engine=self._engine,
+            model=self._model,
             gpu=gpu,
             token=request["token"],
             alone=alone,
@@ -359,7 +324,7 @@ class ModalSession:
         """
         if abs(time.time() - call.submitted_at) > KEPT:
             return Reply(error=RetryableError("Its result was kept for seven days and is gone."))
-        here, there = place(self._place), place(metadata)
+        here, there = place_name(self._place), place_name(metadata)
         raise NotCollected(
             f"Modal does not know this call here ({here}). It was submitted in {there}: "
             "another workspace or environment?",
@@ -387,8 +352,8 @@ class ModalSession:
             unmetered = self.budget.settle_unmetered(call.item.key, audio_seconds, elapsed)
         self._usages[call.id or ""] = Usage(
             call=call,
-            engine=self._engine,
-            model=self._model,
+            engine=metadata.get("engine", self._engine),
+            model=metadata.get("model", self._model),
             gpu=metadata.get("gpu", self._options.machine.gpu),
             gpu_seconds=reply.gpu_seconds,
             overhead_seconds=overhead,

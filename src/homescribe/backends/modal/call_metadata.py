@@ -1,0 +1,48 @@
+"""What is stored at home with a call, as JSON: its price, and where it was submitted."""
+
+from __future__ import annotations
+
+import json
+from typing import TypedDict
+
+from homescribe.core import Call
+
+
+class CallMetadata(TypedDict, total=False):
+    """What is stored with a call at home, as JSON. A call of an older version may lack any of it."""
+
+    engine: str
+    model: str
+    gpu: str
+    token: str
+    alone: bool  # submitted to a container of its own
+    audio_seconds: float
+    rate: float  # dollars per second
+    expected: float  # dollars
+    workspace: str
+    environment: str
+
+
+class Place(TypedDict, total=False):
+    """Where calls are submitted. Modal knows a call only there."""
+
+    workspace: str
+    environment: str
+
+
+def place_name(known: Place | CallMetadata) -> str:
+    """Return "workspace acme, environment main"."""
+    names = (known.get("workspace"), known.get("environment"))
+    return ", ".join(
+        f"{what} {name or 'unknown'}"
+        for what, name in zip(("workspace", "environment"), names, strict=True)
+    )
+
+
+def read_metadata(call: Call) -> CallMetadata:
+    """Return what is stored with a call; nothing where it cannot be read."""
+    try:
+        metadata = json.loads(call.metadata or "{}")
+    except ValueError:
+        return {}
+    return metadata if isinstance(metadata, dict) else {}  # type: ignore[return-value]
