@@ -2,27 +2,31 @@
 
     python -m benchmarks.derived_recordings clips DIR OUT --count 200 --seconds 5
     python -m benchmarks.derived_recordings slow DIR OUT
+    python -m benchmarks.derived_recordings speech DIR OUT
 
 `clips` cuts short clips from all recordings with speech, in turn. They have no references, because they
 begin and end inside words. `slow` makes slow readers: after every few words of the recordings with known
-word times, a pause of the recording's own noise, in one file for each language.
+word times, a pause of the recording's own noise, in one file for each language. `speech` makes of each the
+copy that `--upload speech` sends, with the references of the recording.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import wave
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import corpus
 from benchmarks.corpus import Entry, Recording, TimedWord
-from homescribe.audio import SAMPLE_RATE, decode
+from homescribe.audio import SAMPLE_RATE, SUFFIX, decode, write_speech_copy
 
 PHRASE_WORDS = (2, 7)  # words between two pauses, at least and at most
 PAUSE = (0.7, 4.0)  # seconds
@@ -119,11 +123,22 @@ def write_slow(recordings: Sequence[Recording], out: Path, seed: int) -> None:
     corpus.write(out, entries)
 
 
+def write_speech(folder: Path, out: Path) -> None:
+    """Write the copy of each recording that is sent with `--upload speech`, and the manifest."""
+    entries: list[Entry] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    for entry in entries:
+        path = folder / entry["file"]
+        entry["id"] = entry.get("id", path.stem)
+        entry["file"] = path.with_suffix(SUFFIX).name
+        write_speech_copy(path, out / entry["file"], Event())
+    corpus.write(out, entries)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("kind", choices=["clips", "slow"])
+    parser.add_argument("kind", choices=["clips", "slow", "speech"])
     parser.add_argument("folder", type=Path, help="recordings with a manifest.json")
     parser.add_argument("out", type=Path, help="folder to write")
     parser.add_argument("--count", type=int, default=200, help="clips to make")
@@ -137,6 +152,8 @@ def main() -> None:
         recordings = [r for r in recordings if r.languages == {"en"}]
     if options.kind == "clips":
         write_clips(recordings, options.out, options.count, options.seconds)
+    elif options.kind == "speech":
+        write_speech(options.folder, options.out)
     else:
         write_slow(recordings, options.out, options.seed)
 

@@ -56,7 +56,7 @@ ALLOWED = {
     "backends/modal/images": {"backends/engine_code"},
     "formats": {"core", "errors", "plugins", "text", "formats"},
     "library": {"core", "errors", "plugins", "text", "library"},
-    "pipeline": {"core", "errors", "library", "plugins", "text", "pipeline"},
+    "pipeline": {"audio", "core", "errors", "library", "plugins", "text", "pipeline"},
     "config": {"core", "errors", "text"},
     "doctor": {"errors", "config", "library"},
     "assemble": {

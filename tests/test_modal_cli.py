@@ -1,11 +1,13 @@
 """The Modal backend from the command line, each command in its own process, against the stand-in."""
 
 import json
+import wave
 
 import pytest
 
 from command_line import CommandLine
 from homescribe import demo
+from homescribe.audio import SAMPLE_RATE, decode
 from modal_standin import Standin
 
 
@@ -50,6 +52,23 @@ def test_plan_run_and_status_of_a_folder(homescribe, standin):
     assert spent["times_realtime"] > 0
     code, out, _ = homescribe("plan", "--gpu", "cpu", "--json")
     assert json.loads(out)["rows"][1]["speed_source"] == "3 calls of this library"
+
+
+def test_smaller_copies_are_uploaded_and_removed_in_the_end(homescribe, standin, tmp_path):
+    recording = tmp_path / "talk.wav"
+    samples = decode(demo.samples() / "fox-20s.mp3")
+    with wave.open(str(recording), "wb") as out:
+        out.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
+        out.writeframes((samples * 32767).astype("int16").tobytes())
+    homescribe("add", str(recording))
+    before = set(standin.control.blobs)
+    code, _, err = homescribe("run", "--backend", "modal", "--upload", "speech")
+    assert code == 0, err
+    sent = [len(data) for name, data in standin.control.blobs.items() if name not in before]
+    assert 0 < max(sent) < recording.stat().st_size / 8
+    assert "It is thirty five on Saturday." in homescribe("show", f"{recording}")[1]
+    assert recording.exists()
+    assert not list(tmp_path.rglob("audio.speech*"))
 
 
 def test_the_app_is_deployed_shown_and_stopped(homescribe):

@@ -187,7 +187,9 @@ class RecordingStop(Event):
         return False
 
 
-def downloads_and_pauses(directory, pause, sleep_interval, fetching=lambda item: b"audio"):
+def downloads_and_pauses(
+    directory, pause, sleep_interval, fetching=lambda item: b"audio", prepare=None
+):
     """Download three items from one site; return each download and the length of each pause, in order."""
     log = []
     source = FakeSource(fetching=lambda item: (log.append(item.id), fetching(item))[1])
@@ -201,6 +203,7 @@ def downloads_and_pauses(directory, pause, sleep_interval, fetching=lambda item:
         Progress(),
         buffer_size=3,
         sleep_interval=sleep_interval,
+        prepare=prepare,
     )
     downloads.start([item(n) for n in range(3)])
     while not isinstance(inbox.get(timeout=10), NotDownloaded):
@@ -219,6 +222,18 @@ def test_the_sources_own_pause_is_the_default(tmp_path):
     assert log[::2] == ["site-0", "site-1", "site-2"]
     assert all(6 <= pause <= 14 for pause in log[1::2])
     assert len(log) == 5
+
+
+def test_what_is_prepared_for_an_upload_takes_part_of_the_pause(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("homescribe.pipeline.downloads.time.monotonic", lambda: now[0])
+
+    def prepare(audio, folder, stop):
+        now[0] += 2.0
+        return audio
+
+    log = downloads_and_pauses(tmp_path, pause=(0, 0), sleep_interval=7, prepare=prepare)
+    assert log == ["site-0", 5.0, "site-1", 5.0, "site-2"]
 
 
 def test_a_pause_after_a_failed_download_too(tmp_path):

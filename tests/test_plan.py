@@ -161,6 +161,16 @@ def test_local_files_are_uploaded_but_not_downloaded(library, tmp_path):
     assert (plan.bytes_down, plan.bytes_up) == (0, 1234)
 
 
+def test_smaller_copies_are_planned_where_they_are_smaller(library, tmp_path):
+    file = tmp_path / "talk.wav"
+    file.write_bytes(b"x" * 1_000_000)
+    talk = Item("file", "a", url=str(file), title="talk", duration=60.0)
+    assert planned(library, [talk], upload="speech").bytes_up == 60 * 3000
+    assert planned(library, VIDEOS, upload="speech").bytes_up == 100 * HOUR * 3000
+    short = dataclasses.replace(talk, duration=1000.0)
+    assert planned(library, [short], upload="speech").bytes_up == 1_000_000
+
+
 def test_nothing_to_do_costs_nothing(library):
     plan = planned(library, [])
     assert (plan.items, plan.cheapest) == (0, None)

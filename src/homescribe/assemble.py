@@ -27,6 +27,7 @@ from homescribe.errors import ItemError, PermanentError, RetryableError, UserErr
 from homescribe.library import ItemRecord, Library
 from homescribe.pipeline.add import Sources, add
 from homescribe.pipeline.run import Run
+from homescribe.pipeline.speech_upload import speech_upload
 from homescribe.text.language_names import language_code
 
 if TYPE_CHECKING:
@@ -161,8 +162,14 @@ def build_run(
         limit=limit,
         sleep_interval=config.sleep_interval,
         disk=round(config.disk * BYTES_PER_GIGABYTE),
+        prepare=speech_upload if uploads_speech(config) else None,
         stop=stop,
     )
+
+
+def uploads_speech(config: Config) -> bool:
+    """Return whether smaller copies are uploaded. A chosen audio track exists only in the original."""
+    return config.upload == "speech" and config.backend != "local" and config.audio_track is None
 
 
 def transcribe(

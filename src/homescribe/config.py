@@ -140,6 +140,11 @@ class Config:
     disk: float = _setting(
         "Most gigabytes of audio to queue for a burst.", 2.0, "GB", least=0, group=RENTING
     )
+    upload: Literal["original", "speech"] = _setting(
+        "original: upload files as they are. speech: upload a mono copy (24 kbit/s) where that is smaller.",
+        "original",
+        group=RENTING,
+    )
     containers: int = _setting("Most GPUs to rent at once.", 2, "N", least=1, group=RENTING)
 
     max_line_width: int | None = _setting(

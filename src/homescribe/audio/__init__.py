@@ -11,10 +11,12 @@ PyAV contains ffmpeg's libraries; no ffmpeg program is needed.
 
 from homescribe.audio.container import opened, probe
 from homescribe.audio.media_errors import reaction, translated
+from homescribe.audio.speech_copy import SUFFIX, write_speech_copy
 from homescribe.audio.waveform import SAMPLE_RATE, blocks, check_duration, decode
 
 __all__ = [
     "SAMPLE_RATE",
+    "SUFFIX",
     "blocks",
     "check_duration",
     "decode",
@@ -22,4 +24,5 @@ __all__ = [
     "probe",
     "reaction",
     "translated",
+    "write_speech_copy",
 ]

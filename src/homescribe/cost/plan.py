@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from homescribe import plugins
 from homescribe.core import HOUR, EngineRequirements, Item
@@ -26,6 +27,7 @@ from homescribe.library import Library
 
 # Seconds assumed for an item of unknown duration.
 UNKNOWN_LENGTH = HOUR / 2
+SPEECH_COPY_BYTES = 24_000 / 8  # per second, with --upload speech (audio/speech_copy.py)
 Rate = Callable[[Machine], float]  # dollars per second
 OWN_CALLS = "{} calls of this library"
 
@@ -76,6 +78,7 @@ def make_plan(
     machines: Sequence[Machine] = tuple(MACHINES.values()),
     containers: int = MAX_CONTAINERS,
     newest_gpu: tuple[int, int] | None = None,
+    upload: Literal["original", "speech"] = "original",
     deadline: float | None = None,
 ) -> Plan:
     """Return the plan for transcribing `items`.
@@ -86,6 +89,7 @@ def make_plan(
         prices: the source of `rate`, as shown to the user.
         newest_gpu: the newest compute capability that the engine has code for; None: all. Newer GPUs are
             marked and never the cheapest.
+        upload: what is uploaded: files as they are, or a smaller copy.
         deadline: seconds from now by which everything must be transcribed.
     """
     audio_seconds = sum(item.duration or UNKNOWN_LENGTH for item in items)
@@ -117,7 +121,7 @@ def make_plan(
         items_of_unknown_length=sum(item.duration is None for item in items),
         audio_seconds=audio_seconds,
         bytes_down=sum(_download_bytes(item) for item in items),
-        bytes_up=sum(_upload_bytes(item) for item in items),
+        bytes_up=sum(_upload_bytes(item, upload) for item in items),
         download_seconds=download_seconds,
         prices=prices,
         rows=tuple(rows),
@@ -219,8 +223,14 @@ def _download_bytes(item: Item) -> int:
     return plugins.source_of(item).expected_bytes(item, item.duration or UNKNOWN_LENGTH)
 
 
-def _upload_bytes(item: Item) -> int:
-    """Return the bytes to upload for `item`: of the local file, or of the download."""
+def _upload_bytes(item: Item, upload: Literal["original", "speech"]) -> int:
+    """Return the bytes to upload for `item`: of the local file, of the download, or of a smaller copy."""
+    size = _original_bytes(item)
+    copy = round((item.duration or UNKNOWN_LENGTH) * SPEECH_COPY_BYTES)
+    return min(size, copy) if upload == "speech" else size
+
+
+def _original_bytes(item: Item) -> int:
     path = plugins.source_of(item).local_path(item)
     if path is None:
         return _download_bytes(item)

@@ -33,6 +33,7 @@ from homescribe.pipeline.events import (
     Halted,
     NotDownloaded,
 )
+from homescribe.pipeline.speech_upload import Prepare
 from homescribe.pipeline.state import Progress
 
 # Consecutive pauses that a site may request before it counts as blocked for this run.
@@ -72,6 +73,7 @@ class Downloads:
         waits: Mapping[str, tuple[float, str]] | None = None,
         next_at: dict[str, float] | None = None,
         copies: Mapping[str, Sequence[Item]] | None = None,
+        prepare: Prepare | None = None,
     ) -> None:
         self._sources = sources
         self._directory = directory
@@ -82,6 +84,8 @@ class Downloads:
         self._waits = dict(waits or {})
         self._next_at = {} if next_at is None else next_at
         self._copies = copies or {}
+        self._prepare = prepare
+        self._prepared: dict[str, float] = {}  # seconds that it took for the last download, by site
         self._places = Semaphore(buffer_size)
         self._threads: dict[str, Thread] = {}  # by site
         self._lock = Lock()
@@ -180,7 +184,7 @@ class Downloads:
                 except BaseException as error:  # noqa: BLE001 - whatever it is, it is about this item
                     self._places.release()
                     self._inbox.put(Failed(remaining.pop(0), self._internal_error(error, item)))
-                pause = self._pause(item)
+                pause = self._pause(item) - self._prepared.pop(site, 0.0)
                 self._next_at[site] = time.monotonic() + pause
                 if remaining:
                     self._sleep(pause)
@@ -229,9 +233,13 @@ class Downloads:
             ) from error
         self._progress.download_started(item, site)
         try:
-            return Downloaded(self._fetch(item, folder))
+            audio = self._fetch(item, folder)
+            if self._prepare is not None:
+                began = time.monotonic()
+                audio = self._prepare(audio, folder, self._stop)
+                self._prepared[site] = time.monotonic() - began
+            return Downloaded(audio)
         finally:
-            self._progress.download_ended(item)
             with suppress(OSError):  # not empty: there is something to resume
                 folder.rmdir()
 
@@ -248,6 +256,8 @@ class Downloads:
                     known = replace(item, identities=audio.item.identities)
                     return replace(audio, item=known)
             raise
+        finally:
+            self._progress.download_ended(item)
 
     def _pause(self, item: Item) -> float:
         """Return the seconds to wait after downloading `item`."""

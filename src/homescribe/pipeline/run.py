@@ -58,6 +58,7 @@ from homescribe.pipeline.events import (
     Transcribed,
     Used,
 )
+from homescribe.pipeline.speech_upload import Prepare
 from homescribe.pipeline.state import BUFFERED, WITH_BACKEND, Progress, Stage, Stages
 
 # Places in the download buffer: for each slot of the backend, and at least.
@@ -79,6 +80,7 @@ class Run:
         limit: transcribe at most this many items.
         sleep_interval: seconds between two downloads from one site; None for the source's default.
         disk: bytes of audio to hold back at most until a rented backend is worth starting.
+        prepare: makes what is submitted from what was fetched, in the pause before the next download.
         stop: set it, from any thread or a signal handler, to end the run early. Nothing is lost.
 
     Raises:
@@ -100,6 +102,7 @@ class Run:
         limit: int | None = None,
         sleep_interval: float | None = None,
         disk: int = HELD_BACK_BYTES,
+        prepare: Prepare | None = None,
         stop: Flag | None = None,
     ) -> None:
         # Used by all threads:
@@ -121,6 +124,7 @@ class Run:
         self._limit = limit
         self._sleep_interval = sleep_interval
         self._disk = disk
+        self._prepare = prepare
         # Used only by the iterating thread:
         self._library = library
         self._held_back: list[Audio] = []  # of the items in stage DOWNLOADED
@@ -421,6 +425,7 @@ class Run:
             waits=waits,
             next_at=self._next_at,
             copies=self._copies,
+            prepare=self._prepare,
         )
 
     # --- The threads of the backend's slots ------------------------------------------------------

@@ -41,7 +41,7 @@ PUBLISHED = f"{PRICES_FROM} as of {PRICES_DATE}"
     help="Hours until everything must be done.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@configured("backend", "engine", "model", "gpu", "containers", "sleep_interval")
+@configured("backend", "engine", "model", "gpu", "upload", "containers", "sleep_interval")
 def plan(config: Config, keys: tuple[str, ...], deadline: float | None, as_json: bool) -> None:
     """Estimate time, bytes and price of all pending items.
 
@@ -69,6 +69,7 @@ def plan(config: Config, keys: tuple[str, ...], deadline: float | None, as_json:
             machines=machines,
             containers=config.containers,
             newest_gpu=newest_gpu(engine),
+            upload=config.upload,
             deadline=deadline * HOUR if deadline else None,
         )
     if as_json:

@@ -1,0 +1,45 @@
+"""Make uploads smaller: replace audio that is larger than speech needs by a copy of its speech.
+
+A recording goes up as it is where a copy would not be much smaller, or would hide something from the engine:
+several audio tracks, damage, or an end that comes early.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+
+from homescribe.audio.speech_copy import BIT_RATE, SUFFIX, write_speech_copy
+from homescribe.core import Audio
+from homescribe.errors import ItemError
+
+# Makes the audio that is submitted from what was fetched, in the item's folder.
+Prepare = Callable[[Audio, Path, Event], Audio]
+# A copy must be smaller than this share of the file: it costs a little accuracy, and time at home.
+WORTHWHILE = 0.8
+COPY = "audio.speech" + SUFFIX
+
+
+def speech_upload(audio: Audio, folder: Path, stop: Event) -> Audio:
+    """Return `audio` with a copy of its speech as its file, or as it is. Raises Cancelled only."""
+    try:
+        largest = round(audio.path.stat().st_size * WORTHWHILE)
+        if audio.data is not None or (audio.duration or 0.0) * BIT_RATE / 8 > largest:
+            return audio
+        target = folder / COPY
+        copy = write_speech_copy(
+            audio.path,
+            target,
+            stop,
+            duration=audio.duration,
+            strict=audio.temporary,
+            largest=largest,
+        )
+    except (ItemError, OSError, ValueError):  # the engine will say what is wrong with it
+        return audio
+    if copy is None or copy.warnings:
+        target.unlink(missing_ok=True)
+        return audio
+    return replace(audio, path=target, duration=copy.seconds)
