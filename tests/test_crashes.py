@@ -4,8 +4,10 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import sqlite3
 import threading
 import time
+from contextlib import closing
 from itertools import pairwise
 from threading import Event
 
@@ -24,7 +26,7 @@ from fake_plugins import (
     until_stopped,
 )
 from homescribe.cli import main
-from homescribe.errors import InternalError, PermanentError, RetryableError, UserError
+from homescribe.errors import InternalError, PermanentError, RetryableError, SuspectError, UserError
 from homescribe.library import Library
 from homescribe.pipeline import add, sync
 from homescribe.pipeline.crash_log import MAX_CHARACTERS, MAX_FILES, internal_error
@@ -189,7 +191,7 @@ def test_a_folder_for_logs_that_cannot_be_written_is_said(library):
 
 @pytest.mark.parametrize("ids", [False, True])
 def test_no_thread_waits_for_what_cannot_be_stored(library, monkeypatch, ids):
-    def full(*_):
+    def full(*_, **__):
         raise UserError("The disk is full.")
 
     monkeypatch.setattr(library, "add_call" if ids else "start_work", full)
@@ -207,11 +209,11 @@ def test_a_call_that_could_not_be_stored_is_stored_at_the_end_if_there_is_room_a
 ):
     store, tries = library.add_call, []
 
-    def full_once(call):
+    def full_once(call, **options):
         tries.append(call)
         if len(tries) == 1:
             raise UserError("The disk is full.")
-        store(call)
+        store(call, **options)
 
     monkeypatch.setattr(library, "add_call", full_once)
     fill(library, [item(1)])
@@ -279,13 +281,66 @@ def test_an_item_during_which_the_process_died_twice_is_set_aside(tmp_path):
         assert states(library)["site-0"] == "done"
 
 
+MONTH = 30 * 24 * 3600.0
+
+
+def test_a_permanent_failure_is_tried_again_after_a_month(library):
+    """What was private may be public by then. Each attempt that fails is a month's wait."""
+    fill(library, [item(1)])
+    now = time.time()
+    for ago, state in [(MONTH - 60, "failed"), (MONTH + 60, "pending")]:
+        library.retry(permanent=True)
+        library.fail(item(1), PermanentError("Private."), now - ago)
+        assert states(library) == {"site-1": state}
+    backend = FakeBackend(ids=True)
+
+    def private(audio):
+        raise PermanentError("Still private.")
+
+    source = FakeSource(fetching=private)
+    assert len(list(run(library, source, backend))) == 1
+    assert list(run(library, source, backend)) == []
+    record = library.item("site-1")
+    assert (record.attempts, record.error) == (2, "Still private.")
+    assert record.retry_at == pytest.approx(time.time() + MONTH, abs=60)
+
+
+def test_a_suspect_is_tried_again_only_on_request(library):
+    """Each attempt may end a run, with all that the run was doing."""
+    fill(library, [item(1), item(2)])
+    for _ in range(2):
+        library.start_work(item(1))
+        library.count_deaths()
+    list(run(library, FakeSource(), FakeBackend()))
+    assert states(library) == {"site-1": "failed", "site-2": "done"}
+    record = library.item("site-1")
+    assert (record.permanent, record.retry_at) == (True, None)
+    for years in (1, 10):
+        assert library.pending(now=time.time() + years * 12 * MONTH) == []
+    assert library.retry() == 0
+    assert library.retry([record.item.key]) == 1
+    assert [outcome.error for outcome in run(library, FakeSource(), FakeBackend())] == [None]
+
+
+def test_a_suspect_of_an_older_library_waits_for_a_request_too(library):
+    fill(library, [item(1), item(2)])
+    for number, message in ((1, "The process died twice while this."), (2, "Private.")):
+        library.fail(item(number), PermanentError(message), time.time() - MONTH - 60)
+    library.close()
+    with closing(sqlite3.connect(library.path)) as db, db:
+        db.execute("DROP TABLE places")
+        db.execute("PRAGMA user_version = 12")
+    with Library(library.directory) as migrated:
+        assert states(migrated) == {"site-1": "failed", "site-2": "pending"}
+
+
 def test_the_suspect_is_an_outcome_of_the_run(library):
     fill(library, [item(1), item(2)])
     for _ in range(2):
         library.start_work(item(1))
         library.count_deaths()
     outcomes = list(run(library, FakeSource(), FakeBackend()))
-    assert [type(outcome.error) for outcome in outcomes] == [PermanentError, type(None)]
+    assert [type(outcome.error) for outcome in outcomes] == [SuspectError, type(None)]
     assert "retry" in outcomes[0].error.hint
 
 
@@ -373,14 +428,14 @@ def command(tmp_path, monkeypatch, capsys):
 def broken_for_one_item(monkeypatch, error):
     from homescribe.formats import writer
 
-    named = writer.file_name
+    named = writer.file_names
 
-    def file_name(wanted, *arguments, **options):
+    def file_names(wanted, *arguments, **options):
         if wanted.id == "site-1":
             raise error
         return named(wanted, *arguments, **options)
 
-    monkeypatch.setattr(writer, "file_name", file_name)
+    monkeypatch.setattr(writer, "file_names", file_names)
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("a bug"), UserError("The name is too long.")])

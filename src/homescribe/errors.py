@@ -7,7 +7,8 @@
     |  +- BudgetReached      the run stops at the spending cap; nothing is lost (exit 4)
     |  +- SourceBlocked      one site refuses access: its items stay pending, other sites continue
     +- ItemError             recorded with the item; the run continues (exit 1 at the end)
-       +- PermanentError     not retried automatically: private, removed, undecodable
+       +- PermanentError     retried after 30 days: private, removed, undecodable
+       |  +- SuspectError    not retried automatically: the process died twice during the work on it
        +- RetryableError     retried later: network, 503, truncated, not yet live
           +- InternalError   an unforeseen exception; its traceback is in a log file
           +- NotCollected    a call's result could not be had now; the call is kept
@@ -71,6 +72,10 @@ class ItemError(HomescribeError):
 
 class PermanentError(ItemError):
     """A retry would fail too: private, removed, undecodable, no audio."""
+
+
+class SuspectError(PermanentError):
+    """The process died twice while it worked on the item, so that only a person may have it tried again."""
 
 
 class RetryableError(ItemError):

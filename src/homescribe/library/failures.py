@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Collection
 
 from homescribe.core import HOUR, MINUTE, Item
-from homescribe.errors import ItemError, PermanentError, RetryableError
+from homescribe.errors import ItemError, PermanentError, RetryableError, SuspectError
 from homescribe.library.schema import BELIEVED_WAIT, MAX_WAIT, PERMANENT_WAIT
 from homescribe.text.identities import without_trackers
 from homescribe.text.sanitize import sqlite_safe
@@ -20,7 +20,7 @@ def add(db: sqlite3.Connection, item_id: int, error: ItemError, now: float) -> N
     """Record a failure, with a next attempt when the backoff and the wait that `error` names are over.
 
     A wait is at most MAX_WAIT; after a permanent failure it is a month, since what was private may be public
-    by then.
+    by then. After a SuspectError there is no next attempt: each one would end a run and what it was doing.
     """
     row = db.execute("SELECT attempts FROM failures WHERE item_id = ?", (item_id,)).fetchone()
     attempts = row["attempts"] + 1 if row else 1
@@ -28,13 +28,14 @@ def add(db: sqlite3.Connection, item_id: int, error: ItemError, now: float) -> N
     wait = BACKOFF[min(attempts, len(BACKOFF)) - 1]
     if isinstance(error, RetryableError) and error.retry_after is not None:
         wait = max(wait, error.retry_after)
+    wait = PERMANENT_WAIT if permanent else min(wait, MAX_WAIT)
     db.execute(
         "REPLACE INTO failures "
         "(item_id, attempts, error, hint, permanent, retry_at, failed_at) "
         "VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
             *(item_id, attempts, sqlite_safe(error.message), sqlite_safe(error.hint)),
-            *(permanent, now + (PERMANENT_WAIT if permanent else min(wait, MAX_WAIT)), now),
+            *(permanent, None if isinstance(error, SuspectError) else now + wait, now),
         ),
     )
 

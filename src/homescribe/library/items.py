@@ -223,9 +223,14 @@ def known_rows(db: sqlite3.Connection, keys: Collection[str]) -> dict[str, sqlit
     return {row["key"]: row for row in rows}
 
 
-def put_one(db: sqlite3.Connection, item: Item, now: float) -> int:
-    """Insert or update an item that its page may have completed; return its item_id."""
+def put_one(db: sqlite3.Connection, item: Item, now: float, *, insert: bool = True) -> int | None:
+    """Update an item that its page may have completed, and return its item_id.
+
+    An unknown one is inserted, or without `insert` None is returned.
+    """
     item = clean_item(item)
+    if not insert and not known_rows(db, [item.key]):
+        return None
     item_id = put(db, [item], now, by_listing=False)[item.key]
     db.executemany(
         "INSERT OR IGNORE INTO identities (identity, item_id) VALUES (?, ?)",

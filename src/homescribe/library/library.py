@@ -235,16 +235,22 @@ class Library:
         with self._reading() as db:
             return transcripts.load(db, key)
 
-    def save(self, item: Item, transcript: Transcript, seconds: float = 0.0) -> None:
+    def save(
+        self, item: Item, transcript: Transcript, seconds: float = 0.0, *, insert: bool = True
+    ) -> bool:
         """Store a transcript in place of an earlier one, with what the page of `item` added to it.
 
-        `seconds` is the wall time that it took. The item's failure and call are deleted.
+        `seconds` is the wall time that it took. The item's failure and call are deleted. An item that is not
+        in the library is inserted; without `insert`, nothing is stored then and False is returned.
         """
         now = time.time()
         with self._writing() as db:
-            item_id = items.put_one(db, item, now)
+            item_id = items.put_one(db, item, now, insert=insert)
+            if item_id is None:
+                return False
             transcripts.save(db, item_id, transcript, max(0.0, seconds), now)
             engine_work.end(db, item_id)
+            return True
 
     def correct(self, key: str, position: int, text: str, *, was: str | None = None) -> Segment:
         """Replace the text of the segment at `position`, and keep what the engine wrote. Returns the segment;
@@ -276,14 +282,23 @@ class Library:
     # --- Failures, calls and blocked sites -------------------------------------------------------------
 
     def fail(
-        self, item: Item, error: ItemError, now: float | None = None, *, keep_call: bool = False
+        self,
+        item: Item,
+        error: ItemError,
+        now: float | None = None,
+        *,
+        keep_call: bool = False,
+        insert: bool = True,
     ) -> None:
         """Record that `item` failed: permanently, or until the backoff and the error's own wait are over.
 
-        The item's call is deleted, unless `keep_call`: then a later run collects its result.
+        The item's call is deleted, unless `keep_call`: then a later run collects its result. `insert` is as
+        for `save`, here and below.
         """
         with self._writing() as db:
-            item_id = items.put_one(db, item, _time(now))
+            item_id = items.put_one(db, item, _time(now), insert=insert)
+            if item_id is None:
+                return
             failures.add(db, item_id, error, _time(now))
             engine_work.end(db, item_id)
             if not keep_call:
@@ -302,7 +317,7 @@ class Library:
             calls.drop_failed(db, ids)
             return failures.forget(db, ids)
 
-    def add_call(self, call: Call) -> None:
+    def add_call(self, call: Call, *, insert: bool = True) -> None:
         """Store a call before anything else happens, so that any later process can collect its result.
 
         A call without an id ends with this process, and is not stored.
@@ -310,7 +325,9 @@ class Library:
         if call.id is None:
             return
         with self._writing() as db:
-            calls.add(db, items.put_one(db, call.item, time.time()), call)
+            item_id = items.put_one(db, call.item, time.time(), insert=insert)
+            if item_id is not None:
+                calls.add(db, item_id, call)
 
     def calls(self, backend: str) -> list[Call]:
         """Calls to `backend` whose results were not collected yet, the oldest first."""
@@ -332,10 +349,12 @@ class Library:
         with self._reading() as db:
             return failures.blocked_sites(db, _time(now))
 
-    def start_work(self, item: Item) -> None:
+    def start_work(self, item: Item, *, insert: bool = True) -> None:
         """Record that the engine in this process works on `item`, until `save`, `fail` or `stop_work`."""
         with self._writing() as db:
-            engine_work.start(db, items.put_one(db, item, time.time()))
+            item_id = items.put_one(db, item, time.time(), insert=insert)
+            if item_id is not None:
+                engine_work.start(db, item_id)
 
     def stop_work(self) -> None:
         """Record that the engine in this process works on nothing any more."""

@@ -23,7 +23,7 @@ class Recorded:
 
     items: list[Item]
     new: list[Item]
-    # Items with a transcript that no source lists any more, since another content is at their address.
+    # Items with a transcript or a call that no source lists any more: another content is at their address.
     replaced: list[Item]
     # Files that have the same content as another one, and are new to the library.
     copies: list[Copy]
@@ -104,7 +104,7 @@ def remove_replaced(
     library, without a source; the rest are deleted with their failures.
 
     Returns:
-        Those that stay without a source and have a transcript.
+        Those that stay without a source.
     """
     rows = db.execute(
         "SELECT items.*, transcripts.item_id IS NOT NULL AS done, calls.item_id IS NOT NULL AS called "
@@ -129,9 +129,9 @@ def remove_replaced(
         links = "SELECT 1 FROM source_items WHERE item_id = ?"
         if db.execute(links, (row["item_id"],)).fetchone() is not None:
             continue
-        if row["done"]:
+        if row["done"] or row["called"]:
             kept.append(to_item(row))
-        elif not row["called"]:
+        else:
             items.remove(db, [row["item_id"]])
     return kept
 

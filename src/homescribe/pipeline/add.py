@@ -18,7 +18,7 @@ from types import TracebackType
 from homescribe import plugins
 from homescribe.core import Addresses, Item, Listing, Source, SourceOptions
 from homescribe.errors import ItemError, SetupError, SourceBlocked, UserError
-from homescribe.library import Copy, Library, Selection, SourceRecord
+from homescribe.library import Copy, ItemRecord, Library, Selection, SourceRecord
 from homescribe.pipeline.crash_log import NOT_OF_ONE_ITEM, internal_error
 from homescribe.pipeline.selection import choose, names_of, update
 from homescribe.text.redaction import is_redacted, shown_address
@@ -287,7 +287,7 @@ def _list(
                 tuple(recorded.new),
                 (
                     *listing.warnings,
-                    *map(_replaced, recorded.replaced),
+                    *(_replaced(library.item(item.key)) for item in recorded.replaced),
                     *_copied(recorded.copies),
                 ),
                 listing.moved_from,
@@ -322,10 +322,12 @@ def _identified(source: Source, item: Item, stop: Event) -> Item:
     return replace(item, identities=(*item.identities, name)) if name else item
 
 
-def _replaced(item: Item) -> str:
+def _replaced(record: ItemRecord) -> str:
     """Return a sentence about an item whose content was replaced at its address."""
+    item = record.item
+    kept = "is kept" if record.state == "done" else "is still being made, and will be kept"
     return (
-        f"{item.title} has changed and is a new item. The transcript of the earlier recording is kept as "
+        f"{item.title} has changed and is a new item. The transcript of the earlier recording {kept} as "
         f"{item.key}. To delete it: homescribe remove {item.key}"
     )
 

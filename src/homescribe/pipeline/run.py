@@ -38,7 +38,9 @@ from homescribe.errors import (
     ItemError,
     NotCollected,
     PermanentError,
+    RetryableError,
     SourceBlocked,
+    SuspectError,
     UserError,
 )
 from homescribe.library import Library
@@ -60,6 +62,7 @@ from homescribe.pipeline.events import (
 )
 from homescribe.pipeline.speech_upload import Prepare
 from homescribe.pipeline.state import BUFFERED, WITH_BACKEND, Progress, Stage, Stages
+from homescribe.text.sanitize import one_line
 
 # Places in the download buffer: for each slot of the backend, and at least.
 BUFFER_PER_SLOT = 2
@@ -157,11 +160,11 @@ class Run:
         deaths = self._library.count_deaths()
         self._alone = deaths.alone
         for item in deaths.suspects:
-            error = PermanentError(
+            error = SuspectError(
                 "The process died twice while this recording was being transcribed.",
                 "It may need too much memory, or crash the decoder. To try it again: homescribe retry KEY",
             )
-            self._library.fail(item, error)
+            self._library.fail(item, error, insert=False)
             if self._keys is None or item.key in self._keys:
                 self.progress.failed += 1
                 yield Outcome(item, error=error)
@@ -307,7 +310,7 @@ class Run:
                 continue
             try:
                 if isinstance(event, Submitted):
-                    self._library.add_call(event.call)
+                    self._library.add_call(event.call, insert=False)
                     event.stored.set()
                 elif isinstance(event, Started):
                     event.stored.set()  # nothing starts any more
@@ -325,20 +328,20 @@ class Run:
                 self._held_back.append(audio)
             case Submitted(call, stored):
                 try:
-                    self._library.add_call(call)
+                    self._library.add_call(call, insert=False)
                 except UserError:
                     self._inbox.put(event)  # `_store_calls` tries once more
                     raise
                 stored.set()
             case Started(item, stored):
-                self._library.start_work(item)
+                self._library.start_work(item, insert=False)
                 stored.set()
             case Used(usage):
                 self._store_usage(usage)
             case Transcribed(item, transcript, seconds):
                 try:
                     item = replace(item, duration=transcript.duration)  # measured, not estimated
-                    self._library.save(item, transcript, seconds)
+                    kept = self._library.save(item, transcript, seconds, insert=False)
                 except UserError:
                     raise
                 except Exception as error:  # noqa: BLE001 - an engine's transcript that is none
@@ -347,12 +350,15 @@ class Run:
                     )
                     yield from self._handle(failed, downloads)
                     return
+                if not kept:
+                    yield from self._handle(Failed(item, gone(item)), downloads)
+                    return
                 self.progress.done += 1
                 self.progress.audio_seconds_done += transcript.duration
                 self._finish(item, Stage.DONE, downloads)
                 yield Outcome(item, transcript=transcript, seconds=seconds)
             case Failed(item, error, keep_call):
-                self._library.fail(item, error, keep_call=keep_call)
+                self._library.fail(item, error, keep_call=keep_call, insert=False)
                 permanent = isinstance(error, PermanentError)
                 self._finish(item, Stage.FAILED if permanent else Stage.RETRYABLE, downloads)
                 self.progress.failed += 1
@@ -500,6 +506,14 @@ class Run:
 
     def _internal_error(self, error: BaseException, action: str, item: Item) -> ItemError:
         return internal_error(error, self._library.directory, action, item.key)
+
+
+def gone(item: Item) -> ItemError:
+    """Return the error for an item that a listing or a person deleted while the run worked on it."""
+    return RetryableError(
+        f"{one_line(item.title)} was removed from the library, or replaced by another recording, while it "
+        "was transcribed. Its transcript was not stored."
+    )
 
 
 def _size(path: Path) -> int:
