@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test quick fuzz week simulate coverage lint lint-js format docs docs-check bench bench-real lock-images release clean
+.PHONY: help demo test quick fuzz week simulate soak coverage lint lint-js format docs docs-check bench bench-real lock-images release clean
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -30,6 +30,9 @@ week: .venv/.tested  ## Run a simulated week of 20 feeds, folders and a channel 
 
 simulate: .venv/.tested  ## Check the spending cap and the plan against 200 simulated runs.
 	HOMESCRIBE_SIMULATIONS=200 $(BIN)/pytest tests/test_cost_simulation.py
+
+soak: .venv/.tested  ## Run 430 videos through a stand-in for Modal with each engine, kills and an outage: half an hour.
+	HOMESCRIBE_SOAK=full $(BIN)/pytest tests/test_modal_soak.py -s
 
 coverage: .venv/.tested  ## Run all tests and report the lines and branches that they do not reach.
 	-@$(BIN)/python tests/browser.py

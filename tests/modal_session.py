@@ -184,6 +184,7 @@ def standin(one_standin):
         "token_id",
         "client_too_old",
         "cut_uploads",
+        "busy_downloads",
         "upload_rate",
         "faults",
         "container_faults",

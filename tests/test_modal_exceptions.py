@@ -17,6 +17,7 @@ from homescribe.backends.modal.results import failure_of, raised_by_call, reply_
 from homescribe.backends.modal.session import ModalOptions
 from homescribe.core import Call, TranscriptionOptions
 from homescribe.errors import (
+    BudgetReached,
     HomescribeError,
     NotCollected,
     PermanentError,
@@ -143,7 +144,9 @@ def test_a_large_result_that_cannot_be_downloaded_now_is_requested_again_or_kept
         }
         with pytest.raises(NotCollected):  # its call is known, and so are its bytes tomorrow
             opened.result(call, GO, lambda seconds: None)
+        standin.settings.busy_downloads = 7
         assert len(opened.result(call, GO, lambda seconds: None).text) > 2_000_000
+        assert standin.settings.busy_downloads == 0
 
 
 def test_the_client_still_has_the_functions_that_tell_results_from_the_connection():
@@ -157,6 +160,30 @@ def test_the_client_still_has_the_functions_that_tell_results_from_the_connectio
 )
 def test_a_result_that_cannot_be_read_is_a_failure(result):
     assert isinstance(reply_of(result).error, RetryableError)
+
+
+def test_too_little_memory_for_every_recording_stops_further_submissions(standin):
+    """In one container, that goes on to take calls."""
+    with working("stumbling", max_containers=1) as opened:
+        for number in range(3):
+            given = instruction("memory", f"for none {number}")
+            call = opened.submit(given, TranscriptionOptions(), GO)
+            with pytest.raises(RetryableError, match="out of memory"):
+                opened.result(call, GO, lambda seconds: None)
+        with pytest.raises(UserError, match="out of memory") as caught:
+            opened.submit(instruction("go", "one more"), TranscriptionOptions(), GO)
+        assert caught.value.hint == "Take a larger one."
+
+
+def test_a_call_that_is_kept_does_not_hold_its_part_of_the_cap(standin):
+    """The next recording would wait for it, and it does not end."""
+    with working("stumbling", max_cost=0.08, speed=2.0, boot=1.0) as opened:
+        first = opened.submit(instruction("go", "kept", 1500.0), TranscriptionOptions(), GO)
+        standin.settings.faults = {"FunctionGetOutputs": [grpclib.Status.NOT_FOUND]}
+        with pytest.raises(NotCollected):
+            opened.result(first, GO, lambda seconds: None)
+        with pytest.raises(BudgetReached):
+            opened.submit(instruction("go", "next", 1500.0), TranscriptionOptions(), GO)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """A channel through the Modal backend, while the client, a container and the network fail.
 
-The full run (430 videos, ten kills, three minutes without a network) takes a quarter of an hour:
+The full run (430 videos, ten kills, three minutes without a network) takes a quarter of an hour for each of
+the two engines:
 
-    HOMESCRIBE_SOAK=full pytest tests/test_modal_soak.py -s
+    make soak
 """
 
 import json
@@ -21,6 +22,7 @@ from modal._serialization import deserialize_data_format
 
 from command_line import CommandLine
 from homescribe.backends.wire import Reply
+from homescribe.cost.prices import machine, published_rate
 from homescribe.library import Library
 from modal_standin import Standin
 from speech_samples import assert_words
@@ -36,12 +38,13 @@ RANDOM = random.Random(4)
 class Client(CommandLine):
     """Runs commands on Modal's stand-in and records their peak memory."""
 
-    def __init__(self, folder, variables):
+    def __init__(self, folder, variables, engine):
         super().__init__(
             folder,
             variables,
             sleep_interval=0,
             backend="modal",
+            engine=engine,
             model="demo",
             gpu="CPU",
             when="stream",
@@ -80,14 +83,17 @@ def replies(standin):
 @pytest.mark.skipif(
     sys.platform != "linux", reason="reads /proc, and containers end with this process"
 )
-@pytest.mark.timeout(1800 if FULL else 240)
-def test_a_channel_is_transcribed_once_despite_kills_crashes_and_an_outage(tmp_path, faketube):
+@pytest.mark.timeout(3600 if FULL else 400)
+@pytest.mark.parametrize("engine", ["openai-whisper", "faster-whisper"])
+def test_a_channel_is_transcribed_once_despite_kills_crashes_and_an_outage(
+    tmp_path, faketube, engine
+):
     faketube.videos = VIDEOS
     faketube.save()
     with Standin(
         max_containers=2, container_env={"OMP_NUM_THREADS": "1"}, upload_rate=400_000
     ) as standin:
-        client = Client(tmp_path, {**faketube.environment, **standin.environment()})
+        client = Client(tmp_path, {**faketube.environment, **standin.environment()}, engine)
         code, _, err = client.run("add", faketube.CHANNEL)
         assert code == 0, err
         code, _, err = client.run("run", "--limit", str(MEASURED))
@@ -123,28 +129,28 @@ def test_a_channel_is_transcribed_once_despite_kills_crashes_and_an_outage(tmp_p
         assert client.peak < 300 * 1024 * 1024
 
         dollars = spent.dollars - before.dollars
-        rate = dollars / (
-            spent.gpu_seconds
-            + spent.overhead_seconds
-            - before.gpu_seconds
-            - before.overhead_seconds
-        )
+        rate = published_rate(machine("CPU"))
         wait_for_containers(standin)
         billed = sum(container.seconds for container in standin.containers()) * rate
         claimed = sum(bool(reply.claimed_by) for _, reply in answered)
         print(  # noqa: T201 - with -s this is the report
-            f"\n{VIDEOS} transcripts in {took:.0f} s; {len(standin.calls())} calls, {claimed} answered with "
-            f"the id of another; {sum(standin.deliveries().values())} container inputs; "
+            f"\n{engine}: {VIDEOS} transcripts in {took:.0f} s; {len(standin.calls())} calls, "
+            f"{claimed} answered with the id of another; "
+            f"{sum(standin.deliveries().values())} container inputs; "
             f"{len(standin.containers())} containers; client peak {client.peak / 2**20:.0f} MiB\n"
             f"planned ${planned['dollars']:.5f}, recorded ${dollars:.5f} "
             f"({dollars / planned['dollars'] - 1:+.1%}); all recorded ${spent.dollars:.5f}, "
-            f"stand-in's containers ${billed:.5f} ({spent.dollars / billed - 1:+.1%})\n"
+            f"stand-in's containers ${billed:.5f} ({spent.dollars / billed - 1:+.1%}), of it "
+            f"${spent.unmetered_dollars:.5f} unmetered\n"
             f"planned {planned['gpu_seconds']:.0f} s of work and {planned['overhead_seconds']:.0f} s of "
             f"overhead, recorded {spent.gpu_seconds - before.gpu_seconds:.0f} and "
             f"{spent.overhead_seconds - before.overhead_seconds:.0f}"
         )
-        if FULL:
-            assert abs(dollars / planned["dollars"] - 1) < 0.15
+        assert (
+            spent.dollars > 0.85 * billed
+        )  # what nobody measured counts at the most that it can be
+        if FULL:  # the machine may be busy with something else while the speed is measured
+            assert 0.5 < dollars / planned["dollars"] < 2
 
 
 def cause_failures(client, standin):

@@ -285,6 +285,10 @@ class Control(Containers, ModalClientBase):
         return web.Response(headers={"ETag": f'"{md5}"'})
 
     async def get_blob(self, request: web.Request) -> web.Response:
+        from_client = str(request.url.origin()) == self.settings.client_blobs
+        if from_client and self.settings.busy_downloads:
+            self.settings.busy_downloads -= 1
+            return web.Response(status=503, text="Slow down")
         return web.Response(body=self.blobs[request.match_info["id"]])
 
     # --- Dicts -----------------------------------------------------------------------------------

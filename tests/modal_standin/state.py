@@ -51,6 +51,7 @@ class Settings:
     workspace: str = "standin"
     client_too_old: bool = False
     cut_uploads: int = 0  # number of uploads from clients to cut off
+    busy_downloads: int = 0  # number of downloads by clients to refuse with status 503
     upload_rate: float = 0  # bytes per second of an upload from a client; 0 for no limit
     # Set by the stand-in: clients and containers connect to different ports.
     client_url: str = ""

@@ -14,7 +14,12 @@ from contextlib import contextmanager
 
 import modal.exception
 
-from homescribe.backends.modal.results import RaisedByCall, failure_of, raised_by_call
+from homescribe.backends.modal.results import (
+    RaisedByCall,
+    failure_of,
+    raised_by_call,
+    raised_by_download,
+)
 from homescribe.backends.wire import text_of
 from homescribe.errors import (
     Cancelled,
@@ -153,6 +158,9 @@ def request_errors() -> Iterator[None]:
         raise
     except Exception as error:
         translated = translate(error)
+        if raised_by_download(error) and not isinstance(translated, UserError | Missing):
+            # Storage that is busy answers 503, which the client raises as ExecutionError.
+            raise Unavailable(text_of(error) or type(error).__name__) from error
         if translated is None:
             raise
         raise translated from error

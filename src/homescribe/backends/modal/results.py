@@ -21,7 +21,7 @@ from typing import TypeVar, cast
 import modal.exception
 
 from homescribe.backends.wire import PlainReply, Reply, describe, text_of
-from homescribe.errors import HomescribeError, PermanentError, RetryableError, SetupError
+from homescribe.errors import HomescribeError, ItemError, RetryableError, SetupError
 
 T = TypeVar("T")
 
@@ -56,6 +56,11 @@ def raised_by_call(error: BaseException) -> bool:
     """Return whether `error` is the result of a call."""
     codes = set(_codes(error))
     return RESULT in codes and DOWNLOAD not in codes
+
+
+def raised_by_download(error: BaseException) -> bool:
+    """Return whether `error` was raised while a large result was downloaded."""
+    return DOWNLOAD is not None and DOWNLOAD in _codes(error)
 
 
 def _codes(error: BaseException) -> Iterator[CodeType]:
@@ -110,9 +115,10 @@ def failure_of(error: BaseException) -> Reply:
         return Reply(error=RetryableError(f"Modal ended the call: {detail}"))
     if isinstance(error, modal.exception.DeserializationError | modal.exception.ExecutionError):
         return Reply(error=RetryableError(f"Its result cannot be read: {detail}"))
+    if isinstance(error, ItemError):
+        return Reply(error=error)
     if isinstance(error, HomescribeError):  # of a container of an older version
-        kind = PermanentError if isinstance(error, PermanentError) else SetupError
-        return Reply(error=kind(text_of(error.message), text_of(error.hint)))
+        return Reply(error=SetupError(text_of(error.message), text_of(error.hint)))
     return Reply(error=SetupError(f"Its container raised {describe(error)}", LOGS))
 
 

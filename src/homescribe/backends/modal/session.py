@@ -270,8 +270,7 @@ class ModalSession:
         if isinstance(error, UserError):
             # Of this container: it could not be started, its engine not be loaded, or has too little memory.
             # Other recordings may succeed in another one, until `submit` finds that none does.
-            if reply.first or not reply.gpu_seconds:
-                self._repeated.add(error)
+            self._repeated.add(error)
             return RetryableError(error.message, error.hint)
         if not reply.died:
             return error
@@ -324,6 +323,10 @@ class ModalSession:
         """
         if abs(time.time() - call.submitted_at) > KEPT:
             return Reply(error=RetryableError("Its result was kept for seven days and is gone."))
+        elapsed = min(time.time() - call.submitted_at, self._options.timeout)
+        self.budget.settle_unmetered(
+            call.item.key, metadata.get("audio_seconds", 0.0), max(0.0, elapsed)
+        )
         here, there = place_name(self._place), place_name(metadata)
         raise NotCollected(
             f"Modal does not know this call here ({here}). It was submitted in {there}: "

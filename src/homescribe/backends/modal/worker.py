@@ -74,7 +74,7 @@ class Worker:
             call = modal.current_function_call_id() or ""
             paid["overhead_seconds"], paid["first"] = self._meter.begin(call)
             try:
-                reply = self._reply(call, media, request)
+                reply = self._reply(call, media, request, first=paid["first"])
             finally:
                 paid["gpu_seconds"] = self._meter.end(call)
             return {**reply.plain(), **paid}
@@ -84,10 +84,12 @@ class Worker:
             self._claims.release(request["token"])
             return {**_crash("The reply could not be made", error).plain(), **paid}
 
-    def _reply(self, call: str, media: bytes, request: Request) -> Reply:
+    def _reply(self, call: str, media: bytes, request: Request, *, first: bool) -> Reply:
         if self._not_loaded is not None:
             _take_no_more_calls()  # another container may have more luck
-            return Reply(error=self._not_loaded)
+            # The home machine counts containers that fail, so only one call reports this one as failed.
+            error = self._not_loaded
+            return Reply(error=error if first else RetryableError(error.message, error.hint))
         reply = self._claims.claim(call, request["token"])
         if reply is None:
             reply = self._transcribe(media, request)
