@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test quick fuzz week simulate soak coverage lint lint-js format docs docs-check bench bench-real lock-images release clean
+.PHONY: help demo test quick fuzz week simulate soak ray-soak coverage lint lint-js format docs docs-check bench bench-real lock-images release clean
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -33,6 +33,9 @@ simulate: .venv/.tested  ## Check the spending cap and the plan against 200 simu
 
 soak: .venv/.tested  ## Run 430 videos through a stand-in for Modal with each engine, kills and an outage: half an hour.
 	HOMESCRIBE_SOAK=full $(BIN)/pytest tests/test_modal_soak.py -s
+
+ray-soak: .venv/.tested  ## Run 430 recordings over Ray while workers and clients are killed.
+	HOMESCRIBE_SOAK=full $(BIN)/pytest tests/test_ray_soak.py -s
 
 coverage: .venv/.tested  ## Run all tests and report the lines and branches that they do not reach.
 	-@$(BIN)/python tests/browser.py
@@ -94,5 +97,5 @@ clean:  ## Remove the environment and everything that was built.
 
 .venv/.tested: .venv/.installed
 	$(PIP) install torch==2.13.0
-	$(PIP) install --editable '.[whisper,modal,web]' --group test --group lint
+	$(PIP) install --editable '.[whisper,modal,ray,web]' --group test --group lint
 	touch $@

@@ -120,6 +120,7 @@ class FakeBackend:
         self.slots = slots
         self.ids = ids
         self.submitted = []
+        self.forgotten = []
         self.starts = 0
         self.calls = {}
 
@@ -141,6 +142,9 @@ class FakeBackend:
 
     def usage(self, call):
         return None
+
+    def forget(self, key):
+        self.forgotten.append(key)
 
     def worth_starting(self, audio_seconds):
         return True

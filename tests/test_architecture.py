@@ -54,11 +54,17 @@ ALLOWED = {
         *("core", "errors", "backends/wire", "backends/modal/claims", "backends/meter"),
     },
     "backends/modal/images": {"backends/engine_code"},
+    "backends/ray": {
+        *("core", "errors", "plugins", "backends/engine_code", "backends/meter", "backends/wire"),
+        "backends/ray",
+    },
+    "backends/ray/worker_pool": {"errors", "backends/wire"},  # knows nothing of Ray
+    "backends/ray/worker_spec": {"core", "errors"},
     "formats": {"core", "errors", "plugins", "text", "formats"},
     "library": {"core", "errors", "plugins", "text", "library"},
     "pipeline": {"audio", "core", "errors", "library", "plugins", "text", "pipeline"},
     "config": {"core", "errors", "text"},
-    "doctor": {"errors", "config", "library"},
+    "doctor": {"assemble", "errors", "config", "library"},
     "assemble": {
         *("backends", "config", "core", "cost", "engines/languages", "errors", "library"),
         *("pipeline", "plugins", "text"),
@@ -70,7 +76,17 @@ ALLOWED = {
 }
 # Loaded by the functions that need them, so that `homescribe --help` answers at once.
 HEAVY = [
-    *("av", "faster_whisper", "feedparser", "modal", "rich", "starlette", "torch", "whisper"),
+    *(
+        "av",
+        "faster_whisper",
+        "feedparser",
+        "modal",
+        "ray",
+        "rich",
+        "starlette",
+        "torch",
+        "whisper",
+    ),
     *("requests", "yt_dlp"),
 ]
 

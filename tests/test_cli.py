@@ -465,7 +465,14 @@ def test_help_lists_options_in_groups_and_fits_80_columns(capsys, monkeypatch):
     assert max(len(line) for line in out.splitlines()) <= 80
     headings = [line for line in out.splitlines() if line.endswith(":") and line[0] != " "]
     assert headings == [
-        *("Options:", "Source options:", "Speech options:", "Renting options:", "Output options:")
+        *(
+            "Options:",
+            "Source options:",
+            "Speech options:",
+            "Renting options:",
+            "Cluster options:",
+            "Output options:",
+        )
     ]
     for heading, flag in [
         ("Options:", "--library DIR"),

@@ -99,6 +99,25 @@ def test_a_failed_download_is_recorded_and_the_run_continues(library):
     assert list(run(library, FakeSource(), FakeBackend())) == []  # not retried automatically
 
 
+def test_the_backend_may_forget_a_call_once_its_outcome_is_stored(library):
+    fill(library, [item(1), item(2), item(3)])
+    stored = {}
+
+    def transcribing(work):
+        if work.item.id == "site-2":
+            raise PermanentError("No audio.")
+        if work.item.id == "site-3":
+            raise KeyError("a bug")  # the call stays collectable
+        return transcript()
+
+    class Backend(FakeBackend):
+        def forget(self, key):
+            stored[key] = states(library)[key.partition(":")[2]]
+
+    list(run(library, FakeSource(), Backend(transcribing, ids=True)))
+    assert stored == {"fake:site-1": "done", "fake:site-2": "failed"}
+
+
 def test_a_failed_transcription_is_recorded_and_the_run_continues(library):
     def transcribing(audio):
         if audio.item.id == "site-0":

@@ -32,6 +32,7 @@ from homescribe.text.language_names import language_code
 
 if TYPE_CHECKING:
     from homescribe.backends.modal.backend import ModalBackend
+    from homescribe.backends.ray.ray_backend import RayBackend
 
 BYTES_PER_GIGABYTE = 1e9
 
@@ -68,7 +69,17 @@ def build_backend(config: Config, library: Library) -> Backend:
     """Return the backend that `config` names."""
     if config.backend == "modal":
         return build_modal_backend(config, library)
+    if config.backend == "ray":
+        return build_ray_backend(config)
     return plugins.load("backends", config.backend)()
+
+
+def build_ray_backend(config: Config) -> RayBackend:
+    """Return the Ray backend, configured with the cluster's address and the size of workers."""
+    plugins.load("backends", "ray")  # names the package to install if the extra is missing
+    from homescribe.backends.ray.ray_backend import RayBackend, RayOptions
+
+    return RayBackend(RayOptions(config.address, config.workers, config.gpu_per_worker))
 
 
 def build_modal_backend(config: Config, library: Library) -> ModalBackend:

@@ -47,6 +47,7 @@ def _setting(
 SOURCE = "Source options"
 SPEECH = "Speech options"
 RENTING = "Renting options"
+CLUSTER = "Cluster options"
 OUTPUT = "Output options"
 
 SUBTITLE_FORMATS = frozenset({"srt", "vtt"})
@@ -119,7 +120,10 @@ class Config:
         "Prompt with names and spellings to expect.", metavar="TEXT", group=SPEECH
     )
     backend: str = _setting(
-        "Where to transcribe: local, or modal for a rented GPU.", "local", "NAME", group=RENTING
+        "Where to transcribe: local, modal for a rented GPU, or ray for machines of your own.",
+        "local",
+        "NAME",
+        group=RENTING,
     )
     gpu: str | None = _setting(
         "GPU to rent: T4, L4, A10, L40S, A100, H100, H200, B200, or CPU for none. Default: A10.",
@@ -146,6 +150,23 @@ class Config:
         group=RENTING,
     )
     containers: int = _setting("Most GPUs to rent at once.", 2, "N", least=1, group=RENTING)
+    address: str | None = _setting(
+        "Ray cluster: ray://HOST:10001. Default: one on this machine, started if needed.",
+        metavar="ADDRESS",
+        group=CLUSTER,
+    )
+    workers: int | None = _setting(
+        "Models to load on the cluster. Default: one for each GPU, or for each machine without any.",
+        metavar="N",
+        least=1,
+        group=CLUSTER,
+    )
+    gpu_per_worker: float | None = _setting(
+        "GPUs of each worker; 0.5 for two on one GPU, 0 for none. Default: 1 where there are any.",
+        metavar="N",
+        least=0,
+        group=CLUSTER,
+    )
 
     max_line_width: int | None = _setting(
         "Subtitles (srt, vtt): most characters in a line. With this or the next two options, cues are "

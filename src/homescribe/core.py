@@ -538,6 +538,12 @@ class Session(Protocol):
     def usage(self, call: Call) -> Usage | None:
         """Return what `call` cost, after `result` returned or raised; None for one without costs."""
 
+    def forget(self, key: str) -> None:
+        """Delete what the backend keeps of the call for the item `key`: its outcome is stored.
+
+        Called by the thread that iterates over the run, so it must return at once.
+        """
+
     def worth_starting(self, audio_seconds: float) -> bool:
         """Whether this much audio, with nothing in flight, justifies starting the backend."""
 

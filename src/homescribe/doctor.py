@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
+from homescribe.assemble import build_ray_backend
 from homescribe.config import Config
 from homescribe.errors import UserError
 from homescribe.library import Library
@@ -45,6 +46,8 @@ def check(config: Config) -> Iterator[Check]:
     yield _javascript()
     yield _engine("faster-whisper", "faster_whisper", "pip install faster-whisper", required=True)
     yield _engine("openai-whisper", "whisper", INSTALL_WHISPER, required=False)
+    if config.backend == "ray":
+        yield _ray(config)
     yield _models()
     yield _disk(config.library)
     yield _library(config.library)
@@ -105,6 +108,19 @@ def _engine(name: str, module: str, install: str, *, required: bool) -> Check:
             name, "broken" if required else "ok", "not installed", install if required else ""
         )
     return Check(name, "ok", version(name))
+
+
+def _ray(config: Config) -> Check:
+    """Check for Ray, and whether the cluster of `address` answers. Nothing is started."""
+    try:
+        found = build_ray_backend(config).status()
+    except UserError as error:
+        return Check("ray", "broken", error.message, error.hint)
+    if found is None:
+        return Check("ray", "ok", f"{version('ray')}; no cluster here yet: the next run starts it")
+    cpus, gpus = sum(node.cpus for node in found.nodes), sum(node.gpus for node in found.nodes)
+    machines = f"{len(found.nodes)} machines, {cpus:g} cores, {gpus:g} GPUs"
+    return Check("ray", "ok", f"{version('ray')}; {found.address}: {machines}")
 
 
 def _models() -> Check:

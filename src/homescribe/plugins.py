@@ -32,6 +32,7 @@ BUILT_IN: dict[Group, dict[str, str]] = {
     "backends": {
         "local": "homescribe.backends.local:LocalBackend",
         "modal": "homescribe.backends.modal.backend:ModalBackend",
+        "ray": "homescribe.backends.ray.ray_backend:RayBackend",
     },
     "exporters": {
         "txt": "homescribe.formats.whisper:to_txt",
@@ -47,7 +48,7 @@ BUILT_IN: dict[Group, dict[str, str]] = {
 ANY_SITE = "ytdlp"  # the source of web addresses and items that no other source takes
 
 # Optional package: the extra that installs it.
-EXTRAS = {"whisper": "whisper", "torch": "whisper", "modal": "modal"}
+EXTRAS = {"whisper": "whisper", "torch": "whisper", "modal": "modal", "ray": "ray"}
 EXTRAS |= dict.fromkeys(("starlette", "uvicorn", "jinja2", "python_multipart"), "web")
 
 

@@ -62,6 +62,9 @@ class LocalSession:
         """Return None: nothing is paid for."""
         return None
 
+    def forget(self, key: str) -> None:
+        """Do nothing: nothing is kept."""
+
     def worth_starting(self, audio_seconds: float) -> bool:
         """Return True: starting is free."""
         return True

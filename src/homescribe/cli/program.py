@@ -20,7 +20,19 @@ import click
 NAME = "homescribe"
 # Words that follow the program's name in a command of a message.
 COMMANDS = (
-    *("add", "sources", "remove", "plan", "modal", "transcribe", "run", "sync", "retry", "list"),
+    *(
+        "add",
+        "sources",
+        "remove",
+        "plan",
+        "modal",
+        "ray",
+        "transcribe",
+        "run",
+        "sync",
+        "retry",
+        "list",
+    ),
     *("status", "search", "show", "export", "serve", "doctor", "config", "demo", "completion"),
 )
 _PIP = re.compile(r"(?<![\w./-])pip (?=install |uninstall )")

@@ -115,7 +115,7 @@ def make_plan(
                 deadline=deadline,
             )
         )
-    in_time = [row for row in rows if row.backend != "local" and row.in_time and not row.note]
+    in_time = [row for row in rows if row.backend == "modal" and row.in_time and not row.note]
     return Plan(
         items=len(items),
         items_of_unknown_length=sum(item.duration is None for item in items),

@@ -8,7 +8,7 @@ from homescribe.library.library import Library
 from homescribe.library.records import ItemRecord, Selection, SourceRecord, State, Status
 from homescribe.library.search import Hit
 from homescribe.library.stats import ChannelRecord, Day, RunRecord
-from homescribe.library.usages import Rental, Spending
+from homescribe.library.usages import Measured, Rental, Spending
 
 __all__ = [
     "BACKOFF",
@@ -19,6 +19,7 @@ __all__ = [
     "Hit",
     "ItemRecord",
     "Library",
+    "Measured",
     "Page",
     "Rental",
     "RunRecord",

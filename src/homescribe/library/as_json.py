@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from homescribe.core import json_fields
-from homescribe.library import Hit, ItemRecord, SourceRecord, Spending, Status
+from homescribe.library import Hit, ItemRecord, Measured, SourceRecord, Spending, Status
 from homescribe.text.redaction import shown_item, shown_text
 from homescribe.text.sanitize import utf8_safe
 
@@ -35,7 +37,10 @@ def _json_value(value: object) -> object:
 
 
 def status_as_json(
-    status: Status, blocked: dict[str, tuple[float, str]], spent: Spending
+    status: Status,
+    blocked: dict[str, tuple[float, str]],
+    spent: Spending,
+    measured: Sequence[Measured] = (),
 ) -> dict[str, object]:
     """Return the library's statistics as in `status --json`."""
     return {
@@ -55,6 +60,9 @@ def status_as_json(
             "dollars_per_audio_hour": spent.dollars_per_audio_hour,
             "times_realtime": spent.speed,
             "plan_error": spent.plan_error,
+        },
+        "own_machines": {
+            each.machine: {"calls": each.calls, "times_realtime": each.speed} for each in measured
         },
     }
 

@@ -45,7 +45,7 @@ from homescribe.library.rows import to_record
 from homescribe.library.search import Hit
 from homescribe.library.stats import ChannelRecord, Day, RunRecord
 from homescribe.library.transactions import snapshot, transaction, translated
-from homescribe.library.usages import Rental, Spending
+from homescribe.library.usages import Measured, Rental, Spending
 
 
 class Library:
@@ -382,6 +382,11 @@ class Library:
         """What paid calls have cost so far."""
         with self._reading() as db:
             return usages.spending(db)
+
+    def measured(self, backend: str) -> list[Measured]:
+        """Calls and speed of a backend's machines; empty where none was measured."""
+        with self._reading() as db:
+            return usages.measured(db, backend)
 
     def suspects(self) -> frozenset[str]:
         """Keys of items whose latest paid call ended because its container died."""

@@ -41,6 +41,15 @@ class Rental:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """Calls of one backend on one kind of machine."""
+
+    machine: str
+    calls: int
+    speed: float  # times realtime, of one machine while it works
+
+
+@dataclass(frozen=True, slots=True)
 class Spending:
     """What was paid so far, failed calls included."""
 
@@ -125,13 +134,24 @@ def _ratio_error(parts: Sequence[float], wholes: Sequence[float]) -> float:
 
 
 def spending(db: sqlite3.Connection) -> Spending:
-    """Return the sums over all calls."""
+    """Return the sums over all calls that cost something, or were expected to."""
     row = db.execute(
         "SELECT count(*), total(dollars), total(unmetered_dollars), count(nullif(unmetered_dollars, 0)), "
         "total(expected_dollars), total(gpu_seconds), total(overhead_seconds), "
-        "total(CASE outcome WHEN 'done' THEN audio_seconds END) FROM usages"
+        "total(CASE outcome WHEN 'done' THEN audio_seconds END) FROM usages "
+        "WHERE dollars > 0 OR unmetered_dollars > 0 OR expected_dollars > 0"
     ).fetchone()
     return Spending(*row)
+
+
+def measured(db: sqlite3.Connection, backend: str) -> list[Measured]:
+    """Return the calls to `backend` that returned a transcript, the machine with the most first."""
+    rows = db.execute(
+        "SELECT gpu, count(*), total(audio_seconds) / total(gpu_seconds) FROM usages "
+        "WHERE backend = ? AND outcome = 'done' AND gpu_seconds > 0 GROUP BY gpu ORDER BY 2 DESC",
+        (backend,),
+    )
+    return [Measured(*row) for row in rows]
 
 
 def suspects(db: sqlite3.Connection) -> frozenset[str]:

@@ -132,6 +132,7 @@ class Run:
         self._library = library
         self._held_back: list[Audio] = []  # of the items in stage DOWNLOADED
         self._slots: list[Thread] = []
+        self._started: Session | None = None
         self._halted: UserError | None = None
         self._blocked: dict[str, SourceBlocked] = {}
         self._alone: frozenset[str] = frozenset()  # keys of items to process alone
@@ -150,6 +151,7 @@ class Run:
             self.progress.loading = self._model
             self._count(items, calls)
             with self._session() as session:
+                self._started = session
                 if session is not None:
                     yield from self._passes(session, items, calls)
 
@@ -353,12 +355,15 @@ class Run:
                 if not kept:
                     yield from self._handle(Failed(item, gone(item)), downloads)
                     return
+                self._forget(item)
                 self.progress.done += 1
                 self.progress.audio_seconds_done += transcript.duration
                 self._finish(item, Stage.DONE, downloads)
                 yield Outcome(item, transcript=transcript, seconds=seconds)
             case Failed(item, error, keep_call):
                 self._library.fail(item, error, keep_call=keep_call, insert=False)
+                if not keep_call:
+                    self._forget(item)
                 permanent = isinstance(error, PermanentError)
                 self._finish(item, Stage.FAILED if permanent else Stage.RETRYABLE, downloads)
                 self.progress.failed += 1
@@ -400,6 +405,11 @@ class Run:
             downloads.release()
         if buffered or stage is not Stage.RETRYABLE:
             downloads.remove(item)
+
+    def _forget(self, item: Item) -> None:
+        """Let the backend delete what it keeps of an item whose outcome is stored."""
+        if self._started is not None:
+            self._started.forget(item.key)
 
     def _threads_alive(self, downloads: Downloads) -> bool:
         return downloads.alive() or any(thread.is_alive() for thread in self._slots)

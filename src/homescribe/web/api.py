@@ -91,7 +91,7 @@ def status(request: Request) -> Response:
     """Totals of the library, as `homescribe status --json`, and the version of homescribe."""
     with open_library(request.app.state.config) as library:
         waits, spending = library.blocked_sites(), library.spending()
-        totals = status_as_json(library.status(), waits, spending)
+        totals = status_as_json(library.status(), waits, spending, library.measured("ray"))
     return JSONResponse({**totals, "version": __version__})
 
 

@@ -194,6 +194,9 @@ class ModalSession:
             metadata=json.dumps(metadata),
         )
 
+    def forget(self, key: str) -> None:
+        """Do nothing: Modal deletes results after seven days."""
+
     def worth_starting(self, audio_seconds: float) -> bool:
         """Return whether starting and ending the containers is a small part of what this audio costs."""
         if self._options.when == "stream":

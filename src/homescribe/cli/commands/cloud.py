@@ -8,12 +8,13 @@ from collections.abc import Sequence
 
 import click
 
-from homescribe.assemble import build_modal_backend, open_library, open_sources
+from homescribe.assemble import build_modal_backend, build_ray_backend, open_library, open_sources
 from homescribe.cli.options import Group, command, configured
 from homescribe.cli.output import print_table
 from homescribe.cli.program import message
 from homescribe.config import Config
 from homescribe.core import HOUR, Item
+from homescribe.cost.own_machines import cluster_rows
 from homescribe.cost.plan import Plan, Rate, Row, make_plan, newest_gpu
 from homescribe.cost.prices import (
     DEFAULT_ENGINE,
@@ -41,12 +42,14 @@ PUBLISHED = f"{PRICES_FROM} as of {PRICES_DATE}"
     help="Hours until everything must be done.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@configured("backend", "engine", "model", "gpu", "upload", "containers", "sleep_interval")
+@configured(
+    "backend", "engine", "model", "gpu", "upload", "containers", "workers", "sleep_interval"
+)
 def plan(config: Config, keys: tuple[str, ...], deadline: float | None, as_json: bool) -> None:
     """Estimate time, bytes and price of all pending items.
 
     Nothing is downloaded. Prices are the published ones; with --backend modal, your account's own
-    if Modal reports them.
+    if Modal reports them. With --backend ray, also the cluster, at the speed of this library's calls.
     """
     machines = [machine(config.gpu)] if config.gpu else list(MACHINES.values())
     with open_library(config) as library, open_sources(config, library) as sources:
@@ -57,12 +60,13 @@ def plan(config: Config, keys: tuple[str, ...], deadline: float | None, as_json:
             return sum(sources.for_item(item).pause) / 2
 
         rates, prices = _rates(config, library, machines)
-        engine = config.engine or DEFAULT_ENGINE
+        engine, model = config.engine or DEFAULT_ENGINE, config.model or DEFAULT_MODEL
+        limit = deadline * HOUR if deadline else None
         planned = make_plan(
             library,
             library.pending(keys=[library.item(key).item.key for key in keys] or None),
             engine=engine,
-            model=config.model or DEFAULT_MODEL,
+            model=model,
             pause=pause,
             rate=rates,
             prices=prices,
@@ -70,8 +74,10 @@ def plan(config: Config, keys: tuple[str, ...], deadline: float | None, as_json:
             containers=config.containers,
             newest_gpu=newest_gpu(engine),
             upload=config.upload,
-            deadline=deadline * HOUR if deadline else None,
+            deadline=limit,
         )
+        if config.backend == "ray":
+            planned = _with_cluster(config, library, planned, limit)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(planned), indent=2))
     elif planned.items:
@@ -92,6 +98,23 @@ def _rates(config: Config, library: Library, machines: Sequence[Machine]) -> tup
     return backend.rate, source + (f"; of {', '.join(missing)}: {PUBLISHED}" if missing else "")
 
 
+def _with_cluster(config: Config, library: Library, planned: Plan, deadline: float | None) -> Plan:
+    """Return the plan with rows for the Ray cluster, if its speed was measured."""
+    backend = build_ray_backend(config)
+    rows = cluster_rows(
+        library,
+        planned,
+        backend.machines,
+        engine=config.engine or backend.default_engine,
+        model=config.model or backend.default_model,
+        workers=config.workers,
+        deadline=deadline,
+    )
+    if not rows:
+        message("The cluster's speed is known after three recordings.")
+    return dataclasses.replace(planned, rows=(planned.rows[0], *rows, *planned.rows[1:]))
+
+
 def _show(planned: Plan) -> None:
     """Print the plan as a table."""
     unknown = planned.items_of_unknown_length
@@ -108,8 +131,8 @@ def _show(planned: Plan) -> None:
                 row.gpu or "this machine",
                 f"{row.speed:.0f}x",
                 span(row.wall_seconds),
-                f"${row.dollars:.2f} {_error(row)}" if row.gpu else "",
-                f"${row.dollars_streamed:.2f}" if row.gpu else "",
+                f"${row.dollars:.2f} {_error(row)}" if row.backend == "modal" else "",
+                f"${row.dollars_streamed:.2f}" if row.backend == "modal" else "",
                 _remark(planned, row),
             )
             for row in planned.rows

@@ -30,7 +30,7 @@ from homescribe.formats.whisper import as_object
 from homescribe.library import ItemRecord, State
 from homescribe.library.as_json import hit_as_json, item_as_json, status_as_json
 from homescribe.plugins import link
-from homescribe.text.display import clock, count, moment, size, span
+from homescribe.text.display import clock, count, moment, realtime, size, span
 from homescribe.text.redaction import shown_item
 from homescribe.text.sanitize import terminal_message, terminal_safe
 
@@ -89,8 +89,9 @@ def status(config: Config, as_json: bool) -> None:
         figures = library.status()
         waits = library.blocked_sites()
         spent = library.spending()
+        measured = library.measured("ray")
     if as_json:
-        print_json(status_as_json(figures, waits, spent))
+        print_json(status_as_json(figures, waits, spent, measured))
         return
     for state, number in figures.states.items():
         click.echo(f"{state:<10} {number:>7,}")
@@ -98,6 +99,9 @@ def status(config: Config, as_json: bool) -> None:
     click.echo(f"{'library':<10} {figures.path} ({size(figures.bytes)})")
     if spent.calls:
         click.echo(f"{'spent':<10} {spent_in_words(spent)}")
+    for machine in measured:
+        speed = realtime(machine.speed)
+        click.echo(f"{machine.machine:<10} {count(machine.calls, 'call')}, {speed} for one worker")
     for site, (until, reason) in waits.items():
         click.echo(f"No downloads from {site} before {moment(until)}: {terminal_safe(reason)}")
 

@@ -30,7 +30,7 @@ DEMO_FORMATS = ("txt", "srt", "vtt", "json", "md")
 
 @command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@configured()
+@configured("backend", "address")
 def doctor(config: Config, as_json: bool) -> ExitCode:
     """Check this machine, and print how to fix problems.
 

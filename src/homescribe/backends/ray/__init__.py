@@ -1,0 +1,1 @@
+"""Transcribe on a Ray cluster: your own machines."""
