@@ -14,6 +14,7 @@
     ignore_if_range=1  partial content whatever If-Range says; otherwise it is compared
     bare206=1     no ETag and Last-Modified with partial content
     chunked=1     no Content-Length
+    icy=1         a header of Icecast
     ctype=X       another content type
 /status/CODE responds with that status, /redirect?to=URL redirects, /stall never responds. `routes` maps
 further paths to functions of (server, query, headers) that return (status, body, headers). `if_range` lists
@@ -104,6 +105,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         kind = query.get("ctype") or mimetypes.guess_type(path.name)[0]
         self.send_header("Content-Type", kind or "application/octet-stream")
+        if "icy" in query:
+            self.send_header("icy-name", "Radio")
         if "chunked" in query:
             self.close_connection = True
         else:

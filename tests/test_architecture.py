@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -31,7 +32,11 @@ ALLOWED = {
     "text/address_lists": {"errors", "text/charsets"},
     "text": {"errors"},
     "sources": {"core", "errors", "audio", "text", "sources"},
-    "sources/ytdlp/child": {"sources/ytdlp/lister"},
+    "sources/ytdlp/child": {
+        *("sources/radio_streams", "sources/ytdlp/connection_guard", "sources/ytdlp/lister"),
+    },
+    "sources/radio_streams": set(),
+    "sources/ytdlp/connection_guard": {"sources/private_networks"},
     "sources/ytdlp/lister": set(),
     "engines": {"core", "errors", "audio", "demo", "text", "engines"},
     "engines/scheduler": {"errors", "engines/out_of_memory"},  # knows nothing of Whisper
@@ -168,6 +173,81 @@ def test_modules_import_no_public_name_from_the_package_itself():
     for name, names in IMPORTED_NAMES.items():
         taken = {each for each in names if module_of(each) == FRONT}
         assert taken <= {"homescribe", "homescribe.__version__"}, name
+
+
+# Packages that connect to other machines, and av, which opens an address that a file names. (modal and ray
+# connect to the user's own account and machines.)
+CONNECTING = {
+    *("aiohttp", "av", "ftplib", "http.client", "httpx", "huggingface_hub", "requests", "smtplib"),
+    *("socket", "telnetlib", "urllib.request", "urllib3", "websockets", "yt_dlp"),
+}
+# Everything that is fetched for a user comes through http_response or yt-dlp's process, which keep addresses
+# of strangers out of private networks; recordings are opened in audio/container.
+CONNECTS = {
+    "sources/http_response": {"http.client", "requests", "urllib3"},
+    "sources/http_errors": {"requests", "urllib3"},  # their exceptions
+    "sources/private_networks": {"requests", "socket", "urllib3"},
+    "sources/ytdlp/child": {"yt_dlp"},
+    "sources/ytdlp/lister": {"yt_dlp"},
+    "sources/ytdlp/connection_guard": {"requests", "socket", "yt_dlp"},
+    "sources/local_files": {"urllib.request"},  # url2pathname
+    "audio/container": {"av"},
+    "audio/media_errors": {"av"},
+    "audio/speech_copy": {"av"},  # writes
+    "audio/waveform": {"av"},
+    "web/media": {"av"},  # a constant
+    "web/security": {"socket"},  # the name of this machine
+    "web/server": {"socket"},  # listens
+    "engines/models": {"huggingface_hub"},  # published weights
+    "backends/modal/modal_errors": {"aiohttp"},  # its exceptions
+    "backends/ray/local_cluster": {"socket"},  # ports of this machine
+}
+
+
+def test_every_module_that_can_open_an_address_is_known():
+    found = {}
+    for name, names in IMPORTED_NAMES.items():
+        used = {
+            package
+            for one in names
+            for package in CONNECTING
+            if f"{one}.".startswith(f"{package}.")
+        }
+        if used:
+            found[name] = used
+    assert found == CONNECTS
+
+
+def test_only_two_functions_make_requests():
+    """`open_url` of http_response with its two kinds of sessions, and yt-dlp. The rest opens no address."""
+    opening = re.compile(
+        r"\b(requests\.(?:Session|get|head|post|request)|urlopen|urlretrieve|HTTPS?Connection|YoutubeDL|"
+        r"create_connection|av\.open|socket\.socket)\("
+    )
+    found = {
+        (name, match[1])
+        for name, path in MODULES.items()
+        for match in opening.finditer(code_of(path))
+    }
+    assert found == {
+        ("sources/http_response", "requests.Session"),
+        ("sources/private_networks", "requests.Session"),
+        ("sources/ytdlp/child", "urlopen"),  # yt-dlp's own, which is wrapped
+        ("audio/container", "av.open"),
+        ("audio/speech_copy", "av.open"),  # writes
+        ("backends/ray/local_cluster", "socket.socket"),  # ports of this machine
+        ("backends/ray/local_cluster", "create_connection"),
+        ("web/server", "socket.socket"),
+    }
+
+
+def code_of(path):
+    """The code of a module without comments and strings, on one line for each statement."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            node.value = ""
+    return ast.unparse(tree)
 
 
 def loaded_by(code):

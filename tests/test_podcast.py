@@ -29,7 +29,7 @@ from homescribe.sources import (
     feed_documents,
     feeds,
     http_download,
-    http_response,
+    least_rate,
     podcast,
     web_addresses,
 )
@@ -604,6 +604,13 @@ def episode(server, path):
     return Item("podcast", "1", page, "t", channel_id=feed, media_url=server.url(path))
 
 
+def test_live_radio_in_a_feed_is_refused(source, server, tmp_path):
+    address = server.url("/media/ep1.mp3?chunked=1&icy=1")
+    episode = Item("podcast", "1", "https://a.example/", "t", media_url=address)
+    with pytest.raises(PermanentError, match="live radio stream, which does not end"):
+        source.fetch(replace(episode, channel_id=server.url("/feed.xml")), tmp_path, STOP)
+
+
 def test_an_episode_is_downloaded_once(source, server, tmp_path, clips):
     audio = source.fetch(episode(server, "/redirect?to=/media/ep1.mp3"), tmp_path / "new", STOP)
     assert audio.path.read_bytes() == (clips / "ep1.mp3").read_bytes()
@@ -778,7 +785,7 @@ def test_a_fresh_episode_that_is_not_there_yet_is_tried_again(source, server, tm
 
 
 def test_a_download_over_the_size_limit_is_refused(source, server, tmp_path, monkeypatch):
-    monkeypatch.setattr(podcast, "MAX_MEDIA_BYTES", 20_000)
+    monkeypatch.setattr(disk_space, "MAX_MEDIA_BYTES", 20_000)
     with pytest.raises(PermanentError, match="larger than"):
         source.fetch(episode(server, "/media/ep1.mp3"), tmp_path, STOP)
 
@@ -798,7 +805,7 @@ def receivers():
 
 
 def test_a_server_that_sends_a_byte_a_second_is_given_up(source, server, tmp_path, monkeypatch):
-    monkeypatch.setattr(http_response, "RATE_WINDOW", 0.5)
+    monkeypatch.setattr(least_rate, "WINDOW", 0.5)
     with pytest.raises(RetryableError, match="sends too slowly"):
         source.fetch(episode(server, "/media/ep1.mp3?bps=20"), tmp_path, STOP)
     with pytest.raises(UserError, match="sends too slowly"):
@@ -806,7 +813,7 @@ def test_a_server_that_sends_a_byte_a_second_is_given_up(source, server, tmp_pat
 
 
 def test_a_slow_but_steady_download_is_not_given_up(source, server, tmp_path, monkeypatch):
-    monkeypatch.setattr(http_response, "RATE_WINDOW", 1.0)
+    monkeypatch.setattr(least_rate, "WINDOW", 1.0)
     assert source.fetch(episode(server, "/media/ep1.mp3?bps=60000"), tmp_path, STOP).path.exists()
 
 

@@ -28,7 +28,8 @@ from homescribe.errors import (
     SourceBlocked,
     UserError,
 )
-from homescribe.sources.ytdlp import child
+from homescribe.sources.ytdlp import child, download_limits
+from homescribe.sources.ytdlp import source as ytdlp_source
 from homescribe.sources.ytdlp.error_map import error_for, failure, plain
 from homescribe.sources.ytdlp.source import YtdlpSource
 from loopback import LoopbackServer
@@ -499,6 +500,74 @@ def test_an_interrupted_download_resumes(source, tube, server, tmp_path, clips):
     first, second = [row for row in server.log if row[0] == "GET"]
     assert first[2].startswith("bytes=0-")
     assert 0 < int(second[2].removeprefix("bytes=").partition("-")[0]) <= 3000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["whole", "hls"])
+def test_a_download_that_is_too_slow_is_a_failure_of_its_item(
+    own_source, server, tmp_path, monkeypatch, form
+):
+    """One byte a second resets every time-out of yt-dlp."""
+    monkeypatch.setattr(download_limits, "RATE_WINDOW", 2.0)
+    slow = server.url("/media/ep1.mp3?bps=20")
+    url = f"{slow}&x=.mp3"
+    if form == "hls":
+        playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:7\n#EXTINF:7,\n{slow}\n#EXT-X-ENDLIST\n"
+        kind = {"Content-Type": "application/vnd.apple.mpegurl"}
+        server.routes["/slow.m3u8"] = lambda *_: (200, playlist, kind)
+        url = server.url("/slow.m3u8")
+    item = Item("generic", "1", url, "t")
+    with pytest.raises(RetryableError, match=r"sends too slowly: \d+ bytes a second"):
+        own_source.fetch(item, tmp_path / "x", STOP)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("query", "kind"), [("chunked=1&", PermanentError), ("", RetryableError)])
+def test_a_download_that_takes_too_long(own_source, server, tmp_path, monkeypatch, query, kind):
+    """One without a length will never end, and takes no space after its failure."""
+    monkeypatch.setattr(download_limits, "MAX_SECONDS", 4.0)
+    item = Item("generic", "1", server.url(f"/media/ep1.mp3?{query}bps=4000"), "t")
+    with pytest.raises(kind, match="does not end" if query else "took longer than"):
+        own_source.fetch(item, tmp_path / "x", STOP)
+    assert (tmp_path / "x").exists() is (query == "")
+
+
+@pytest.mark.slow
+def test_a_download_over_the_size_limit(own_source, server, tmp_path, monkeypatch):
+    monkeypatch.setattr(download_limits, "MAX_MEDIA_BYTES", 10_000)
+    item = Item("generic", "1", server.url("/media/ep1.mp3?chunked=1&bps=20000"), "t")
+    with pytest.raises(PermanentError, match="does not end"):
+        own_source.fetch(item, tmp_path / "x", STOP)
+
+
+def test_live_radio_is_refused_before_it_is_downloaded(source, server, tmp_path):
+    for path in ("ep1.mp3?chunked=1&icy=1", "ep1.mp3?icy=1"):  # the second has a length: a file
+        url = server.url(f"/media/{path}")
+        item = Item("generic", "1", url, "t")
+        if "chunked" in path:
+            with pytest.raises(UserError, match="live radio stream, which does not end"):
+                only(source, url)
+            with pytest.raises(PermanentError, match="live radio stream, which does not end"):
+                source.fetch(item, tmp_path / "radio", STOP)
+        else:
+            assert source.fetch(item, tmp_path / "file", STOP).path.exists()
+
+
+def test_a_live_hls_stream_is_not_available_yet(source, server, tmp_path):
+    playlist = (
+        "#EXTM3U\n#EXT-X-TARGETDURATION:7\n#EXT-X-MEDIA-SEQUENCE:7\n#EXTINF:7,\n/media/ep1.mp3\n"
+    )
+    kind = {"Content-Type": "application/vnd.apple.mpegurl"}
+    server.routes["/live.m3u8"] = lambda *_: (200, playlist, kind)
+    item = Item("generic", "1", server.url("/live.m3u8"), "t")
+    with pytest.raises(RetryableError, match="it is live"):
+        source.fetch(item, tmp_path, STOP)
+
+
+def test_a_list_without_an_end(own_source, tube, monkeypatch):
+    monkeypatch.setattr(ytdlp_source, "LISTING_TIMEOUT", -1.0)
+    with pytest.raises(UserError, match="does not end"):
+        only(own_source, "@fake")
 
 
 def test_a_disk_error_is_a_user_error(source, tube, tmp_path):

@@ -80,7 +80,7 @@ class Config:
         group=SOURCE,
     )
     allow_private_networks: bool = _setting(
-        "Follow public feeds into private networks.", False, group=SOURCE
+        "Follow public addresses into private networks.", False, group=SOURCE
     )
     engine: str | None = _setting(
         "faster-whisper (default) or openai-whisper (default at Modal).",

@@ -8,6 +8,7 @@ from pathlib import Path
 from homescribe.core import MINUTE
 from homescribe.errors import RetryableError
 
+MAX_MEDIA_BYTES = 8 * 2**30  # of one recording: a day and a half at 512 kbit/s
 RESERVE_BYTES = 500 * 10**6
 RETRY_AFTER = 10 * MINUTE
 

@@ -12,8 +12,7 @@ from homescribe.sources import feeds, json_feed
 from homescribe.sources.feeds import Feed
 from homescribe.text import sanitize
 
-MIB = 2**20
-MAX_FEED_BYTES = 64 * MIB  # the largest feeds in use have 20 MiB
+MAX_FEED_BYTES = 64 * 2**20  # the largest feeds in use have 20 MiB
 HEAD_BYTES = 4096  # enough to see the root element of a feed
 
 

@@ -21,8 +21,10 @@ from typing import IO
 from homescribe.core import HOUR, SECOND
 from homescribe.errors import Cancelled, PermanentError, RetryableError, UserError
 from homescribe.sources.disk_space import check_free_space
-from homescribe.sources.http_errors import TooSlowError, status_error
+from homescribe.sources.http_errors import PrivateNetworkRefused, status_error
 from homescribe.sources.http_response import Access, Response, open_url
+from homescribe.sources.least_rate import TooSlowError
+from homescribe.sources.radio_streams import is_radio
 from homescribe.text import sanitize
 
 MAX_FAILURES = 4  # connections in a row that failed without receiving a byte
@@ -52,7 +54,7 @@ def download(
         try:
             _continue(part, url, stop, limit, deadline, access)
             break
-        except TooSlowError:
+        except (TooSlowError, PrivateNetworkRefused):
             raise
         except RetryableError as error:
             if error.retry_after is not None or stop.is_set() or time.monotonic() > deadline:
@@ -96,6 +98,8 @@ def _continue(
             raise status_error(response.status, response.headers, url)
         if response.headers.get("Content-Type", "").lower().startswith("text/html"):
             raise RetryableError(f"{shown} returns a web page instead of a recording.")
+        if is_radio(response.headers):
+            raise PermanentError(f"{shown} is a live radio stream, which does not end.")
         if (length or 0) > limit:
             raise PermanentError(f"{shown} is larger than {limit // 2**30} GiB.")
         check_free_space(part.parent, max(0, (length or 0) - start))

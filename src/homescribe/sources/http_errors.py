@@ -23,15 +23,15 @@ class NotFoundError(PermanentError):
     """There is nothing at the address (HTTP 404)."""
 
 
-class TooSlowError(RetryableError):
-    """A server sends, but so slowly that the end would take days."""
+class PrivateNetworkRefused(RetryableError):
+    """A public address leads into a private network, to which no request was made."""
 
 
 def connection_error(error: Exception, url: str) -> HomescribeError:
     """Return the error for an exception that was raised by a request of `url`."""
     shown = sanitize.public_url(url)
     if isinstance(error, PrivateAddressError):
-        return RetryableError(
+        return PrivateNetworkRefused(
             f"{shown} leads to {sanitize.one_line(error.host)} ({error.address}), "
             "which is on a private network.",
             "If that is right: --allow-private-networks, or allow_private_networks = true in config.toml.",

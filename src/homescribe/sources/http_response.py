@@ -21,10 +21,11 @@ import requests
 import urllib3
 
 from homescribe import __version__
-from homescribe.core import MINUTE, SECOND, SourceOptions
+from homescribe.core import SECOND, SourceOptions
 from homescribe.errors import Cancelled
 from homescribe.sources import POLL_INTERVAL
-from homescribe.sources.http_errors import TooSlowError, connection_error
+from homescribe.sources.http_errors import connection_error
+from homescribe.sources.least_rate import LeastRate
 from homescribe.sources.private_networks import PrivateAddressError, is_local, public_session
 from homescribe.text import sanitize
 
@@ -34,9 +35,6 @@ READ_TIMEOUT = 30 * SECOND  # between two chunks of a body
 PERMANENT_REDIRECTS = {301, 308}
 CHUNK_BYTES = 16 * 1024  # lost at most when a slow download is cancelled
 QUEUED_CHUNKS = 64  # received but not read yet
-# Least bytes a second, measured over that time: a server that sends less would hold a run for ever.
-LEAST_RATE = 1024
-RATE_WINDOW = 1 * MINUTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +85,7 @@ class Response:
         self.final_url = url
         self.moved_to: str | None = None
         self._access = access
-        self._waited = 0.0  # seconds in this rate window, without those of the reader
-        self._bytes = 0  # received in this rate window
+        self._rate = LeastRate(sanitize.public_url(url))
         self.headers: Mapping[str, str] = {}
         self._stop = stop
         self._deadline = None if timeout is None else time.monotonic() + timeout
@@ -136,25 +133,13 @@ class Response:
                 received = self._received.get(timeout=POLL_INTERVAL)
             except queue.Empty:
                 received = None
-            self._check_rate(time.monotonic() - began, received)
+            if received != b"":  # not the end
+                size = len(received) if isinstance(received, bytes) else 0
+                self._rate.add(time.monotonic() - began, size)  # without the seconds of the reader
             if isinstance(received, Exception):
                 raise connection_error(received, self.url) from received
             if received is not None:
                 return received
-
-    def _check_rate(self, waited: float, received: Head | bytes | Exception | None) -> None:
-        """Raise TooSlowError if the server sent fewer than LEAST_RATE bytes a second in a rate window."""
-        self._waited += waited
-        self._bytes += len(received) if isinstance(received, bytes) else 0
-        if self._waited < RATE_WINDOW or received == b"":
-            return
-        if self._bytes < LEAST_RATE * RATE_WINDOW:
-            raise TooSlowError(
-                f"{sanitize.public_url(self.url)} sends too slowly: "
-                f"{self._bytes / self._waited:.0f} bytes a second.",
-                "Try again later.",
-            )
-        self._waited, self._bytes = 0.0, 0
 
     def _receive(self, headers: dict[str, str]) -> None:
         try:

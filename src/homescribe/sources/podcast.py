@@ -35,8 +35,8 @@ from homescribe.errors import (
     RetryableError,
     UserError,
 )
-from homescribe.sources import feeds, podcast_apps
-from homescribe.sources.feed_documents import MIB, read_feed
+from homescribe.sources import disk_space, feeds, podcast_apps
+from homescribe.sources.feed_documents import read_feed
 from homescribe.sources.feeds import Feed
 from homescribe.sources.time_links import time_link
 from homescribe.text import redaction, sanitize
@@ -45,7 +45,6 @@ from homescribe.text.identities import MEDIA_PATH
 if TYPE_CHECKING:
     from homescribe.sources.web_addresses import Probe
 
-MAX_MEDIA_BYTES = 8 * 1024 * MIB  # a day and a half at 512 kbit/s
 MAX_MOVES = 3  # of a feed that has announced a new address
 MAX_PAGES = 500  # of one feed (RFC 5005)
 LISTING_TIMEOUT = 15 * MINUTE  # for all pages of a feed
@@ -261,7 +260,7 @@ class PodcastSource(Source):
             ) from error
         try:
             access = Access.of(self.options, item.channel_id or "")
-            download(item.media_url, target, stop, MAX_MEDIA_BYTES, access)
+            download(item.media_url, target, stop, disk_space.MAX_MEDIA_BYTES, access)
         except NotFoundError as error:
             if not is_fresh(item):
                 raise PermanentError(error.message) from error

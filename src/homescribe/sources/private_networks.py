@@ -3,20 +3,23 @@
 A feed on the internet may name or redirect to http://127.0.0.1/ or http://192.168.1.1/, or its host name may
 resolve to such an address, where a request could do harm or read what is not public. Each name is resolved
 here, and the connection goes to the address that was checked, so a second answer of the name server changes
-nothing. Behind a proxy, which resolves names itself, nothing is checked.
+nothing. A proxy resolves names itself: there the name is checked, and what it means on this machine.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import ipaddress
 import re
 import socket
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from requests.utils import select_proxy
 
 # Host names that by convention exist only in a local network.
 LOCAL_NAME = re.compile(
@@ -104,8 +107,52 @@ class _HTTPSPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _CheckedHTTPSConnection
 
 
+# Proxies that are chosen so that no name is looked up outside of them.
+REMOTE_NAMES = ("socks5h", "socks4a")
+
+
+def check_proxied(url: str, proxy: str) -> None:
+    """Raise PrivateAddressError if the host of `url`, which a proxy connects to, is on a private network.
+
+    That is known by its form, or from this machine's name server, unless the proxy is one that keeps names
+    from it. What the proxy's own name server says is not known.
+    """
+    host = urlsplit(url).hostname or ""
+    if is_local(host):
+        raise PrivateAddressError(host, host)
+    if urlsplit(proxy).scheme.lower() in REMOTE_NAMES:
+        return
+    for address in _addresses(host):
+        if is_private(address):
+            raise PrivateAddressError(host, address)
+
+
+@functools.lru_cache(maxsize=1024)  # where no name server answers, each lookup takes seconds
+def _addresses(host: str) -> tuple[str, ...]:
+    """Return the IP addresses of `host`; () if this machine does not know it."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return ()
+    return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
 class PublicAdapter(HTTPAdapter):
     """Makes the connections of a session of requests; raises PrivateAddressError."""
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: float | tuple[float | None, float | None] | None = None,
+        verify: bool | str = True,
+        cert: str | tuple[str, str] | None = None,
+        proxies: dict[str, str] | None = None,
+    ) -> requests.Response:
+        url = request.url or ""
+        if proxy := select_proxy(url, proxies):
+            check_proxied(url, proxy)
+        return super().send(request, stream, timeout, verify, cert, proxies)
 
     def init_poolmanager(
         self, connections: int, maxsize: int, block: bool = False, **options: object

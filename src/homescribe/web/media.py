@@ -20,7 +20,7 @@ from starlette.responses import FileResponse, Response
 
 from homescribe import plugins
 from homescribe.assemble import open_library
-from homescribe.audio import probe
+from homescribe.audio import opened, probe
 from homescribe.core import Item
 from homescribe.errors import HomescribeError
 from homescribe.library import SourceRecord
@@ -54,17 +54,16 @@ def player_type(item: Item) -> str | None:
 
 
 def _has_picture(path: Path) -> bool:
-    import av
     from av.stream import Disposition
 
     try:
-        with av.open(str(path)) as container:
+        with opened(path) as container:  # which keeps the file from opening others
             # A cover image is stored as a video stream of one picture.
             return any(
                 not stream.disposition & Disposition.attached_pic
                 for stream in container.streams.video
             )
-    except (OSError, av.FFmpegError):  # moved or damaged: the player reports it
+    except (HomescribeError, OSError):  # moved or damaged: the player reports it
         return False
 
 

@@ -6,16 +6,18 @@ cookie file) does not reach the terminal.
 
 Each request gets one line in response, as follows or {"error": facts}. The first request sets the options:
     {"cookies", "cookies_from_browser", "cache", "user_agent"} -> {"ready": yt-dlp's version}
-    {"do": "list", "url"}            -> {"part": {"url", "title", "newest_first"}}
+    {"do": "list", "url", "public"}  -> {"part": {"url", "title", "newest_first"}}
     {"do": "part"}                   -> {"part": ...} the next part, {"part": null} after the last
     {"do": "more", "count"}          -> {"items": [...], "end": bool} from the current part
-    {"do": "fetch", "source", "id", "url", "directory"} -> {"item", "path"} or {"live", "release"}
+    {"do": "fetch", "source", "id", "url", "directory", "public"} -> {"item", "path"} or {"live", "release"}
     {"do": "extractor", "url"}       -> {"extractor": its key, "Generic" for an unknown site}
-    {"do": "release", "url"}         -> {"release": Unix time or null} of an announced video
-During a download, lines with {"downloaded": bytes} come before the response.
+    {"do": "release", "url", "public"} -> {"release": Unix time or null} of an announced video
+Those with "public": true connect to public addresses only, until the next of them.
+During a download, lines with {"downloaded": bytes, "endless": whether no length is known} come before the
+response; null bytes say that the download has ended, or starts again.
 
-It uses nothing of homescribe but `lister.py`. Errors are sent as facts; the parent decides what they mean
-(`error_map.py`).
+It uses nothing of homescribe but what is imported below. Errors are sent as facts; the parent decides what
+they mean (`error_map.py`).
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -36,6 +38,8 @@ import yt_dlp
 from yt_dlp.networking.exceptions import HTTPError
 from yt_dlp.utils import ExtractorError
 
+from homescribe.sources.radio_streams import is_radio
+from homescribe.sources.ytdlp.connection_guard import Guard, PrivateNetworkError
 from homescribe.sources.ytdlp.lister import Info, Lister, find
 
 # About 50 kbit/s, in the original language: yt-dlp's default order prefers that to a smaller size, whereas
@@ -46,8 +50,12 @@ REPORT_INTERVAL = 1.0  # seconds between two reports of a download; for one batc
 # --- The audio of one item -----------------------------------------------------------------------
 
 
-def fetch(ydl: yt_dlp.YoutubeDL, request: Info) -> Info:
-    """Download the audio, unless the recording is live or has not begun."""
+def fetch(ydl: yt_dlp.YoutubeDL, request: Info, report: Callable[[int | None], None]) -> Info:
+    """Download the audio, unless the recording is live or has not begun.
+
+    Args:
+        report: called with 0 when a download begins, and with None when it has failed.
+    """
     # With the format in the name, a partial download is never resumed in another format.
     ydl.params["outtmpl"]["default"] = "audio.%(format_id)s.%(ext)s"
     # yt-dlp resumes without If-Range. The file at an address that no extractor knows may have changed.
@@ -56,15 +64,18 @@ def fetch(ydl: yt_dlp.YoutubeDL, request: Info) -> Info:
     with contextlib.chdir(request["directory"]):
         for attempt in (1, 2):
             info = find(ydl, request)
-            if info.get("live_status") in ("is_live", "is_upcoming", "post_live"):
-                return {"live": info["live_status"], "release": info.get("release_timestamp")}
+            live = info.get("live_status") or ("is_live" if info.get("is_live") else None)
+            if live in ("is_live", "is_upcoming", "post_live"):
+                return {"live": live, "release": info.get("release_timestamp")}
             try:
+                report(0)
                 done = ydl.process_ie_result(info, download=True)
                 break
             except yt_dlp.utils.DownloadError as error:
                 # Media addresses expire and are bound to one client: load the page again for new ones.
                 if attempt == 2 or error_facts(error)["status"] != 403:
                     raise
+                report(None)
         downloads = done.get("requested_downloads") or [{}]
         path = Path(downloads[0].get("filepath") or "missing").absolute()
     if not path.is_file():
@@ -106,7 +117,9 @@ def error_facts(error: BaseException) -> Info:
     numbers = [one.errno for one in errors if isinstance(one, OSError) and one.errno]
     countries = [c for one in errors for c in getattr(one, "countries", None) or ()]
     extractor = next((one for one in errors if isinstance(one, ExtractorError)), None)
-    texts = [getattr(one, "orig_msg", None) or str(one) for one in (extractor or error, error)]
+    private = [one for one in errors if isinstance(one, PrivateNetworkError)]
+    shown = (*private, extractor or error, error)
+    texts = [getattr(one, "orig_msg", None) or str(one) for one in shown]
     return {
         "kinds": list(dict.fromkeys(c.__name__ for one in errors for c in type(one).__mro__[:-2])),
         "text": next((text for text in texts if text), type(error).__name__),
@@ -129,13 +142,26 @@ class SilentLogger:
     def error(self, _: str) -> None: ...
 
 
+class Downloader(yt_dlp.YoutubeDL):  # type: ignore[misc]
+    """yt-dlp, which refuses live radio: to it, that is a recording without a length."""
+
+    def urlopen(self, req: object) -> object:
+        response = super().urlopen(req)
+        if is_radio(response.headers):
+            response.close()
+            raise ExtractorError("This is a live radio stream, which does not end", expected=True)
+        return response
+
+
 class Worker:
     """Handles requests, one at a time."""
 
     def __init__(self, out: TextIO, options: Info) -> None:
         self.out = out
         self.reported = 0.0
-        self.ydl = yt_dlp.YoutubeDL(self._parameters(options))
+        self.guard = Guard()
+        self.guard.install()
+        self.ydl = Downloader(self._parameters(options))
         self.parts: Iterator[tuple[Info, Iterator[Info]]] = iter(())
         self.items: Iterator[Info] = iter(())
         self.lister = Lister(self.ydl)
@@ -173,12 +199,21 @@ class Worker:
         }
 
     def _report(self, progress: Info) -> None:
-        if time.monotonic() - self.reported > REPORT_INTERVAL:
+        """Report a download: yt-dlp calls this after each block."""
+        if progress.get("status") == "finished":
+            self._report_bytes(None)
+        elif time.monotonic() - self.reported > REPORT_INTERVAL:
             self.reported = time.monotonic()
-            write_line(self.out, {"downloaded": progress.get("downloaded_bytes")})
+            lengths = ("total_bytes", "total_bytes_estimate", "fragment_count")
+            endless = not any(progress.get(name) for name in lengths)
+            self._report_bytes(progress.get("downloaded_bytes") or 0, endless=endless)
+
+    def _report_bytes(self, downloaded: int | None, *, endless: bool = False) -> None:
+        write_line(self.out, {"downloaded": downloaded, "endless": endless})
 
     def handle(self, request: Info) -> Info:
         """Return the response to `request`; raises whatever yt-dlp raises."""
+        self.guard.public_only = request.get("public", self.guard.public_only)
         match request["do"]:
             case "list":
                 self.lister = Lister(self.ydl)
@@ -189,7 +224,7 @@ class Worker:
             case "more":
                 return self._more(request["count"])
             case "fetch":
-                return fetch(self.ydl, request)
+                return fetch(self.ydl, request, self._report_bytes)
             case "extractor":
                 return {"extractor": Lister(self.ydl).extractor(request["url"])}
             case "release":
@@ -237,10 +272,10 @@ def exit_process() -> None:
     os._exit(1)
 
 
-def read_requests(source: TextIO, requests: queue.Queue[Info]) -> None:
+def read_requests(source: TextIO, inbox: queue.Queue[Info]) -> None:
     """Queue the parent's requests. When the parent is gone, stop the current request and exit."""
     for line in source:
-        requests.put(json.loads(line))
+        inbox.put(json.loads(line))
     if hasattr(os, "killpg"):
         os.kill(os.getpid(), signal.SIGINT)  # lets a download close its file
         time.sleep(0.5)
@@ -255,12 +290,12 @@ def main() -> None:
     with open(os.devnull) as nothing:  # noqa: PTH123 - needed as a descriptor
         os.dup2(nothing.fileno(), 0)
 
-    requests: queue.Queue[Info] = queue.Queue()
-    threading.Thread(target=read_requests, args=(source, requests), daemon=True).start()
+    inbox: queue.Queue[Info] = queue.Queue()
+    threading.Thread(target=read_requests, args=(source, inbox), daemon=True).start()
     worker: Worker | None = None
     try:
         while True:
-            request = requests.get()
+            request = inbox.get()
             try:
                 if worker is None:
                     worker = Worker(out, request)

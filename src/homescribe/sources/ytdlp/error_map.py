@@ -21,6 +21,9 @@ from homescribe.errors import (
 from homescribe.text import sanitize
 
 UPDATE = "Sites change often: update yt-dlp (pip install -U 'yt-dlp[default]')."
+ALLOW = (
+    "If that is right: --allow-private-networks, or allow_private_networks = true in config.toml."
+)
 COOKIES = "Pass the cookies of an account that has access (--cookies FILE)."
 
 
@@ -104,6 +107,10 @@ CONNECTION = (
     r"unable to connect|name or service|name resolution|getaddrinfo|unreachable|incomplete ?read|"
     r"bytes read|eof occurred"
 )
+PRIVATE_NETWORK = (
+    r"(\S+) is on a private network|redirect to internal ip (\S+)"  # the latter of curl
+)
+PROGRAM = r"cannot be kept out of private networks"
 NO_FORMAT = r"requested format is not available|no video formats"
 FFMPEG = r"ffmpeg"
 DISK = (
@@ -133,6 +140,13 @@ def error_for(failed: Failure) -> HomescribeError:
             f"The audio cannot be written to disk: {failed.text}.",
             "Free some space, or choose another disk with --library, and run again: nothing is lost.",
         )
+    if private := re.search(PRIVATE_NETWORK, failed.text, re.IGNORECASE):
+        host = private[1] or private[2]
+        return RetryableError(
+            f"A public address leads to {host}, which is on a private network.", ALLOW
+        )
+    if says(PROGRAM):
+        return RetryableError(f"{failed.text}.", ALLOW)
     if "FeedFound" in failed.kinds:
         return RetryableError(
             "This is a podcast feed, which yt-dlp does not list.",

@@ -27,7 +27,11 @@ from homescribe.sources.ytdlp.error_map import UPDATE, ErrorFacts, error_for, fa
 
 EXIT_TIMEOUT = 0.4 * SECOND  # in which a child can close its files before it is killed
 
-Request = Mapping[str, str | int | None]
+Request = Mapping[str, str | int | bool | None]
+
+
+# Called with the seconds that were waited, and the report on a download that came in this time.
+Check = Callable[[float, "Reply | None"], None]
 
 
 class Part(TypedDict):
@@ -69,6 +73,7 @@ class Reply(TypedDict, total=False):
     live: Literal["is_live", "is_upcoming", "post_live"]
     release: float | None
     downloaded: int | None
+    endless: bool
     error: ErrorFacts
 
 
@@ -104,10 +109,8 @@ class Child:
             "user_agent": options.user_agent,
         }
 
-    def request(
-        self, request: Request, stop: threading.Event, check: Callable[[], None] | None = None
-    ) -> Reply:
-        """Send `request` and return the reply. `check` is called once a second of a download, and may raise.
+    def request(self, request: Request, stop: threading.Event, check: Check | None = None) -> Reply:
+        """Send `request` and return the reply. While it is waited for, `check` is called, and may raise.
 
         Raises:
             HomescribeError: as `error_for` decides for an error of yt-dlp.
@@ -141,15 +144,18 @@ class Child:
                 "Install it again: pip install -U 'yt-dlp[default]'",
             ) from error
 
-    def _reply(self, stop: threading.Event, check: Callable[[], None] | None) -> Reply:
+    def _reply(self, stop: threading.Event, check: Check | None) -> Reply:
         received = time.monotonic()
         while True:
             if stop.is_set():
                 self.kill()
                 raise Cancelled
+            began = time.monotonic()
             try:
                 reply = self.replies.get(timeout=POLL_INTERVAL)
             except queue.Empty:
+                if check is not None:
+                    check(time.monotonic() - began, None)
                 if time.monotonic() - received > self.timeout:
                     self.kill()
                     raise RetryableError(
@@ -162,7 +168,7 @@ class Child:
                 return reply
             received = time.monotonic()
             if check is not None:
-                check()
+                check(time.monotonic() - began, reply)
 
     def kill(self) -> None:
         """End the child and what it started: SIGINT, so that it can close its files, then SIGKILL."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableSequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 from homescribe.core import (
@@ -36,15 +36,18 @@ from homescribe.errors import (
     RetryableError,
     UserError,
 )
-from homescribe.sources.disk_space import check_free_space
 from homescribe.sources.time_links import time_link
+from homescribe.sources.ytdlp.download_limits import Limits
 from homescribe.sources.ytdlp.error_map import UPCOMING
-from homescribe.sources.ytdlp.process import Child, ItemReply, Reply
+from homescribe.sources.ytdlp.process import Child, ItemReply, Reply, Request
 from homescribe.text import redaction, sanitize
+
+if TYPE_CHECKING:
+    from homescribe.sources.http_response import Access
 
 BATCH = 25  # items per request: fewer than on a page of YouTube (30), so that stopping early saves pages
 YOUTUBE_HOST = re.compile(r"(^|\.)(youtube\.com|youtu\.be|youtube-nocookie\.com)$")
-MAX_SECONDS = 12 * HOUR  # of one download
+LISTING_TIMEOUT = 3 * HOUR  # the largest channels take half an hour
 # Extractors of yt-dlp for pages of any site, and for sites that it refuses.
 UNKNOWN_SITE = ("Generic", "KnownDRM", "KnownPiracy")
 AUDIO_BITS = 50_000  # a second, of the opus audio that child.FORMAT selects at YouTube
@@ -91,43 +94,68 @@ class YtdlpSource(Source):
                 "Leave the password out and pass cookies instead (--cookies FILE).",
             )
         with self._child() as child, _listing_errors(found):
-            reply = child.request({"do": "list", "url": found}, stop)
+            access = _access(self.options, found)
+            public = not access.private_networks
+            reply = child.request({"do": "list", "url": found, "public": public}, stop)
             while reply["part"]:
                 head = reply["part"]
                 ended = threading.Event()
                 listing = Listing(
                     url=head["url"],
                     title=sanitize.one_line(head["title"] or head["url"]),
-                    items=self._items(child, found, ended, stop),
+                    items=iter(()),
                     newest_first=head["newest_first"],
                 )
+                items = self._items(child, found, access, listing.warnings, ended, stop)
                 try:
-                    yield listing
+                    yield replace(listing, items=items)
                 finally:  # from here on the child may serve another caller
                     ended.set()
                 reply = child.request({"do": "part"}, stop)
 
     def _items(
-        self, child: Child, url: str, ended: threading.Event, stop: threading.Event
+        self,
+        child: Child,
+        url: str,
+        access: Access,
+        warnings: MutableSequence[str],
+        ended: threading.Event,
+        stop: threading.Event,
     ) -> Iterator[Item]:
-        """Yield the items of the child's current part, until `ended` is set."""
+        """Yield the items of the child's current part, until `ended` is set.
+
+        Those of a public page that are in a private network are left out: when they are downloaded, their
+        address would be taken for one that the user gave.
+        """
+        deadline = time.monotonic() + LISTING_TIMEOUT
         with _listing_errors(url):
             while not ended.is_set():
+                if time.monotonic() > deadline:
+                    raise UserError(
+                        f"The list at {sanitize.public_url(url)} does not end: it took longer than "
+                        f"{LISTING_TIMEOUT / HOUR:.0f} hours.",
+                        "Add a part of it, such as one playlist.",
+                    )
                 reply = child.request({"do": "more", "count": BATCH}, stop)
                 for one in reply["items"]:
                     if ended.is_set():
                         return
-                    yield item_from(one)
+                    item = item_from(one)
+                    if access.may_name(item.url) and access.may_name(item.media_url or item.url):
+                        yield item
+                    else:
+                        warnings.append(f"{item.title} is in a private network and was left out.")
                 if reply["end"]:
                     return
 
     def fetch(self, item: Item, directory: Path, stop: threading.Event) -> Audio:
-        request = {
+        request: Request = {
             "do": "fetch",
             "source": item.source,
             "id": item.id,
             "url": item.media_url or item.url,
             "directory": str(directory.absolute()),
+            "public": not _access(self.options, item.url).private_networks,
         }
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -143,7 +171,7 @@ class YtdlpSource(Source):
                     raise not_available_yet(reply)
             except RetryableError as error:
                 if re.search(UPCOMING, error.message, re.IGNORECASE):
-                    raise self._with_release_time(child, request["url"], error, stop) from error
+                    raise self._with_release_time(child, request, error, stop) from error
                 raise
             except PermanentError as error:
                 if error.hint:  # the user can do something, and must then ask for another attempt
@@ -156,11 +184,11 @@ class YtdlpSource(Source):
         return Audio(item=found, path=Path(reply["path"]), duration=duration)
 
     def _with_release_time(
-        self, child: Child, url: str, error: RetryableError, stop: threading.Event
+        self, child: Child, fetch: Request, error: RetryableError, stop: threading.Event
     ) -> RetryableError:
         """Return `error` with the exact time on the page, which the message only rounds."""
         try:
-            reply = child.request({"do": "release", "url": url}, stop)
+            reply = child.request({**fetch, "do": "release"}, stop)
         except HomescribeError:
             return error
         if not reply["release"]:
@@ -241,23 +269,11 @@ class YtdlpSource(Source):
             )
 
 
-class Limits:
-    """The limits of one download: its time, and the free space of the disk."""
+def _access(options: SourceOptions, given: str) -> Access:
+    """Return the access for what the user gave, and what it leads to."""
+    from homescribe.sources.http_response import Access
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.deadline = time.monotonic() + MAX_SECONDS
-        check_free_space(directory)
-
-    def check(self) -> None:
-        """Raise RetryableError if a limit is reached. What was downloaded is removed if the disk is full."""
-        if time.monotonic() > self.deadline:
-            raise RetryableError(f"The download took longer than {MAX_SECONDS / HOUR:.0f} hours.")
-        try:
-            check_free_space(self.directory)
-        except RetryableError:
-            shutil.rmtree(self.directory, ignore_errors=True)
-            raise
+    return Access.of(options, given)
 
 
 # --- Values --------------------------------------------------------------------------------------
