@@ -1,7 +1,9 @@
 """The web server as an attacker sees it: hostile requests, files and recordings."""
 
+import contextlib
 import json
 import os
+import select
 import socket
 import stat
 import subprocess
@@ -14,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from homescribe import Item, Library, Listing, demo
-from homescribe.web import uploads
+from homescribe.web import slow_bodies, uploads
 from web_server import FOX, RIDGE, TOKEN, make_library, serving
 
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
@@ -197,6 +199,67 @@ def test_many_uploads_wait_in_a_queue_of_their_own(tmp_path, monkeypatch):
         release.set()
         for thread in threads:
             thread.join()
+
+
+def begin_request(address, path, length, body, headers=()):
+    """Send the head of a POST and the beginning of its body; returns the open connection."""
+    host, port = address.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), timeout=30)
+    lines = [
+        *(f"POST {path} HTTP/1.1", f"Host: {host}:{port}", f"Content-Length: {length}"),
+        "Content-Type: multipart/form-data; boundary=b",
+        *headers,
+    ]
+    connection.sendall("\r\n".join([*lines, "", ""]).encode() + body)
+    return connection
+
+
+def answer_of(connection):
+    """What the server sends until it closes the connection."""
+    with connection, contextlib.suppress(ConnectionError):
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+FORM = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+
+
+def test_a_slow_client_does_not_hold_a_place(tmp_path, monkeypatch):
+    monkeypatch.setattr(uploads, "MAX_UPLOADS", 2)
+    monkeypatch.setattr(slow_bodies, "GRACE", 1.0)
+    with serving(tmp_path) as address:
+        slow = [
+            begin_request(address, "/v1/audio/transcriptions", 10_000_000, FORM) for _ in range(2)
+        ]
+        while httpx.post(f"{address}/v1/audio/transcriptions", data={"a": "b"}).status_code != 429:
+            pass  # until both hold their place
+        dripping = begin_request(
+            address, "/api/queue", 1000, b"{", [f"Authorization: Bearer {TOKEN}"]
+        )
+        with contextlib.suppress(ConnectionError):  # a byte now and then makes no difference
+            for _ in range(100):
+                dripping.sendall(b" ")
+                if select.select([dripping], [], [], 0.1)[0]:
+                    break
+        answers = list(map(answer_of, (*slow, dripping)))
+        assert [answer.split(b"\r\n")[0] for answer in answers] == [
+            b"HTTP/1.1 408 Request Timeout"
+        ] * 3
+        assert all(b"arrives too slowly" in answer for answer in answers)
+        # The places are free: this one has no file.
+        assert httpx.post(f"{address}/v1/audio/transcriptions").status_code == 400
+
+
+def test_a_client_that_is_fast_enough_may_take_long(tmp_path, monkeypatch):
+    monkeypatch.setattr(slow_bodies, "GRACE", 0.5)
+    rest = b"x" * 60_000 + b"\r\n--b--\r\n"
+    with serving(tmp_path) as address:
+        length = len(FORM) + len(rest)
+        connection = begin_request(address, "/v1/audio/transcriptions", length, FORM)
+        for first in range(0, len(rest), 6000):  # 10 parts: two seconds
+            connection.sendall(rest[first : first + 6000])
+            threading.Event().wait(0.2)
+        with connection:
+            assert connection.recv(100).startswith(b"HTTP/1.1 400")  # it is no recording
 
 
 def test_uploads_of_a_killed_server_are_deleted(tmp_path):

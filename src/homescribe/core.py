@@ -21,6 +21,8 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
+DISK_RESERVE = 500 * 10**6  # bytes of the library's disk that downloads leave free
+
 # --- Recordings ----------------------------------------------------------------------------------
 
 

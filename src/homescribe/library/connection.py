@@ -99,12 +99,16 @@ def _use_wal(db: sqlite3.Connection) -> None:
 def _open_on_a_full_disk(path: Path) -> sqlite3.Connection:
     """Open a library for reading where there is no room for the file through which processes share it.
 
-    SQLite does without that file if it has the library to itself.
+    Nothing writes to the library then, so the file is read as it is. Only if a killed run left changes in the
+    write-ahead log, SQLite has to have the library to itself to read them: close it soon, others wait.
     """
-    db = sqlite3.connect(path, isolation_level=None)
+    whole = not _has_log(path)
+    address = f"{path.absolute().as_uri()}{'?mode=ro&immutable=1' if whole else ''}"
+    db = sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
     try:
         db.row_factory = sqlite3.Row
-        db.execute("PRAGMA locking_mode = EXCLUSIVE")  # before the first access
+        if not whole:
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")  # before the first access
         with snapshot(db):
             version = migrations.file_version(db, path)
         if version < len(migrations.MIGRATIONS):
@@ -117,6 +121,14 @@ def _open_on_a_full_disk(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _has_log(path: Path) -> bool:
+    """Whether there are changes in the write-ahead log that are not in the file."""
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size > 0
+    except OSError:
+        return False
 
 
 def _remove_abandoned_copies(path: Path) -> None:
@@ -139,10 +151,9 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
     `immutable` reads only the file. Changes that a killed run left in the write-ahead log would be missing,
     which is an error.
     """
-    log = path.with_name(f"{path.name}-wal")
-    if log.exists() and log.stat().st_size:
+    if _has_log(path):
         raise UserError(
-            f"{path} is not writable, and its latest changes are still in {log.name}.",
+            f"{path} is not writable, and its latest changes are still in {path.name}-wal.",
             "Copy the whole folder to a writable place, and name it with --library DIR.",
         )
     address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"

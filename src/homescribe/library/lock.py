@@ -6,6 +6,7 @@ kill -9. `run.pid` holds its id. It is ignored while the lock is free: a killed 
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -97,9 +98,12 @@ def _writable(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise UserError(
             f"Cannot write {path}: {error.strerror}.",
-            "Make it writable, or choose another folder with --library DIR.",
+            "Free some space and run the same command again; nothing is lost."
+            if full
+            else "Make it writable, or choose another folder with --library DIR.",
         ) from error
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from homescribe.core import MINUTE
+from homescribe.core import DISK_RESERVE, MINUTE
 from homescribe.errors import RetryableError
 
 MAX_MEDIA_BYTES = 8 * 2**30  # of one recording: a day and a half at 512 kbit/s
-RESERVE_BYTES = 500 * 10**6
+RESERVE_BYTES = DISK_RESERVE
 RETRY_AFTER = 10 * MINUTE
 
 

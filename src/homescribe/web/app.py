@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from http import HTTPStatus
 from threading import Event
 
@@ -81,10 +81,13 @@ def build_app(
 
 @asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
-    # When its last connection closes, SQLite writes its log back. This connection stays open, so that no
-    # request has to wait for that.
-    with open_library(app.state.config):
-        app.state.uploads.sweep()
+    app.state.uploads.sweep()
+    with ExitStack() as stack:
+        library = stack.enter_context(open_library(app.state.config))
+        # When its last connection closes, SQLite writes its log back. This connection stays open, so that no
+        # request has to wait for that. One that cannot write may keep others out: see library/connection.py.
+        if library.read_only:
+            stack.close()
         yield
     app.state.jobs.close()
     app.state.uploads.close()

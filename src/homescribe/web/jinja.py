@@ -16,13 +16,19 @@ from starlette.responses import HTMLResponse
 from homescribe.plugins import link
 from homescribe.text.display import clock, count, moment, span
 from homescribe.text.redaction import is_redacted, shown_text
+from homescribe.web.storage import storage_problem
 
 STATIC = Path(__file__).parent / "static"
 
 
 def render(request: Request, template: str, status: int = 200, **values: object) -> HTMLResponse:
     """Respond to `request` with `template`, filled with `values`."""
-    text = _environment().get_template(template).render(path=request.scope["path"], **values)
+    problem = storage_problem(request.app.state.config.library)
+    text = (
+        _environment()
+        .get_template(template)
+        .render(path=request.scope["path"], storage_problem=problem, **values)
+    )
     # Never cached: the library may change at any moment.
     return HTMLResponse(text, status_code=status, headers={"Cache-Control": "no-store"})
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import math
 import shutil
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from threading import Event
@@ -31,6 +32,7 @@ from homescribe.errors import Cancelled, UserError
 from homescribe.formats.subtitles import to_srt, to_vtt
 from homescribe.text.language_names import LANGUAGES, language_code
 from homescribe.web.shared_engine import SharedEngine
+from homescribe.web.storage import stored
 from homescribe.web.uploads import Uploads
 
 POLL_INTERVAL = 0.5  # seconds between two checks whether the client is still connected
@@ -102,37 +104,38 @@ async def models(request: Request) -> Response:
 async def _answer(request: Request, task: Task) -> Response:
     uploads: Uploads = request.app.state.uploads
     with uploads.place():
-        return await _answer_in_turn(request, task, uploads)
-
-
-async def _answer_in_turn(request: Request, task: Task, uploads: Uploads) -> Response:
-    engine: SharedEngine = request.app.state.engine
-    async with request.form(max_files=1, max_fields=50) as form:
-        response_format = _text(form, "response_format") or "json"
-        if response_format not in FORMATS:
-            raise UserError(
-                f"Unknown response_format {response_format!r}.",
-                f"Known formats: {', '.join(FORMATS)}.",
-            )
-        model = _text(form, "model")
-        if model and model != engine.model and not model.startswith(OPENAI_MODEL_PREFIXES):
-            raise HTTPException(
-                404, f"The model {model!r} does not exist here. Use {engine.model!r}."
-            )
-        options = _options(form, task)
-        upload = form.get("file")
-        if not isinstance(upload, UploadFile):
-            raise UserError("No file was sent.", "Send the recording as the form field `file`.")
-        stop = Event()
-        watcher = asyncio.create_task(_watch_connection(request, stop))
+        with stored():
+            form = await request.form(max_files=1, max_fields=50)
         try:
-            transcript = await uploads.run(
-                partial(_transcribe, uploads, engine, upload.file, options, stop)
-            )
-        except Cancelled:
-            return Response(status_code=499)  # the client has disconnected
+            return await _answer_form(request, form, task, uploads)
         finally:
-            watcher.cancel()
+            await form.close()
+
+
+async def _answer_form(request: Request, form: FormData, task: Task, uploads: Uploads) -> Response:
+    engine: SharedEngine = request.app.state.engine
+    response_format = _text(form, "response_format") or "json"
+    if response_format not in FORMATS:
+        raise UserError(
+            f"Unknown response_format {response_format!r}.", f"Known formats: {', '.join(FORMATS)}."
+        )
+    model = _text(form, "model")
+    if model and model != engine.model and not model.startswith(OPENAI_MODEL_PREFIXES):
+        raise HTTPException(404, f"The model {model!r} does not exist here. Use {engine.model!r}.")
+    options = _options(form, task)
+    upload = form.get("file")
+    if not isinstance(upload, UploadFile):
+        raise UserError("No file was sent.", "Send the recording as the form field `file`.")
+    stop = Event()
+    watcher = asyncio.create_task(_watch_connection(request, stop))
+    try:
+        transcript = await uploads.run(
+            partial(_transcribe, uploads, engine, upload.file, options, stop)
+        )
+    except Cancelled:
+        return Response(status_code=499)  # the client has disconnected
+    finally:
+        watcher.cancel()
     return _formatted(transcript, response_format, task, options.word_timestamps)
 
 
@@ -150,10 +153,11 @@ def _transcribe(
     options: TranscriptionOptions,
     stop: Event,
 ) -> Transcript:
-    with uploads.directory() as directory:
-        path = directory / "recording"
-        with path.open("wb") as file:
-            shutil.copyfileobj(upload, file)
+    with ExitStack() as stack:
+        with stored():
+            path = stack.enter_context(uploads.directory()) / "recording"
+            with path.open("wb") as file:
+                shutil.copyfileobj(upload, file)
         with shared.use() as engine:
             return engine.transcribe(Audio(UPLOAD, path), options, stop, lambda seconds: None)
 

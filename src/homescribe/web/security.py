@@ -23,6 +23,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from homescribe.web.slow_bodies import limit_waiting
+
 COOKIE = "homescribe"
 TOKEN_MISSING = (
     "Changes need the token of this start: open the address that `homescribe serve` printed, or send the "
@@ -103,7 +105,8 @@ class SecurityMiddleware:
         if response is not None:
             await response(scope, receive, _add_headers(send))
             return
-        await self._app(scope, _limit_body(receive, _max_bytes(request)), _add_headers(send))
+        limited = _limit_body(limit_waiting(receive), _max_bytes(request))
+        await self._app(scope, limited, _add_headers(send))
 
     def _refuse(self, request: Request) -> Response | None:
         """The response to a request that may not pass; None for one that may."""

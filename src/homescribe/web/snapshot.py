@@ -25,6 +25,7 @@ from homescribe.text.redaction import shown_address, shown_text
 from homescribe.text.sanitize import utf8_safe
 from homescribe.web.estimate import Estimate, estimate
 from homescribe.web.jobs import Job, Jobs
+from homescribe.web.storage import storage_problem
 
 ACTIVE_ITEMS = 6  # items shown as downloading or transcribing, each
 # The library's figures are read again when the database changed, but for at most a tenth of the time ...
@@ -110,6 +111,7 @@ class Snapshot(LibraryFigures):
     progress: RunProgress | None
     recent: list[FinishedItem]
     error: Message | None
+    storage_problem: str | None  # why nothing new can be stored in the library
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,7 @@ class Snapshots:
             "progress": _progress(run.progress) if run and run.progress else None,
             "recent": [_finished_item(each, run.notes) for each in list(run.recent)] if run else [],
             "error": _error(run),
+            "storage_problem": storage_problem(self._config.library),
         }
 
     def _read(self) -> tuple[_Reading, str | None]:

@@ -146,7 +146,13 @@ function drawRun(snapshot) {
 
 let listed = null; // the part of the snapshot that the lists below were drawn from
 
+function drawStorageProblem(text) {
+  element("storage-problem").textContent = text ?? "";
+  element("storage-problem").hidden = !text;
+}
+
 function draw(snapshot) {
+  drawStorageProblem(snapshot.storage_problem);
   drawPlan(snapshot.plan);
   drawListing(snapshot.listing);
   drawRun(snapshot);

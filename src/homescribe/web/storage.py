@@ -1,0 +1,54 @@
+"""Why nothing new can be stored in the library: it is read-only, or its disk is full. Every page says so."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from starlette.exceptions import HTTPException
+
+from homescribe.core import DISK_RESERVE
+from homescribe.text.display import size
+
+FULL_BYTES = 1 << 20  # free bytes below which SQLite may not be able to write
+# Errors of the system that mean that nothing can be stored.
+NOT_STORED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
+
+
+def storage_problem(directory: Path) -> str | None:
+    """Return a sentence about the library in `directory`, None if it can be written."""
+    path = directory / "library.db"
+    if not all(os.access(each, os.W_OK) for each in (directory, path) if each.exists()):
+        return (
+            f"The library is read-only, because {path} or its folder is not writable: nothing can be added, "
+            "transcribed or corrected."
+        )
+    try:
+        free = shutil.disk_usage(directory).free
+    except OSError:  # reading the library says what is wrong
+        return None
+    if free < FULL_BYTES:
+        return "The disk of the library is full: nothing can be stored until you free some space."
+    if free < DISK_RESERVE:
+        return (
+            f"The disk of the library is almost full ({size(free)} are free): "
+            f"nothing is downloaded until {size(DISK_RESERVE)} are free."
+        )
+    return None
+
+
+@contextmanager
+def stored() -> Iterator[None]:
+    """Answer with status 507 and the reason if a file cannot be stored during the block."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NOT_STORED:
+            raise
+        raise HTTPException(
+            507, f"The recording cannot be stored: {os.strerror(error.errno)}."
+        ) from error
