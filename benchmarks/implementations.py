@@ -16,7 +16,7 @@ from types import MappingProxyType
 from benchmarks.scoring import RecordingResult, SegmentResult, WordResult
 from homescribe.audio import decode
 from homescribe.core import Audio, Item, TranscriptionOptions
-from homescribe.engines.ctranslate2_network import cpu_threads
+from homescribe.engines.cpu import cpu_threads
 
 ENGINES = ("faster-whisper", "openai-whisper")
 

@@ -89,7 +89,9 @@ def network_seconds(network: WhisperNetwork, windows: Sequence[Window]) -> tuple
     `encode` computes the spectrogram and runs the encoder, on both networks.
     """
     features: list[object] = []
-    encoding = cpu_seconds(lambda: features.extend(network.encode([w.samples for w in windows])))
+    samples = [window.samples for window in windows]
+    length = max(map(network.padded_length, samples))
+    encoding = cpu_seconds(lambda: features.extend(network.encode(samples, length)))
     tokenizer = network.tokenizer("en", "transcribe")
     options = DecodingOptions(tokenizer)
     tasks = [

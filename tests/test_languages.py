@@ -88,6 +88,7 @@ class Polyglot:
     """
 
     batch_size = 4
+    workers = 1
     languages = CODES
 
     def __init__(self):
@@ -104,7 +105,10 @@ class Polyglot:
     def padded_length(self, samples):
         return len(samples)
 
-    def encode(self, samples):
+    def start_worker(self):
+        pass
+
+    def encode(self, samples, length):
         return list(samples)
 
     def probabilities(self, samples):

@@ -4,7 +4,7 @@ import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from threading import Event
+from threading import Barrier, Event
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ from homescribe.engines.recording_transcriber import RecordingTranscriber
 from homescribe.engines.scheduler import Scheduler, Task
 from homescribe.engines.segments import split_segments, words_by_segment
 from homescribe.engines.torch_network import TorchNetwork
-from homescribe.engines.whisper_network import DecodingResult
+from homescribe.engines.whisper_network import MEL_FRAMES, DecodingResult
 from homescribe.engines.windows import Window, split_windows
 from homescribe.engines.word_timestamps import TokenizedWord, find_words
 from homescribe.errors import Cancelled, UserError
@@ -49,6 +49,7 @@ class ScriptedNetwork:
     """Returns what `answer` returns for a task. Features are the first sample of the window."""
 
     batch_size = 4
+    workers = 1
     languages = ("en",)
 
     def __init__(self, tokenizer, answer):
@@ -61,7 +62,10 @@ class ScriptedNetwork:
     def padded_length(self, samples):
         return 0
 
-    def encode(self, samples):
+    def start_worker(self):
+        pass
+
+    def encode(self, samples, length):
         return [float(s[0]) for s in samples]
 
     def detect_language(self, tasks):
@@ -322,6 +326,86 @@ def test_windows_of_different_recordings_share_a_batch(tokenizer, scripted, monk
     assert len(set(fake.batches[0])) > 1
 
 
+def test_one_recording_keeps_every_worker_busy(tokenizer, scripted, monkeypatch):
+    """Each worker computes a batch of its own at the same time, with its share of the windows."""
+    monkeypatch.setattr(ScriptedNetwork, "workers", 3)
+    together, first = Barrier(3), [1, 2, 3]
+
+    def answer(one):
+        return result(tokenizer, f"number {round(one.features)}")
+
+    transcribe, fake, scheduler = scripted(answer)
+    working = fake.decode
+
+    def decode(tasks):
+        if first:
+            first.pop()
+            together.wait(DEADLINE)  # passes only when three batches run at once
+        return working(tasks)
+
+    fake.decode = decode
+    results = transcribe(window(n) for n in range(12))
+    assert [r.segments[0].text for r in results] == [f" number {n}" for n in range(12)]
+    assert len(scheduler.threads) == 3
+
+
+def test_workers_share_what_waits(tokenizer, scripted, monkeypatch):
+    monkeypatch.setattr(ScriptedNetwork, "workers", 2)
+    _, _, scheduler = scripted(lambda one: None)
+    first, proceed = Event(), Event()
+    sizes = []
+
+    def compute(tasks):
+        sizes.append(len(tasks))
+        first.set()
+        proceed.wait(DEADLINE)
+        return [len(tasks)] * len(tasks)
+
+    scheduler.enter()
+    queue = deque()
+    tasks = [Task(np.zeros(16, np.float32), compute, None, Event()) for _ in range(4)]
+    with scheduler.changed:  # all four wait before a worker looks
+        for task in tasks:
+            scheduler.put(queue, task)
+    first.wait(DEADLINE)
+    proceed.set()
+    assert [scheduler.wait(task) for task in tasks][:2] == [2, 2]
+    assert sizes[0] == 2  # and not four: the other worker wants the rest
+
+
+def test_a_window_that_fails_is_first_computed_again_with_care(tokenizer, scripted):
+    """With a beam search and whole padding, at temperature 0. So no text depends on a random draw."""
+    seen = []
+
+    def answer(one):
+        seen.append((one.options.temperature, one.options.beam_size, one.length))
+        careful = one.options.beam_size == 5 and one.length == MEL_FRAMES
+        return result(tokenizer, "at last" if careful else "no " * 40)
+
+    transcribe, fake, _ = scripted(answer)
+    fake.padded_length = lambda samples: 1000
+    (found,) = transcribe([window(1)], beam_size=1)
+    assert [s.text for s in found.segments] == [" at last"]
+    assert found.segments[0].flags == ()
+    assert seen == [(0.0, 1, 1000), (0.0, 5, MEL_FRAMES)]
+    seen.clear()
+    (found,) = transcribe([window(1)], temperature=(0.0,))
+    assert len(seen) == 1  # no other temperature, no other attempt
+    assert found.segments[0].flags == ("repetition",)
+
+
+def test_text_that_begins_in_the_padding_is_dropped(tokenizer, scripted):
+    def answer(one):
+        begin = tokenizer.timestamp_begin
+        spoken, more = tokenizer.encode(" spoken"), tokenizer.encode(" thanks for watching")
+        tokens = (begin, *spoken, begin + 100, begin + 160, *more, begin + 200)
+        return DecodingResult(tokens, -0.1, 0.0)
+
+    transcribe, _, _ = scripted(answer)
+    (found,) = transcribe([window(1, length=3.0)])
+    assert [s.text for s in found.segments] == [" spoken"]
+
+
 def test_a_batch_has_one_kind_of_work(tokenizer, scripted):
     """Tasks share a batch only if they have the same function and the same batch key."""
     _, _, scheduler = scripted(lambda one: None)
@@ -449,7 +533,7 @@ def test_a_task_withdrawn_before_its_batch_starts_does_not_end_the_thread(tokeni
         scheduler.leave(queue)
     scheduler.leave(deque())
     assert len(transcribe([window(1)])) == 1
-    assert scheduler.thread.is_alive()
+    assert all(thread.is_alive() for thread in scheduler.threads)
 
 
 def test_closing_cancels_waiting_callers(tokenizer, scripted):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from homescribe.engines import cpu
 from homescribe.engines.models import ctranslate2_errors, find_ctranslate2
 from homescribe.engines.out_of_memory import memory_errors
 from homescribe.engines.scheduler import Samples
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Features: TypeAlias = NDArray[np.float32] | NDArray[np.float16]  # (positions, n_audio_state)
 
-CPU_BATCH = 8  # windows; larger batches are no faster on a CPU
+CPU_BATCH = 4  # windows; larger batches are hardly faster on a CPU
 GPU_BATCH = 16  # faster-whisper's own choice for a GPU with 8 GB
 
 
@@ -43,12 +43,16 @@ class CTranslate2Network:
 
         folder = find_ctranslate2(model)
         self.device = device = "cuda" if gpu_available() else "cpu"
+        self.workers = cpu.workers() if device == "cpu" else 1
+        if device == "cpu":
+            cpu.keep_freed_memory()
         with ctranslate2_errors(model), memory_errors(model):
             self.whisper = WhisperModel(
                 str(folder),
                 device=device,
                 compute_type=compute_type or default_compute_type(device),
-                cpu_threads=cpu_threads(),
+                cpu_threads=cpu.threads_per_worker(),
+                num_workers=self.workers,
             )
         self.batch_size = GPU_BATCH if device == "cuda" else CPU_BATCH
         self.tokenizers: dict[tuple[str, str], Tokenizer] = {}
@@ -69,22 +73,25 @@ class CTranslate2Network:
     def padded_length(self, samples: Samples) -> int:
         return padded_frames(samples)
 
-    def encode(self, samples: Sequence[Samples]) -> list[Features]:
-        """Return the encoder's output for each window of equal padded lengths, in the computer's memory.
+    def start_worker(self) -> None:
+        """Do nothing: CTranslate2 has threads of its own."""
+
+    def encode(self, samples: Sequence[Samples], length: int) -> list[Features]:
+        """Return the encoder's output for each window, of `length` frames, in the computer's memory.
 
         On a CPU, windows are encoded one at a time: a batch takes longer, and rounds otherwise.
         """
-        mels = [self._spectrogram(one) for one in samples]
+        mels = [self._spectrogram(one, length) for one in samples]
         if self.device == "cpu":
             return [self._encode(mel[None])[0] for mel in mels]
         return list(self._encode(np.stack(mels)))
 
-    def _spectrogram(self, samples: Samples) -> NDArray[np.float32]:
-        """Return the spectrogram of a window with its padding, shape (n_mels, frames)."""
+    def _spectrogram(self, samples: Samples, length: int) -> NDArray[np.float32]:
+        """Return the spectrogram of a window with its padding, shape (n_mels, length)."""
         from faster_whisper.audio import pad_or_trim
 
         mel = self.whisper.feature_extractor(samples)[..., :-1]
-        padded: NDArray[np.float32] = pad_or_trim(mel, padded_frames(samples))
+        padded: NDArray[np.float32] = pad_or_trim(mel, length)
         return padded
 
     def _encode(self, mels: NDArray[np.float32]) -> Features:
@@ -203,13 +210,3 @@ def default_compute_type(device: str) -> str:
 
     supported = ctranslate2.get_supported_compute_types(device)
     return "float16" if device == "cuda" and "float16" in supported else "int8"
-
-
-def cpu_threads() -> int:
-    """CPU cores that this process may use: OMP_NUM_THREADS, as in torch, else all that are available."""
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    if limit.isdecimal() and int(limit):
-        return int(limit)
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

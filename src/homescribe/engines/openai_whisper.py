@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from homescribe.core import EngineRequirements
+from homescribe.engines import cpu
 from homescribe.engines.batch_engine import PACKAGES, BatchEngine
 from homescribe.engines.languages import LANGUAGES
 from homescribe.engines.models import (
@@ -18,7 +19,7 @@ from homescribe.engines.torch_network import TorchNetwork
 if TYPE_CHECKING:
     from whisper import Whisper
 
-CPU_BATCH = 8  # windows; larger batches are no faster on a CPU
+CPU_BATCH = 4  # windows of one worker; larger batches are hardly faster on a CPU
 MAX_GPU_BATCH = 64
 MEMORY_SHARE = 0.5  # of a GPU's free memory for a batch; the rest is for what is not estimated
 
@@ -56,6 +57,8 @@ class OpenAIWhisper(BatchEngine):
 
     def __init__(self, model: str, compute_type: str | None = None) -> None:
         device = "cuda" if gpu_available() else "cpu"
+        if device == "cpu":
+            cpu.keep_freed_memory()
         loaded = load_openai_whisper(model, device)
         dtype = dtype_of(compute_type) if compute_type else None
         super().__init__(model, TorchNetwork(loaded, batch_size(loaded), dtype))

@@ -10,10 +10,10 @@ from __future__ import annotations
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import Event
 
-from homescribe.core import Segment, TranscriptionOptions
+from homescribe.core import TranscriptionOptions
 from homescribe.engines import quality
 from homescribe.engines.attempts import Attempt, PendingWindow, best_attempt, better_attempt
 from homescribe.engines.language_choice import (
@@ -24,41 +24,21 @@ from homescribe.engines.language_choice import (
     parts_of,
 )
 from homescribe.engines.scheduler import AnyTask, Scheduler
-from homescribe.engines.segments import split_segments, words_by_segment
 from homescribe.engines.sentences import MAX_JOIN_PAUSE, is_continued
 from homescribe.engines.tokenizer import Tokenizer, text_tokens
 from homescribe.engines.whisper_network import (
+    MEL_FRAMES,
     DecodingOptions,
     DecodingTask,
     LanguageTask,
     WhisperNetwork,
 )
+from homescribe.engines.window_result import RESET_TEMPERATURE, WindowResult, window_result
 from homescribe.engines.windows import Window
 
 MAX_PROMPT_TOKENS = 223  # of text before a window, half of Whisper's context
+CAREFUL_BEAM_SIZE = 5  # beams of the second attempt at a window, as openai-whisper's command line
 MIN_REMAINDER = 1.0  # seconds of speech after the last word that are worth another window
-RESET_TEMPERATURE = 0.5  # text decoded above it is no prompt for the next, as in whisper.transcribe
-
-
-@dataclass(frozen=True, slots=True)
-class WindowResult:
-    """A window and its text. `segments` count from the window's start; () when nobody spoke."""
-
-    window: Window
-    segments: tuple[Segment, ...]
-    tokens: tuple[int, ...]
-    temperature: float
-    language: str
-
-    @property
-    def is_good_prompt(self) -> bool:
-        """Whether the text may be the prompt of the next window: the model was sure of it."""
-        doubts = {"low_probability", "repetition"}
-        return (
-            bool(self.segments)
-            and self.temperature <= RESET_TEMPERATURE
-            and not doubts & set(self.segments[-1].flags)
-        )
 
 
 class RecordingTranscriber:
@@ -80,8 +60,10 @@ class RecordingTranscriber:
         self.queue: deque[AnyTask] = deque()
         self.last_result: WindowResult | None = None  # of the last window that was taken
         self.previous_tokens: list[int] = []  # text before the next window, as its prompt
+        temperatures = len(self.options.temperature)
+        self.max_attempts = temperatures + 1 if temperatures > 1 else 1
         # Windows submitted at once. Each needs the text before it when that is its prompt.
-        self.max_pending = 1 if options.condition_on_previous_text else 2 * scheduler.batch_size
+        self.max_pending = 1 if options.condition_on_previous_text else scheduler.capacity
 
     def results(self, windows: Iterable[Window]) -> Iterator[WindowResult]:
         """Yield the result of every window, in order of time."""
@@ -328,7 +310,7 @@ class RecordingTranscriber:
             pending.accepted = replace(attempt, text="")
         elif not _fails(pending.window, attempt):
             pending.accepted = attempt
-        elif len(pending.attempts) < len(self.options.temperature):
+        elif len(pending.attempts) < self.max_attempts:
             pending.task = self._retry(pending)
         elif pending.is_remainder:  # a few words that no temperature made sense of
             pending.accepted = replace(attempt, text="")
@@ -336,46 +318,33 @@ class RecordingTranscriber:
             pending.accepted = best_attempt(pending.attempts)
 
     def _retry(self, pending: PendingWindow) -> DecodingTask:
-        """Queue another attempt at the next temperature, before this recording's other windows."""
+        """Queue another attempt, before this recording's other windows.
+
+        The second attempt is more careful than the first: a beam search over the window as Whisper was
+        trained, padded to 30 seconds. The others are samples at rising temperatures.
+        """
         before, number = pending.task, len(pending.attempts)
-        options = replace(
-            before.options,
-            temperature=self.options.temperature[number],
-            beam_size=1,
-            seed=zlib.crc32(before.samples.tobytes(), number),
-        )
-        task = self._task(pending.window, options, before.features)
+        if number == 1:
+            beam_size = max(CAREFUL_BEAM_SIZE, before.options.beam_size)
+            options = replace(before.options, beam_size=beam_size)
+        else:
+            options = replace(
+                before.options,
+                temperature=self.options.temperature[number - 1],
+                beam_size=1,
+                seed=zlib.crc32(before.samples.tobytes(), number),
+            )
+        padded = before.length == MEL_FRAMES
+        task = self._task(pending.window, options, before.features if padded else None)
+        task.length = MEL_FRAMES
         self.scheduler.put(self.queue, task, first=True)
         return task
 
     def _result(self, pending: PendingWindow) -> WindowResult:
-        """Split the accepted text into segments."""
         assert pending.accepted is not None
         assert pending.language is not None
-        window, attempt, language = pending.window, pending.accepted, pending.language
-        if not attempt.text.strip():
-            return WindowResult(window, (), (), attempt.temperature, language)
-        result, tokenizer = attempt.result, pending.task.options.tokenizer
-        ratio = quality.compression_ratio(attempt.text.strip())
-        flags = quality.flags(attempt.text, result.avg_logprob, ratio, attempt.temperature)
-        parts = split_segments(result.tokens, tokenizer, window.duration)
-        words = words_by_segment(result.words, [len(tokens) for _, _, tokens in parts])
-        segments = tuple(
-            Segment(
-                start=start,
-                end=end,
-                text=tokenizer.decode(tokens),
-                avg_logprob=result.avg_logprob,
-                no_speech_prob=result.no_speech_prob,
-                compression_ratio=ratio,
-                temperature=attempt.temperature,
-                words=segment_words,
-                flags=flags,
-                language=language,
-            )
-            for (start, end, tokens), segment_words in zip(parts, words, strict=True)
-        )
-        return WindowResult(window, segments, result.tokens, attempt.temperature, language)
+        tokenizer = pending.task.options.tokenizer
+        return window_result(pending.window, pending.accepted, tokenizer, pending.language)
 
 
 def _fails(window: Window, attempt: Attempt) -> bool:

@@ -1,9 +1,10 @@
-"""Batches windows of many recordings: a queue in front of one network, and the one thread that runs it.
+"""Batches windows of many recordings: a queue in front of one network, and the threads that run it.
 
-Recordings take turns, one window each, so that a short one does not wait for a long one. A batch that runs
-out of memory is halved. A batch that fails otherwise is run again window by window, so that only the
-recording whose window caused the failure fails. Windows of a cancelled recording are dropped, also in the
-middle of a batch.
+Each thread, a worker, computes one batch at a time. The windows that wait are shared out among the workers,
+so that a single recording keeps all of them busy. Recordings take turns, one window each, so that a short
+one does not wait for a long one. A batch that runs out of memory is halved. A batch that fails otherwise is
+run again window by window, so that only the recording whose window caused the failure fails. Windows of a
+cancelled recording are dropped, also in the middle of a batch.
 
 Nothing here is specific to Whisper: a task carries samples, the function that computes its result, and that
 function's options. What Whisper needs is in whisper_network.py.
@@ -44,7 +45,9 @@ class Task(Generic[Options, Result]):
     options: Options
     stop: Event
     batch_key: Hashable = ()
-    length: int = 0  # what `Encoder.padded_length` returned
+    length: int = (
+        0  # at which the network computes the window; 0: what `Encoder.padded_length` returns
+    )
     features: Any = None  # what `Encoder.encode` returned; a retry uses it again
     result: Result | None = None
     error: BaseException | None = None
@@ -62,13 +65,20 @@ class Encoder(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """Windows that fit into memory at once."""
+        """Windows that one worker computes at once."""
+
+    @property
+    def workers(self) -> int:
+        """Batches that are computed at the same time, each by a thread of its own."""
+
+    def start_worker(self) -> None:
+        """Prepare the current thread, a worker, for computing."""
 
     def padded_length(self, samples: Samples) -> int:
         """Length at which the network computes a window. Windows of equal length can share a batch."""
 
-    def encode(self, samples: Sequence[Samples]) -> Sequence[object]:
-        """Features of each window, which `Task.compute` reads."""
+    def encode(self, samples: Sequence[Samples], length: int) -> Sequence[object]:
+        """Features of each window at this length, which `Task.compute` reads."""
 
 
 class Scheduler:
@@ -81,14 +91,23 @@ class Scheduler:
         self.decoding = 0  # callers that are decoding audio rather than waiting for a result
         self.changed = Condition()
         self.closed = False
-        self.thread = Thread(target=self._run, name="batch-scheduler", daemon=True)
-        self.thread.start()
+        self.threads = [
+            Thread(target=self._run, name=f"batch-scheduler-{number}", daemon=True)
+            for number in range(network.workers)
+        ]
+        for thread in self.threads:
+            thread.start()
+
+    @property
+    def capacity(self) -> int:
+        """Windows that a recording keeps waiting or running, so that no worker is idle."""
+        return 2 * self.batch_size * len(self.threads)
 
     # --- For callers -----------------------------------------------------------------------------
 
     def put(self, queue: deque[AnyTask], task: AnyTask, *, first: bool = False) -> None:
         """Add `task` to the caller's own `queue`, at its head if `first` (a retry)."""
-        task.length = self.network.padded_length(task.samples)
+        task.length = task.length or self.network.padded_length(task.samples)
         with self.changed:
             if self.closed:
                 raise Cancelled
@@ -132,15 +151,17 @@ class Scheduler:
             self.changed.notify_all()
 
     def close(self) -> None:
-        """End the thread after its current batch."""
+        """End each thread after its current batch."""
         with self.changed:
             self.closed = True
             self.changed.notify_all()
-        self.thread.join()
+        for thread in self.threads:
+            thread.join()
 
-    # --- The thread ------------------------------------------------------------------------------
+    # --- The threads ------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        self.network.start_worker()
         while batch := self._next_batch():
             self._process(batch)
 
@@ -167,14 +188,17 @@ class Scheduler:
         return sum(map(len, self.queues))
 
     def _ready(self) -> bool:
-        return self.closed or not self.decoding or self._waiting() >= self.batch_size
+        full = self.batch_size * len(self.threads)
+        return self.closed or not self.decoding or self._waiting() >= full
 
     def _take(self) -> list[AnyTask]:
         """Return the first task of the caller whose turn it is, and others that can run with it.
 
         The others come from all callers in turn, and from anywhere in their queues. The first task of a
-        queue waits for at most one batch of each other caller.
+        queue waits for at most one batch of each other caller. The batch is this worker's share of what
+        waits: another worker, which is busy now, will want the rest.
         """
+        share = min(self.batch_size, -(-self._waiting() // len(self.threads)))
         if not self.queues:
             return []
         first = self.queues[0].popleft()
@@ -188,9 +212,9 @@ class Scheduler:
             )
             for queue in self.queues
         ]
-        while len(batch) < self.batch_size and any(tasks for _, tasks in fitting):
+        while len(batch) < share and any(tasks for _, tasks in fitting):
             for queue, tasks in fitting:
-                if tasks and len(batch) < self.batch_size:
+                if tasks and len(batch) < share:
                     batch.append(tasks.popleft())
                     queue.remove(batch[-1])
         return batch
@@ -204,7 +228,7 @@ class Scheduler:
     def _compute(self, batch: list[AnyTask]) -> None:
         new = [task for task in batch if task.features is None]
         if new:
-            features = self.network.encode([task.samples for task in new])
+            features = self.network.encode([task.samples for task in new], batch[0].length)
             for task, one in zip(new, features, strict=True):
                 task.features = one
         results = batch[0].compute(batch)
@@ -222,7 +246,8 @@ class Scheduler:
         del error  # its traceback keeps the network's tensors alive
         size = max(1, len(batch) // 2) if out_of_memory else 1
         if out_of_memory:
-            self.batch_size = min(self.batch_size, size)
+            with self.changed:
+                self.batch_size = min(self.batch_size, size)
             for task in batch:
                 task.features = None
             release_memory()

@@ -18,7 +18,6 @@ from homescribe.engines.precision import (
     split_heads,
 )
 from homescribe.engines.scheduler import Samples
-from homescribe.engines.whisper_network import padded_frames
 
 if TYPE_CHECKING:
     import torch
@@ -44,26 +43,25 @@ class TorchModel:
 
     # --- Encoder ---------------------------------------------------------------------------------
 
-    def encode(self, samples: Sequence[Samples]) -> list[Tensor]:
-        """Return the encoder's output for each window of equal padded lengths: (positions, n_audio_state).
+    def encode(self, samples: Sequence[Samples], length: int) -> list[Tensor]:
+        """Return the encoder's output for each window, of `length` frames: (positions, n_audio_state).
 
         A position stands for two frames of the spectrogram.
         """
-        mel = self.spectrogram(samples).to(self.dtype)
+        mel = self.spectrogram(samples, length).to(self.dtype)
         if self.device.type == "cpu":
             return [self._encode(one[None])[0] for one in mel]
         return [one.clone() for one in self._encode(mel)]
 
-    def spectrogram(self, samples: Sequence[Samples]) -> Tensor:
-        """Return whisper.log_mel_spectrogram of each window, padded: (n, n_mels, frames).
+    def spectrogram(self, samples: Sequence[Samples], length: int) -> Tensor:
+        """Return whisper.log_mel_spectrogram of each window, padded: (n, n_mels, length).
 
         The padding is zeros after the logarithm, as in whisper.transcribe; silence has lower values.
         """
         import torch
         from whisper.audio import HOP_LENGTH, N_FFT, mel_filters
 
-        frames = padded_frames(samples[0])
-        audio = torch.zeros(len(samples), frames * HOP_LENGTH, device=self.device)
+        audio = torch.zeros(len(samples), length * HOP_LENGTH, device=self.device)
         for row, one in zip(audio, samples, strict=True):
             row[: len(one)] = torch.from_numpy(one)
         hann = torch.hann_window(N_FFT, device=self.device)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from homescribe.engines import cpu
 from homescribe.engines.beam_decoder import BeamDecoder
 from homescribe.engines.greedy_decoder import GreedyDecoder
 from homescribe.engines.scheduler import Samples
@@ -41,6 +42,7 @@ class TorchNetwork:
     def __init__(self, model: Whisper, batch_size: int, dtype: torch.dtype | None = None) -> None:
         self.whisper = model
         self.batch_size = batch_size
+        self.workers = cpu.workers() if model.device.type == "cpu" else 1
         self.model = TorchModel(model, dtype)
         self.tokenizers: dict[tuple[str, str], Tokenizer] = {}
 
@@ -67,12 +69,19 @@ class TorchNetwork:
     def padded_length(self, samples: Samples) -> int:
         return padded_frames(samples)
 
-    def encode(self, samples: Sequence[Samples]) -> list[Tensor]:
-        """Return the encoder's output for each window of equal padded lengths: (positions, n_audio_state)."""
+    def start_worker(self) -> None:
+        """Give the worker its share of the CPU's threads."""
+        import torch
+
+        if self.whisper.device.type == "cpu":
+            torch.set_num_threads(cpu.threads_per_worker())
+
+    def encode(self, samples: Sequence[Samples], length: int) -> list[Tensor]:
+        """Return the encoder's output for each window, of `length` frames: (positions, n_audio_state)."""
         import torch
 
         with torch.inference_mode():
-            return self.model.encode(samples)
+            return self.model.encode(samples, length)
 
     def detect_language(self, tasks: Sequence[LanguageTask]) -> list[LanguageProbabilities]:
         return self._detect_language(tasks)

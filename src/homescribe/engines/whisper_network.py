@@ -18,14 +18,13 @@ FRAMES_PER_SECOND = 100  # of a spectrogram
 HOP_LENGTH = SAMPLE_RATE // FRAMES_PER_SECOND  # samples between two frames
 MEL_FRAMES = 3000  # the most that Whisper takes: 30 seconds
 
-# Frames of silence after a window, at least. Whisper was trained on windows padded to 30 seconds, and so are
-# ours. Two seconds take about 65 % of the CPU time, but with base and five beams 6.7 instead of 3.7 % of 728
-# English words were wrong (with words invented twice), and with tiny.en 5.6 instead of 5.0 %.
-MARGIN = MEL_FRAMES
-# A shorter margin is rounded up to a length that depends on the window alone. Windows of one length share a
-# batch: short steps leave less padding to compute, long ones put more windows into a batch.
-SHORT = 10 * FRAMES_PER_SECOND  # length up to which windows are padded to whole seconds
-LONG_STEP = 2 * FRAMES_PER_SECOND  # above it
+# Whisper was trained on windows padded to 30 seconds. Padding costs time and is hardly needed: with 1 to 4
+# seconds of it, all but one in two hundred words stay the same. Only windows of a few seconds need more:
+# computed at 6 seconds or less, base repeated whole sentences.
+MARGIN = 2 * FRAMES_PER_SECOND  # frames of padding after a window, at least
+MIN_FRAMES = 10 * FRAMES_PER_SECOND
+# Lengths are rounded up, in a way that depends on the window alone. Windows of one length share a batch.
+STEP = 2 * FRAMES_PER_SECOND
 MAX_INITIAL_TIMESTAMP = 50  # tokens of 0.02 s: speech starts within a second, as in whisper.decode
 
 LanguageProbabilities: TypeAlias = dict[str, float]  # by Whisper's code
@@ -123,5 +122,4 @@ def mel_frames(samples: Samples) -> int:
 def padded_frames(samples: Samples) -> int:
     """Frames of the spectrogram that the network computes for `samples`, padding included."""
     frames = len(samples) // HOP_LENGTH + MARGIN
-    step = FRAMES_PER_SECOND if frames <= SHORT else LONG_STEP
-    return min(MEL_FRAMES, -(-frames // step) * step)
+    return min(MEL_FRAMES, max(MIN_FRAMES, -(-frames // STEP) * STEP))
