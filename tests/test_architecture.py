@@ -71,7 +71,7 @@ ALLOWED = {
     "config": {"core", "errors", "text"},
     "doctor": {"assemble", "errors", "config", "library"},
     "assemble": {
-        *("backends", "config", "core", "cost", "engines/languages", "errors", "library"),
+        *("backends", "config", "core", "cost", "demo", "engines/languages", "errors", "library"),
         *("pipeline", "plugins", "text"),
     },
     "web": {

@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from homescribe import plugins
+from homescribe import demo, plugins
 from homescribe.config import Config
 from homescribe.core import (
     Backend,
@@ -172,6 +172,7 @@ def build_run(
         again=again,
         limit=limit,
         sleep_interval=config.sleep_interval,
+        known_good=demo.samples() / "fox-20s.mp3",
         disk=round(config.disk * BYTES_PER_GIGABYTE),
         prepare=speech_upload if uploads_speech(config) else None,
         stop=stop,

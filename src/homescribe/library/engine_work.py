@@ -7,7 +7,9 @@ SUSPECT_DEATHS it is a suspect.
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from homescribe.core import Item
@@ -42,6 +44,19 @@ def stop(db: sqlite3.Connection) -> None:
     """Record that nothing is active, because the run ends in order. Earlier deaths still count."""
     db.execute("DELETE FROM engine_work WHERE active AND deaths = 0")
     db.execute("UPDATE engine_work SET active = 0")
+
+
+def doubt(db: sqlite3.Connection, keys: Collection[str]) -> None:
+    """Count items as if a process had died once, so that they are processed last, and alone.
+
+    Unlike a death, this never makes a suspect.
+    """
+    db.execute(
+        "INSERT INTO engine_work (item_id, active, deaths) SELECT item_id, 0, 1 FROM items "
+        "WHERE key IN (SELECT value FROM json_each(?)) "
+        "ON CONFLICT (item_id) DO UPDATE SET active = 0, deaths = max(deaths, 1)",
+        (json.dumps(list(keys)),),
+    )
 
 
 def count_deaths(db: sqlite3.Connection) -> Deaths:

@@ -361,6 +361,11 @@ class Library:
         with self._writing() as db:
             engine_work.stop(db)
 
+    def process_alone(self, keys: Collection[str]) -> None:
+        """Let the next run process these items last, and one at a time."""
+        with self._writing() as db:
+            engine_work.doubt(db, keys)
+
     def count_deaths(self) -> Deaths:
         """Count a process that died while its engine worked. Call it only with the run lock."""
         with self._writing() as db:

@@ -32,7 +32,7 @@ def internal_error(
         action: what was being done, for the message: "downloading".
         name: key of the item or address of the source.
     """
-    log = _write(error, library_directory / "logs", f"{action} {name}")
+    log = write_log(error, library_directory / "logs", f"{action} {name}")
     details = f"the details are in {log}." if log else "the details could not be written to a log."
     return InternalError(
         f"Internal error while {action} ({type(error).__name__}); {details}",
@@ -40,7 +40,7 @@ def internal_error(
     )
 
 
-def _write(error: BaseException, folder: Path, heading: str) -> str | None:
+def write_log(error: BaseException, folder: Path, heading: str) -> str | None:
     """Write a log file; return its path within the library folder, None if it cannot be written."""
     text = shown_text(f"{heading}\n\n{''.join(traceback.format_exception(error))}")
     if len(text) > MAX_CHARACTERS:

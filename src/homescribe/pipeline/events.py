@@ -55,6 +55,22 @@ class Failed:
     item: Item
     error: ItemError
     keep_call: bool = False
+    unforeseen: bool = False  # an exception that the engine in this process does not foresee
+    machines: bool = False  # it mentions this machine rather than a recording
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Work for a slot: find out whether the engine can transcribe `audio`, as any engine can."""
+
+    audio: Audio
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The result of a Check: None, or why it failed."""
+
+    problem: BaseException | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +116,7 @@ Event = (
     | Used
     | Transcribed
     | Failed
+    | Checked
     | Blocked
     | NotDownloaded
     | Halted

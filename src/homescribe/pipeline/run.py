@@ -34,9 +34,7 @@ from homescribe.core import (
     Usage,
 )
 from homescribe.errors import (
-    Cancelled,
     ItemError,
-    NotCollected,
     PermanentError,
     RetryableError,
     SourceBlocked,
@@ -45,10 +43,13 @@ from homescribe.errors import (
 )
 from homescribe.library import Library
 from homescribe.pipeline.add import Sources
-from homescribe.pipeline.crash_log import NOT_OF_ONE_ITEM, internal_error
+from homescribe.pipeline.crash_log import internal_error
 from homescribe.pipeline.downloads import TICK, Downloads
+from homescribe.pipeline.engine_faults import CHECK_KEY, EngineFaults
 from homescribe.pipeline.events import (
     Blocked,
+    Check,
+    Checked,
     Crashed,
     Downloaded,
     Event,
@@ -60,6 +61,7 @@ from homescribe.pipeline.events import (
     Transcribed,
     Used,
 )
+from homescribe.pipeline.slots import Slots
 from homescribe.pipeline.speech_upload import Prepare
 from homescribe.pipeline.state import BUFFERED, WITH_BACKEND, Progress, Stage, Stages
 from homescribe.text.sanitize import one_line
@@ -83,6 +85,8 @@ class Run:
         limit: transcribe at most this many items.
         sleep_interval: seconds between two downloads from one site; None for the source's default.
         disk: bytes of audio to hold back at most until a rented backend is worth starting.
+        known_good: a recording that any engine can transcribe, to find out whether an engine that fails is
+            broken. None: each failure is that of its item.
         prepare: makes what is submitted from what was fetched, in the pause before the next download.
         stop: set it, from any thread or a signal handler, to end the run early. Nothing is lost.
 
@@ -105,6 +109,7 @@ class Run:
         limit: int | None = None,
         sleep_interval: float | None = None,
         disk: int = HELD_BACK_BYTES,
+        known_good: Path | None = None,
         prepare: Prepare | None = None,
         stop: Flag | None = None,
     ) -> None:
@@ -115,7 +120,7 @@ class Run:
         self._ended = Flag()  # nothing is stored any more
         self._stages = Stages()
         self._inbox: SimpleQueue[Event] = SimpleQueue()
-        self._queue: Queue[Audio | Call] = Queue()  # work for the slots
+        self._queue: Queue[Audio | Call | Check] = Queue()  # work for the slots
         # Constant:
         self._sources = sources
         self._backend = backend
@@ -131,7 +136,8 @@ class Run:
         # Used only by the iterating thread:
         self._library = library
         self._held_back: list[Audio] = []  # of the items in stage DOWNLOADED
-        self._slots: list[Thread] = []
+        self._slots: Slots | None = None
+        self._faults = EngineFaults(known_good)
         self._started: Session | None = None
         self._halted: UserError | None = None
         self._blocked: dict[str, SourceBlocked] = {}
@@ -210,12 +216,18 @@ class Run:
         self._copies = {record.item.key: record.copies for record in records if record.copies}
         downloads = self._downloads(session)
         downloads.remove_all_except(record.item for record in records if record.state != "done")
-        self._slots = [
-            Thread(target=self._serve, args=(session,), name=f"slot {n}", daemon=True)
-            for n in range(session.slots)
-        ]
-        for thread in self._slots:
-            thread.start()
+        self._slots = Slots(
+            session,
+            self._options,
+            self._queue,
+            self._inbox,
+            self._stages,
+            self.progress,
+            self._ending,
+            self._ended,
+            self._library.directory,
+        )
+        self._slots.start()
         try:
             # Items during which a process died come last, and one at a time.
             alone = [item for item in items if item.key in self._alone]
@@ -229,10 +241,10 @@ class Run:
                         continue
                     yield from self._pass(session, downloads, [item], [])
                 calls = []
-                items = [
-                    item for item in self._due() if self._stages.get(item.key) is Stage.RETRYABLE
-                ]
+                retryable = (i for i in self._due() if self._stages.get(i.key) is Stage.RETRYABLE)
+                items = [item for item in retryable if item.key not in self._faults.held]
                 downloads = self._downloads(session)
+            yield from self._record_held()
         finally:
             self._end()
             try:
@@ -356,18 +368,28 @@ class Run:
                     yield from self._handle(Failed(item, gone(item)), downloads)
                     return
                 self._forget(item)
+                yield from self._record_held()  # the engine works
                 self.progress.done += 1
                 self.progress.audio_seconds_done += transcript.duration
                 self._finish(item, Stage.DONE, downloads)
                 yield Outcome(item, transcript=transcript, seconds=seconds)
-            case Failed(item, error, keep_call):
-                self._library.fail(item, error, keep_call=keep_call, insert=False)
-                if not keep_call:
-                    self._forget(item)
+            case Failed(item, error):
                 permanent = isinstance(error, PermanentError)
                 self._finish(item, Stage.FAILED if permanent else Stage.RETRYABLE, downloads)
-                self.progress.failed += 1
-                yield Outcome(item, error=error)
+                if not self._faults.hold(event):
+                    yield self._record(event)
+                elif (known_good := self._faults.check_due(self._alone)) is not None:
+                    self._stages.set([CHECK_KEY], Stage.QUEUED)
+                    self._queue.put(Check(known_good))
+            case Checked(problem):
+                self._stages.set([CHECK_KEY], Stage.DONE)
+                if problem is None:
+                    self._faults.passed()
+                    yield from self._record_held()
+                    return
+                yield from self._leave_pending(self._faults.release())
+                broken = self._faults.broken(problem, self._engine, self._library.directory)
+                yield from self._handle(Halted(broken), downloads)
             case Blocked(site, item, error, until, requested):
                 if until is None:
                     self._blocked[site] = error
@@ -384,6 +406,30 @@ class Run:
             case Crashed(crash):
                 self._end()
                 raise crash
+
+    def _record(self, failed: Failed) -> Outcome:
+        self._library.fail(failed.item, failed.error, keep_call=failed.keep_call, insert=False)
+        if not failed.keep_call:
+            self._forget(failed.item)
+        self.progress.failed += 1
+        return Outcome(failed.item, error=failed.error)
+
+    def _leave_pending(self, held: list[Failed]) -> Iterator[Outcome]:
+        """Record nothing of failures for which the engine is the reason, but who may have broken it.
+
+        The first ones may have, as many as were processed at once: the next run processes them last, and
+        alone. If the first one did run alone, the failure is its own.
+        """
+        if held and held[0].item.key in self._alone:
+            yield self._record(held[0])
+        elif self._slots is not None:
+            suspected = held[: self._slots.number]
+            self._library.process_alone([failed.item.key for failed in suspected])
+
+    def _record_held(self) -> Iterator[Outcome]:
+        """Record the failures that were held back, because the engine is not the reason."""
+        for failed in self._faults.release():
+            yield self._record(failed)
 
     def _store_usage(self, usage: Usage) -> None:
         """Store what a call used, before its outcome: a call that is collected twice is counted once."""
@@ -412,7 +458,7 @@ class Run:
             self._started.forget(item.key)
 
     def _threads_alive(self, downloads: Downloads) -> bool:
-        return downloads.alive() or any(thread.is_alive() for thread in self._slots)
+        return downloads.alive() or (self._slots is not None and self._slots.alive())
 
     def _stored_calls(self) -> list[Call]:
         calls = self._library.calls(self._backend.name)
@@ -443,76 +489,6 @@ class Run:
             copies=self._copies,
             prepare=self._prepare,
         )
-
-    # --- The threads of the backend's slots ------------------------------------------------------
-
-    def _serve(self, session: Session) -> None:
-        """Process work from the queue until the run ends."""
-        while not self._ending.is_set():
-            try:
-                work = self._queue.get(timeout=TICK)
-            except Empty:
-                continue
-            try:
-                self._inbox.put(self._transcribe(session, work))
-            except Cancelled:
-                return
-            except ItemError as error:
-                kept = isinstance(error, NotCollected)
-                self._inbox.put(Failed(work.item, error, keep_call=kept))
-            except UserError as error:
-                self._inbox.put(Halted(error))
-                return
-            except NOT_OF_ONE_ITEM as error:
-                self._inbox.put(Crashed(error))
-                return
-            except BaseException as error:  # noqa: BLE001 - whatever it is, it is about this item
-                failure = self._internal_error(error, "transcribing", work.item)
-                self._inbox.put(Failed(work.item, failure, keep_call=True))
-
-    def _transcribe(self, session: Session, work: Audio | Call) -> Transcribed:
-        """Submit audio and wait for its transcript, or wait for a call that an earlier run submitted."""
-        item = work.item
-        began = time.monotonic()
-        self.progress.transcription_started(item)
-
-        def progress(seconds: float) -> None:
-            self.progress.transcription_progressed(item, seconds)
-
-        call = self._submit(session, work) if isinstance(work, Audio) else work
-        if call.id is None:  # the engine works in this process, and may take it down
-            self._inbox.put(started := Started(item))
-            self._wait_until(started.stored)
-        try:
-            transcript = session.result(call, self._ending, progress)
-        finally:
-            if (usage := session.usage(call)) is not None:
-                self._inbox.put(Used(usage))
-        # Those that this call was submitted with: a call of an earlier run may have others than this run.
-        transcript = replace(transcript, options=call.options)
-        return Transcribed(item, transcript, time.monotonic() - began)
-
-    def _submit(self, session: Session, audio: Audio) -> Call:
-        """Submit audio; return its call, which is stored by then if it outlives this process."""
-        if not self._stages.start_submitting(audio.item.key):
-            raise Cancelled
-        try:
-            call = session.submit(audio, self._options, self._ending)
-            call = replace(call, options=self._options)
-            submitted = Submitted(call)
-            if call.id is not None:
-                self._inbox.put(submitted)
-        finally:
-            self._stages.set([audio.item.key], Stage.SUBMITTED)
-        if call.id is not None:
-            self._wait_until(submitted.stored)
-        return call
-
-    def _wait_until(self, stored: Flag) -> None:
-        """Wait for the iterating thread to store something, or for its end: the disk may be full."""
-        while not stored.wait(TICK):
-            if self._ended.is_set():
-                raise Cancelled
 
     def _internal_error(self, error: BaseException, action: str, item: Item) -> ItemError:
         return internal_error(error, self._library.directory, action, item.key)
