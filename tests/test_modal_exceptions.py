@@ -123,6 +123,19 @@ def test_what_an_engine_raises_in_a_real_container_comes_home_as_its_failure(sta
         assert other.text.isdigit()
 
 
+def test_a_container_that_cannot_start_fails_the_recordings_that_wait_for_it(standin, monkeypatch):
+    """Its code cannot be imported, so nothing of ours can reply."""
+    with working("stumbling", timeout=777.0) as opened:  # a variant, so containers, of its own
+        monkeypatch.setitem(standin.settings.container_env, "HOMESCRIBE_IMAGE_ENGINE", "unknown")
+        call = opened.submit(instruction("go", "no start"), TranscriptionOptions(), GO)
+        with pytest.raises(RetryableError, match="Its container raised "):
+            opened.result(call, GO, lambda seconds: None)
+        assert opened.usage(call).outcome == "failed"
+        monkeypatch.undo()
+        _, again = run_to_end(opened, instruction("go", "no start"))
+        assert again.text.isdigit()
+
+
 # --- Told apart from the connection -----------------------------------------------------------------
 
 

@@ -22,6 +22,9 @@ from homescribe.errors import SetupError
 FINGERPRINT = "fingerprint"  # the tag of our apps
 VOLUME = "volume"  # the tag that says which volume the containers of an app have
 
+# A token may not be allowed to read its workspace's name, which is only for messages.
+NO_NAME = (modal.exception.PermissionDeniedError, modal.exception.NotFoundError)
+
 
 def find_place() -> Place:
     """Return the workspace and environment that calls go to. SetupError for an unknown environment."""
@@ -32,7 +35,9 @@ def find_place() -> Place:
             f"Modal has no environment named {config.get('environment')!r} in this workspace.",
             "Set MODAL_ENVIRONMENT to one that `modal environment list` prints, or remove it.",
         ) from error
-    workspace = modal.Workspace.from_context().hydrate().name
+    workspace = None
+    with contextlib.suppress(*NO_NAME):
+        workspace = modal.Workspace.from_context().hydrate().name
     return {"workspace": workspace or "", "environment": environment or ""}
 
 
@@ -88,7 +93,9 @@ def fetch_weights(engine: str, model: str) -> None:
 def _own_apps() -> list[tuple[modal.App, dict[str, str]]]:
     """Return the apps of all versions of homescribe that are deployed, with their tags."""
     apps = modal.Environment.from_context().apps.list()
-    named = [app for app in apps if (app.name or "").startswith(modal_transcribe.NAME)]
+    named = [
+        app for app in apps if (app.name or app.description or "").startswith(modal_transcribe.NAME)
+    ]
     tagged = [(app, app.get_tags()) for app in named]
     return [(app, tags) for app, tags in tagged if FINGERPRINT in tags]
 
