@@ -1,8 +1,15 @@
 """One exception of every class that Python and Modal have, and some that no one expects."""
 
+import asyncio
 import builtins
+import concurrent.futures
+import socket
+import sqlite3
 import sys
 
+import aiohttp
+import grpclib
+import h2.exceptions
 import modal.exception
 
 # Warnings about the use of these classes, or that only make sense with arguments of their own.
@@ -52,6 +59,14 @@ def _make(kind, text):
 def every_exception():
     """An exception of every class, by name; each with a text of its own."""
     made = {name: _make(kind, f"a text of {name}") for name, kind in classes().items()}
+    # Of the libraries that Modal's client uses, and of others.
+    made["asyncio.CancelledError"] = asyncio.CancelledError("cancelled")
+    made["concurrent.futures.CancelledError"] = concurrent.futures.CancelledError("cancelled")
+    made["aiohttp.ClientError"] = aiohttp.ClientError("no connection")
+    made["grpclib.GRPCError"] = grpclib.GRPCError(grpclib.Status.UNAVAILABLE, "not now")
+    made["h2.ProtocolError"] = h2.exceptions.ProtocolError("no protocol")
+    made["socket.gaierror"] = socket.gaierror(-2, "no such name")
+    made["sqlite3.OperationalError"] = sqlite3.OperationalError("locked")
     made["without text"] = WithoutText()
     made["of many lines"] = RuntimeError("CUDA error:\n" + "a line\n" * 1000)
     made["without arguments"] = TimeoutError()

@@ -135,6 +135,7 @@ def test_a_version_does_not_replace_another_one(standin, monkeypatch):
         before = len(standin.moments("deploy"))
         call = session.submit(instruction("once", "of the older"), TranscriptionOptions(), GO)
         older = modal_transcribe.APP, modal_transcribe.FINGERPRINT
+        assert older[0] == f"homescribe-{older[1]}"
         monkeypatch.setattr(modal_transcribe, "APP", "homescribe-9.9.9-newer")
         monkeypatch.setattr(modal_transcribe, "FINGERPRINT", "9.9.9-newer")
         with working("stumbling") as newer:

@@ -199,6 +199,20 @@ def test_a_call_that_is_kept_does_not_hold_its_part_of_the_cap(standin):
             opened.submit(instruction("go", "next", 1500.0), TranscriptionOptions(), GO)
 
 
+def test_an_error_of_the_client_itself_is_about_the_call(standin, monkeypatch):
+    """One that has nothing to do with the connection would be raised in every run."""
+    with working("stumbling") as opened:
+        call = opened.submit(instruction("go", "client"), TranscriptionOptions(), GO)
+
+        def send(*arguments):
+            raise AttributeError("no such field")
+
+        monkeypatch.setattr(opened._connection, "send", send)
+        with pytest.raises(RetryableError, match="AttributeError: no such field"):
+            opened.result(call, GO, lambda seconds: None)
+        assert opened.usage(call) is not None
+
+
 @pytest.mark.parametrize(
     ("error", "died"),
     [

@@ -149,8 +149,6 @@ def test_a_channel_is_transcribed_once_despite_kills_crashes_and_an_outage(
         assert (
             spent.dollars > 0.85 * billed
         )  # what nobody measured counts at the most that it can be
-        if FULL:  # the machine may be busy with something else while the speed is measured
-            assert 0.5 < dollars / planned["dollars"] < 2
 
 
 def cause_failures(client, standin):

@@ -48,9 +48,7 @@ MACHINES = {
     )
 }
 DEFAULT_GPU = "A10"
-DEFAULT_ENGINE = (
-    "openai-whisper"  # on a rented GPU: OpenAI's own weights, in batches across recordings
-)
+DEFAULT_ENGINE = "openai-whisper"  # OpenAI's own weights; a rented GPU decodes them in batches
 DEFAULT_MODEL = "turbo"
 ALIASES = {"A10G": "A10", "A100": "A100-40GB", "NONE": "CPU"}
 
