@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from homescribe.backends.modal import meter
+from homescribe.backends import meter
 from homescribe.core import HOUR, Call, Item, Usage
 from homescribe.cost.budget import Budget, Metered, SpeedEstimate
 from homescribe.cost.speeds import FIRST_PLAN_FACTOR

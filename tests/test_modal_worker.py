@@ -107,6 +107,27 @@ def test_whatever_an_engine_raises_is_a_reply(name, container):
     assert entries == {}  # another call may try again
 
 
+def test_time_in_containers_that_ended_comes_home_with_the_next_reply(monkeypatch):
+    """The first container claims the recording at 100 s and ends, the second takes it at 130 s, the third at
+    190 s."""
+    now = [100.0]
+    monkeypatch.setattr("homescribe.backends.modal.claims.time.time", lambda: now[0])
+    entries = Entries()
+    token = request()["token"]
+    assert Claims(entries).claim("fc-1", token).lost_seconds == 0.0
+    now[0] = 130.0
+    reply = answer(EngineStub(), entries)
+    assert reply.transcript is not None
+    assert reply.lost_seconds == 30.0
+    entries[token] = ["fc-1", 2, 100.0]
+    now[0] = 190.0
+    reply = answer(EngineStub(), entries)
+    assert reply.died
+    assert reply.lost_seconds == 90.0
+    entries[token] = ["fc-another", 1, 100.0]
+    assert answer(EngineStub(), entries).lost_seconds == 0.0
+
+
 LOADED_IN_MAIN_THREAD = {"builtins.KeyboardInterrupt", "modal.exception.InputCancellation"}
 
 

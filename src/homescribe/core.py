@@ -504,6 +504,9 @@ class EngineRequirements:
     # Raise UserError for an unknown model, without loading or downloading it; None: not checked beforehand.
     check_model: Callable[[str], None] | None = None
     slots: int = 1  # recordings that one loaded model transcribes at once
+    # Modules that take long to import and do not look for a GPU while they are imported. A backend may import
+    # them once and start later processes with a copy of the memory.
+    imports: tuple[str, ...] = ()
 
     def check(self, engine: str, options: TranscriptionOptions) -> None:
         """Raise UserError for a task or a language that no model of the engine called `engine` supports."""

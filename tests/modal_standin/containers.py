@@ -34,6 +34,9 @@ class Containers(State):
     async def rpc_ContainerHello(self, request, metadata):
         return Empty()
 
+    async def rpc_ContainerCheckpoint(self, request, metadata):
+        return Empty()  # no memory is copied: the container goes on as if it had been
+
     async def rpc_ContainerHeartbeat(self, request, metadata):
         response = pb.ContainerHeartbeatResponse()
         # A long poll, so that a cancellation does not wait for the next heartbeat.
@@ -166,12 +169,16 @@ class Containers(State):
         home.mkdir(parents=True)
         self._lay_out(function, root)
         arguments = root / "container-arguments.bin"
+        definition = pb.Function()
+        definition.CopyFrom(function.definition)
+        definition.is_checkpointing_function = definition.checkpointing_enabled
         arguments.write_bytes(
             pb.ContainerArguments(
                 task_id=container.id,
+                checkpoint_id="ch-standin",
                 function_id=function.id,
                 app_id=function.app_id,
-                function_def=function.definition,
+                function_def=definition,
                 serialized_params=function.parameters,
                 environment_name="main",
                 app_layout=self.layout(function.app_id, function),

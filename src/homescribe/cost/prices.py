@@ -28,22 +28,24 @@ class Machine:
     capability: tuple[int, int]  # CUDA compute capability: https://developer.nvidia.com/cuda-gpus
     cores: float = 2.0  # physical
     memory: int = 8  # GiB
+    streams: int = 1  # times the recordings that an engine works on at once, to fill larger batches
 
 
 # Two cores decode audio and detect speech at about 240 times realtime (speeds.CORE_SPEED). GPUs that are
-# faster get four. 8 GiB hold the largest model while it is loaded, and a few recordings.
+# faster get four. Those with more memory work on twice as many recordings at once, which fills batches of 64
+# windows. 8 GiB hold the largest model while it is loaded, and a few recordings.
 MACHINES = {
     machine.gpu: machine
     for machine in (
         Machine("T4", 0.59, 320, (7, 5)),
         Machine("L4", 0.80, 300, (8, 9)),
         Machine("A10", 1.10, 600, (8, 6)),
-        Machine("L40S", 1.95, 864, (8, 9)),
-        Machine("A100-40GB", 2.10, 1555, (8, 0), cores=4.0),
-        Machine("A100-80GB", 2.50, 2039, (8, 0), cores=4.0),
-        Machine("H100", 3.95, 3350, (9, 0), cores=4.0, memory=16),
-        Machine("H200", 4.54, 4800, (9, 0), cores=4.0, memory=16),
-        Machine("B200", 6.25, 8000, (10, 0), cores=4.0, memory=16),
+        Machine("L40S", 1.95, 864, (8, 9), streams=2),
+        Machine("A100-40GB", 2.10, 1555, (8, 0), cores=4.0, streams=2),
+        Machine("A100-80GB", 2.50, 2039, (8, 0), cores=4.0, streams=2),
+        Machine("H100", 3.95, 3350, (9, 0), cores=4.0, memory=16, streams=2),
+        Machine("H200", 4.54, 4800, (9, 0), cores=4.0, memory=16, streams=2),
+        Machine("B200", 6.25, 8000, (10, 0), cores=4.0, memory=16, streams=2),
         Machine("CPU", 0.0, 0, (0, 0), cores=4.0),
     )
 }

@@ -36,6 +36,7 @@ class FasterWhisper(BatchEngine):
         # which the driver compiles when the model is loaded.
         newest_gpu=(8, 9),
         slots=BatchEngine.slots,
+        imports=("av", "ctranslate2", "faster_whisper", "onnxruntime", "tokenizers"),
     )
 
     def __init__(self, model: str, compute_type: str | None = None) -> None:

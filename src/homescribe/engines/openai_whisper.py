@@ -53,6 +53,7 @@ class OpenAIWhisper(BatchEngine):
         check_model=check_openai_whisper,
         gpu_available=gpu_available,
         slots=8,
+        imports=("av", "onnxruntime", "torch", "whisper"),
     )
 
     def __init__(self, model: str, compute_type: str | None = None) -> None:

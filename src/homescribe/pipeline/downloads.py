@@ -244,8 +244,8 @@ class Downloads:
                 folder.rmdir()
 
     def _fetch(self, item: Item, folder: Path) -> Audio:
-        source = self._sources.for_item(item)
         try:
+            source = self._sources.for_item(item)
             return source.fetch(item, folder, self._stop)
         except ItemError:
             for copy in self._copies.get(item.key, ()):

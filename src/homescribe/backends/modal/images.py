@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -16,6 +17,8 @@ UV = "0.13.9"  # which resolves the lock files and installs them
 SITE_PACKAGES = f"/usr/local/lib/python{PYTHON}/site-packages"
 # Variables of an image: the engine that it is for, and its class as "module:name".
 ENGINE, ENGINE_CLASS = "HOMESCRIBE_IMAGE_ENGINE", "HOMESCRIBE_IMAGE_ENGINE_CLASS"
+# Set to "1" by the user for snapshots with the GPU's memory; then a variable of the image as well.
+GPU_SNAPSHOTS = "HOMESCRIBE_GPU_SNAPSHOTS"
 
 
 def build_image(engine: str, engine_class: EngineClass) -> modal.Image:
@@ -29,6 +32,7 @@ def build_image(engine: str, engine_class: EngineClass) -> modal.Image:
         for name, value in needs.environment.items()
     }
     variables[ENGINE] = engine
+    variables[GPU_SNAPSHOTS] = os.environ.get(GPU_SNAPSHOTS, "0")
     variables[ENGINE_CLASS] = f"{engine_class.__module__}:{engine_class.__qualname__}"
     image = modal.Image.debian_slim(python_version=PYTHON)
     if lock_file(engine).exists():

@@ -14,6 +14,7 @@ sent to Modal only.
 """
 
 # No `from __future__ import annotations` here: Modal reads the types of class parameters at run time.
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -37,6 +38,7 @@ from homescribe.backends.modal.claims import Claims, Entries
 from homescribe.backends.modal.images import (
     ENGINE,
     ENGINE_CLASS,
+    GPU_SNAPSHOTS,
     build_image,
     class_name,
     fetcher_name,
@@ -72,6 +74,8 @@ from homescribe.errors import HomescribeError, SetupError, UserError
 
 NAME = "homescribe"  # of the apps of all versions, before the version
 VOLUME = "homescribe-weights"
+# Copy the GPU's memory, too, with the loaded model. Modal calls that experimental.
+GPU_SNAPSHOT = os.environ.get(GPU_SNAPSHOTS) == "1"
 
 
 # --- The engines -----------------------------------------------------------------------------------
@@ -92,7 +96,7 @@ def installed_engines() -> dict[str, EngineClass]:
 
 def fingerprint(engine_classes: Mapping[str, EngineClass]) -> str:
     """Return a name for what is deployed. It changes with the code and with an engine's requirements."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(str(GPU_SNAPSHOT).encode())
     packages = ["homescribe"]
     for engine, engine_class in engine_classes.items():
         needs = engine_class.requirements
@@ -192,6 +196,9 @@ transcribing = functools.partial(
     scaledown_window=int(SCALEDOWN_WINDOW),
     max_containers=MAX_CONTAINERS,
     retries=0,  # a failed recording is a reply; Modal restarts a preempted one by itself
+    # Modal copies the memory of a container once its libraries are imported, and starts others from the copy.
+    enable_memory_snapshot=True,
+    experimental_options={"enable_gpu_snapshot": True} if GPU_SNAPSHOT else {},
     include_source=False,
 )
 
@@ -226,10 +233,20 @@ def declare(engine: str, image: modal.Image, slots: int) -> Service:
 
         model: str = modal.parameter()
 
+        @modal.enter(snap=True)
+        def prepare(self) -> None:
+            """Do what a copy of the container's memory saves the next container from doing."""
+            import_libraries()
+            self.loaded = self._load() if GPU_SNAPSHOT else None
+
         @modal.enter()
         def load(self) -> None:
             """Load the model."""
-            self.worker = Worker(
+            self.worker = self.loaded or self._load()
+            self.worker.start()
+
+        def _load(self) -> Worker:
+            return Worker(
                 engine, self.model, claims, lambda: load_engine(engine, self.model), gpu_available
             )
 
@@ -255,9 +272,8 @@ def declare(engine: str, image: modal.Image, slots: int) -> Service:
 class Hardware(TypedDict, total=False):
     """Arguments of `with_options`."""
 
-    cpu: tuple[
-        float, float
-    ]  # physical cores, least and most: Modal bills what is used beyond the least
+    # Physical cores, least and most. Modal bills what is used beyond the least.
+    cpu: tuple[float, float]
     memory: int  # MiB
     gpu: str
 
@@ -268,6 +284,13 @@ def hardware(rented: Machine) -> Hardware:
     if rented.gpu != "CPU":
         options["gpu"] = rented.gpu
     return options
+
+
+def import_libraries() -> None:
+    """Import the modules that the engine states, before the memory of the container is copied."""
+    with contextlib.suppress(Exception):  # loading the model fails in the same way, and is reported
+        for module in load_class().requirements.imports:
+            importlib.import_module(module)
 
 
 def load_engine(engine: str, model: str) -> Engine:

@@ -218,8 +218,9 @@ class ModalSession:
                 scaledown_window=max(2, round(self._options.scaledown_window)),
                 timeout=max(1, round(self._options.timeout)),
             )
+            together = self._requirements.slots * self._options.machine.streams
+            rented = rented.with_concurrency(max_inputs=1 if alone else together)
             if alone:
-                rented = rented.with_concurrency(max_inputs=1)
                 self.budget.add_machine()
             self._spawns[alone] = rented(model=self._model).transcribe.spawn.aio
         return self._spawns[alone]

@@ -19,7 +19,7 @@ import modal
 import modal.exception
 import modal.experimental
 
-from homescribe.backends.meter import STARTED, Meter
+from homescribe.backends.meter import Meter, container_start
 from homescribe.backends.modal.claims import Claims
 from homescribe.backends.wire import PlainReply, Reply, Request, describe, parse_options
 from homescribe.core import Audio, Engine, Item
@@ -50,7 +50,7 @@ class Worker:
         load: Callable[[], Engine],
         gpu_available: Callable[[], bool],
     ) -> None:
-        self._meter = Meter(STARTED)
+        self._meter = Meter(container_start())
         self._engine_name, self._model = engine, model
         self._claims = claims
         self._gpu_available = gpu_available
@@ -66,6 +66,10 @@ class Worker:
             self._not_loaded = SetupError(
                 f"{engine} cannot load {model}: {describe(error)}", "See `modal app logs`."
             )
+
+    def start(self) -> None:
+        """Measure from now on, in the container that answers: it may not be the one that loaded the model."""
+        self._meter = Meter(container_start())
 
     def answer(self, media: bytes, request: Request) -> PlainReply:
         """Return the reply to one recording. Whatever fails is part of the reply."""
@@ -90,9 +94,9 @@ class Worker:
             # The home machine counts containers that fail, so only one call reports this one as failed.
             error = self._not_loaded
             return Reply(error=error if first else RetryableError(error.message, error.hint))
-        reply = self._claims.claim(call, request["token"])
-        if reply is None:
-            reply = self._transcribe(media, request)
+        claim = self._claims.claim(call, request["token"])
+        reply = claim.refused or self._transcribe(media, request)
+        reply = replace(reply, lost_seconds=claim.lost_seconds)
         if reply.error is not None:
             self._claims.release(request["token"])  # another call may try again
         return reply
