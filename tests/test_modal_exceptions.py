@@ -149,6 +149,29 @@ def test_errors_of_the_connection_are_no_results(standin):
         assert opened.result(call, GO, lambda seconds: None).text.isdigit()
 
 
+async def unconnected():
+    """Modal's client raises this when no connection can be made in time."""
+    raise TimeoutError
+
+
+def test_a_connection_that_cannot_be_made_in_time_is_no_result(standin):
+    with working("stumbling", max_silence=0.0) as opened:
+        # A call that takes a while: its client says "not yet" with the same class.
+        _, transcript = run_to_end(opened, instruction("go", "not yet"))
+        assert transcript.text.isdigit()
+        with pytest.raises(UserError, match="Modal does not answer"):
+            opened._connection.send(unconnected, GO)
+
+
+def test_a_connection_that_cannot_be_made_at_the_start_is_a_sentence(standin, monkeypatch):
+    def lookup(name):
+        raise TimeoutError
+
+    monkeypatch.setattr(modal.App, "lookup", lookup)
+    with pytest.raises(SetupError, match="Modal cannot be used now: TimeoutError"), working():
+        pass
+
+
 def test_a_large_result_that_cannot_be_downloaded_now_is_requested_again_or_kept(standin):
     with working("stumbling") as opened:
         call = opened.submit(instruction("large"), TranscriptionOptions(), GO)
@@ -165,6 +188,7 @@ def test_a_large_result_that_cannot_be_downloaded_now_is_requested_again_or_kept
 def test_the_client_still_has_the_functions_that_tell_results_from_the_connection():
     assert results.RESULT is not None
     assert results.DOWNLOAD is not None
+    assert results.POLL is not None
     assert not raised_by_call(ConnectionError("of this machine"))
 
 

@@ -14,7 +14,7 @@ from threading import Event
 from typing import TypeVar
 
 from homescribe.backends.modal.modal_errors import Unavailable, request_errors
-from homescribe.backends.modal.results import RaisedByCall, separated
+from homescribe.backends.modal.results import NotReady, RaisedByCall, separated
 from homescribe.errors import Cancelled, UserError
 
 T = TypeVar("T")
@@ -70,7 +70,7 @@ class Connection:
                     raise Cancelled
                 with request_errors():
                     return self._wait(separated(request()), stop, limit)
-            except builtins.TimeoutError:  # Modal replied that there is no result yet
+            except NotReady:
                 last_reply, pause = time.monotonic(), PAUSES[0]
             except Unavailable as error:
                 if time.monotonic() - last_reply > self._max_silence:

@@ -7,7 +7,6 @@ request is sent again). What a call raises is none of them: see `results.py`.
 
 from __future__ import annotations
 
-import builtins
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 import modal.exception
 
 from homescribe.backends.modal.results import (
+    NotReady,
     RaisedByCall,
     failure_of,
     raised_by_call,
@@ -137,8 +137,6 @@ def _is_connection_error(error: BaseException) -> bool:
     import grpclib.exceptions
     import h2.exceptions
 
-    if isinstance(error, builtins.TimeoutError):
-        return False  # FunctionCall.get raises it when there is no result yet
     return isinstance(
         error,
         aiohttp.ClientError
@@ -154,7 +152,7 @@ def request_errors() -> Iterator[None]:
     """Translate what is raised while a call is submitted or its result is requested."""
     try:
         yield
-    except (RaisedByCall, HomescribeError, Cancelled):
+    except (RaisedByCall, NotReady, HomescribeError, Cancelled):
         raise
     except Exception as error:
         translated = translate(error)

@@ -15,6 +15,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Iterator
 from importlib import import_module
+from operator import attrgetter
 from types import CodeType
 from typing import TypeVar, cast
 
@@ -36,26 +37,43 @@ class RaisedByCall(Exception):
         self.error = error
 
 
+class NotReady(Exception):
+    """The call has not ended."""
+
+
 def _code(module: str, name: str) -> CodeType | None:
     """Return the code of a function of Modal's client; None in a version that has no such function."""
     try:
-        function = inspect.unwrap(getattr(import_module(module), name))
+        function = inspect.unwrap(attrgetter(name)(import_module(module)))
     except (ImportError, AttributeError):
         return None
     return getattr(function, "__code__", None)
 
 
-# The function that returns or raises the result of a call, and the one that it downloads a large one with.
-# In a version of the client without them, an exception is judged by its class alone: then a ConnectionError
-# of a container looks like one of this machine, and the call is requested again until `max_silence`.
+# The function that returns or raises the result of a call, the one that downloads a large result, and the
+# one that raises TimeoutError while there is none; a connection that cannot be made in time raises that, too.
+# In a version of the client without these functions, an exception is judged by its class alone: then a
+# ConnectionError of a container looks like one of this machine, and the call is requested again until
+# `max_silence`.
 RESULT = _code("modal._utils.function_utils", "_process_result")
 DOWNLOAD = _code("modal._utils.blob_utils", "blob_download")
+POLL = _code("modal._functions", "_Invocation.poll_function")
 
 
 def raised_by_call(error: BaseException) -> bool:
     """Return whether `error` is the result of a call."""
     codes = set(_codes(error))
     return RESULT in codes and DOWNLOAD not in codes
+
+
+def is_not_ready(error: BaseException) -> bool:
+    """Return whether `error` says that a call has not ended."""
+    if not isinstance(error, TimeoutError):
+        return False
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return POLL is None or (traceback is not None and traceback.tb_frame.f_code is POLL)
 
 
 def raised_by_download(error: BaseException) -> bool:
@@ -79,9 +97,9 @@ def _codes(error: BaseException) -> Iterator[CodeType]:
 
 
 async def separated(request: Awaitable[T]) -> T:
-    """Await a request. Raises RaisedByCall for what is the result of a call.
+    """Await a request. Raises RaisedByCall for what is the result of a call, NotReady if there is none yet.
 
-    That includes SystemExit and its like, which would end the event loop.
+    The result of a call includes SystemExit and its like, which would end the event loop.
     """
     try:
         return await request
@@ -90,6 +108,8 @@ async def separated(request: Awaitable[T]) -> T:
     except BaseException as error:
         if raised_by_call(error) or not isinstance(error, Exception):
             raise RaisedByCall(error) from error
+        if is_not_ready(error):
+            raise NotReady from error
         raise
 
 
