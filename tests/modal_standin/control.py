@@ -113,6 +113,13 @@ class Control(Containers, ModalClientBase):
             raise grpclib.GRPCError(grpclib.Status.PERMISSION_DENIED, "not for this token")
         return pb.WorkspaceBillingRatesResponse(rates=self.settings.rates)
 
+    async def rpc_WorkspaceBillingReport(self, request, metadata):
+        """The bill of one app, which began in the first hour of the request, and of somebody else's."""
+        for name, dollars in self.settings.bill.items():
+            item = pb.WorkspaceBillingReportItem(description=name, cost=str(dollars))
+            item.interval.CopyFrom(request.start_timestamp)
+            yield item
+
     async def rpc_AppCreate(self, request, metadata):
         app_id = self.new_id("ap")
         self.apps[app_id] = {"tags": dict(request.tags), "state": request.app_state}

@@ -39,6 +39,7 @@ class Settings:
     container_path: list[Path] = field(default_factory=list)
     container_env: dict[str, str] = field(default_factory=dict)
     rates: dict[str, str] = field(default_factory=dict)  # of the account; none: no permission
+    bill: dict[str, float] = field(default_factory=dict)  # dollars of each app in the last hours
     # Errors of requests, by RPC, one for each: of clients, and of containers (claims, volumes).
     faults: dict[str, list[Fault]] = field(default_factory=dict)
     container_faults: dict[str, list[Fault]] = field(default_factory=dict)

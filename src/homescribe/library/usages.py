@@ -55,13 +55,13 @@ class Spending:
 
     calls: int
     dollars: float
-    unmetered_dollars: (
-        float  # of them: at most, for calls whose container stopped and measured nothing
-    )
+    # Of them: at most, for calls whose container stopped and measured nothing.
+    unmetered_dollars: float
     unmetered_calls: int
     expected_dollars: float  # by the plan, for the same calls
     gpu_seconds: float
     overhead_seconds: float
+    boots: int
     audio_seconds: float  # of the calls that returned a transcript
 
     @property
@@ -138,6 +138,7 @@ def spending(db: sqlite3.Connection) -> Spending:
     row = db.execute(
         "SELECT count(*), total(dollars), total(unmetered_dollars), count(nullif(unmetered_dollars, 0)), "
         "total(expected_dollars), total(gpu_seconds), total(overhead_seconds), "
+        "coalesce(sum(boots), 0), "
         "total(CASE outcome WHEN 'done' THEN audio_seconds END) FROM usages "
         "WHERE dollars > 0 OR unmetered_dollars > 0 OR expected_dollars > 0"
     ).fetchone()
