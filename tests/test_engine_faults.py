@@ -99,6 +99,7 @@ def test_recordings_that_an_engine_cannot_read_fail_and_the_rest_goes_on(library
     assert {name for name, state in found.items() if state == "failed"} == bad
     assert list(found.values()).count("done") == 5
     assert 1 <= engine.seen.count(CHECK) <= 3  # after 3, 6, 12
+    assert [engine.seen.count(str(n)) for n in range(20)] == [1] * 20
     assert library.item("site-0").error.startswith("Internal error")
 
 

@@ -250,7 +250,7 @@ class Week:
                 log.write(f"{name}\n")
             return transcript()
 
-        def full(item):
+        def full(item, **_):
             raise UserError("The disk is full.")
 
         with Library(self.directory) as library, self._sources() as sources:
