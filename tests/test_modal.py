@@ -477,7 +477,7 @@ def test_a_container_that_cannot_load_its_model_fails_one_recording(standin, pla
             assert used.overhead_seconds > 0
         # Every container fails in the same way, so no further one is paid for.
         with pytest.raises(
-            UserError, match=r"3 containers failed in the same way: .*cannot be loaded"
+            UserError, match=r"3 calls in a row failed in the same way: .*cannot be loaded"
         ):
             session.submit(sample(key="broken too"), TranscriptionOptions(), GO)
 
