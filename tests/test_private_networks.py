@@ -11,7 +11,7 @@ import pytest
 from fake_youtube import FakeTube
 from homescribe.core import Item, SourceOptions
 from homescribe.errors import RetryableError, UserError
-from homescribe.sources import private_networks
+from homescribe.sources import http_download, private_networks
 from homescribe.sources.http_response import Access, open_url
 from homescribe.sources.podcast import PodcastSource
 from homescribe.sources.private_networks import (
@@ -90,13 +90,19 @@ def test_a_public_feed_does_not_redirect_into_a_private_network(source, server, 
 
 @pytest.mark.parametrize("form", ["plain", "redirect"])
 def test_an_enclosure_of_a_public_feed_is_not_in_a_private_network(
-    source, server, tmp_path, public_loopback, form
+    source, server, tmp_path, public_loopback, monkeypatch, form
 ):
     address = private(server, "/media/ep1.mp3")
     if form == "redirect":
         address = server.url(f"/redirect?to={address}")
+    requests = []
+    real = http_download.open_url
+    monkeypatch.setattr(
+        http_download, "open_url", lambda *args, **rest: requests.append(1) or real(*args, **rest)
+    )
     with pytest.raises(RetryableError, match="private network"):
         source.fetch(episode(address), tmp_path, STOP)
+    assert len(requests) == 1  # it would be refused each time
     assert not any(path.startswith("/media") for _, path, *_ in server.log)
 
 
@@ -227,7 +233,7 @@ def requested(server, name):
 
 
 GUARDED = """
-import contextlib, socket, sys, types
+import requests, socket, sys, types
 from homescribe.sources.ytdlp.connection_guard import Guard
 from yt_dlp.downloader.external import FFmpegFD
 from yt_dlp.downloader.rtmp import RtmpFD
@@ -263,6 +269,9 @@ provider = types.SimpleNamespace(
 )
 print(PoTokenProvider._request_webpage(provider, Request("http://127.0.0.1/"), note=False))
 print(connects("127.0.0.1"))
+proxies = {"http": f"http://127.0.0.1:{port}"}
+print(requests.get("http://1.1.1.1/plain.html", proxies=proxies).status_code)
+print(connects("127.0.0.1"))
 a, b = socket.socketpair()
 print(a.family == socket.AF_UNIX)
 """
@@ -279,6 +288,8 @@ def test_every_kind_of_connection_of_ytdlp_is_guarded(server):
         "The download needs ffmpeg, which cannot be kept out of private networks",
         "The download needs rtmpdump, which cannot be kept out of private networks",
         "True",  # of a provider of PO tokens, which is the user's own program
+        refused,
+        "200",  # through a proxy on this machine
         refused,
         "True",
     ]

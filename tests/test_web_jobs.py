@@ -130,6 +130,21 @@ def test_unknown_exports_are_not_found(library, client):
     assert client.get("/export/exe.zip").status_code == 404
 
 
+# --- Adding -----------------------------------------------------------------------------------------
+
+
+def test_a_list_at_an_address_adds_what_it_names(client, server):
+    feed, gone, show = (server.url(path) for path in ("/feed.xml", "/gone.rss", "/show"))
+    names = "".join(f'<outline xmlUrl="{url}"/>' for url in (show, gone))
+    link = f'<link rel="alternate" type="application/rss+xml" href="{feed}">'
+    server.routes["/list"] = lambda *_: (200, f"<opml><body>{names}</body></opml>", {})
+    server.routes["/show"] = lambda *_: (200, f"<html><head>{link}</head></html>", {})
+    listed = add(client, server.url("/list"))["listing"]["sources"]
+    assert [(one["url"], one["new"]) for one in listed] == [(feed, 25), (gone, 0)]
+    assert listed[0]["warnings"] == [f"This is the feed of the page {show}."]
+    assert "404" in listed[1]["error"]
+
+
 # --- Access ----------------------------------------------------------------------------------------
 
 

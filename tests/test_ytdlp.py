@@ -521,15 +521,28 @@ def test_a_download_that_is_too_slow_is_a_failure_of_its_item(
         own_source.fetch(item, tmp_path / "x", STOP)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("query", "kind"), [("chunked=1&", PermanentError), ("", RetryableError)])
-def test_a_download_that_takes_too_long(own_source, server, tmp_path, monkeypatch, query, kind):
+@pytest.mark.parametrize(("endless", "kind"), [(True, PermanentError), (False, RetryableError)])
+def test_a_download_that_takes_too_long(tmp_path, monkeypatch, endless, kind):
     """One without a length will never end, and takes no space after its failure."""
-    monkeypatch.setattr(download_limits, "MAX_SECONDS", 4.0)
-    item = Item("generic", "1", server.url(f"/media/ep1.mp3?{query}bps=4000"), "t")
-    with pytest.raises(kind, match="does not end" if query else "took longer than"):
-        own_source.fetch(item, tmp_path / "x", STOP)
-    assert (tmp_path / "x").exists() is (query == "")
+    monkeypatch.setattr(download_limits, "MAX_SECONDS", 0.0)
+    folder = tmp_path / "x"
+    folder.mkdir()
+    limits = download_limits.Limits(folder)
+    with pytest.raises(kind, match="does not end" if endless else "took longer than"):
+        limits.check(0.1, {"downloaded": 1, "endless": endless})
+    assert folder.exists() is not endless
+
+
+@pytest.mark.parametrize(("query", "endless"), [("chunked=1", True), ("etag=x", False)])
+def test_whether_a_download_has_a_length_is_reported(
+    source, server, tmp_path, monkeypatch, query, endless
+):
+    reports = []
+    monkeypatch.setattr(download_limits.Limits, "check", lambda *args: reports.append(args[2]))
+    item = Item("generic", "1", server.url(f"/media/ep1.mp3?{query}"), "t")
+    assert source.fetch(item, tmp_path / "x", STOP).path.exists()
+    first, *_, last = (report for report in reports if report is not None)
+    assert (first["endless"], last["downloaded"]) == (endless, None)
 
 
 @pytest.mark.slow
@@ -562,6 +575,18 @@ def test_a_live_hls_stream_is_not_available_yet(source, server, tmp_path):
     item = Item("generic", "1", server.url("/live.m3u8"), "t")
     with pytest.raises(RetryableError, match="it is live"):
         source.fetch(item, tmp_path, STOP)
+
+
+def test_a_site_may_say_only_that_something_is_live(tmp_path):
+    class Live:
+        def __init__(self):
+            self.params = {"outtmpl": {}}
+
+        def extract_info(self, url, **_):
+            return {"id": "1", "is_live": True}
+
+    request = {"source": "generic", "url": "https://a.example/", "directory": str(tmp_path)}
+    assert child.fetch(Live(), request) == {"live": "is_live", "release": None}
 
 
 def test_a_list_without_an_end(own_source, tube, monkeypatch):

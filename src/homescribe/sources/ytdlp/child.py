@@ -14,7 +14,7 @@ Each request gets one line in response, as follows or {"error": facts}. The firs
     {"do": "release", "url", "public"} -> {"release": Unix time or null} of an announced video
 Those with "public": true connect to public addresses only, until the next of them.
 During a download, lines with {"downloaded": bytes, "endless": whether no length is known} come before the
-response; null bytes say that the download has ended, or starts again.
+response; null bytes say that the download has ended.
 
 It uses nothing of homescribe but what is imported below. Errors are sent as facts; the parent decides what
 they mean (`error_map.py`).
@@ -30,7 +30,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -50,12 +50,8 @@ REPORT_INTERVAL = 1.0  # seconds between two reports of a download; for one batc
 # --- The audio of one item -----------------------------------------------------------------------
 
 
-def fetch(ydl: yt_dlp.YoutubeDL, request: Info, report: Callable[[int | None], None]) -> Info:
-    """Download the audio, unless the recording is live or has not begun.
-
-    Args:
-        report: called with 0 when a download begins, and with None when it has failed.
-    """
+def fetch(ydl: yt_dlp.YoutubeDL, request: Info) -> Info:
+    """Download the audio, unless the recording is live or has not begun."""
     # With the format in the name, a partial download is never resumed in another format.
     ydl.params["outtmpl"]["default"] = "audio.%(format_id)s.%(ext)s"
     # yt-dlp resumes without If-Range. The file at an address that no extractor knows may have changed.
@@ -68,14 +64,12 @@ def fetch(ydl: yt_dlp.YoutubeDL, request: Info, report: Callable[[int | None], N
             if live in ("is_live", "is_upcoming", "post_live"):
                 return {"live": live, "release": info.get("release_timestamp")}
             try:
-                report(0)
                 done = ydl.process_ie_result(info, download=True)
                 break
             except yt_dlp.utils.DownloadError as error:
                 # Media addresses expire and are bound to one client: load the page again for new ones.
                 if attempt == 2 or error_facts(error)["status"] != 403:
                     raise
-                report(None)
         downloads = done.get("requested_downloads") or [{}]
         path = Path(downloads[0].get("filepath") or "missing").absolute()
     if not path.is_file():
@@ -201,15 +195,13 @@ class Worker:
     def _report(self, progress: Info) -> None:
         """Report a download: yt-dlp calls this after each block."""
         if progress.get("status") == "finished":
-            self._report_bytes(None)
+            write_line(self.out, {"downloaded": None})
         elif time.monotonic() - self.reported > REPORT_INTERVAL:
             self.reported = time.monotonic()
             lengths = ("total_bytes", "total_bytes_estimate", "fragment_count")
             endless = not any(progress.get(name) for name in lengths)
-            self._report_bytes(progress.get("downloaded_bytes") or 0, endless=endless)
-
-    def _report_bytes(self, downloaded: int | None, *, endless: bool = False) -> None:
-        write_line(self.out, {"downloaded": downloaded, "endless": endless})
+            downloaded = progress.get("downloaded_bytes") or 0
+            write_line(self.out, {"downloaded": downloaded, "endless": endless})
 
     def handle(self, request: Info) -> Info:
         """Return the response to `request`; raises whatever yt-dlp raises."""
@@ -224,7 +216,8 @@ class Worker:
             case "more":
                 return self._more(request["count"])
             case "fetch":
-                return fetch(self.ydl, request, self._report_bytes)
+                self.reported = 0.0
+                return fetch(self.ydl, request)
             case "extractor":
                 return {"extractor": Lister(self.ydl).extractor(request["url"])}
             case "release":

@@ -36,19 +36,19 @@ class Limits:
             waited: seconds since the last call.
             report: of the child on the download, if there was one in this time.
         """
-        if time.monotonic() > self._deadline:
-            if self._endless:
-                raise self._without_end()
-            raise RetryableError(f"The download took longer than {MAX_SECONDS / HOUR:.0f} hours.")
         if report is not None:
             self._endless = report.get("endless", False)
             self._count(waited, report["downloaded"])
             self._check_disk()
         elif self._received is not None:
             self._rate.add(waited, 0)
+        if time.monotonic() > self._deadline:
+            if self._endless:
+                raise self._without_end()
+            raise RetryableError(f"The download took longer than {MAX_SECONDS / HOUR:.0f} hours.")
 
     def _count(self, waited: float, downloaded: int | None) -> None:
-        """Take note of the size of the download; None: yt-dlp has ended it, or begins another one."""
+        """Take note of the size of the download; None: it has ended."""
         if downloaded is None or self._received is None:
             self._rate = LeastRate("The site", RATE_WINDOW)
         else:
