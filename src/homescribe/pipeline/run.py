@@ -437,6 +437,7 @@ class Run:
         if usage.outcome != "done":
             # Nothing is left to collect, even if the failure ends the run instead of the item.
             self._library.drop_call(usage.call.item.key)
+            self._forget(usage.call.item)
 
     def _finish(self, item: Item, stage: Stage, downloads: Downloads) -> None:
         """Set the final stage of `item`, and remove its audio.

@@ -35,6 +35,7 @@ KEEP_LOCALLY = 24 * HOUR  # the same on a cluster that was started on this machi
 MAX_KEPT = 256 * 2**20
 MAX_WAITING = 4 * 2**30  # bytes of audio; beyond, clients wait before they send more
 IDLE = 30.0  # seconds without a call and a client, after which workers end, and then the ledger
+SWITCH = 3.0  # the same for workers in the way of others, of another model
 TICK = 0.1
 MOST_REPLIES = 16  # in one answer
 
@@ -94,6 +95,9 @@ class CallLedger:
             self._pools[spec] = WorkerPool(
                 workers, spec.slots, lambda: self.start_worker(spec), encode, self._finished
             )
+        for other, pool in self._pools.items():
+            if other != spec and not pool.unfinished and self._unseen(other) > SWITCH:
+                pool.close()  # its machines may be needed now
         self._touch(spec)
         self._pools[spec].ensure(workers)
 
@@ -127,7 +131,10 @@ class CallLedger:
         call = PoolCall(f"ray-{uuid.uuid4().hex}", request, self.store(media), len(media))
         self._calls[call.id], self._pool_of[call.id] = call, spec
         self._tokens[request["token"]] = call.id
-        self._pools[spec].add(call)
+        pool = self._pools[spec]
+        pool.add(call)
+        if not pool.workers:  # they ended because there was nothing to do
+            pool.ensure(1)
         return call.id
 
     def store(self, media: bytes) -> object:
@@ -216,6 +223,10 @@ class CallLedger:
         for pool in self._pools.values():
             pool.close()
 
+    def _unseen(self, spec: WorkerSpec) -> float:
+        """Return the seconds since a client last wanted these workers."""
+        return time.monotonic() - self._seen[spec]
+
     def _touch(self, spec: WorkerSpec | None = None) -> None:
         self._last_client = time.monotonic()
         if spec is not None:
@@ -227,7 +238,7 @@ class CallLedger:
             now = time.monotonic()
             self._delete_old(time.time())
             for spec, pool in self._pools.items():
-                if not pool.unfinished and now - self._seen[spec] > self._idle:
+                if not pool.unfinished and self._unseen(spec) > self._idle:
                     pool.close()
             idle = now - self._last_client > self._idle
             if self._lease and (self._calls or not idle):

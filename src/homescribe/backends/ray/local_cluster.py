@@ -108,9 +108,11 @@ def ensure() -> LocalCluster:
         deadline = time.monotonic() + START_LIMIT
         while keeper.poll() is None and time.monotonic() < deadline:
             if found := find():
+                keeper.returncode = 0  # it outlives this process, which Popen would warn of
                 return found
             time.sleep(TICK)
         keeper.terminate()
+        keeper.wait()
         raise SetupError("Ray does not start on this machine.", f"See {log}.")
 
 

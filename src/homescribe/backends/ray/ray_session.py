@@ -188,7 +188,8 @@ class RaySession:
         self._settle(call, metadata, reply)
         if reply.transcript is not None:
             return reply.transcript
-        raise reply.error or RetryableError("Its result cannot be read.")
+        assert reply.error is not None
+        raise reply.error
 
     def usage(self, call: Call) -> Usage | None:
         """Return the seconds that a finished call took; None for one that is unfinished or lost."""

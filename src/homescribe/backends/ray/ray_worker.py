@@ -41,8 +41,11 @@ def encode(reply: Reply) -> bytes:
 
 
 def decode(content: bytes) -> Reply:
-    """Return the reply that `encode` made, in this version or another."""
-    return Reply.parse(cast(PlainReply, json.loads(zlib.decompress(content))))
+    """Return the reply that `encode` made, in this version or another; an error when it is no reply."""
+    try:
+        return Reply.parse(cast(PlainReply, json.loads(zlib.decompress(content))))
+    except (zlib.error, TypeError, ValueError, KeyError, AttributeError) as error:
+        return Reply(error=RetryableError(f"Its result cannot be read: {one_line(str(error))}"))
 
 
 # --- In the worker's process -----------------------------------------------------------------------
@@ -202,8 +205,9 @@ class ActorHandle:
             with lost_workers():
                 content = await self._actor.load.remote(__version__)
         except ray.exceptions.RuntimeEnvSetupError as error:
+            reason = str(error).strip().splitlines()[-1]  # of a traceback
             return SetupError(
-                f"The engine's packages could not be installed on the cluster: {one_line(str(error))}",
+                f"The engine's packages could not be installed on the cluster: {one_line(reason)}",
                 "Install them on all of its machines yourself: see the guide to Ray.",
             )
         return None if content is None else decode(content).error
