@@ -91,6 +91,22 @@ def test_an_unknown_gpu_is_one_line_and_exit_2(homescribe):
         assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("command", [("status",), ("deploy",), ("stop",)])
+def test_an_unknown_environment_is_named_by_every_command(homescribe, standin, tmp_path, command):
+    variables = {**standin.environment(), "MODAL_ENVIRONMENT": "attic"}
+    code, _, err = CommandLine(tmp_path, variables).run("modal", *command)
+    assert code == 3, err
+    assert "Modal has no environment named 'attic'" in err
+    assert "MODAL_ENVIRONMENT" in err
+
+
+def test_a_model_of_the_hub_at_modal_leads_to_the_engine_that_loads_it(homescribe):
+    homescribe("add", str(demo.samples()))
+    code, _, err = homescribe("run", "--backend", "modal", "--model", "acme/tiny")
+    assert code == 2, err
+    assert "need --engine faster-whisper" in err
+
+
 def test_without_a_token_the_hint_says_how_to_get_one(homescribe):
     homescribe("add", str(demo.samples()))
     missing = {"without": ("MODAL_TOKEN_ID", "MODAL_TOKEN_SECRET")}

@@ -301,7 +301,7 @@ def test_an_old_call_that_modal_does_not_know_is_gone(standin):
 def test_metadata_that_cannot_be_read_does_not_end_a_run(standin):
     with working("stumbling") as opened:
         call, _ = run_to_end(opened, instruction("go", "metadata"))
-        for metadata in ("", "[]", "{", "null"):
+        for metadata in ("", "[]", "{", "null", '{"rate": "x", "gpu": 1, "audio_seconds": null}'):
             damaged = dataclasses.replace(call, metadata=metadata)
             assert opened.result(damaged, GO, lambda seconds: None).segments
 

@@ -125,7 +125,13 @@ def check_options(config: Config, options: TranscriptionOptions | None = None) -
     if requirements is None:
         return
     if requirements.check_model is not None and config.model is not None:
-        requirements.check_model(model)
+        try:
+            requirements.check_model(model)
+        except UserError as error:
+            if config.engine is None and "/" in model and name != "faster-whisper":
+                hint = f"Models of the Hugging Face Hub need --engine faster-whisper. {error.hint}"
+                raise UserError(error.message, hint) from error
+            raise
     wanted = _with_code(options or config.transcription())
     if requirements.languages != LANGUAGES:  # not a Whisper model: its engine says what it can do
         requirements.check(name, wanted)

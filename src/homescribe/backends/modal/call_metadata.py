@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from homescribe.core import Call
 
@@ -23,6 +23,9 @@ class CallMetadata(TypedDict, total=False):
     environment: str
 
 
+TEXTS = ("engine", "model", "gpu", "token", "workspace", "environment")
+
+
 class Place(TypedDict, total=False):
     """Where calls are submitted. Modal knows a call only there."""
 
@@ -40,9 +43,16 @@ def place_name(known: Place | CallMetadata) -> str:
 
 
 def read_metadata(call: Call) -> CallMetadata:
-    """Return what is stored with a call; nothing where it cannot be read."""
+    """Return what is stored with a call, without what cannot be read."""
     try:
         metadata = json.loads(call.metadata or "{}")
     except ValueError:
         return {}
-    return metadata if isinstance(metadata, dict) else {}  # type: ignore[return-value]
+    if not isinstance(metadata, dict):
+        return {}
+    known = {
+        name: value
+        for name, value in metadata.items()
+        if isinstance(value, str if name in TEXTS else bool if name == "alone" else int | float)
+    }
+    return cast(CallMetadata, known)

@@ -28,17 +28,22 @@ NO_NAME = (modal.exception.PermissionDeniedError, modal.exception.NotFoundError)
 
 def find_place() -> Place:
     """Return the workspace and environment that calls go to. SetupError for an unknown environment."""
+    environment = _environment().name
+    workspace = None
+    with contextlib.suppress(*NO_NAME):
+        workspace = modal.Workspace.from_context().hydrate().name
+    return {"workspace": workspace or "", "environment": environment or ""}
+
+
+def _environment() -> modal.Environment:
+    """Return the environment that Modal's client is set to. SetupError where there is no such one."""
     try:
-        environment = modal.Environment.from_context().hydrate().name
+        return modal.Environment.from_context().hydrate()
     except modal.exception.NotFoundError as error:
         raise SetupError(
             f"Modal has no environment named {config.get('environment')!r} in this workspace.",
             "Set MODAL_ENVIRONMENT to one that `modal environment list` prints, or remove it.",
         ) from error
-    workspace = None
-    with contextlib.suppress(*NO_NAME):
-        workspace = modal.Workspace.from_context().hydrate().name
-    return {"workspace": workspace or "", "environment": environment or ""}
 
 
 def fingerprints() -> list[str]:
@@ -59,6 +64,7 @@ def deploy(*, show: bool = False) -> None:
 
     Raises SetupError where an app of this name is not ours.
     """
+    _environment()  # an unknown one is named
     tags = _tags(modal_transcribe.APP)
     if tags is not None and FINGERPRINT not in tags:
         raise SetupError(
@@ -92,7 +98,7 @@ def fetch_weights(engine: str, model: str) -> None:
 
 def _own_apps() -> list[tuple[modal.App, dict[str, str]]]:
     """Return the apps of all versions of homescribe that are deployed, with their tags."""
-    apps = modal.Environment.from_context().apps.list()
+    apps = _environment().apps.list()
     named = [
         app for app in apps if (app.name or app.description or "").startswith(modal_transcribe.NAME)
     ]
