@@ -19,7 +19,7 @@ from homescribe.engines import quality
 from homescribe.engines.batch_engine import BatchEngine
 from homescribe.engines.ctranslate2_network import CTranslate2Network
 from homescribe.engines.recording_transcriber import RecordingTranscriber
-from homescribe.engines.scheduler import Scheduler, Task
+from homescribe.engines.scheduler import MIN_CAPACITY, Scheduler, Task
 from homescribe.engines.segments import split_segments, words_by_segment
 from homescribe.engines.torch_network import TorchNetwork
 from homescribe.engines.whisper_network import MEL_FRAMES, DecodingResult
@@ -371,6 +371,30 @@ def test_workers_share_what_waits(tokenizer, scripted, monkeypatch):
     proceed.set()
     assert [scheduler.wait(task) for task in tasks][:2] == [2, 2]
     assert sizes[0] == 2  # and not four: the other worker wants the rest
+
+
+def test_callers_share_the_windows_in_memory(tokenizer, scripted, monkeypatch):
+    monkeypatch.setattr(ScriptedNetwork, "workers", 3)
+    _, _, scheduler = scripted(lambda one: None)
+    capacities = []
+    for _ in range(6):
+        scheduler.enter()
+        capacities.append(scheduler.capacity)
+    assert capacities == [24, 12, 8, MIN_CAPACITY, MIN_CAPACITY, MIN_CAPACITY]
+    for _ in range(6):
+        scheduler.leave(deque())
+    assert scheduler.capacity == 24
+
+
+def test_an_engine_takes_enough_short_recordings_to_fill_its_batches(tokenizer, monkeypatch):
+    def slots(workers, batch_size):
+        monkeypatch.setattr(ScriptedNetwork, "workers", workers)
+        monkeypatch.setattr(ScriptedNetwork, "batch_size", batch_size)
+        engine = BatchEngine("scripted", ScriptedNetwork(tokenizer, lambda one: None))
+        engine.close()
+        return engine.slots
+
+    assert [slots(1, 1), slots(2, 4), slots(1, 16), slots(16, 4)] == [4, 10, 17, 32]
 
 
 def test_a_window_that_fails_is_first_computed_again_with_care(tokenizer, scripted):

@@ -29,6 +29,7 @@ PACKAGES = (
     "tokenizers==0.23.3",
 )
 
+MAX_SLOTS = 32
 MIN_SKIPPED = 1.0  # seconds; shorter stretches without text are pauses
 
 
@@ -36,12 +37,15 @@ class BatchEngine:
     """A core.Engine whose `network` decodes windows of several recordings in one batch."""
 
     name: str
-    slots = 4  # recordings at once: enough to fill a batch while one of them decodes its audio
+    slots = 4  # recordings at once, at least
 
     def __init__(self, model: str, network: WhisperNetwork) -> None:
         self.model = model
         self.network = network
         self.scheduler = Scheduler(network)
+        # Short recordings have one window each: enough of them to fill every batch while some are decoded.
+        batches = network.workers * network.batch_size
+        self.slots = max(self.slots, min(MAX_SLOTS, batches + network.workers))
 
     def transcribe(
         self,

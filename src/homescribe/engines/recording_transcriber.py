@@ -23,7 +23,7 @@ from homescribe.engines.language_choice import (
     part_languages,
     parts_of,
 )
-from homescribe.engines.scheduler import AnyTask, Scheduler
+from homescribe.engines.scheduler import MIN_CAPACITY, AnyTask, Scheduler
 from homescribe.engines.sentences import MAX_JOIN_PAUSE, is_continued
 from homescribe.engines.tokenizer import Tokenizer, text_tokens
 from homescribe.engines.whisper_network import (
@@ -62,8 +62,11 @@ class RecordingTranscriber:
         self.previous_tokens: list[int] = []  # text before the next window, as its prompt
         temperatures = len(self.options.temperature)
         self.max_attempts = temperatures + 1 if temperatures > 1 else 1
-        # Windows submitted at once. Each needs the text before it when that is its prompt.
-        self.max_pending = 1 if options.condition_on_previous_text else scheduler.capacity
+
+    @property
+    def max_pending(self) -> int:
+        """Windows submitted at once. Each needs the text before it when that is its prompt."""
+        return 1 if self.options.condition_on_previous_text else self.scheduler.capacity
 
     def results(self, windows: Iterable[Window]) -> Iterator[WindowResult]:
         """Yield the result of every window, in order of time."""
@@ -187,11 +190,15 @@ class RecordingTranscriber:
             number += 1
 
     def _first_language(self, pending: list[PendingWindow]) -> str | None:
-        """Return the language for windows before the first sure one: that one's, or the likeliest."""
-        for one in pending:
+        """Return the language for windows before the first sure one: that one's, or the likeliest.
+
+        It looks at as many windows as there always are, so that other recordings make no difference.
+        """
+        ahead = pending[:MIN_CAPACITY]
+        for one in ahead:
             self.scheduler.wait(one.task)
             one.note_languages()
-        evidence = [one.evidence for one in pending if one.evidence]
+        evidence = [one.evidence for one in ahead if one.evidence]
         sure = next((one.language for one in evidence if one.sure), None)
         return sure or (most_spoken(evidence) if evidence else None)
 

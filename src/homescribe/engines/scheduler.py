@@ -25,6 +25,7 @@ from homescribe.engines.out_of_memory import is_out_of_memory
 from homescribe.errors import Cancelled, UserError
 
 STOP_POLL = 0.1  # seconds between two checks of a stop event
+MIN_CAPACITY = 6  # windows of one caller, who may wait for the first while the others are computed
 BATCH_WAIT = 0.3  # seconds that a batch waits for windows that are still being decoded
 
 Samples: TypeAlias = NDArray[np.float32]  # mono, 16 kHz
@@ -88,6 +89,7 @@ class Scheduler:
         self.network = network
         self.batch_size = network.batch_size  # reduced when memory runs out
         self.queues: deque[deque[AnyTask]] = deque()  # one per caller with waiting tasks
+        self.callers = 0
         self.decoding = 0  # callers that are decoding audio rather than waiting for a result
         self.changed = Condition()
         self.closed = False
@@ -100,8 +102,12 @@ class Scheduler:
 
     @property
     def capacity(self) -> int:
-        """Windows that a recording keeps waiting or running, so that no worker is idle."""
-        return 2 * self.batch_size * len(self.threads)
+        """Windows that a caller keeps waiting or running, so that no worker is idle.
+
+        Several callers share them: each window takes memory.
+        """
+        together = 2 * self.batch_size * len(self.threads)
+        return max(MIN_CAPACITY, together // max(1, self.callers))
 
     # --- For callers -----------------------------------------------------------------------------
 
@@ -141,11 +147,13 @@ class Scheduler:
     def enter(self) -> None:
         """Register a caller that starts to decode audio."""
         with self.changed:
+            self.callers += 1
             self.decoding += 1
 
     def leave(self, queue: deque[AnyTask]) -> None:
         """Unregister a caller and drop the tasks that are still in its `queue`."""
         with self.changed:
+            self.callers -= 1
             self.decoding -= 1
             queue.clear()
             self.changed.notify_all()
