@@ -516,6 +516,19 @@ def test_hostile_episodes_become_plain_items(source, server):
         source.fetch(three, server.root, STOP)
 
 
+def test_a_long_author_does_not_stop_the_process():
+    """feedparser would look for an e-mail address in it for minutes, and hold Python's lock."""
+    author = "x" * 300_000
+    body = (
+        '<rss xmlns:itunes="http://www.itunes.com/dtds/podcast-1.0.dtd"><channel><item><title>A</title>'
+        f"<author>{author}</author><itunes:author>{author}</itunes:author></item></channel></rss>"
+    )
+    began = time.monotonic()
+    [entry] = feeds.parse(body.encode(), threading.Event()).entries
+    assert entry["title"] == "A"
+    assert time.monotonic() - began < 10
+
+
 # --- Feeds and other web pages -------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ import pytest
 from homescribe import Item, Library, Listing, Segment, TranscriptionOptions, plugins
 from homescribe.config import Config
 from homescribe.formats.filenames import file_name
+from homescribe.pipeline import ListingResult
 from homescribe.web.jobs import Job, Jobs
 from homescribe.web.snapshot import Snapshots
 from web_server import CHINESE, FOX, HOSTILE, HOSTILE_ITEM, PENDING, TOKEN, make_library, serving
@@ -244,6 +245,24 @@ def test_a_run_that_finishes_while_figures_are_read_is_still_active(tmp_path, mo
     assert (before["state"], before["items"]["pending"]) == ("running", 0)
     after = snapshots.take()
     assert (after["state"], after["items"]["pending"]) == ("idle", 1)
+
+
+def test_a_listing_that_finishes_while_figures_are_read_has_its_plan(tmp_path, monkeypatch):
+    settings = Config(library=tmp_path)
+    jobs = Jobs(settings)
+    jobs.listing = Job("list", url="https://a")
+    snapshots = Snapshots(settings, jobs)
+    new = (Item("web", "1", "https://a", "A title"),)
+
+    def finish(library):
+        jobs.listing.listed[:] = [ListingResult("https://a", "A", new, new)]
+        jobs.undecided = jobs.listing
+        jobs.listing.finished = True
+
+    monkeypatch.setattr(Library, "running", finish)
+    before, after = snapshots.take(), snapshots.take()
+    assert before["plan"] or not before["listing"]["finished"]
+    assert (after["listing"]["finished"], after["plan"]["items"]) == (True, 1)
 
 
 @pytest.mark.models

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -10,11 +9,12 @@ from collections.abc import Iterable, Sequence
 import click
 
 from homescribe.cli.program import message
+from homescribe.text.json_text import json_text
 from homescribe.text.sanitize import terminal_safe_part
 
 GAP = 2  # spaces between two columns
-# Not escaped by json.dumps: DEL, C1 controls, bidirectional controls, lone surrogates.
-_CONTROLS = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# A spreadsheet takes a cell that begins with one of these for a formula, which may start programs.
+_FORMULA = re.compile("[=+@\uff1d\uff0b\uff20-]")
 MIN_WIDTH = 12  # of a column whose text may be cut
 NOTE_INDENT = 4  # spaces before the note of a row
 
@@ -29,6 +29,8 @@ def print_table(
 ) -> None:
     """Print a table on a terminal, or tab-separated lines without a heading for other programs.
 
+    In these, a cell that a spreadsheet would take for a formula begins with an apostrophe.
+
     Args:
         empty: message for standard error if there are no rows.
         flexible: how many columns, counted from the last, share the width that the others leave.
@@ -41,7 +43,7 @@ def print_table(
     if not sys.stdout.isatty():
         for number, row in enumerate(rows):
             cells = [*row, notes[number]] if notes else row
-            click.echo("\t".join(map(terminal_safe_part, cells)))
+            click.echo("\t".join(map(_cell, cells)))
         return
     from rich.cells import cell_len
     from rich.console import Console
@@ -74,13 +76,15 @@ def print_table(
             )
 
 
-def print_json(value: object) -> None:
-    """Print `value` as indented JSON. Objects that JSON does not have become strings.
+def _cell(text: str) -> str:
+    """Return a cell of a table that a spreadsheet may open: a formula is put after an apostrophe."""
+    text = terminal_safe_part(text)
+    return f"'{text}" if _FORMULA.match(text.lstrip()) else text
 
-    Characters that could control a terminal are escaped. JSON itself requires that for some of them only.
-    """
-    text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
-    click.echo(_CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+
+def print_json(value: object) -> None:
+    """Print `value` as indented JSON, as `json_text` does."""
+    click.echo(json_text(value, indent=2))
 
 
 def highlighted(text: str, ranges: Iterable[tuple[int, int]]) -> str:

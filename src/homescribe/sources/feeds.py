@@ -30,6 +30,8 @@ OTHER_PATH = re.compile(
     r"\.(jpe?g|png|gif|webp|avif|svg|bmp|ico|pdf|epub|html?|txt)$", re.IGNORECASE
 )
 
+ADDRESS_CHARACTERS = 8000  # servers accept about as many; a longer one is an attack or an accident
+
 # --- What feedparser returns ---------------------------------------------------------------------
 
 
@@ -114,7 +116,11 @@ def parse(body: bytes, stop: threading.Event) -> Feed:
     Raises UserError when feedparser fails, Cancelled when `stop` is set.
     """
     import feedparser
+    from feedparser import mixin
 
+    # It looks for an e-mail address in every author, in a time that grows with the square of the length, and
+    # holds Python's lock meanwhile: a long one would stop the whole process. No author is used here.
+    mixin._FeedParserMixin._sync_author_detail = _do_nothing
     results: queue.SimpleQueue[Feed | Exception] = queue.SimpleQueue()
 
     def work() -> None:
@@ -135,6 +141,10 @@ def parse(body: bytes, stop: threading.Event) -> Feed:
                 ) from page
             return page
     raise Cancelled
+
+
+def _do_nothing(*arguments: object) -> None:
+    """Stand for a method of feedparser that is not needed."""
 
 
 # --- Entries -------------------------------------------------------------------------------------
@@ -224,6 +234,8 @@ def item_from(
 
 def web_address(url: str, base: str = "") -> str | None:
     """Return `url`, which may be relative to `base`, as an http(s) address; None if it is none."""
+    if len(url) > ADDRESS_CHARACTERS:
+        return None
     try:
         url = sanitize.url_safe(urljoin(base, url.strip()))
         parts = urlsplit(url)

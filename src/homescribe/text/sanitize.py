@@ -29,7 +29,7 @@ _BIDI_CONTROLS = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
 
 _TERMINAL = {
     **dict.fromkeys([*_CONTROLS, *_BIDI_CONTROLS, *_SURROGATES]),
-    **{ord(space): " " for space in "\t\n\r"},
+    **{ord(space): " " for space in "\t\n\r\u2028\u2029"},
 }
 
 

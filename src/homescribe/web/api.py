@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from homescribe import __version__
@@ -28,6 +28,7 @@ from homescribe.library import Library
 from homescribe.library.as_json import hit_as_json, item_as_json, source_as_json, status_as_json
 from homescribe.web import again, params, transcript_view
 from homescribe.web.jobs import Jobs
+from homescribe.web.json_response import JSONResponse
 from homescribe.web.snapshot import Snapshot
 
 MAX_ITEMS = 1000  # in one response

@@ -10,7 +10,7 @@ from threading import Event
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
@@ -23,6 +23,7 @@ from homescribe.text.sanitize import utf8_safe
 from homescribe.web import api, exports, media, openai_api, pages
 from homescribe.web.jinja import STATIC, render
 from homescribe.web.jobs import Jobs
+from homescribe.web.json_response import JSONResponse
 from homescribe.web.security import SecurityMiddleware
 from homescribe.web.shared_engine import SharedEngine
 from homescribe.web.snapshot import Snapshots

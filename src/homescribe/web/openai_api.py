@@ -23,7 +23,7 @@ from typing import BinaryIO, Literal, NotRequired, TypedDict
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from homescribe.config import SUBTITLE_FORMATS
@@ -31,6 +31,7 @@ from homescribe.core import Audio, Item, Segment, Transcript, TranscriptionOptio
 from homescribe.errors import Cancelled, UserError
 from homescribe.formats.subtitles import to_srt, to_vtt
 from homescribe.text.language_names import LANGUAGES, language_code
+from homescribe.web.json_response import JSONResponse
 from homescribe.web.shared_engine import SharedEngine
 from homescribe.web.storage import stored
 from homescribe.web.uploads import Uploads

@@ -140,7 +140,10 @@ class Snapshots:
         self._latest: _Reading | None = None
 
     def take(self) -> Snapshot:
-        listing, run, undecided = self._jobs.listing, self._jobs.run, self._jobs.undecided
+        run, latest = self._jobs.run, self._jobs.listing
+        # In this order: a listing that is finished has its plan.
+        listing = _listing(latest) if latest else None
+        undecided = self._jobs.undecided
         # Before the figures are read, so that those of a finished run are final.
         active = run is not None and not run.finished
         reading, process = self._read()
@@ -148,7 +151,7 @@ class Snapshots:
             **reading.figures,
             "state": _state(run, active, process),
             "process": process,
-            "listing": _listing(listing) if listing else None,
+            "listing": listing,
             "plan": _plan(self._config, undecided, reading.speed) if undecided else None,
             "progress": _progress(run.progress) if run and run.progress else None,
             "recent": [_finished_item(each, run.notes) for each in list(run.recent)] if run else [],
