@@ -21,7 +21,7 @@ quick: .venv/.tested  ## Run the tests that need no model, no browser and no con
 	$(BIN)/pytest -m "not models and not browser and not containers and not slow" \
 		--numprocesses auto --maxprocesses 4 --dist loadfile
 
-fuzz: .venv/.tested  ## Run over thousands of damaged recordings and feeds, from a random seed.
+fuzz: .venv/.tested  ## Run over thousands of damaged recordings, feeds and lists, from a random seed.
 	HOMESCRIBE_FUZZ=$${HOMESCRIBE_FUZZ:-5000} HOMESCRIBE_FUZZ_SEED=$${HOMESCRIBE_FUZZ_SEED:-$$(date +%s)} \
 		$(BIN)/pytest tests/test_fuzz.py
 

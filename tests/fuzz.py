@@ -1,6 +1,6 @@
-"""Damaged media and feeds, made from a seed, and a run over them in a process of its own.
+"""Damaged media, feeds and lists of addresses, made from a seed, and a run over them in a process of its own.
 
-    PYTHONPATH=. python tests/fuzz.py media|feeds SEED CASES FOLDER     print the result as JSON
+    PYTHONPATH=. python tests/fuzz.py media|feeds|addresses SEED CASES FOLDER     print the result as JSON
 
 A case is known by its seed: `mutated(random.Random(seed), ...)` always gives the same bytes.
 """
@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
+import socket
 import sys
 import time
 from pathlib import Path
@@ -27,7 +29,8 @@ from homescribe.formats.filenames import file_name
 from homescribe.library import Library
 from homescribe.library.as_json import item_as_json
 from homescribe.pipeline import Run, Sources, add, sync
-from loopback import LoopbackServer, atom, rss
+from homescribe.sources.podcast import PodcastSource
+from loopback import LoopbackServer, atom, page, rss
 
 # extension: container, audio codec, sample rate, video codec
 KINDS = {
@@ -260,8 +263,10 @@ FEED_PARTS = (
 )
 
 
-def mutated_feed(rng: random.Random, good: list[bytes]) -> bytes:
-    """Return a damaged feed."""
+def mutated_feed(
+    rng: random.Random, good: list[bytes], parts: tuple[bytes, ...] = FEED_PARTS
+) -> bytes:
+    """Return a damaged feed, or another document into which `parts` are put."""
     data = bytearray(rng.choice(good))
     for _ in range(rng.choice((1, 1, 2, 3, 10))):
         at = rng.randrange(len(data) + 1)
@@ -277,7 +282,7 @@ def mutated_feed(rng: random.Random, good: list[bytes]) -> bytes:
                 other = rng.choice(good)
                 data[at : at + size] = other[rng.randrange(len(other)) :][:size]
             case 4 | 5:
-                data[at:at] = rng.choice(FEED_PARTS)
+                data[at:at] = rng.choice(parts)
             case 6:
                 data = data.replace(rng.choice((b"UTF-8", b"guid", b"2026", b"url=", b"7")), b"")
     return bytes(data)
@@ -359,6 +364,100 @@ def list_feeds(folder: Path, seed: int, cases: int) -> dict[str, object]:
     }
 
 
+# --- Damaged documents that lead to other addresses --------------------------------------------------
+
+ADDRESS_PARTS = (
+    *(b"<link rel=alternate type=application/rss+xml href=", b"<link ", b"<base href='http://['>"),
+    *(b"<base href=//x>", b"<script>", b"<!--", b"-->", b"</head>", b"<body>", b'"', b"'", b">"),
+    *(b"<meta charset=utf-7>", b"<meta charset=zlib>", b"<meta charset=\xff>", b"<rss", b"<opml "),
+    *(
+        b"<outline xmlUrl='file:///etc/passwd'/>",
+        b"<outline xmlUrl='http://[::1'/>",
+        b"<opml>" * 99,
+    ),
+    *(
+        b"<!DOCTYPE x [<!ENTITY a 'aaaa'>]>",
+        b"&a;",
+        b"\0",
+        b"\xff\xfe",
+        b"\xef\xbb\xbf",
+        b"\x1b[31m",
+    ),
+    *(b"#EXTM3U", b"#EXT-X-VERSION:3\n", b"[playlist]\n", b"File1=", b"File99999999999=//[\n"),
+    *(
+        b"file:///etc/passwd\n",
+        b"/etc/passwd\n",
+        b"http://[\n",
+        b"javascript:alert(1)\n",
+        b"\\\\x\n",
+    ),
+)
+
+
+def documents(server: LoopbackServer) -> list[bytes]:
+    """Return a show's page, and lists of each kind."""
+    feed, recording = server.url("/feed.xml"), server.url("/media/ep1.mp3")
+    link = f'<link rel="alternate" type="application/rss+xml" title="A show" href="{feed}">'
+    head = f'<meta charset="utf-8"><base href="{server.base}/">{link}{link.replace("feed", "gone")}'
+    outline = f'<opml version="2.0"><body><outline type="rss" xmlUrl="{feed}"/></body></opml>'
+    playlist = f"#EXTM3U\n#EXTINF:7,One\nmedia/ep1.mp3\n{recording}\n"
+    return [
+        page("A show", "", head).encode(),
+        page("A show", "", head).encode("utf-16"),
+        f'<?xml version="1.0" encoding="UTF-8"?>{outline}'.encode(),
+        outline.encode("utf-16"),
+        playlist.encode(),
+        f"[playlist]\nFile1={recording}\nTitle1=One\nNumberOfEntries=1\n".encode(),
+    ]
+
+
+def read_addresses(folder: Path, seed: int, cases: int) -> dict[str, object]:
+    """Look for addresses in `cases` damaged documents, and return what happened."""
+    began, problems, outcomes, slowest = time.monotonic(), [], 0, (0.0, "")
+    real = socket.getaddrinfo
+
+    def loopback_only(host: str, *rest: object, **options: object) -> object:
+        if host != "127.0.0.1":  # a damaged document may name any host
+            raise socket.gaierror(socket.EAI_NONAME, "unknown")
+        return real(host, *rest, **options)
+
+    socket.getaddrinfo = loopback_only
+    with LoopbackServer(folder) as server:
+        source = PodcastSource(_options(folder))
+        good = documents(server)
+        for document in good:
+            server.routes["/good"] = lambda *_, body=document: (200, body, {})
+            if source.addresses(server.url("/good"), Event()) is None:
+                problems.append(f"A good document leads nowhere: {document[:80]!r}")
+        for n in range(seed, seed + cases):
+            rng = random.Random(n)
+            path = f"/{n}" + rng.choice(("", "", ".m3u", ".m3u8", ".opml", ".xml"))
+            kind = {"Content-Type": rng.choice(("text/html", "text/plain", "audio/x-mpegurl", "x"))}
+            body = mutated_feed(rng, good, ADDRESS_PARTS)
+            server.routes[path] = lambda *_, body=body, kind=kind: (200, body, kind)
+            started = time.monotonic()
+            try:
+                found = source.addresses(server.url(path), Event())
+                source.matches(server.url(path))
+                for url in found.urls if found else ():
+                    if not re.match(r"(?i)(feed:)?(https?|feed)://[^/]", url):
+                        problems.append(f"{path}: {url!r}")
+            except UserError:
+                pass
+            except Exception as error:  # noqa: BLE001 - what the fuzz looks for
+                problems.append(f"{path}: {error!r}")
+            outcomes += 1
+            slowest = max(slowest, (time.monotonic() - started, path))
+    return {
+        "problems": problems,
+        "outcomes": outcomes,
+        "seconds": time.monotonic() - began,
+        "slowest": slowest[0],
+        "slowest_key": slowest[1],
+        "megabytes": peak_bytes() / 1e6,
+    }
+
+
 def _show(item: Item, library: Library) -> None:
     """Do what an export and a search do with an item."""
     file_name(item, "md")
@@ -386,5 +485,5 @@ def _logs(library: Library) -> str:
 
 if __name__ == "__main__":
     _, what, seed, cases, folder = sys.argv
-    work = {"media": run_over, "feeds": list_feeds}[what]
+    work = {"media": run_over, "feeds": list_feeds, "addresses": read_addresses}[what]
     print(json.dumps(work(Path(folder), int(seed), int(cases))))  # noqa: T201
