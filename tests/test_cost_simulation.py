@@ -246,6 +246,7 @@ def test_without_deaths_every_second_is_counted_once(seed, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # a second for each seed, on a machine without other work
 def test_the_error_of_a_plan_is_stated_and_shrinks_with_the_calls_made(tmp_path, monkeypatch):
     """Plan the next 200 recordings after 3, 10, 30 and 100 calls, and compare with what they cost."""
     errors = {calls: [] for calls in (0, 3, 10, 30, 100)}

@@ -404,6 +404,19 @@ def test_a_container_uses_no_more_cores_than_are_in_its_price(standin):
     assert {(found.milli_cpu, found.milli_cpu_max) for found in asked} == {(cores, cores)}
 
 
+@pytest.mark.parametrize(("gpu", "together"), [("A10", 4), ("L40S", 8)])
+def test_larger_gpus_work_on_more_recordings_at_once(standin, gpu, together):
+    with ModalBackend(ModalOptions(gpu=gpu)).start("faster-whisper", "demo") as session:
+        session.submit(sample(key=f"for {gpu}"), TranscriptionOptions(), GO)
+    found = [
+        function.definition.max_concurrent_inputs
+        for function in standin.control.functions.values()
+        if function.binding and function.definition.resources.gpu_config.gpu_type == gpu
+    ]
+    assert found
+    assert set(found) == {together}
+
+
 def test_out_of_memory_on_the_gpu_fails_one_recording(standin):
     with working("stumbling") as session:
         call = session.submit(instruction("memory"), TranscriptionOptions(), GO)

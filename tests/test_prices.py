@@ -111,6 +111,7 @@ def test_the_published_figures_are_reproduced_on_their_own_machines():
     assert speed("openai-whisper", "turbo", "H100") == pytest.approx(404 / 1.4)
     assert speed("faster-whisper", "large-v2", "A10") == pytest.approx(780 / 17 * 600 / 608)
     assert speed("faster-whisper", "small", "CPU") == pytest.approx(780 / 51)
+    assert speed("openai-whisper", "small", "CPU") == pytest.approx(780 / 418)
 
 
 def test_nothing_is_expected_of_memory_that_is_faster_than_what_was_measured():
@@ -123,7 +124,7 @@ def test_every_gpu_has_a_figure_with_its_source_for_each_engine():
     for engine in ("openai-whisper", "faster-whisper", "of-another-package"):
         for machine in prices.MACHINES.values():
             value, source = speeds.expected_speed(engine, "turbo", machine)
-            assert 1 < value <= speeds.CORE_SPEED * machine.cores
+            assert 0.5 < value <= speeds.CORE_SPEED * machine.cores
             assert "README" in source or "Leaderboard" in source or "inferencebench" in source
     figures = [figure for found in speeds.FIGURES.values() for figure in found]
     rented = {machine.gpu for machine in prices.MACHINES.values()}

@@ -27,6 +27,7 @@ from homescribe.library import Library
 
 # Seconds assumed for an item of unknown duration.
 UNKNOWN_LENGTH = HOUR / 2
+LOCAL_ENGINE = "faster-whisper"  # of the row for this machine
 SPEECH_COPY_BYTES = 24_000 / 8  # per second, with --upload speech (audio/speech_copy.py)
 Rate = Callable[[Machine], float]  # dollars per second
 OWN_CALLS = "{} calls of this library"
@@ -193,7 +194,7 @@ def _local(
     deadline: float | None,
 ) -> Row:
     """Return the row for this machine: free, at the published speed of a processor."""
-    speed, source = cpu_speed(model, os.cpu_count() or 1)
+    speed, source = cpu_speed(LOCAL_ENGINE, model, os.cpu_count() or 1)
     wall = max(audio_seconds / speed, download_seconds)
     return Row(
         backend="local",

@@ -78,16 +78,17 @@ RELATIVE_ON_CPU = {
     "turbo": 1611 / 1036,
     "large": 1.0,
 }
-# `small` with int8 in batches of 8, on eight threads of a Core i7-12700K: 13 minutes of audio in 51 s.
-CPU_SPEED = 780 / 51 / RELATIVE_ON_CPU["small"]  # of the large model
+# Seconds for 13 minutes of audio with `small` on eight threads of a Core i7-12700K, by faster-whisper's
+# README: with int8 in batches of 8, and of openai-whisper itself, which is slower than its engine here.
+CPU_SECONDS = {"faster-whisper": 51, "openai-whisper": 418}
 CPU_THREADS = 8
-CPU_SOURCE = "faster-whisper's README (batches of 8, eight threads of a Core i7), scaled by threads"
+CPU_SOURCE = "faster-whisper's README ({}, eight threads of a Core i7), scaled by threads"
 
 
 def expected_speed(engine: str, model: str, rented: Machine) -> tuple[float, str]:
     """Return the expected times realtime of `model` on a machine that was not measured, and the source."""
     if rented.gpu == "CPU":
-        return cpu_speed(model, round(2 * rented.cores))
+        return cpu_speed(engine, model, round(2 * rented.cores))
     figures = FIGURES.get(engine, FIGURES["openai-whisper"])
     nearest = min(figures, key=lambda figure: abs(figure.bandwidth - rented.bandwidth))
     limit = max(FASTEST_SCALED, *(figure.bandwidth for figure in figures))
@@ -101,10 +102,13 @@ def expected_speed(engine: str, model: str, rented: Machine) -> tuple[float, str
     return min(speed, CORE_SPEED * rented.cores), source
 
 
-def cpu_speed(model: str, threads: int) -> tuple[float, str]:
+def cpu_speed(engine: str, model: str, threads: int) -> tuple[float, str]:
     """Return the expected times realtime of `model` on a processor, and the source."""
-    speed = CPU_SPEED * _relative(model, RELATIVE_ON_CPU) * threads / CPU_THREADS
-    return min(speed, CORE_SPEED * threads), CPU_SOURCE
+    measured = engine if engine in CPU_SECONDS else "openai-whisper"
+    small = 780 / CPU_SECONDS[measured]
+    relative = _relative(model, RELATIVE_ON_CPU) / RELATIVE_ON_CPU["small"]
+    speed = min(small * relative * threads / CPU_THREADS, CORE_SPEED * threads)
+    return speed, CPU_SOURCE.format(measured)
 
 
 def _relative(model: str, table: dict[str, float]) -> float:
