@@ -1,9 +1,12 @@
 """What is the engine's or the machine's fault ends a run and fails no recording."""
 
+import os
+import shutil
 import threading
 
 import pytest
 
+from command_line import CommandLine, install_package
 from fake_plugins import FakeBackend, FakeSource, fill, item, run, states, transcript
 from homescribe import demo
 from homescribe.errors import PermanentError, SetupError, UserError
@@ -188,3 +191,44 @@ class Broken(RuntimeError):
 def test_an_exception_that_cannot_be_shown_is_no_evidence():
     assert not is_machines(Broken())
     assert not is_machines(IndexError("list index out of range"))
+
+
+ENGINE = """
+from homescribe.core import EngineRequirements, Transcript
+
+
+class Broken:
+    name = "broken"
+    slots = 1
+    requirements = EngineRequirements((), ("en",), lambda model, folder: None)
+
+    def __init__(self, model):
+        self.model = model
+
+    def transcribe(self, audio, options, stop, progress):
+        raise RuntimeError("CUDA error: the launch timed out and was terminated")
+
+    def close(self):
+        pass
+"""
+
+
+@pytest.mark.slow
+def test_a_broken_engine_at_the_command_line(tmp_path, clips):
+    talks = tmp_path / "talks"
+    talks.mkdir()
+    for name in ("ep1.mp3", "ep2.mp3", "dub.mp3"):
+        shutil.copy(clips / name, talks / name)
+        os.utime(talks / name, (1e9, 1e9))  # what has just changed is left out
+    points = {"homescribe.engines": {"broken": "broken_engine:Broken"}}
+    install_package(tmp_path / "site", "broken-engine", {"broken_engine.py": ENGINE}, points)
+    command_line = CommandLine(
+        tmp_path, {"PYTHONPATH": str(tmp_path / "site")}, engine="broken", model="any"
+    )
+    code, _, err = command_line.run("transcribe", talks, "-o", tmp_path / "out")
+    assert code == 3, err
+    [line] = [line for line in err.splitlines() if line.startswith("Error: ")]
+    assert line.startswith("Error: The engine broken does not work: it failed with 1 recording")
+    assert "failed:" not in err
+    _, text, _ = command_line.run("list")
+    assert [row.split("\t")[0] for row in text.splitlines()] == ["pending"] * 3

@@ -25,6 +25,7 @@ def print_table(
     *,
     empty: str = "",
     flexible: int = 1,
+    details: Sequence[str] | None = None,
     notes: Sequence[str] | None = None,
 ) -> None:
     """Print a table on a terminal, or tab-separated lines without a heading for other programs.
@@ -34,7 +35,8 @@ def print_table(
     Args:
         empty: message for standard error if there are no rows.
         flexible: how many columns, counted from the last, share the width that the others leave.
-        notes: text below each row, which is never cut; "" for none. For other programs, a last column.
+        details: text below each row, which is never cut; "" for none.
+        notes: the same, below that, about what failed. For other programs, both are one last column.
     """
     if not rows:
         if empty:
@@ -42,7 +44,8 @@ def print_table(
         return
     if not sys.stdout.isatty():
         for number, row in enumerate(rows):
-            cells = [*row, notes[number]] if notes else row
+            last = [text[number] for text in (details, notes) if text is not None]
+            cells = [*row, "; ".join(filter(None, last))] if last else row
             click.echo("\t".join(map(_cell, cells)))
         return
     from rich.cells import cell_len
@@ -68,12 +71,10 @@ def print_table(
     console.print(line(columns, "bold"))
     for number, row in enumerate(rows):
         console.print(line(row))
-        if notes and notes[number]:
-            console.print(
-                Padding(
-                    Text(terminal_safe_part(notes[number]), style="red"), (0, 0, 0, NOTE_INDENT)
-                )
-            )
+        for texts, style in ((details, "dim"), (notes, "red")):
+            if texts and texts[number]:
+                text = Text(terminal_safe_part(texts[number]), style=style)
+                console.print(Padding(text, (0, 0, 0, NOTE_INDENT)))
 
 
 def _cell(text: str) -> str:

@@ -75,7 +75,8 @@ def list_(
             )
             for record in records
         ],
-        notes=[_note(record) for record in records],
+        details=[_copies(record) for record in records],
+        notes=[_reason(record) for record in records],
         empty="No items found. To add some: homescribe add URL",
     )
 
@@ -237,10 +238,10 @@ def _reason(record: ItemRecord) -> str:
     return f"{terminal_message(record.error)}{again}"
 
 
-def _note(record: ItemRecord) -> str:
-    """Return the copies of an item, and why it failed."""
-    copies = ", ".join(terminal_safe(copy.url) for copy in record.copies)
-    return "; ".join(filter(None, [copies and f"also: {copies}", _reason(record)]))
+def _copies(record: ItemRecord) -> str:
+    """Return the other files with the same content, "" if there are none."""
+    paths = ", ".join(terminal_safe(copy.url) for copy in record.copies)
+    return f"also: {paths}" if paths else ""
 
 
 def _facts(record: ItemRecord, transcript: Transcript | None) -> list[tuple[str, str]]:

@@ -160,8 +160,11 @@ def _confirmed(library: Library, sources: list[SourceRecord], keys: list[str], f
     for source in sources:
         message(f"  source {terminal_safe(source.title)} ({terminal_safe(source.shown_url)})")
     for key in keys[:MOST_NAMED]:
-        title = terminal_safe(library.item(key).item.title)
+        record = library.item(key)
+        title = terminal_safe(record.item.title)
         message(f"  item {title} ({key}){_with_it(library, key)}")
+        for copy in record.copies:
+            message(f"    of which {terminal_safe(copy.url)} is a copy")
     if len(keys) > MOST_NAMED:
         rest = keys[MOST_NAMED:]
         done = sum(library.transcript(key) is not None for key in rest)
