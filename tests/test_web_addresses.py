@@ -8,7 +8,8 @@ from contextlib import closing
 import pytest
 
 import homescribe
-from homescribe.core import Addresses, SourceOptions
+from homescribe import plugins
+from homescribe.core import Addresses, Source, SourceOptions
 from homescribe.errors import UserError
 from homescribe.library import Library
 from homescribe.pipeline import Sources, add
@@ -152,6 +153,31 @@ def test_a_site_that_another_source_knows_by_name_is_left_to_it(server, tmp_path
         assert sources.addresses(url, STOP).urls == (server.url("/feed.xml"),)
         monkeypatch.setattr(type(sources.by_name("ytdlp")), "knows", lambda self, url: True)
         assert sources.addresses(url, STOP) is None
+
+
+class OtherSource(Source):
+    """A source of another package."""
+
+    def __init__(self, *_):
+        pass
+
+    def matches(self, url):
+        return "spotify" in url or url.endswith(".m3u")
+
+
+def test_an_address_of_another_packages_source_is_left_to_it(server, tmp_path, monkeypatch):
+    url = serve(server, "/list.m3u", "/media/ep1.mp3", "audio/mpegurl")
+    empty = serve(server, "/empty.m3u", "#EXTM3U")
+    names = ["file", "podcast", "other", "ytdlp"]
+    with Sources(SourceOptions(cache=tmp_path / "cache")) as sources:
+        assert sources.addresses(url, STOP) is not None
+        with pytest.raises(UserError, match="lists no recordings"):
+            sources.addresses(empty, STOP)
+        monkeypatch.setattr(plugins, "names", lambda group: names)
+        monkeypatch.setitem(sources._created, "other", OtherSource())
+        for one in (url, empty, "https://open.spotify.com/show/abc"):
+            assert sources.addresses(one, STOP) is None
+            assert sources.for_url(one)[0] == "other"
 
 
 def test_a_source_that_shows_a_page_is_an_error_of_the_day(server, tmp_path):

@@ -140,10 +140,12 @@ def test_a_list_at_an_address_adds_what_it_names(client, server):
     link = f'<link rel="alternate" type="application/rss+xml" href="{feed}">'
     server.routes["/list"] = lambda *_: (200, f"<opml><body>{names}</body></opml>", {})
     server.routes["/show"] = lambda *_: (200, f"<html><head>{link}</head></html>", {})
-    listed = add(client, server.url("/list"))["listing"]["sources"]
+    now = add(client, server.url("/list"))
+    listed = now["listing"]["sources"]
     assert [(one["url"], one["new"]) for one in listed] == [(feed, 25), (gone, 0)]
     assert listed[0]["warnings"] == [f"This is the feed of the page {show}."]
     assert "404" in listed[1]["error"]
+    assert now["plan"]["download_seconds"] == 25 * 0.5  # the pauses of a podcast's host
 
 
 # --- Access ----------------------------------------------------------------------------------------

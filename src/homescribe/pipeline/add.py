@@ -98,16 +98,25 @@ class Sources:
 
         Raises UserError for a list that cannot be read.
         """
-        names = plugins.names("sources")
-        for name in names:
+        for name in plugins.names("sources"):
             source = self.by_name(name)
-            found = source.addresses(url, stop)
+            try:
+                found = source.addresses(url, stop)
+            except UserError:
+                if source.knows(url) or not self._is_known(url, besides=(name, plugins.ANY_SITE)):
+                    raise
+                continue
             if found is None:
                 continue
-            others = [n for n in names if n != name and (found.guess or n != plugins.ANY_SITE)]
-            if source.knows(url) or not any(self.by_name(n).knows(url) for n in others):
+            besides = (name,) if found.guess else (name, plugins.ANY_SITE)
+            if source.knows(url) or not self._is_known(url, besides=besides):
                 return found
         return None
+
+    def _is_known(self, url: str, besides: tuple[str, ...]) -> bool:
+        """Whether a source knows `url` by its form, besides those that are named."""
+        names = plugins.names("sources")
+        return any(self.by_name(name).knows(url) for name in names if name not in besides)
 
     def for_item(self, item: Item) -> Source:
         """Return the source that `item` comes from."""
