@@ -106,7 +106,7 @@ def test_a_channel_is_transcribed_once_despite_kills_crashes_and_an_outage(
         began = time.monotonic()
         cause_failures(client, standin)
         for _ in range(5):  # an item whose container died is retried after a minute
-            code, _, err = client.run("run")
+            code, _, err = client.run("run", timeout=1500)
             assert code in (0, 1), err
             if client.states() == {"done": VIDEOS}:
                 break
