@@ -134,13 +134,17 @@ def test_unknown_exports_are_not_found(library, client):
 # --- Adding -----------------------------------------------------------------------------------------
 
 
-def test_a_list_at_an_address_adds_what_it_names(client, server):
+def test_a_list_at_an_address_adds_what_it_names(library, server):
     feed, gone, show = (server.url(path) for path in ("/feed.xml", "/gone.rss", "/show"))
     names = "".join(f'<outline xmlUrl="{url}"/>' for url in (show, gone))
     link = f'<link rel="alternate" type="application/rss+xml" href="{feed}">'
     server.routes["/list"] = lambda *_: (200, f"<opml><body>{names}</body></opml>", {})
     server.routes["/show"] = lambda *_: (200, f"<html><head>{link}</head></html>", {})
-    now = add(client, server.url("/list"))
+    with (
+        serving(library, sleep_interval=None) as address,
+        httpx.Client(base_url=address, headers=AUTHORIZED, timeout=30) as client,
+    ):
+        now = add(client, server.url("/list"))
     listed = now["listing"]["sources"]
     assert [(one["url"], one["new"]) for one in listed] == [(feed, 25), (gone, 0)]
     assert listed[0]["warnings"] == [f"This is the feed of the page {show}."]
