@@ -171,13 +171,17 @@ def on_a_terminal(command, arguments, columns=80, rows=24):
     return output.decode().replace("\r\n", "\n")
 
 
-@pytest.mark.parametrize("arguments", [("list",), ("sources",), ("search", "channel"), ("status",)])
+@pytest.mark.parametrize(
+    "arguments", [("list",), ("sources",), ("search", "channel"), ("search", "end"), ("status",)]
+)
 def test_a_terminal_gets_no_sequences_but_our_own_colours(hostile, arguments):
     shown = on_a_terminal(hostile[0], arguments)
     plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
     assert_clean(plain, arguments)
-    if arguments[0] in ("list", "sources"):
-        assert max(map(len, plain.splitlines())) <= 80
+    for line in plain.splitlines():  # an address stays whole, so that it can be opened
+        assert len(line) <= 80 or re.match(r" {11}\S+://\S+$", line), line
+    if arguments == ("search", "end"):
+        assert re.search(r"^ {4}about  \S", plain, re.MULTILINE)  # a hit in a title has no time
     if arguments == ("list",):
         assert len(plain.splitlines()) == 1 + len(TITLES) + len(FILE_NAMES)
 

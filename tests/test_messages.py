@@ -15,7 +15,7 @@ from homescribe.cli import program
 from homescribe.cli.exit_codes import ExitCode
 from homescribe.cli.main import homescribe
 from homescribe.cli.main import run as run_command
-from homescribe.cli.progress import _lines
+from homescribe.cli.progress import _lines, is_unknown
 from homescribe.cli.summary import print_summary
 from homescribe.errors import PermanentError, RetryableError
 from homescribe.library import Library
@@ -163,8 +163,26 @@ def test_an_item_whose_first_batch_is_not_done_shows_its_time_and_then_its_share
     for seconds, done in ((0.0, 0.0), (7.0, 0.0), (5.0, 5.0)):
         now[0] += seconds
         progress.transcription_progressed(item(1), done)
-        shown.append(list(_lines(progress, since))[1].split()[1])
-    assert shown == ["0:00", "0:07", "50%"]
+        shown.append(list(_lines(progress, since))[1].split("  ")[1:])
+        shown[-1] = " ".join(shown[-1]).split("Talk")[0].strip()
+    assert shown == ["for 0:00", "for 0:07", "50%"]
+    unknown = item(2, duration=None)
+    progress.transcription_started(unknown)
+    progress.transcription_progressed(unknown, 90.0)
+    assert " at 1:30  Talk 2" in list(_lines(progress, since))[2]
+
+
+def test_the_bar_moves_while_no_share_is_known():
+    progress = Progress(items=2, audio_seconds=10.0)
+    assert not is_unknown(progress)  # nothing is going on
+    progress.transcription_started(item(1))
+    assert is_unknown(progress)
+    progress.transcription_progressed(item(1), 5.0)
+    assert not is_unknown(progress)
+    progress.audio_seconds = 0.0  # no duration is known: items count
+    assert is_unknown(progress)
+    progress.done = 1
+    assert not is_unknown(progress)
 
 
 # --- Nothing to do, nothing to read --------------------------------------------------------------

@@ -17,6 +17,7 @@ GAP = 2  # spaces between two columns
 _FORMULA = re.compile("[=+@\uff1d\uff0b\uff20-]")
 MIN_WIDTH = 12  # of a column whose text may be cut
 NOTE_INDENT = 4  # spaces before the note of a row
+MIN_TEXT_WIDTH = 20  # columns of wrapped text; in less, it is not wrapped
 
 
 def print_table(
@@ -99,3 +100,46 @@ def highlighted(text: str, ranges: Iterable[tuple[int, int]]) -> str:
         ]
         at = end
     return "".join([*parts, terminal_safe_part(text[at:])]).strip()
+
+
+def print_wrapped(label: str, text: str) -> None:
+    """Print `text` after `label`. On a terminal, its further lines begin below its first.
+
+    Args:
+        text: safe for a terminal; it may have styles.
+    """
+    if not sys.stdout.isatty():
+        click.echo(f"{label}{text}")
+        return
+    from rich.cells import cell_len
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    indent = cell_len(label)
+    width = console.width - indent
+    if width < MIN_TEXT_WIDTH:
+        click.echo(f"{label}{text}")
+        return
+    lines = Text.from_ansi(text).wrap(console, width) if text else [Text()]
+    for number, line in enumerate(lines):
+        line.rstrip()
+        console.print(Text(label if number == 0 else " " * indent) + line, soft_wrap=True)
+
+
+def print_cut(text: str) -> None:
+    """Print `text` in bold; on a terminal, cut to one line."""
+    if sys.stdout.isatty():
+        from rich.cells import cell_len, set_cell_size
+
+        width = terminal_width()
+        if cell_len(text) > width:
+            text = set_cell_size(text, width - 1).rstrip() + "…"
+    click.echo(click.style(text, bold=True))
+
+
+def terminal_width() -> int:
+    """Return the columns of the terminal."""
+    from rich.console import Console
+
+    return Console().width

@@ -14,7 +14,7 @@ from homescribe.core import SECOND, Outcome, Transcript, Uploads
 from homescribe.errors import SourceBlocked
 from homescribe.formats.coverage import NO_SPEECH, languages_in_words
 from homescribe.pipeline import Progress, Run
-from homescribe.text.display import clock, moment, realtime, size, span
+from homescribe.text.display import clock, moment, realtime, shortened, size, span
 from homescribe.text.sanitize import terminal_message, terminal_safe
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ Value = TypeVar("Value")
 
 MOST_LINES = 4  # for items of one kind
 CHECK_INTERVAL = 0.1  # seconds between two checks whether the model is loaded
+AMOUNT_WIDTH = 8  # columns of "50%", "for 0:07" and "at 1:30"
 ACTION_WIDTH = 12  # columns of "transcribing", "downloading" and "uploading"
 
 
@@ -73,7 +74,7 @@ class Display:
         """Print a line about an item that finished, or about a site that blocks downloads."""
         finished = self._progress.done + self._progress.failed
         position = f"[{finished}/{self._progress.items}]"
-        title = terminal_safe(outcome.item.title)
+        title = shortened(terminal_safe(outcome.item.title))
         if outcome.transcript:
             self._print(f"{position} {title}{_result(outcome.transcript, outcome.seconds)}", "")
             for warning in outcome.transcript.warnings:
@@ -125,7 +126,7 @@ class _View:
         transcribed, total = progress.transcribed_seconds(), progress.audio_seconds
         finished = progress.done + progress.failed
         yield ProgressBar(
-            total=total or progress.items or 1,
+            total=None if is_unknown(progress) else total or progress.items or 1,
             completed=transcribed if total else finished,
             width=options.max_width,
         )
@@ -140,17 +141,28 @@ class _View:
                 yield Text(line, style="yellow")
 
 
+def is_unknown(progress: Progress) -> bool:
+    """Whether work is going on of which no share is known: the bar then moves instead of standing at 0 %.
+
+    The windows of a short recording are decoded in one batch, and a recording may have no known duration.
+    """
+    finished = progress.done + progress.failed
+    known = progress.transcribed_seconds() if progress.audio_seconds else finished
+    return bool(progress.transcribing) and not known
+
+
 def _lines(progress: Progress, since: dict[str, float]) -> Iterator[str]:
     """Return the summary and what is being done, a line each.
 
-    An item shows the time that it takes until its first windows are done: they are decoded in one batch, so a
-    share of 0 % would stand still, for short recordings until the end.
+    An item shows for how long it is being transcribed until its first windows are done: they are decoded in
+    one batch, so a share of 0 % would stand still, for short recordings until the end. Where its duration is
+    unknown, it then shows the time in the recording.
     """
     yield _summary(progress)
     for item, seconds in _first(progress.transcribing):
         now = time.monotonic()
         elapsed = now - since.setdefault(item.key, now)
-        share = clock(seconds or elapsed)
+        share = f"at {clock(seconds)}" if seconds else f"for {clock(elapsed)}"
         if item.duration and seconds:
             share = f"{min(1.0, seconds / item.duration):.0%}"
         yield _line("transcribing", share, item.title)
@@ -161,7 +173,7 @@ def _lines(progress: Progress, since: dict[str, float]) -> Iterator[str]:
 
 
 def _line(action: str, amount: str, title: str) -> str:
-    return f"{action:<{ACTION_WIDTH}}  {amount:>5}  {terminal_safe(title)}"
+    return f"{action:<{ACTION_WIDTH}}  {amount:>{AMOUNT_WIDTH}}  {terminal_safe(title)}"
 
 
 def _upload(uploads: Uploads) -> str:

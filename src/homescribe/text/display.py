@@ -48,6 +48,11 @@ def moment(unix_time: float) -> str:
     return then.strftime("%H:%M" if today else "%Y-%m-%d %H:%M")
 
 
+def shortened(title: str, characters: int = 100) -> str:
+    """Return a title for a line that says more: at most `characters`, with an ellipsis where it is cut."""
+    return title if len(title) <= characters else title[: characters - 1].rstrip() + "…"
+
+
 def count(number: int, noun: str) -> str:
     """Format a number with its noun: "1 item", "1,430 items"."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

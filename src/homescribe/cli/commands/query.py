@@ -13,7 +13,13 @@ from homescribe.cli.commands.cloud import spent_in_words
 from homescribe.cli.exit_codes import ExitCode
 from homescribe.cli.export_writer import ExportWriter
 from homescribe.cli.options import SUBTITLE_SETTINGS, command, configured, export_options
-from homescribe.cli.output import highlighted, print_json, print_table
+from homescribe.cli.output import (
+    highlighted,
+    print_cut,
+    print_json,
+    print_table,
+    print_wrapped,
+)
 from homescribe.cli.program import message
 from homescribe.config import Config
 from homescribe.core import Item, Skipped, Transcript
@@ -155,10 +161,11 @@ def search(
             about = " · ".join(
                 terminal_safe(part) for part in (hit.title, hit.channel, hit.upload_date) if part
             )
-            click.echo(click.style(about, bold=True))
+            print_cut(about)
             last = hit.key
-        click.echo(f"  {clock(hit.start):>7}  {highlighted(hit.text, hit.highlights)}")
-        click.echo(f"           {terminal_safe(hit.url)}")
+        time = clock(hit.start) if hit.end else "about"  # in the title or description
+        print_wrapped(f"  {time:>7}  ", highlighted(hit.text, hit.highlights))
+        click.echo(f"{'':<11}{terminal_safe(hit.url)}")
 
 
 @command()
@@ -190,7 +197,7 @@ def _as_json(record: ItemRecord, transcript: Transcript | None) -> dict[str, obj
 
 def _show(record: ItemRecord, transcript: Transcript | None) -> None:
     for name, value in _facts(record, transcript):
-        click.echo(f"{name:<9} {terminal_safe(value)}")
+        print_wrapped(f"{name:<9} ", terminal_safe(value))
     if transcript:
         click.echo()
         if not transcript.segments:
@@ -202,7 +209,9 @@ def _show(record: ItemRecord, transcript: Transcript | None) -> None:
                 continue
             doubt = "?" if segment.flags else " "
             flags = f"  ({', '.join(segment.flags).replace('_', ' ')})" if segment.flags else ""
-            click.echo(f"{clock(segment.start):>8} {doubt} {terminal_safe(segment.text)}{flags}")
+            print_wrapped(
+                f"{clock(segment.start):>8} {doubt} ", f"{terminal_safe(segment.text)}{flags}"
+            )
 
 
 @command()

@@ -91,6 +91,7 @@ def sources_(config: Config, as_json: bool) -> None:
             )
             for record in records
         ],
+        flexible=2,
         empty="No sources yet. Add one: homescribe add URL",
     )
 
