@@ -1,11 +1,15 @@
 """Files with the same content are one item, transcribed once, and each of them gets its export."""
 
+import io
 import json
 import shutil
 import sqlite3
 import threading
+import zipfile
 from contextlib import closing
+from pathlib import Path
 
+import httpx
 import pytest
 
 from command_line import CommandLine
@@ -18,6 +22,7 @@ from homescribe.formats.writer import write
 from homescribe.library import Library
 from homescribe.pipeline import add
 from homescribe.sources.local_files import FileSource
+from web_server import serving
 
 STOP = threading.Event()  # never set
 
@@ -230,6 +235,21 @@ def test_a_disk_that_is_not_connected_for_a_while(library, source, talks, tmp_pa
     assert [len(record.copies) for record in library.items()] == [5, 1]
 
 
+def test_a_copy_in_a_folder_that_may_not_be_read_stays_known(library, source, talks, monkeypatch):
+    listed(library, source, talks)
+    exists = Path.exists
+
+    def denied(path, **options):
+        if path.parent.name == "sub":
+            raise PermissionError(13, "Permission denied")
+        return exists(path, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "exists", denied)
+        listed(library, source, talks / "backup.mp3")
+    assert places(library, talks)[0] == THREE
+
+
 def test_files_of_an_older_library_are_known(library, source, talks, tmp_path):
     listed(library, source, talks)
     library.close()
@@ -250,8 +270,22 @@ def test_many_copies_are_counted(library, source, talks):
     assert result.warnings[0].endswith(" and 7 more")
 
 
+def test_copies_on_the_page_and_in_its_zip(library, source, talks):
+    listed(library, source, talks)
+    for record in list(library.items()):
+        library.save(record.item, transcript())
+    [record] = [record for record in library.items() if record.copies]
+    with serving(library.directory) as address:
+        page = httpx.get(f"{address}/items/{record.item.key}", timeout=60)
+        assert page.text.count("The same recording:") == 2
+        assert f"The same recording: {talks / 'sub/lecture.mp3'}" in page.text
+        packed = httpx.get(f"{address}/export/txt.zip", timeout=60)
+    with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
+        assert len(set(archive.namelist())) == 4
+
+
 @pytest.mark.models
-def test_copies_at_the_command_line_and_on_the_page(tmp_path):
+def test_copies_at_the_command_line(tmp_path):
     talks, out = tmp_path / "talks", tmp_path / "out"
     talks.mkdir()
     for name in ("one.mp3", "two.mp3"):

@@ -351,7 +351,10 @@ def _gone(library: Library, listing: Listing, items: Sequence[Item]) -> frozense
 
 def _exists(source: type[Source], item: Item) -> bool:
     path = source.local_path(item)
-    return path is None or path.exists()
+    try:
+        return path is None or path.exists()
+    except OSError:  # its folder may not be read: nothing is known about the file
+        return True
 
 
 def _copied(copies: Sequence[Copy]) -> Iterator[str]:
