@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -145,8 +146,10 @@ def ray_cluster(folder):
 
 
 def processes_of(folder):
-    """Ids of processes that have `folder` in their environment, this one excepted."""
+    """Ids of processes that have `folder` in their environment, this one excepted; on Linux only."""
     found = []
+    if sys.platform != "linux":
+        return found
     for process in Path("/proc").iterdir():
         if process.name.isdigit() and int(process.name) != os.getpid():
             with contextlib.suppress(OSError):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -169,6 +170,19 @@ def test_a_stopped_wait_ends_soon_and_the_call_goes_on(session):
 def test_what_the_engine_cannot_do_is_refused_before_anything_is_sent(session):
     with pytest.raises(UserError, match="cannot translate"):
         session.submit(audio("x", "x"), TranscriptionOptions(task="translate"), GO)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_broken_connection_is_made_again_and_nothing_is_done_twice(session, cluster):
+    call = session.submit(audio("broken", "sleep 4"), TranscriptionOptions(), GO)
+    before = session._cluster.connection
+    for pid in processes_of(cluster.state):
+        if "specific-server" in Path(f"/proc/{pid}/cmdline").read_text():  # for this connection
+            os.kill(pid, signal.SIGKILL)
+    assert session.result(call, GO, lambda seconds: None).text == "sleep 4"
+    assert transcribe(session, audio("after", "fine")) == ["fine"]
+    assert session._cluster.connection > before
+    assert [key for key, _ in cluster.lines("begin")].count("broken") == 1
 
 
 # --- Helpers ---------------------------------------------------------------------------------------

@@ -155,6 +155,38 @@ def test_a_client_that_is_killed_loses_nothing(cluster, client, tmp_path):
     assert len(cluster.lines("begin")) - before == 3
 
 
+def test_an_address_needs_its_token_and_something_that_answers(cluster, client):
+    local = local_cluster.ensure()
+    began = time.monotonic()
+    right = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": local.token}
+    for environment, expected in [
+        (right, 0),
+        ({**right, "RAY_AUTH_TOKEN": "0" * 64}, 3),
+        ({"RAY_AUTH_MODE": "disabled"}, 3),
+    ]:
+        client.environment |= environment
+        code, out, err = client.run("ray", "status", "--address", local.address)
+        assert code == expected, err
+        if expected:
+            assert "The cluster refuses this machine's token." in err
+        else:
+            assert f"cluster    {local.address}" in out
+        secret_free(local.token, [out, err])
+    code, _, err = client.run("run", "--address", "ray://127.0.0.1:9")
+    assert code == 0  # nothing is pending, so nothing is asked
+    client.run("add", demo.samples())
+    code, _, err = client.run("run", "--address", "ray://127.0.0.1:9")
+    assert code == 3
+    assert "nothing answers at 127.0.0.1:9" in err
+    code, out, _ = client.run("doctor", "--json", "--address", "ray://127.0.0.1:9")
+    [ray] = [check for check in json.loads(out) if check["name"] == "ray"]
+    assert (code, ray["state"]) == (3, "broken")
+    code, _, err = client.run("run", "--address", "127.0.0.1:6379")
+    assert code == 2
+    assert "Use ray://HOST:10001" in err
+    assert time.monotonic() - began < 240
+
+
 def test_an_engine_or_model_that_does_not_work_is_one_sentence(client, tmp_path):
     client.run("add", demo.samples())
     code, _, err = client.run("run", engine="stumbling", model="missing")

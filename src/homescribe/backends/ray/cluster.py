@@ -25,6 +25,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 import homescribe
 from homescribe.backends.engine_code import EngineClass, local_package, source_files
 from homescribe.backends.ray.call_ledger import NAMESPACE, PREFIX, CallLedger
+from homescribe.backends.ray.cluster_probe import probe
 from homescribe.backends.ray.ray_errors import Unavailable, cluster_errors
 from homescribe.backends.ray.ray_worker import missing_packages
 from homescribe.backends.ray.worker_spec import Node
@@ -112,6 +113,7 @@ class Cluster:
         modules = [str(_location(package)) for package in self._packages]
         with cluster_errors(), _token_set(self._token), warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            probe(*_host_and_port(self.address))
             ray.init(
                 self.address,
                 namespace=NAMESPACE,
@@ -201,6 +203,11 @@ class Cluster:
             handle = ray.get_actor(ledger, namespace=NAMESPACE)
             ray.get(handle.stop.remote(), timeout=30)
             ray.kill(handle)
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.removeprefix(SCHEME).rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def _location(package: str) -> Path:

@@ -23,6 +23,8 @@ class LedgerGone(RetryableError):
     """There is no such ledger (any more)."""
 
 
+TOKEN_REFUSED = "The cluster refuses this machine's token."
+TOKEN_HINT = "Set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH as on the cluster."
 SAME_VERSION = (
     "Install the same versions of Ray and Python here and on all machines of the cluster."
 )
@@ -33,8 +35,8 @@ MAPPING: tuple[tuple[type[BaseException], type[HomescribeError], str, str], ...]
     (
         ray.exceptions.AuthenticationError,
         SetupError,
-        "The cluster refuses this machine's token.",
-        "Set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH as on the cluster.",
+        TOKEN_REFUSED,
+        TOKEN_HINT,
     ),
     (
         ray.exceptions.RuntimeEnvSetupError,
