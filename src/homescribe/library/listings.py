@@ -87,12 +87,15 @@ def record(
 
 def _with_identities(copies: Sequence[Item]) -> Item:
     """Return the first of `copies` with the identities of all: their tags may differ."""
+    if len(copies) == 1:
+        return copies[0]
     names = dict.fromkeys(name for item in copies for name in item.identities)
     return replace(copies[0], identities=tuple(names))
 
 
 def _with_key(item: Item, own: Item) -> Item:
-    return replace(item, source=own.source, id=own.id)
+    """Return `item` under the key of `own`."""
+    return item if item.key == own.key else replace(item, source=own.source, id=own.id)
 
 
 def remove_replaced(
