@@ -83,7 +83,7 @@ def test_list_by_channel_and_date(stored, capsys):
     _, out, _ = run(capsys, "list", "--since", "2026-03-02", "--until", "2026-03-03")
     assert len(out.splitlines()) == 2
     _, out, err = run(capsys, "list", "--channel", "Nobody")
-    assert (out, "No items found" in err) == ("", True)
+    assert (out, "No items match" in err) == ("", True)
 
 
 def test_status_as_json(stored, capsys):
@@ -740,3 +740,12 @@ def test_the_library_of_a_subcommand_may_stand_before_it(server, capsys, tmp_pat
     server.routes["/new.xml"] = rss_of("One")
     move = ("move", server.url("/old.xml"), server.url("/new.xml"))
     assert run(capsys, "sources", "--library", folder, *move)[0] == 0
+
+
+def test_no_line_of_the_list_of_commands_is_cut(capsys):
+    listed = run(capsys, "--help")[1].split("Commands:")[1]
+    assert "..." not in listed
+
+
+def test_a_list_without_matches_does_not_say_that_the_library_is_empty(stored, capsys):
+    assert "No items match" in run(capsys, "list", "--channel", "nobody")[2]

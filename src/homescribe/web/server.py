@@ -68,6 +68,10 @@ def serve(config: Config, *, host: str, port: int, token: str | None, open_page:
             Timer(BROWSER_DELAY, _open_page, [opener, address]).start()
         try:
             _Server(settings, closing).run(sockets=[listener])
+            stopped = (
+                "\nStopped." if sys.stderr.isatty() else "Stopped."
+            )  # after the ^C of a terminal
+            print(stopped, file=sys.stderr)  # noqa: T201
         finally:
             with suppress(OSError):
                 opener.unlink()
@@ -127,7 +131,7 @@ def _address(host: str, port: int) -> str:
 
 def _print_address(address: str, token_required: bool, chosen: bool) -> None:
     """Print the address; it contains the token unless the user has `chosen` one, which is not printed."""
-    lines = [f"Serving the library at {address}"]
+    lines = [f"Serving {address}"]  # on one line of a terminal with 80 columns
     if chosen and token_required:
         lines.append("To open it, add ?token= and the token that you set.")
     elif chosen:

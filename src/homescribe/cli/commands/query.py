@@ -83,7 +83,9 @@ def list_(
         ],
         details=[_copies(record) for record in records],
         notes=[_reason(record) for record in records],
-        empty="No items found. To add some: homescribe add URL",
+        empty="No items match these options."
+        if state or channel or since or until
+        else "No items found. To add some: homescribe add URL",
     )
 
 
@@ -91,7 +93,7 @@ def list_(
 @as_json_option
 @configured()
 def status(config: Config, as_json: bool) -> None:
-    """Print the number of items in each state, hours of audio and costs."""
+    """Print the items in each state, hours of audio, and costs."""
     with open_library(config, must_exist=True) as library:
         figures = library.status()
         waits = library.blocked_sites()

@@ -35,7 +35,7 @@ from homescribe.config import Config
 @click.option("--open/--no-open", "open_page", default=True, help="Open the page in a browser.")
 @configured(*RUN_SETTINGS)
 def serve(config: Config, port: int, host: str, token: str | None, open_page: bool) -> None:
-    """Serve a web page to search, read and listen, and to start runs.
+    """Serve a web page to search, read, listen, and start runs.
 
     Only this machine can open it unless --host is given. The library is created if its directory exists
     or is the default one.

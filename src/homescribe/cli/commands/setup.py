@@ -18,7 +18,7 @@ from homescribe.cli.exit_codes import ExitCode
 from homescribe.cli.export_writer import ExportWriter
 from homescribe.cli.interrupt import interruptible
 from homescribe.cli.options import command, configured
-from homescribe.cli.output import highlighted, print_json, print_table
+from homescribe.cli.output import highlighted, print_json, print_table, print_wrapped
 from homescribe.cli.program import as_called, message
 from homescribe.config import Config
 from homescribe.text.display import clock
@@ -101,7 +101,8 @@ def demo(output: Path) -> ExitCode:
         here = f"homescribe --library {shlex.quote(str(output))}"
         message(f"\n{here} search {shlex.quote(PHRASE)}")
         for hit in library.search(PHRASE):
-            click.echo(f"  {hit.title} {clock(hit.start)}  {highlighted(hit.text, hit.highlights)}")
+            label = f"  {terminal_safe(hit.title)} {clock(hit.start)}  "
+            print_wrapped(label, highlighted(hit.text, hit.highlights))
     message(f"\nTranscripts as files: {(output / 'exports').absolute()}")
     message(f"The library:          {library.path.absolute()}")
     message(f"Read and listen in a browser: {here} serve")

@@ -52,7 +52,7 @@ def transcribe(
     formats: list[str],
     output: Path | None,
 ) -> ExitCode:
-    """Add sources, transcribe them, and write the transcripts as files.
+    """Add sources, transcribe them, and write transcripts as files.
 
     SOURCE is the address of a video, channel, playlist, podcast feed or show's web page, or a
     folder, a file, a pattern such as 'talks/*.mp3', OPML or a playlist. Items that are already transcribed
