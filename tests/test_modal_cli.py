@@ -8,6 +8,7 @@ import pytest
 from command_line import CommandLine
 from homescribe import demo
 from homescribe.audio import SAMPLE_RATE, decode
+from homescribe.backends.modal.images import lock_file
 from modal_standin import Standin
 
 
@@ -80,6 +81,39 @@ def test_the_app_is_deployed_shown_and_stopped(homescribe):
     assert "Stopped." in homescribe("modal", "stop")[2]
     assert "deployed   nothing" in homescribe("modal", "status")[1]
     assert "Nothing is deployed." in homescribe("modal", "stop")[2]
+
+
+def test_the_image_of_an_engine_is_built_when_the_engine_is_requested(tmp_path):
+    with Standin(max_containers=1, grace=0.5, container_env={"OMP_NUM_THREADS": "1"}) as standin:
+        run = CommandLine(tmp_path, standin.environment(), model="demo", gpu="CPU").run
+
+        def deployed():
+            (app,) = standin.control.deployed.values()
+            return sorted(standin.control.layouts[app][1])
+
+        def built(engine):
+            files = [
+                file.data.decode()
+                for image in standin.control.images.values()
+                for file in image.context_files
+            ]
+            return lock_file(engine).read_text() in files
+
+        assert run("modal", "deploy")[0] == 0
+        assert deployed() == ["transcribe_openai_whisper"]
+        assert built("openai-whisper")
+        assert not built("faster-whisper")
+        run("add", str(demo.samples() / "fox-20s.mp3"))
+        code, _, err = run("run", "--backend", "modal", "--engine", "faster-whisper")
+        assert code == 0, err
+        assert deployed() == ["transcribe_faster_whisper", "transcribe_openai_whisper"]
+        before = len(standin.moments("deploy"))
+        assert run("modal", "deploy")[0] == 0  # keeps what another command needed
+        assert deployed() == ["transcribe_faster_whisper", "transcribe_openai_whisper"]
+        assert len(standin.moments("deploy")) == before + 1
+        code, _, err = run("modal", "deploy", "--engine", "no-such-engine")
+        assert code == 2
+        assert "no engine named 'no-such-engine'" in err
 
 
 def test_an_unknown_gpu_is_one_line_and_exit_2(homescribe):

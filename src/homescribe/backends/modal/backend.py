@@ -56,7 +56,7 @@ class ModalBackend:
             )
         with account_errors():
             place = deployment.find_place()
-            deployment.deploy_if_needed()
+            deployment.deploy_if_needed(engine)
             deployment.fetch_weights(engine, model)
             rate = self.rate()
         session = ModalSession(self.options, engine, model, requirements, rate, place)
@@ -116,13 +116,15 @@ class ModalBackend:
         """Return whether a fingerprint is that of this version with its engines."""
         return fingerprint == modal_transcribe.FINGERPRINT
 
-    def deploy(self, *, show: bool = False) -> None:
-        """Deploy this version beside others, whose calls continue.
+    def deploy(self, *engines: str, show: bool = False) -> None:
+        """Deploy this version beside others, whose calls continue, with the default engine and `engines`.
 
         `show` prints how the images are built, which takes minutes the first time.
         """
+        for engine in engines:
+            self._requirements(engine)
         with account_errors():
-            deployment.deploy(show=show)
+            deployment.deploy(*engines, show=show)
 
     def stop(self) -> bool:
         """Stop all versions and all their containers now. Return False when none is deployed."""

@@ -15,7 +15,7 @@ from modal.config import config
 
 from homescribe.backends.modal import modal_transcribe
 from homescribe.backends.modal.call_metadata import Place
-from homescribe.backends.modal.images import fetcher_name
+from homescribe.backends.modal.images import class_name, fetcher_name
 from homescribe.backends.modal.modal_errors import fetch_errors
 from homescribe.errors import SetupError
 
@@ -52,15 +52,18 @@ def fingerprints() -> list[str]:
     return sorted(found, key=lambda each: (each != modal_transcribe.FINGERPRINT, each))
 
 
-def deploy_if_needed() -> None:
-    """Deploy this version unless it is deployed, with the volume that there is now."""
+def deploy_if_needed(engine: str) -> None:
+    """Deploy this version unless it is deployed with `engine` and with the volume that there is now."""
     tags = _tags(modal_transcribe.APP)
-    if tags is None or tags.get(VOLUME) != _volume_id():
-        deploy()
+    if tags is None or tags.get(VOLUME) != _volume_id() or not _is_deployed(engine):
+        deploy(engine)
 
 
-def deploy(*, show: bool = False) -> None:
-    """Deploy this version. `show` prints how the images are built.
+def deploy(*engines: str, show: bool = False) -> None:
+    """Deploy this version with the default engine, those that are deployed, and `engines`.
+
+    Building an image takes minutes, so nobody waits for that of an engine that was not requested. `show`
+    prints how the images are built.
 
     Raises SetupError where an app of this name is not ours.
     """
@@ -71,6 +74,9 @@ def deploy(*, show: bool = False) -> None:
             f"An app named {modal_transcribe.APP!r} is deployed that homescribe did not make.",
             "Stop it (modal app stop), or use another environment (MODAL_ENVIRONMENT).",
         )
+    for engine in modal_transcribe.ENGINES:
+        if engine in engines or (tags is not None and _is_deployed(engine)):
+            modal_transcribe.declare_once(engine)
     with modal.enable_output() if show else contextlib.nullcontext():
         modal_transcribe.app.deploy(name=modal_transcribe.APP)
     modal_transcribe.app.set_tags({FINGERPRINT: modal_transcribe.FINGERPRINT, VOLUME: _volume_id()})
@@ -113,6 +119,15 @@ def _tags(app: str) -> dict[str, str] | None:
     except modal.exception.NotFoundError:
         return None
     return tags
+
+
+def _is_deployed(engine: str) -> bool:
+    """Return whether this version is deployed with `engine`."""
+    try:
+        modal.Cls.from_name(modal_transcribe.APP, class_name(engine)).hydrate()
+    except modal.exception.NotFoundError:
+        return False
+    return True
 
 
 def _volume() -> modal.Volume:

@@ -214,6 +214,12 @@ class Service:
 services: dict[str, Service] = {}
 
 
+def declare_once(engine: str) -> None:
+    """Declare an engine unless it is declared already."""
+    if engine not in services:
+        declare_engine(engine, ENGINES[engine])
+
+
 def declare_engine(engine: str, engine_class: EngineClass) -> None:
     """Declare the image, the class and the weight fetcher of an engine."""
     image = build_image(engine, engine_class)
@@ -316,8 +322,10 @@ def gpu_available() -> bool:
 
 
 if modal.is_local():
-    for name, engine_class in ENGINES.items():
-        declare_engine(name, engine_class)
+    # `modal run FILE` may name any engine; `deployment.py` adds those that are requested.
+    for name in ENGINES:
+        if name == DEFAULT_ENGINE or not __package__:
+            declare_once(name)
 else:  # the server has the definition; a container only looks up the names
     declare(os.environ[ENGINE], modal.Image.debian_slim(), slots=1)
 

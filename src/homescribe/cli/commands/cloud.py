@@ -164,15 +164,16 @@ def modal() -> None:
 
 
 @modal.command()
-@configured()
+@configured("engine")
 def deploy(config: Config) -> None:
     """Deploy this version to your Modal account.
 
-    Shows how the images are built. A run with --backend modal deploys by itself if needed. An app
-    without running calls costs nothing.
+    Shows how the images are built: that of the default engine, and with --engine that of another one. A run
+    with --backend modal deploys by itself what it needs. An app without running calls costs nothing.
     """
     with open_library(config) as library:
-        build_modal_backend(config, library).deploy(show=True)
+        engines = [config.engine] if config.engine else []
+        build_modal_backend(config, library).deploy(*engines, show=True)
     message("Deployed.")
 
 
