@@ -108,7 +108,10 @@ class RayCluster:
         )
         self.packages = packages
         self.state = folder / "state"
+        self.home = folder / "home"
+        self.home.mkdir()
         self.environment = {
+            "HOME": str(self.home),
             "XDG_STATE_HOME": str(self.state),
             "ENGINE_LOG": str(self.log),
             "PYTHONPATH": str(packages),

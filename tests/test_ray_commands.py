@@ -266,6 +266,7 @@ def test_stop_ends_everything_and_leaves_no_token(cluster, client):
     assert not scratch.parent.exists()
     for path in local_cluster.folder().rglob("*"):
         assert local.token.encode() not in path.read_bytes()
+    assert not (cluster.home / ".ray").exists(), "Ray has stored a token of its own"
     code, _, err = client.run("ray", "stop")
     assert (code, err) == (0, "Nothing is running.\n")
 

@@ -276,6 +276,7 @@ def test_the_table_of_exceptions_is_the_one_of_ray():
         (ConnectionError("ray client connection timeout"), Unavailable, "timeout"),
         (Exception("anything\nat all"), Unavailable, "anything at all"),
         (ModuleNotFoundError("No module named 'av'"), SetupError, "lacks a package"),
+        (ModuleNotFoundError("No module", name="grpc"), SetupError, "needs the package 'grpcio'"),
     ],
 )
 def test_exceptions_are_what_happens_next(error, kind, words):

@@ -65,6 +65,11 @@ def translate(error: Exception) -> HomescribeError:
         return SetupError(
             f"Ray differs between this machine and the cluster: {detail}", SAME_VERSION
         )
+    if isinstance(error, ModuleNotFoundError) and error.name == "grpc":
+        return SetupError(
+            "Ray's client needs the package 'grpcio', which is not installed.",
+            "Run: pip install 'ray[client]'",
+        )
     if any(each in words for each in UNAUTHENTICATED):
         _, kind, message, hint = MAPPING[0]
         return kind(message, hint)
