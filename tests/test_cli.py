@@ -749,3 +749,13 @@ def test_no_line_of_the_list_of_commands_is_cut(capsys):
 
 def test_a_list_without_matches_does_not_say_that_the_library_is_empty(stored, capsys):
     assert "No items match" in run(capsys, "list", "--channel", "nobody")[2]
+
+
+def test_commands_in_messages_name_the_library_that_was_chosen(stored, capsys, tmp_path):
+    """Copied, they must not work on another library."""
+    other = tmp_path / "my library"
+    Library(other).close()
+    for arguments in (("--library", other, "list"), ("list", "--library", other)):
+        assert f"homescribe --library '{other}' add URL" in run(capsys, *arguments)[2]
+    assert f"--library '{other}'" in run(capsys, "--library", other, "show", "http://a/x")[2]
+    assert "--library" not in run(capsys, "show", "http://a/x")[2]

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from homescribe import config, plugins
+from homescribe.cli.program import name_library
 from homescribe.errors import UserError
 from homescribe.text.dates import checked_date
 
@@ -82,6 +83,7 @@ def configured(*names: str) -> Decorator:
             root = click.get_current_context().ensure_object(dict)
             if flags["library"] is None:
                 flags["library"] = root.get("library")
+            name_library(str(flags["library"] or ""))
             loaded, root["origins"] = config.load(flags)
             return function(loaded, *args, **kwargs)
 

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import click
 
+from homescribe.text.sanitize import terminal_safe
+
 NAME = "homescribe"
 # Words that follow the program's name in a command of a message.
 COMMANDS = (
@@ -35,6 +37,9 @@ COMMANDS = (
     ),
     *("status", "search", "show", "export", "serve", "doctor", "config", "demo", "completion"),
 )
+# Commands that name another library or none.
+WITHOUT_LIBRARY = (" --library", " config", " doctor", " demo", " completion")
+_options: dict[str, str] = {}  # of the running command: see `name_library`
 _PIP = re.compile(r"(?<![\w./-])pip (?=install |uninstall )")
 _COMMAND = re.compile(rf"(?<![\w./-]){NAME}(?= (?:{'|'.join(COMMANDS)}|--library)\b)")
 
@@ -47,7 +52,19 @@ def message(text: str = "") -> None:
 def as_called(text: str) -> str:
     """Return `text` with the commands in it as the user has to type them."""
     text = _PIP.sub(lambda found: f"{pip()} ", text)
-    return _COMMAND.sub(lambda found: program(), text)
+    return _COMMAND.sub(_with_library, text)
+
+
+def name_library(library: str) -> None:
+    """Name the library in the commands of messages from now on: that of `--library`, "" without it."""
+    _options["library"] = library
+
+
+def _with_library(found: re.Match[str]) -> str:
+    library = _options.get("library", "")
+    if not library or found.string[found.end() :].startswith(WITHOUT_LIBRARY):
+        return program()
+    return f"{program()} --library {shlex.quote(terminal_safe(library))}"
 
 
 @functools.cache
