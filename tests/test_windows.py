@@ -7,6 +7,7 @@ import pytest
 
 from homescribe.audio import SAMPLE_RATE, decode
 from homescribe.core import Segment, Word
+from homescribe.engines import vad
 from homescribe.engines.segments import place
 from homescribe.engines.vad import (
     CHUNK,
@@ -194,3 +195,27 @@ def test_placed_words_are_inside_their_segment_and_have_a_length():
         assert at <= word.start < word.end <= 104.0
         at = word.end
     assert segment.words[1].end == 100.5
+
+
+def test_a_sound_as_loud_as_the_speech_before_it_is_more_likely_to_be_speech(monkeypatch):
+    """Hoarse voices get low probabilities. A quieter sound with the same probability stays silence."""
+
+    def flagged(clear, sound, level):
+        """Share of two seconds of `sound` with probability 0.12 that is speech, after `clear` seconds."""
+        chunks = round(CHUNKS_PER_SECOND)
+        spoken = np.full(clear * chunks * CHUNK, 0.1, np.float32)
+        pause = np.zeros(4 * chunks * CHUNK, np.float32)
+        later = np.full(2 * chunks * CHUNK, level, np.float32)
+        found = [0.9] * (clear * chunks) + [0.0] * (4 * chunks) + [sound] * (2 * chunks)
+        monkeypatch.setattr(
+            vad, "speech_probabilities", lambda samples, before: np.array(found, np.float32)
+        )
+        detector = vad.SpeechDetector()
+        detector.extend(np.concatenate([spoken, pause, later]))
+        detector.end()
+        return detector.speech()[-2 * chunks :].mean()
+
+    assert flagged(clear=3, sound=0.12, level=0.1) == 1.0
+    assert flagged(clear=3, sound=0.12, level=0.02) == 0.0  # 14 dB quieter
+    assert flagged(clear=3, sound=0.02, level=0.1) == 0.0
+    assert flagged(clear=0, sound=0.12, level=0.1) == 0.0  # nothing to compare it with

@@ -29,6 +29,14 @@ QUIET = 0.006  # RMS of the loudest half second below which a piece is amplified
 USUAL = 0.05  # RMS to which it is amplified: -26 dBFS
 MAX_GAIN = 300.0  # 50 dB; beyond it there is only the noise of 16 bits
 
+# Hoarse voices get probabilities of 0.05 to 0.2. A sound about as loud as the speech before it is likely to
+# be speech, too, so its probability is raised. Recordings without clear speech are not affected.
+CLEAR = 0.5  # probability from which a chunk counts as speech whose level is known
+MIN_CLEAR = round(1.0 * CHUNKS_PER_SECOND)  # chunks of it before the level is used
+LEVEL_CHUNKS = 300  # of clear speech whose median is the level
+LOUD = 10 ** (-12 / 20)  # share of that level from which a chunk is as loud
+LOUD_GAIN = 3.0  # of a loud chunk's probability
+
 ONSET = 0.3  # probability above which speech begins
 OFFSET = 0.15  # probability below which speech ends
 MIN_SPEECH = 3  # chunks; words are longer than 0.1 s, clicks are not
@@ -80,6 +88,7 @@ class SpeechDetector:
         self.probabilities = np.zeros(0, np.float32)  # of the chunks that were not dropped
         self.above = np.zeros(0, bool)  # of these chunks: between ONSET and OFFSET
         self.before = np.zeros(0, np.float32)  # samples for the network to settle on
+        self.levels = np.zeros(0, np.float32)  # of the last chunks of clear speech
         self.speaking = False
         self.ended = False
         self.since_speech = (
@@ -88,7 +97,7 @@ class SpeechDetector:
 
     def extend(self, samples: NDArray[np.float32]) -> None:
         """Listen to `samples`, which follow those before: PIECE of them, or the rest of the stream."""
-        found = speech_probabilities(samples, self.before)
+        found = self._raise_loud(speech_probabilities(samples, self.before), samples)
         self.before = np.concatenate([self.before, samples])[-WARM_UP:]
         above = np.zeros(len(found), bool)
         for index, probability in enumerate(found.tolist()):
@@ -96,6 +105,17 @@ class SpeechDetector:
             above[index] = self.speaking
         self.probabilities = np.concatenate([self.probabilities, found])
         self.above = np.concatenate([self.above, above])
+
+    def _raise_loud(
+        self, found: NDArray[np.float32], samples: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Return the probabilities `found`, higher where `samples` are as loud as speech before them."""
+        level = np.sqrt(np.mean(samples.reshape(-1, CHUNK) ** 2, axis=1))
+        self.levels = np.concatenate([self.levels, level[found >= CLEAR]])[-LEVEL_CHUNKS:]
+        if len(self.levels) < MIN_CLEAR:
+            return found
+        loud = level >= LOUD * np.median(self.levels)
+        return np.where(loud, np.minimum(LOUD_GAIN * found, 1.0), found).astype(np.float32)
 
     def end(self) -> None:
         """Note that the stream has ended, so that nothing goes on after the last chunk."""
