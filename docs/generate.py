@@ -28,7 +28,8 @@ INTRODUCTION = """# Commands
 
 Generated from `--help` by `make docs`. Data goes to standard output, everything else to standard error.
 Exit codes: 0 success, 1 some items failed, 2 the user must act, 3 the installation is broken, 4 the spending
-cap was reached, 130 interrupted. [json.md](json.md) describes the output of `--json`.
+cap was reached, 5 another run is working on the library, 130 interrupted. [json.md](json.md)
+describes the output of `--json`.
 """
 
 SETTINGS = """
@@ -69,6 +70,22 @@ for outcome in transcribe("talks/", library="~/homescribe", model="small", optio
 with Library("~/homescribe") as library:
     for hit in library.search("a phrase somebody said"):
         print(hit.title, hit.start, hit.url)
+```
+
+`transcribe` also runs at Modal and on a Ray cluster (`backend="modal"`, `"ray"`). Its steps, one by one, on
+this computer:
+
+```python
+from threading import Event
+
+from homescribe import Library, LocalBackend, Run, SourceOptions, Sources, add
+
+with Library("~/homescribe") as library:
+    with Sources(SourceOptions(cache=library.directory / "cache")) as sources:
+        for result in add(library, sources, "talks/", Event()):
+            print(result.title, len(result.items))
+        for outcome in Run(library, sources, LocalBackend(), model="small"):
+            print(outcome.item.title, outcome.error or "done")
 ```
 """
 KINDS = ("Functions", "Classes", "Values", "Errors")

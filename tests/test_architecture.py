@@ -72,7 +72,7 @@ ALLOWED = {
     "doctor": {"assemble", "errors", "config", "library"},
     "assemble": {
         *("backends", "config", "core", "cost", "demo", "engines/languages", "errors", "library"),
-        *("pipeline", "plugins", "text"),
+        *("pipeline", "plugins"),
     },
     "web": {
         *("assemble", "audio", "core", "errors", "config", "cost", "formats", "library"),

@@ -26,8 +26,8 @@ def runs(monkeypatch):
 
     class RecordedRun(Run):
         def __init__(self, library, sources, backend, **options):
-            arguments.append(options)
             super().__init__(library, sources, backend, **options)
+            arguments.append(options | {"options": self._options})
 
     monkeypatch.setattr(assemble, "Run", RecordedRun)
     monkeypatch.setattr(assemble, "Sources", fake_sources)

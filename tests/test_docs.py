@@ -9,8 +9,11 @@ import tomllib
 from pathlib import Path
 
 import click
+import pytest
 
 import homescribe as public
+from homescribe import demo
+from homescribe.cli.exit_codes import ExitCode
 from homescribe.cli.main import homescribe
 from test_architecture import FRONT, IMPORTS
 
@@ -44,6 +47,16 @@ def test_homescribe_is_never_installed_by_a_name_that_a_stranger_may_own():
     by_name = re.compile(r"(?:pip|pipx|uv tool|uv pip) install (?:-\S+ )*['\"]?homescribe")
     pages = {page: page.read_text(encoding="utf-8") for page in [*PAGES, ROOT / "Makefile"]}
     assert [page.name for page, text in pages.items() if by_name.search(text)] == []
+
+
+def test_every_exit_code_is_in_the_docs():
+    codes = [f"{code:d}" for code in ExitCode]
+    line = r"codes?\W+(0 success.*?130)"  # "Exit codes: 0 success, 1 some items failed, ..."
+    for page in ("README.md", "docs/reference/commands.md"):
+        [listed] = re.findall(line, (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+        assert re.findall(r"\d+", listed) == codes, page
+    errors = (ROOT / "docs" / "concepts" / "errors.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| (\d+) \|", errors, re.MULTILINE) == codes
 
 
 def test_no_link_in_the_docs_is_broken():
@@ -120,10 +133,30 @@ def test_the_table_of_the_architecture_has_every_module_and_what_it_imports():
         if folder not in (FRONT, "__main__")
     }
     page = (ROOT / "docs" / "concepts" / "architecture.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(\w+)(?:/|\.py)` \| .* \| (.*)\|$", page, re.MULTILINE)
-    assert {folder: re.findall(r"\w+", names) for folder, names in rows} == expected
+    rows = re.findall(r"^\| `(\w+)(/|\.py)` \| .* \| (.*)\|$", page, re.MULTILINE)
+    assert {folder: re.findall(r"\w+", names) for folder, _, names in rows} == expected
+    package = Path(public.__file__).parent
+    wrong = [f"{name}{end}" for name, end, _ in rows if (package / name).is_dir() != (end == "/")]
+    assert wrong == []
 
 
 def test_the_picture_of_the_architecture_is_what_its_script_draws():
     drawn = (ROOT / "docs" / "architecture.svg").read_text(encoding="utf-8")
     assert drawn == script("diagram").picture(), "run `python docs/diagram.py`"
+
+
+@pytest.mark.models
+def test_the_steps_in_the_python_reference_transcribe(tmp_path, capsys):
+    page = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
+    [code] = [
+        block for block in re.findall(r"```python\n(.+?)```", page, re.DOTALL) if "Run(" in block
+    ]
+    for written, tried in {
+        "~/homescribe": tmp_path / "library",
+        "talks/": demo.samples() / "fox-20s.mp3",
+        "small": "demo",
+    }.items():
+        assert code.count(f'"{written}"') == 1
+        code = code.replace(f'"{written}"', repr(str(tried)))
+    exec(code, {})
+    assert capsys.readouterr().out.splitlines()[-1].endswith(" done")

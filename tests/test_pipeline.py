@@ -413,6 +413,15 @@ def test_a_call_is_stored_before_its_result_is_requested(library):
     assert library.calls("fake") == []
 
 
+@pytest.mark.parametrize("language", ["German", "de_AT.UTF-8", "de"])
+def test_the_language_of_a_run_may_be_a_name_or_a_locale(library, language):
+    fill(library, [item(1)])
+    options = TranscriptionOptions(language=language, beam_size=1)
+    list(run(library, FakeSource(), FakeBackend(), options=options))
+    made = library.transcript(item(1).key).options
+    assert made == TranscriptionOptions(language="de", beam_size=1)
+
+
 def test_the_next_run_collects_what_was_submitted_and_submits_only_the_rest(library):
     fill(library, [item(n) for n in range(4)])
     first = FakeBackend(ids=True, slots=2)

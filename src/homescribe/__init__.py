@@ -13,6 +13,7 @@
 """
 
 from homescribe.assemble import transcribe
+from homescribe.backends.local import LocalBackend
 from homescribe.core import (
     Audio,
     Call,
@@ -28,6 +29,7 @@ from homescribe.core import (
     Word,
 )
 from homescribe.errors import (
+    AnotherRun,
     BudgetReached,
     Cancelled,
     HomescribeError,
@@ -45,6 +47,7 @@ from homescribe.plugins import link
 __version__ = "0.1.0"
 
 __all__ = [
+    "AnotherRun",
     "Audio",
     "BudgetReached",
     "Call",
@@ -58,6 +61,7 @@ __all__ = [
     "Library",
     "Listing",
     "ListingResult",
+    "LocalBackend",
     "Outcome",
     "PermanentError",
     "Progress",

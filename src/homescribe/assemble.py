@@ -26,9 +26,8 @@ from homescribe.engines.languages import LANGUAGES, check_language
 from homescribe.errors import ItemError, PermanentError, RetryableError, UserError
 from homescribe.library import ItemRecord, Library
 from homescribe.pipeline.add import Sources, add
-from homescribe.pipeline.run import Run
+from homescribe.pipeline.run import Run, with_language_code
 from homescribe.pipeline.speech_upload import speech_upload
-from homescribe.text.language_names import language_code
 
 if TYPE_CHECKING:
     from homescribe.backends.modal.backend import ModalBackend
@@ -132,19 +131,12 @@ def check_options(config: Config, options: TranscriptionOptions | None = None) -
                 hint = f"Models of the Hugging Face Hub need --engine faster-whisper. {error.hint}"
                 raise UserError(error.message, hint) from error
             raise
-    wanted = _with_code(options or config.transcription())
+    wanted = with_language_code(options or config.transcription())
     if requirements.languages != LANGUAGES:  # not a Whisper model: its engine says what it can do
         requirements.check(name, wanted)
         return
     english_only = model.lower().endswith((".en", ".en.pt"))
     check_language(wanted, model, ("en",) if english_only else LANGUAGES)
-
-
-def _with_code(options: TranscriptionOptions) -> TranscriptionOptions:
-    """Return `options` with Whisper's code as the language: "de" for "German" or "de_AT"."""
-    if options.language is None or options.language == language_code(options.language):
-        return options
-    return dataclasses.replace(options, language=language_code(options.language))
 
 
 def build_run(
@@ -173,7 +165,7 @@ def build_run(
         build_backend(config, library),
         engine=config.engine,
         model=config.model,
-        options=_with_code(options or config.transcription()),
+        options=options or config.transcription(),
         keys=keys,
         again=again,
         limit=limit,

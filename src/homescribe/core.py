@@ -207,7 +207,9 @@ class Transcript:
 class TranscriptionOptions:
     """Whisper's options, with Whisper's names. `None`: the engine's default."""
 
-    language: str | None = None  # Whisper's code; None: detect it, in each window
+    # Whisper's code, "de"; a run also takes a name ("german") or a locale ("de_AT"). None: detect it, in
+    # each window.
+    language: str | None = None
     task: Literal["transcribe", "translate"] = "transcribe"  # translate: into English
     beam_size: int | None = None  # 1 is greedy; None: the engine's, 5 for those of homescribe
     # Tried in turn until a result passes the quality thresholds.

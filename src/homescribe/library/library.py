@@ -79,7 +79,7 @@ class Library:
         self.close()
 
     def run_lock(self) -> AbstractContextManager[None]:
-        """Lock that a run holds while it works. AnotherRun naming the process that holds it already."""
+        """Lock that a run holds while it works. Raises AnotherRun naming the process that holds it."""
         return lock.run_lock(self.directory)
 
     def running(self) -> str | None:

@@ -64,6 +64,7 @@ from homescribe.pipeline.events import (
 from homescribe.pipeline.slots import Slots
 from homescribe.pipeline.speech_upload import Prepare
 from homescribe.pipeline.state import BUFFERED, WITH_BACKEND, Progress, Stage, Stages
+from homescribe.text.language_names import language_code
 from homescribe.text.sanitize import one_line
 
 # Places in the download buffer: for each slot of the backend, and at least.
@@ -75,10 +76,19 @@ HELD_BACK_BYTES = 2_000_000_000
 GRACE = 1.5
 
 
+def with_language_code(options: TranscriptionOptions) -> TranscriptionOptions:
+    """Return `options` with Whisper's code as the language: "de" for "German" or "de_AT"."""
+    if options.language is None or options.language == language_code(options.language):
+        return options
+    return replace(options, language=language_code(options.language))
+
+
 class Run:
     """Transcribe what is pending. Iterate over a Run for its Outcomes, in the order in which items finish.
 
     Args:
+        backend: where the engine runs: `LocalBackend()` for this computer.
+        engine, model: as for `transcribe`.
         keys: transcribe only these items; None for all.
         again: transcribe these items even if they are transcribed or failed. A stored transcript is replaced
             only by a new one.
@@ -126,7 +136,7 @@ class Run:
         self._backend = backend
         self._engine = engine or backend.default_engine
         self._model = model or backend.default_model
-        self._options = options or TranscriptionOptions()
+        self._options = with_language_code(options or TranscriptionOptions())
         self._keys = keys
         self._again = again
         self._limit = limit
