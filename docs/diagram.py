@@ -16,9 +16,9 @@ LINE = 18  # pixels between two lines of text
 DESCRIPTION = (
     "Sources download audio from sites and feeds, or find it on your disk. In a run, download threads, one "
     "for each site, pass audio to the iterating thread, and this to the slot threads of a backend. The "
-    "backend runs an engine on your computer or on a GPU at Modal and returns transcripts. The iterating "
-    "thread stores everything in the library, one SQLite file, which the commands, the web page and the "
-    "exports read."
+    "backend runs an engine on your computer, on a GPU at Modal or on a Ray cluster, and returns "
+    "transcripts. The iterating thread stores everything in the library, one SQLite file, which the "
+    "commands, the web page and the exports read."
 )
 
 STYLE = """
@@ -32,7 +32,7 @@ STYLE = """
     .run { fill: none; stroke: #8a94a6; stroke-dasharray: 5 4; }
     .box { fill: #ffffff; stroke: #8a94a6; }
     .library { fill: #e8f1fe; stroke: #1f6feb; stroke-width: 1.5; }
-    .modal { fill: #fdf3e4; stroke: #c98a2b; }
+    .remote { fill: #fdf3e4; stroke: #c98a2b; }
     .flow { fill: none; stroke: #1f6feb; stroke-width: 2; marker-end: url(#tip); }
     .both { marker-start: url(#tip); }
     .tip { fill: #1f6feb; }
@@ -45,7 +45,7 @@ STYLE = """
       .run { stroke: #5b6779; }
       .box { fill: #1e2733; stroke: #5b6779; }
       .library { fill: #16304f; stroke: #6aa9ff; }
-      .modal { fill: #33270f; stroke: #d9a24c; }
+      .remote { fill: #33270f; stroke: #d9a24c; }
       .flow { stroke: #6aa9ff; }
     }
   """
@@ -130,11 +130,12 @@ def picture() -> str:
         text("place", 233, 42, "Your computer"),
         rectangle("run", 232, 58, 556, 176),
         text("place", 250, 84, "A run"),
-        rectangle("modal", 866, 56, 158, 250),
-        text("place", 880, 82, "A GPU at Modal"),
+        rectangle("remote", 866, 56, 158, 268),
+        text("place", 880, 82, "Other machines"),
         text("note", 945, 103, "optional"),
-        text("note", 945, 262, "paid by the second;"),
-        text("note", 945, 280, "stops when idle"),
+        text("note", 945, 262, "a GPU at Modal, paid"),
+        text("note", 945, 280, "by the second, or"),
+        text("note", 945, 298, "your own, with Ray"),
         *(box.svg() for box in (SITES, FEEDS, FILES, DOWNLOADS, RUN, BACKEND, HERE, THERE)),
         *(box.svg() for box in (LIBRARY, *READERS)),
         flow("M170 131H250"),
