@@ -47,8 +47,12 @@ ALLOWED = {
     "backends": {"core", "plugins"},
     "backends/engine_code": {"core"},
     "backends/meter": set(),
+    "backends/repeated_failures": {"errors"},
     "backends/wire": {"core", "errors"},
-    "backends/modal": {"core", "errors", "plugins", "cost", "backends/modal", "backends/wire"},
+    "backends/modal": {
+        *("core", "errors", "plugins", "cost"),
+        *("backends/modal", "backends/repeated_failures", "backends/wire"),
+    },
     "backends/modal/modal_transcribe": {
         *("core", "errors", "plugins", "cost/prices"),
         *("backends/engine_code", "backends/wire", "backends/modal/images"),
@@ -61,7 +65,7 @@ ALLOWED = {
     "backends/modal/images": {"backends/engine_code"},
     "backends/ray": {
         *("core", "errors", "plugins", "backends/engine_code", "backends/meter", "backends/wire"),
-        "backends/ray",
+        *("backends/ray", "backends/repeated_failures"),
     },
     "backends/ray/worker_pool": {"errors", "backends/wire"},  # knows nothing of Ray
     "backends/ray/worker_spec": {"core", "errors"},

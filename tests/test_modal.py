@@ -25,9 +25,9 @@ from homescribe.backends.modal import (
 )
 from homescribe.backends.modal.backend import ModalBackend
 from homescribe.backends.modal.claims import Claims
-from homescribe.backends.modal.repeated_failures import MOST
 from homescribe.backends.modal.session import ModalOptions, ModalSession
 from homescribe.backends.modal.worker import Worker
+from homescribe.backends.repeated_failures import MOST
 from homescribe.backends.wire import Reply
 from homescribe.core import Audio, Call, Item, Segment, Transcript, TranscriptionOptions, Word
 from homescribe.cost import prices

@@ -81,9 +81,10 @@ def test_errors_keep_their_kind_and_a_foreign_one_fails_one_recording(session):
         PermanentError,
         ("There is no audio.", "Take another file."),
     )
-    assert (type(memory), memory.args) == (
-        UserError,
-        ("The GPU is out of memory.", "Take a larger one."),
+    assert (type(memory), memory.message, memory.hint) == (
+        RetryableError,
+        "The GPU is out of memory.",
+        "Take a larger one.",
     )
     assert type(foreign) is type(ended) is type(nothing) is RetryableError
     assert foreign.message == "The engine crashed: Foreign: CUDA and trouble"

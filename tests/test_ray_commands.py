@@ -149,6 +149,9 @@ def test_a_client_that_is_killed_loses_nothing(cluster, client, tmp_path):
     process.communicate()
     with Library(client.library) as library:
         assert library.calls("ray")
+    code, _, err = client.run("ray", "stop")
+    assert code == 2, err
+    assert re.search(r"would lose \d calls? not finished and \d results? not collected", err), err
     code, _, err = client.run("run", **settings)
     assert code == 0, err
     assert len(client.done()) == 3
@@ -198,8 +201,11 @@ def test_an_engine_or_model_that_does_not_work_is_one_sentence(client, tmp_path)
     assert "Foreign: a and b" in err
     assert "Traceback" not in err
     code, _, err = client.run("run", engine="stumbling", model="do memory")
-    assert code == 2
+    assert code == 1
     assert "The GPU is out of memory." in err
+    with Library(client.library) as library:
+        assert library.calls("ray") == []
+        assert {record.state for record in library.items()} == {"failed"}
 
 
 def test_packages_of_an_engine_are_installed_on_the_cluster(cluster, tmp_path):
@@ -260,7 +266,7 @@ def test_stop_ends_everything_and_leaves_no_token(cluster, client):
     local = local_cluster.ensure()
     scratch = Path(json.loads((local_cluster.folder() / "cluster.json").read_text())["scratch"])
     assert scratch.parent.stat().st_mode & 0o077 == 0
-    code, _, err = client.run("ray", "stop")
+    code, _, err = client.run("ray", "stop", "--yes")
     assert (code, err) == (0, "Stopped.\n")
     wait_until(lambda: not processes_of(cluster.state))
     assert not scratch.parent.exists()

@@ -14,7 +14,7 @@ from homescribe.backends.ray.worker_pool import Answer
 from homescribe.backends.ray.worker_spec import WorkerSpec
 from homescribe.backends.wire import Reply
 from homescribe.core import Transcript
-from homescribe.errors import SetupError
+from homescribe.errors import RetryableError, SetupError
 
 SPEC = WorkerSpec("fake", "fakes:Fake", "tiny", slots=1, cpus=1, gpus=0)
 
@@ -155,11 +155,21 @@ def test_replies_are_deleted_when_they_are_old_and_the_oldest_when_there_are_too
         calls = [await ledger.submit(SPEC, request(name), b"abc") for name in "abc"]
         for call in calls:
             await collected(ledger, call)
-        size = len(ledger._calls[calls[0]].reply)
         for age, call in zip((30, 20, 10), calls, strict=True):
             ledger._calls[call].finished_at = time.time() - age
-        monkeypatch.setattr(call_ledger, "MAX_KEPT", 2 * size)
+            ledger._calls[call].reply += bytes(1000)
+        size = len(ledger._calls[calls[0]].reply)
         ledger._delete_old(time.time())
+        assert await ledger.kept() == 3
+        monkeypatch.setattr(call_ledger, "MAX_KEPT", 2 * size + len(call_ledger.DELETED))
+        for _ in range(2):
+            ledger._delete_old(time.time())
+            assert await ledger.kept() == 2
+        # A result that nobody has collected is not deleted without a word.
+        deleted = (await collected(ledger, calls[0]))[calls[0]].error
+        assert type(deleted) is RetryableError
+        assert "256 MiB" in deleted.message
+        ledger._delete_old(time.time() + 75)
         assert set(ledger._calls) == set(calls[1:])
         ledger._delete_old(time.time() + 85)
         assert set(ledger._calls) == set(calls[2:])
@@ -167,6 +177,22 @@ def test_replies_are_deleted_when_they_are_old_and_the_oldest_when_there_are_too
         assert not ledger._calls
 
     scenario(body, keep=100.0)
+
+
+def test_a_recording_whose_result_was_deleted_is_transcribed_again(monkeypatch):
+    async def body(ledger):
+        call = await ledger.submit(SPEC, request("a"), b"abc")
+        while ledger._calls[call].reply is None:
+            await asyncio.sleep(0.01)
+        ledger._calls[call].reply += bytes(1000)
+        assert (await ledger.admit("token-a", 3))["call"] == call
+        monkeypatch.setattr(call_ledger, "MAX_KEPT", 1000)
+        ledger._delete_old(time.time())
+        assert (await ledger.admit("token-a", 3))["call"] == ""
+        again = await ledger.submit(SPEC, request("a"), b"abc")
+        assert (await collected(ledger, again))[again].transcript is not None
+
+    scenario(body)
 
 
 def test_workers_that_cannot_start_are_reported_to_who_waits():

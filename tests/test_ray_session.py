@@ -25,7 +25,7 @@ from homescribe.backends.ray.ray_errors import LedgerGone, Unavailable, cluster_
 from homescribe.backends.ray.ray_session import RaySession
 from homescribe.backends.ray.ray_worker import decode, encode
 from homescribe.backends.ray.worker_spec import WorkerSpec
-from homescribe.backends.wire import Reply
+from homescribe.backends.wire import Reply, make_request
 from homescribe.core import (
     Audio,
     Call,
@@ -195,7 +195,6 @@ def test_workers_that_cannot_start_end_the_run(fake, session):
     [
         (Reply(error=PermanentError("no audio")), PermanentError, "failed"),
         (Reply(error=RetryableError("later")), RetryableError, "failed"),
-        (Reply(error=UserError("memory")), UserError, "failed"),
         (Reply(error=PermanentError("it ended 3"), died=True), PermanentError, "died"),
         (Reply(), RetryableError, "failed"),
     ],
@@ -207,6 +206,52 @@ def test_a_failure_keeps_its_kind(fake, session, reply, kind, outcome):
         result(session, call)
     assert type(caught.value) is kind
     assert session.usage(call).outcome == outcome
+
+
+def out_of_memory(fake, call, hint="Take a larger one."):
+    fake.replies[call.id] = encode(Reply(error=UserError("The GPU is out of memory.", hint)))
+    return call
+
+
+def test_a_worker_out_of_memory_fails_one_recording_and_three_in_a_row_end_the_run(fake, session):
+    fake.answers["submit"] = [f"ray-{number}" for number in range(8)]
+    calls = [submit(session) for _ in range(7)]
+    for call in calls[:2]:
+        with pytest.raises(RetryableError, match="out of memory") as caught:
+            result(session, out_of_memory(fake, call))
+        assert (type(caught.value), caught.value.hint) == (RetryableError, "Take a larger one.")
+        assert session.usage(call).outcome == "failed"
+    fake.replies[calls[2].id] = encode(Reply(transcript=TEXT))
+    assert result(session, calls[2]).text == "hello"  # the count begins again
+    for call in calls[3:6]:
+        submit(session)
+        with pytest.raises(RetryableError):
+            result(session, out_of_memory(fake, call))
+    with pytest.raises(UserError, match=r"3 calls in a row .*: The GPU is out of memory") as caught:
+        submit(session)
+    assert caught.value.hint == "Take a larger one."
+    fake.replies[calls[6].id] = encode(
+        Reply(transcript=TEXT)
+    )  # what is in flight is still collected
+    assert result(session, calls[6]).text == "hello"
+
+
+@pytest.mark.parametrize(
+    "metadata", ["", "[]", "{", "null", '{"ledger": 1, "engine": null}', '{"ledger": ""}']
+)
+def test_a_call_with_damaged_metadata_is_collected_from_this_versions_ledger(
+    fake, session, metadata
+):
+    call = submit(session)
+    damaged = Call(call.item, "ray", call.submitted_at, call.id, metadata)
+    fake.replies = {"ray-1": encode(Reply(transcript=TEXT))}
+    assert result(session, damaged).text == "hello"
+    usage = session.usage(damaged)
+    assert (usage.engine, usage.model, usage.gpu) == ("fake", "tiny", "ray CPU")
+    session.forget(call.item.key)
+    fake.replies = {"ray-1": b""}  # the ledger does not know it: the item is tried again
+    with pytest.raises(RetryableError, match="no longer has this call"):
+        result(session, damaged)
 
 
 def test_the_ledger_is_told_what_it_may_forget_also_at_the_end(fake, session):
@@ -369,6 +414,34 @@ def test_a_worker_of_another_version_is_refused():
     assert type(missing) is SetupError
     assert "fake cannot load tiny" in missing.message
     assert "No module named 'fakes'" in missing.message
+
+
+class Mute(Exception):
+    """An exception without a text."""
+
+    def __str__(self):
+        raise AttributeError("it was never set")
+
+
+class Raising:
+    def __init__(self, error):
+        self.error = error
+
+    def transcribe(self, audio, options, stop, progress):
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [Mute(), MemoryError()])
+def test_an_exception_without_a_text_is_a_reply_and_ends_the_worker(error):
+    actor = ray_worker.TranscribingActor(SPEC)
+    actor._engine = Raising(error)
+    sent = make_request(audio(), b"audio", TranscriptionOptions(), "ray CPU", "fake", "tiny")
+    content, worn_out = actor.transcribe(b"audio", sent, "ray-1")
+    assert decode(content).error.message == f"The engine crashed: {type(error).__name__}"
+    assert worn_out
+    actor = ray_worker.TranscribingActor(SPEC)
+    actor._loaded = lambda: Raising(error).transcribe(None, None, None, None)
+    assert decode(actor.load(ray_worker.__version__)).error.message.endswith(type(error).__name__)
 
 
 def test_the_code_of_this_machine_has_a_name_that_changes_with_it(monkeypatch):

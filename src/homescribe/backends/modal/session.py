@@ -23,8 +23,8 @@ from homescribe.backends.modal.call_metadata import CallMetadata, Place, place_n
 from homescribe.backends.modal.images import class_name
 from homescribe.backends.modal.modal_connection import Connection
 from homescribe.backends.modal.modal_errors import Expired, Missing
-from homescribe.backends.modal.repeated_failures import RepeatedFailures
 from homescribe.backends.modal.results import RaisedByCall, failure_of, reply_of
+from homescribe.backends.repeated_failures import RepeatedFailures
 from homescribe.backends.wire import PlainReply, Reply, Request, make_request
 from homescribe.core import (
     DAY,

@@ -25,19 +25,31 @@ from homescribe.backends.ray.worker_pool import PoolCall, Worker, WorkerPool
 from homescribe.backends.ray.worker_spec import WorkerSpec
 from homescribe.backends.wire import Reply, Request
 from homescribe.core import HOUR
+from homescribe.errors import RetryableError
 
 NAMESPACE = "homescribe"
 PREFIX = "calls-"  # of the names of ledgers; the fingerprint of the code follows
 
 KEEP = 7 * 24 * HOUR  # seconds that a reply is kept for a client that does not come
 KEEP_LOCALLY = 24 * HOUR  # the same on a cluster that was started on this machine, for this purpose
-# Bytes of replies; beyond, the oldest are deleted. An hour of speech takes about 20 KB.
+# Bytes of replies; beyond, the oldest are deleted, and DELETED is the reply to their calls. An hour of speech
+# takes about 20 KB.
 MAX_KEPT = 256 * 2**20
 MAX_WAITING = 4 * 2**30  # bytes of audio; beyond, clients wait before they send more
 IDLE = 30.0  # seconds without a call and a client, after which workers end, and then the ledger
 SWITCH = 3.0  # the same for workers in the way of others, of another model
 TICK = 0.1
 MOST_REPLIES = 16  # in one answer
+
+
+DELETED = encode(
+    Reply(
+        error=RetryableError(
+            "Its result was deleted before it was collected: the cluster keeps "
+            f"{MAX_KEPT // 2**20} MiB of results for all its users."
+        )
+    )
+)
 
 
 class Admission(TypedDict):
@@ -164,8 +176,7 @@ class CallLedger:
                 elif call.reply is not None:
                     found[call_id] = call.reply
                     # From now on, the client knows this call by its id.
-                    if self._tokens.get(call.request["token"]) == call_id:
-                        del self._tokens[call.request["token"]]
+                    self._forget_token(call)
                 elif (failure := await self._cannot_start(call_id)) is not None:
                     return {"": failure}
                 if len(found) == MOST_REPLIES:
@@ -190,7 +201,11 @@ class CallLedger:
         if call is None or call.reply is None:
             return
         del self._calls[call_id], self._pool_of[call_id]
-        if self._tokens.get(call.request["token"]) == call_id:
+        self._forget_token(call)
+
+    def _forget_token(self, call: PoolCall) -> None:
+        """Let the next request with this recording be a call of its own."""
+        if self._tokens.get(call.request["token"]) == call.id:
             del self._tokens[call.request["token"]]
 
     # --- Status and end ------------------------------------------------------------------------------
@@ -216,7 +231,7 @@ class CallLedger:
 
     async def kept(self) -> int:
         """Return how many replies wait to be collected or forgotten."""
-        return sum(call.reply is not None for call in self._calls.values())
+        return sum(call.reply not in (None, DELETED) for call in self._calls.values())
 
     async def stop(self) -> None:
         """End all workers. What they work on is lost."""
@@ -255,9 +270,14 @@ class CallLedger:
         )
         kept = sum(len(call.reply or b"") for call in done)
         for call in done:
-            if now - call.finished_at > self._keep or kept > MAX_KEPT:
-                kept -= len(call.reply or b"")
+            size = len(call.reply or b"")
+            if now - call.finished_at > self._keep:
+                kept -= size
                 self._drop(call.id)
+            elif kept > MAX_KEPT and size > len(DELETED):
+                kept -= size - len(DELETED)
+                call.reply = DELETED
+                self._forget_token(call)
 
     def end(self) -> None:
         """End this actor, and with it its workers."""

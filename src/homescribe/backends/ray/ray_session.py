@@ -13,12 +13,14 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Condition, Event, Lock, Thread
-from typing import Literal, Protocol, TypedDict, cast
+from typing import Literal, Protocol, cast
 
 from homescribe.backends.ray.call_ledger import Admission
 from homescribe.backends.ray.ray_errors import LedgerGone, Unavailable
 from homescribe.backends.ray.ray_worker import decode
+from homescribe.backends.ray.stored_metadata import CallMetadata, read_metadata
 from homescribe.backends.ray.worker_spec import WorkerSpec
+from homescribe.backends.repeated_failures import RepeatedFailures
 from homescribe.backends.wire import Reply, make_request
 from homescribe.core import (
     MINUTE,
@@ -56,15 +58,6 @@ class Asked(Protocol):
 
     def ask(self, ledger: str, method: str, *arguments: object, limit: float = 30.0) -> object:
         """As cluster.Cluster."""
-
-
-class CallMetadata(TypedDict):
-    """What is stored with a call at home, as JSON."""
-
-    ledger: str
-    engine: str
-    model: str
-    machine: str
 
 
 @dataclass(slots=True)
@@ -107,6 +100,7 @@ class RaySession:
         self._threads: list[Thread] = []
         self._collected: dict[str, Call] = {}  # by key, until they are forgotten
         self._usages: dict[str, Usage] = {}
+        self._repeated = RepeatedFailures()
 
     def close(self) -> None:
         """Stop waiting. Calls in flight continue on the cluster."""
@@ -120,8 +114,12 @@ class RaySession:
     # --- Send --------------------------------------------------------------------------------------
 
     def submit(self, audio: Audio, options: TranscriptionOptions, stop: Event) -> Call:
-        """Send the audio to the cluster, unless it has the same recording with the same options already."""
+        """Send the audio to the cluster, unless it has the same recording with the same options already.
+
+        Raises UserError when the latest calls all failed in the same way, by their workers' fault.
+        """
         self._requirements.check(self._spec.engine, options)
+        self._repeated.check()
         with self._sending:
             if stop.is_set():
                 raise Cancelled
@@ -177,19 +175,30 @@ class RaySession:
 
     def result(self, call: Call, stop: Event, progress: Callable[[float], None]) -> Transcript:
         """Wait for a call of this or an earlier process and return its transcript."""
-        metadata = cast(CallMetadata, json.loads(call.metadata))
+        metadata = read_metadata(call)
         assert call.id is not None
         self._collected[call.item.key] = call
-        reply = self._wait(metadata["ledger"], call.id, stop)
+        reply = self._wait(self._ledger_of(metadata), call.id, stop)
         if reply is None:
             raise RetryableError(
-                "The cluster no longer has this call: it was restarted, or the result was kept too long."
+                "The cluster no longer has this call: it was stopped or restarted, or nobody collected the "
+                "result for too long."
             )
         self._settle(call, metadata, reply)
         if reply.transcript is not None:
+            self._repeated.forget()
             return reply.transcript
         assert reply.error is not None
+        if isinstance(reply.error, UserError):
+            # Of this worker: it has too little memory, for example. Other recordings may succeed in it or in
+            # another one, until `submit` finds that none does.
+            self._repeated.add(reply.error)
+            raise RetryableError(reply.error.message, reply.error.hint)
         raise reply.error
+
+    def _ledger_of(self, metadata: CallMetadata) -> str:
+        """Return the ledger to ask for a call: that of this version where the stored name cannot be read."""
+        return metadata.get("ledger", self._cluster.name)
 
     def usage(self, call: Call) -> Usage | None:
         """Return the seconds that a finished call took; None for one that is unfinished or lost."""
@@ -200,7 +209,7 @@ class RaySession:
         call = self._collected.pop(key, None)
         if call is None or call.id is None:
             return
-        inbox = self._inbox(cast(CallMetadata, json.loads(call.metadata))["ledger"])
+        inbox = self._inbox(self._ledger_of(read_metadata(call)))
         with inbox.changed:
             inbox.forgotten.add(call.id)
             inbox.changed.notify_all()
@@ -212,9 +221,9 @@ class RaySession:
             outcome, audio_seconds = "done", reply.transcript.duration
         self._usages[call.id or ""] = Usage(
             call=call,
-            engine=metadata["engine"],
-            model=metadata["model"],
-            gpu=metadata["machine"],
+            engine=metadata.get("engine", self._spec.engine),
+            model=metadata.get("model", self._spec.model),
+            gpu=metadata.get("machine", self._spec.machine),
             gpu_seconds=reply.gpu_seconds,
             overhead_seconds=reply.overhead_seconds,
             boots=int(reply.first),

@@ -28,7 +28,15 @@ from homescribe.backends.engine_code import EngineClass
 from homescribe.backends.meter import STARTED, Meter
 from homescribe.backends.ray.worker_pool import Answer, PoolCall, WorkerLost
 from homescribe.backends.ray.worker_spec import WorkerSpec
-from homescribe.backends.wire import PlainReply, Reply, Request, one_line, parse_options
+from homescribe.backends.wire import (
+    PlainReply,
+    Reply,
+    Request,
+    describe,
+    one_line,
+    parse_options,
+    text_of,
+)
 from homescribe.core import Audio, Engine, Item, Transcript
 from homescribe.errors import HomescribeError, RetryableError, SetupError
 
@@ -74,7 +82,7 @@ class TranscribingActor:
         except HomescribeError as error:
             return encode(Reply(error=error))
         except Exception as error:  # noqa: BLE001 - the client may not have the error's class
-            words = f"{type(error).__name__}: {one_line(str(error))}"
+            words = describe(error)
             spec = self._spec
             failure = SetupError(
                 f"{spec.engine} cannot load {spec.model} on {os.uname().nodename}: {words}",
@@ -95,7 +103,7 @@ class TranscribingActor:
         except BaseException as error:  # noqa: BLE001 - one recording must not end the worker of others
             # After a CUDA error every later call of the process fails as well.
             worn_out = True
-            words = f"The engine crashed: {type(error).__name__}: {one_line(str(error))}"
+            words = f"The engine crashed: {describe(error)}"
             reply = Reply(error=RetryableError(words), died=True)
         finally:
             seconds = self._meter.end(call_id)
@@ -205,7 +213,7 @@ class ActorHandle:
             with lost_workers():
                 content = await self._actor.load.remote(__version__)
         except ray.exceptions.RuntimeEnvSetupError as error:
-            reason = str(error).strip().splitlines()[-1]  # of a traceback
+            reason = (str(error).strip().splitlines() or [""])[-1]  # of a traceback
             return SetupError(
                 f"The engine's packages could not be installed on the cluster: {one_line(reason)}",
                 "Install them on all of its machines yourself: see the guide to Ray.",
@@ -234,4 +242,4 @@ def lost_workers() -> Iterator[None]:
     except ray.exceptions.RuntimeEnvSetupError:
         raise
     except LOST as error:
-        raise WorkerLost(one_line(str(error))) from error
+        raise WorkerLost(text_of(error)) from error

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from homescribe.backends.wire import Reply, Request, one_line
+from homescribe.backends.wire import Reply, Request, describe, one_line
 from homescribe.errors import HomescribeError, PermanentError, RetryableError, SetupError
 
 MAX_DEATHS = 3  # of a call: once beside others, then twice alone
@@ -166,7 +166,7 @@ class WorkerPool:
                 "It may need more memory than its machine has. Use a smaller --model.",
             )
         except Exception as unforeseen:  # noqa: BLE001 - whatever it is, this worker is of no use
-            words = f"{type(unforeseen).__name__}: {one_line(str(unforeseen))}"
+            words = describe(unforeseen)
             error = SetupError(f"A worker could not be started: {words}")
         if error is None:
             self.error, self._failed_loads = None, 0
@@ -213,7 +213,7 @@ class WorkerPool:
         except WorkerLost as lost:
             self._count_death(member, call, lost)
         except Exception as error:  # noqa: BLE001 - it is about this call: its audio cannot be read, ...
-            words = f"{type(error).__name__}: {one_line(str(error))}"
+            words = describe(error)
             self._finish(
                 call, self._encode(Reply(error=RetryableError(f"The call failed: {words}")))
             )

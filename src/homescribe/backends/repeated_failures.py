@@ -1,4 +1,4 @@
-"""Stop submitting when containers fail at every recording, before each has paid for a boot."""
+"""Stop submitting when the containers or workers of a backend fail at every recording."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from threading import Lock
 
 from homescribe.errors import UserError
 
-# Calls that fail in the same way, by a container's fault and one after the other, before the run ends.
+# Calls that fail in the same way, by a worker's fault and one after the other, before the run ends.
 MOST = 3
 
 
 class RepeatedFailures:
-    """The calls that failed by a container's fault since the last transcript. Any thread may use it."""
+    """The calls that failed by a worker's fault since the last transcript. Any thread may use it."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -19,13 +19,13 @@ class RepeatedFailures:
         self._times = 0
 
     def add(self, error: UserError) -> None:
-        """Count one more call whose container failed with `error`."""
+        """Count one more call whose worker failed with `error`."""
         with self._lock:
             same = self._last is not None and self._last.message == error.message
             self._last, self._times = error, self._times + 1 if same else 1
 
     def forget(self) -> None:
-        """Start again: a container has transcribed something."""
+        """Start again: a worker has transcribed something."""
         with self._lock:
             self._last, self._times = None, 0
 
