@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import cast
 
@@ -50,6 +50,11 @@ class ClusterStatus:
     nodes: tuple[Node, ...]
     pools: tuple[PoolFigures, ...]
     kept: int  # replies that wait to be collected
+
+    @property
+    def unfinished(self) -> int:
+        """How many calls are at work or wait for a worker, of everybody who uses the cluster."""
+        return sum(pool["unfinished"] for pool in self.pools)
 
 
 class RayBackend:
@@ -189,14 +194,16 @@ class RayBackend:
             pools: list[PoolFigures] = []
             kept = 0
             for ledger in cluster.ledgers():
-                pools += cast(list[PoolFigures], cluster.ask(ledger, "status"))
-                kept += cast(int, cluster.ask(ledger, "kept"))
+                with suppress(LedgerGone):  # it ended meanwhile
+                    pools += cast(list[PoolFigures], cluster.ask(ledger, "status"))
+                    kept += cast(int, cluster.ask(ledger, "kept"))
             return ClusterStatus(cluster.address, tuple(cluster.nodes()), tuple(pools), kept)
 
     def stop(self) -> bool:
         """End all ledgers and workers, and the cluster if it is this machine's own.
 
-        Return False when there was nothing to end.
+        What they have is lost, also for other libraries and people: the calls that are not finished, and the
+        results that nobody has collected. Return False when there was nothing to end.
         """
         if self.options.address is None:
             return local_cluster.stop()
@@ -204,7 +211,8 @@ class RayBackend:
             assert cluster is not None
             ledgers = cluster.ledgers()
             for ledger in ledgers:
-                cluster.kill(ledger)
+                with suppress(LedgerGone):  # it ended meanwhile
+                    cluster.kill(ledger)
             return bool(ledgers)
 
 

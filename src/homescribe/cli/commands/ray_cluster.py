@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from homescribe.assemble import build_ray_backend, open_library
@@ -9,6 +11,7 @@ from homescribe.cli.options import Group, configured
 from homescribe.cli.output import print_table
 from homescribe.cli.program import message
 from homescribe.config import Config
+from homescribe.errors import SetupError, UserError
 from homescribe.text.display import count
 from homescribe.text.sanitize import terminal_safe
 
@@ -59,15 +62,44 @@ def ray_status(config: Config) -> None:
 
 
 @ray.command("stop")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @configured("address")
-def ray_stop(config: Config) -> None:
-    """End homescribe's workers on a cluster now.
+def ray_stop(config: Config, yes: bool) -> None:
+    """End homescribe's workers on a cluster now, those of other users as well.
 
-    Without --address: end the whole cluster on this machine. The results of calls in flight are lost;
-    the next run transcribes those items again.
+    Without --address: end the whole cluster on this machine. Calls that are not finished and
+    results that are not collected are lost, also those of other libraries and users; the next
+    run of each transcribes those items again. If there are any, the command asks first.
     """
-    stopped = build_ray_backend(config).stop()
-    message("Stopped." if stopped else "Nothing is running.")
+    if not yes and not _confirmed(config):
+        message("Nothing was stopped.")
+        return
+    message("Stopped." if build_ray_backend(config).stop() else "Nothing is running.")
+
+
+def _confirmed(config: Config) -> bool:
+    """Return whether nothing would be lost, or the user agrees to losing it."""
+    try:
+        found = build_ray_backend(config).status()
+    except SetupError as error:
+        if config.address is not None:
+            raise
+        lost = f"what the cluster on this machine still has (it does not say: {error.message})"
+    else:
+        if found is None or not (found.unfinished or found.kept):
+            return True
+        unfinished, kept = count(found.unfinished, "call"), count(found.kept, "result")
+        lost = f"{unfinished} not finished and {kept} not collected, of all libraries and users"
+    if not _at_a_terminal():
+        raise UserError(
+            terminal_safe(f"Nothing was stopped. It would lose {lost}."),
+            "Let homescribe run --backend ray collect them first, or add --yes.",
+        )
+    return click.confirm(terminal_safe(f"Stop, and lose {lost}?"), err=True)
+
+
+def _at_a_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 COMMANDS = (ray,)
