@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from homescribe.backends.ray.ray_backend import ClusterStatus
 from homescribe.cli.commands import ray_cluster
-from homescribe.cli.commands.ray_cluster import ray_stop
+from homescribe.cli.main import homescribe
 from homescribe.errors import SetupError, UserError
 
 
@@ -36,10 +36,9 @@ def stop(monkeypatch, tmp_path):
     def run(backend, *arguments, answer=None):
         monkeypatch.setattr(ray_cluster, "build_ray_backend", lambda config: backend)
         monkeypatch.setattr(ray_cluster, "_at_a_terminal", lambda: answer is not None)
-        arguments = [*arguments, "--library", tmp_path]
-        return CliRunner().invoke(
-            ray_stop, [str(argument) for argument in arguments], input=answer or ""
-        )
+        command = ["ray", "stop", *arguments, "--library", str(tmp_path)]
+        # Through the program: click keeps the help option that a command has when it is first called.
+        return CliRunner().invoke(homescribe, command, input=answer or "")
 
     return run
 
