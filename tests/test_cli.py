@@ -502,6 +502,15 @@ def test_a_closed_pipe_is_not_an_error(stored):
         assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.parametrize("arguments", ["list", "list --json", "status"])
+def test_a_closed_standard_output_is_not_an_error(stored, arguments):
+    """The library is not written over by the output, although its file may get the number 1."""
+    command = f"{sys.executable} -m homescribe {arguments} >&-"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [record.item.title for record in Library(stored.directory).items()] != []
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a disk that is always full")
 def test_a_full_disk_under_the_output_is_an_error(stored):
     command = f"{sys.executable} -m homescribe list >/dev/full"

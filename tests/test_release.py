@@ -1,9 +1,13 @@
 """What `make release` checks before it builds and tags."""
 
 import importlib.util
+import itertools
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 import homescribe
 
@@ -41,6 +45,28 @@ def test_notes_are_the_section_of_the_version(release):
 def test_a_changelog_that_is_not_ready_stops_the_release(release, log, message):
     with pytest.raises(SystemExit, match=message):
         release.release_notes(log, "0.1.0")
+
+
+@pytest.mark.parametrize(
+    ("package", "fixed"),
+    [
+        ("requests", "2.32.4"),  # CVE-2024-47081
+        ("urllib3", "2.6.3"),  # CVE-2026-21441
+        ("starlette", "0.49.1"),  # CVE-2025-62727
+    ],
+)
+def test_no_version_with_a_known_hole_may_be_installed(package, fixed):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    stated = [
+        *project["dependencies"],
+        *itertools.chain(*project["optional-dependencies"].values()),
+    ]
+    found = [one for one in map(Requirement, stated) if one.name == package]
+    assert found
+    for one in found:
+        floors = [Version(part.version) for part in one.specifier if part.operator == ">="]
+        assert floors, one
+        assert max(floors) >= Version(fixed), one
 
 
 @pytest.mark.parametrize(
