@@ -2,6 +2,7 @@
 
 import tempfile
 import threading
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -24,15 +25,16 @@ from fake_plugins import (
     transcript,
     until_stopped,
 )
-from homescribe.core import TranscriptionOptions
+from homescribe.core import SourceOptions, TranscriptionOptions
 from homescribe.errors import (
     PermanentError,
     RetryableError,
+    SiteBusy,
     SourceBlocked,
     UserError,
 )
 from homescribe.library import Library
-from homescribe.pipeline import add, sync
+from homescribe.pipeline import Sources, add, sync
 from homescribe.pipeline.downloads import MAX_WAITS, OUTAGE, Downloads
 from homescribe.pipeline.events import NotDownloaded
 from homescribe.pipeline.selection import STOP_AFTER_KNOWN
@@ -329,6 +331,43 @@ def test_a_run_waits_as_long_as_a_site_requests(library):
     assert len([outcome for outcome in outcomes if outcome.transcript]) == 3
 
 
+def test_a_busy_site_gets_no_request_until_it_wants_one(library):
+    """The failure is the first item's, and the second one waits; later runs wait for the last answer."""
+    requested = []
+
+    def fetching(wanted):
+        requested.append((wanted.id, time.monotonic()))
+        if wanted.id == "site-0":
+            raise SiteBusy("The server failed.", retry_after=0.4)
+        if wanted.id == "site-2":
+            raise SiteBusy("The server failed.", retry_after=3600)
+        return b"audio"
+
+    fill(library, [item(n) for n in range(3)])
+    running = run(library, FakeSource(fetching=fetching), FakeBackend())
+    for outcome in running:
+        if isinstance(outcome.error, SourceBlocked) and outcome.error.retry_after == 3600:
+            running.stop.set()
+    assert [name for name, _ in requested] == ["site-0", "site-1", "site-2"]
+    assert requested[1][1] - requested[0][1] >= 0.4
+    assert states(library) == {"site-0": "failed", "site-1": "done", "site-2": "failed"}
+    [(until, reason)] = library.blocked_sites().values()
+    assert (reason, until - time.time() > 3500) == ("The server failed.", True)
+
+
+def test_a_site_that_is_always_busy_costs_a_few_items_one_attempt(library):
+    def fetching(wanted):
+        raise SiteBusy("The server failed.", retry_after=0.01 if wanted.id < "site-3" else 3600)
+
+    fill(library, [item(n) for n in range(9)])
+    with pytest.raises(SourceBlocked, match="The server failed"):
+        list(run(library, FakeSource(fetching=fetching), FakeBackend()))
+    assert list(states(library).values()).count("failed") == MAX_WAITS + 1
+    assert library.blocked_sites().keys() == {
+        "site"
+    }  # also the pause that this run did not wait for
+
+
 def test_a_site_that_always_requests_a_pause_counts_as_blocked(library):
     def fetching(wanted):
         raise SourceBlocked("Too many requests", retry_after=0.01)
@@ -383,8 +422,6 @@ def test_consecutive_videos_that_are_not_available_yet_are_no_outage(library):
 
 
 def test_the_next_run_also_waits_as_long_as_a_site_requested(library):
-    import time
-
     library.block_site("site", time.time() + 3600, "Too many requests")
     fill(library, [item(1), item(2, "other")])
     source = FakeSource()
@@ -835,6 +872,49 @@ def test_a_wait_that_a_host_requests_is_kept_for_later_runs(library):
     assert (str(first.error), second.error) == ("too many requests", None)
     assert 3000 < first.error.retry_after <= 3600
     assert source.taken == [item(1)]
+
+
+class Asking(FakeSources):
+    """Sources of which the first request about an address has the answer `error`."""
+
+    def __init__(self, error):
+        super().__init__(FakeSource())
+        self.error, self.requests = error, []
+
+    def addresses(self, url, stop):
+        self.requests.append(url)
+        raise self.error
+
+
+@pytest.mark.parametrize("url", ["https://a.example/2", "feed:https://a.example/2"])
+def test_adding_sends_no_request_to_a_host_that_asked_to_wait(library, url):
+    sources = Asking(SourceBlocked("too many requests", "", 3600.0))
+    with pytest.raises(SourceBlocked):
+        list(add(library, sources, "https://a.example/1", Event()))
+    assert library.blocked_sites().keys() == {"a.example"}
+    with pytest.raises(SourceBlocked, match="too many requests") as caught:
+        list(add(library, sources, url, Event()))
+    assert 3000 < caught.value.retry_after <= 3600
+    assert "no requests to a.example before" in caught.value.hint
+    assert sources.requests == ["https://a.example/1"]
+    with pytest.raises(SourceBlocked):
+        list(add(library, sources, "https://b.example/", Event()))
+    assert sources.requests[1:] == ["https://b.example/"]
+
+
+def test_adding_a_channel_respects_the_wait_that_youtube_asked_for(library, tmp_path):
+    library.block_site("youtube", time.time() + 3600, "Too many requests")
+    with (
+        Sources(SourceOptions(cache=tmp_path)) as sources,
+        pytest.raises(SourceBlocked, match="Too many requests"),
+    ):
+        list(add(library, sources, "https://www.youtube.com/@channel", Event()))
+
+
+def test_a_folder_is_added_while_hosts_want_to_wait(library):
+    library.block_site("site", time.time() + 3600, "Too many requests")
+    [added] = add(library, FakeSources(FakeSource([listing("talks", [item(1)])])), "talks", Event())
+    assert added.new == (item(1),)
 
 
 class Refusing(FakeSources):

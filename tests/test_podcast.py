@@ -21,6 +21,7 @@ from homescribe.errors import (
     ItemError,
     PermanentError,
     RetryableError,
+    SiteBusy,
     SourceBlocked,
     UserError,
 )
@@ -609,6 +610,16 @@ def test_a_feed_that_is_unavailable_for_a_time_names_that_time(source, server):
     assert caught.value.retry_after == 120
 
 
+@pytest.mark.parametrize("path", ["/status/503", "/status/429", "/show/feed", "/refused"])
+def test_a_site_that_asks_to_wait_is_not_asked_in_another_way(source, server, path):
+    """Neither as a page that yt-dlp may know, nor as a feed because of the form of its address."""
+    server.routes["/show/feed"] = lambda *_: (503, "", {"Retry-After": "120"})
+    server.routes["/refused"] = lambda *_: (403, "", {"Retry-After": "120"})
+    with pytest.raises(SourceBlocked) as caught:
+        source.matches(server.url(path))
+    assert (caught.value.retry_after, len(server.log)) == (120, 1)
+
+
 # --- Downloads -----------------------------------------------------------------------------------
 
 
@@ -772,7 +783,9 @@ def test_a_connection_that_always_fails_is_given_up(source, server, tmp_path, mo
         ("/status/401", PermanentError, "subscription", None),
         ("/status/403", RetryableError, "refuses access", None),
         ("/status/418", PermanentError, "418", None),
-        ("/status/503", RetryableError, "the server failed", 120),
+        ("/status/503", SiteBusy, "the server failed", 120),
+        ("/busy", SiteBusy, "refuses access", 60),
+        ("/soon", RetryableError, "the server failed", None),
         ("/status/429", SourceBlocked, "too many requests", 120),
         ("/plain.html", RetryableError, "web page instead of a recording", None),
         ("/redirect?to=ftp://host.example/x.mp3", PermanentError, "not a valid web address", None),
@@ -782,6 +795,8 @@ def test_each_http_status_has_its_error(
     source, server, tmp_path, monkeypatch, path, kind, words, retry_after
 ):
     monkeypatch.setattr(http_download, "MAX_FAILURES", 1)
+    server.routes["/busy"] = lambda *_: (403, "", {"Retry-After": "60"})
+    server.routes["/soon"] = lambda *_: (503, "", {"Retry-After": "0"})
     with pytest.raises((ItemError, UserError), match=words) as caught:
         source.fetch(episode(server, path), tmp_path, STOP)
     assert type(caught.value) is kind

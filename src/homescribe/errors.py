@@ -11,6 +11,7 @@
        |  +- SuspectError    not retried automatically: the process died twice during the work on it
        +- RetryableError     retried later: network, 503, truncated, not yet live
           +- InternalError   an unforeseen exception; its traceback is in a log file
+          +- SiteBusy        the site asks to wait: its other items wait, too
           +- NotCollected    a call's result could not be had now; the call is kept
     Cancelled                the run was stopped: not a failure, nothing is recorded
 
@@ -85,6 +86,10 @@ class RetryableError(ItemError):
         super().__init__(message, hint)
         self.args = (message, hint, retry_after)
         self.retry_after = retry_after
+
+
+class SiteBusy(RetryableError):
+    """The site asks to wait `retry_after` seconds before any request to it, not only one for this item."""
 
 
 class InternalError(RetryableError):

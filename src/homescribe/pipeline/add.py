@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from threading import Event
@@ -21,6 +21,7 @@ from homescribe.errors import ItemError, SetupError, SourceBlocked, UserError
 from homescribe.library import Copy, ItemRecord, Library, Selection, SourceRecord
 from homescribe.pipeline.crash_log import NOT_OF_ONE_ITEM, internal_error
 from homescribe.pipeline.selection import choose, names_of, update
+from homescribe.text.display import moment
 from homescribe.text.redaction import is_redacted, shown_address
 from homescribe.text.sanitize import one_line
 
@@ -118,6 +119,16 @@ class Sources:
         names = plugins.names("sources")
         return any(self.by_name(name).knows(url) for name in names if name not in besides)
 
+    def listing_keys(self, url: str, known: str | None) -> frozenset[str]:
+        """Return the keys of the rate limits that listing `url` may concern; none for a path.
+
+        `known`: the plug-in that lists `url`, if that is known.
+        """
+        if not (host := listing_host(url)):
+            return frozenset()
+        names = [known] if known else plugins.names("sources")
+        return frozenset({host, *(self.by_name(name).listing_key(url) for name in names)} - {""})
+
     def for_item(self, item: Item) -> Source:
         """Return the source that `item` comes from."""
         return self.by_name(plugins.source_name(item))
@@ -190,9 +201,14 @@ def _add(
 ) -> Iterator[ListingResult]:
     """Add what is at `url`, or what it leads to in at most `depth` steps, of which one may be a list."""
     known = next((record.source for record in library.sources() if record.url == url), None)
-    named = None if known or not depth else sources.addresses(url, stop)
+    _check_wait(library, sources.listing_keys(url, known))
+    try:
+        named = None if known or not depth else sources.addresses(url, stop)
+        name = known or ("" if named else sources.for_url(url)[0])
+    except SourceBlocked as error:
+        _store_wait(library, listing_host(url), error)
+        raise
     if named is None:
-        name = known or sources.for_url(url)[0]
         yield from _list(library, sources, name, url, stop, options)
         return
     if named.each and in_list:
@@ -209,7 +225,7 @@ def _add(
     for one in named.urls:
         if stop.is_set():
             return
-        host = Source.listing_key(re.sub(r"^[a-z]+:(?=https?:)", "", one))  # feed:https://...
+        host = listing_host(one)
         try:
             if host in blocked:
                 raise blocked[host]
@@ -245,9 +261,7 @@ def sync(
             host = sources.by_name(record.source).listing_key(record.url)
             if host in blocked:
                 raise blocked[host]
-            if (wait := library.blocked_sites().get(host)) is not None:
-                until, reason = wait
-                raise SourceBlocked(reason, "", max(0.0, until - time.time()))
+            _check_wait(library, (host,))
             options = ListingOptions(everything)
             yield from _list(library, sources, record.source, record.url, stop, options)
         except UserError as error:
@@ -305,15 +319,34 @@ def _list(
     except ItemError as error:
         raise UserError(error.message, error.hint) from error
     except SourceBlocked as error:
-        host = source.listing_key(url)
-        if host and error.retry_after is not None:
-            library.block_site(host, time.time() + error.retry_after, error.message)
+        _store_wait(library, source.listing_key(url) or listing_host(url), error)
         raise
     except NOT_OF_ONE_ITEM:
         raise
     except BaseException as error:
         failure = internal_error(error, library.directory, "listing", url)
         raise UserError(failure.message, failure.hint) from error
+
+
+def listing_host(url: str) -> str:
+    """Return the host of `url`, also of feed:https://host; "" for a path."""
+    return Source.listing_key(re.sub(r"^[a-z]+:(?=https?:)", "", url))
+
+
+def _check_wait(library: Library, hosts: Collection[str]) -> None:
+    """Raise SourceBlocked if one of `hosts` asked to wait, in this run or an earlier one."""
+    waits = library.blocked_sites()
+    for host in hosts:
+        if host in waits:
+            until, reason = waits[host]
+            hint = f"It asked to wait: there are no requests to {host} before {moment(until)}."
+            raise SourceBlocked(reason, hint, max(0.0, until - time.time()))
+
+
+def _store_wait(library: Library, host: str, error: SourceBlocked) -> None:
+    """Store the wait that a host requests, so that neither this process nor a later one sends a request."""
+    if host and error.retry_after is not None:
+        library.block_site(host, time.time() + error.retry_after, error.message)
 
 
 def _with_audio(

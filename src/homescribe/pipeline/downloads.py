@@ -21,7 +21,14 @@ from threading import Event as Flag
 from threading import Lock, Semaphore, Thread
 
 from homescribe.core import HOUR, MINUTE, Audio, Item
-from homescribe.errors import Cancelled, ItemError, RetryableError, SourceBlocked, UserError
+from homescribe.errors import (
+    Cancelled,
+    ItemError,
+    RetryableError,
+    SiteBusy,
+    SourceBlocked,
+    UserError,
+)
 from homescribe.pipeline.add import Sources
 from homescribe.pipeline.crash_log import NOT_OF_ONE_ITEM, internal_error
 from homescribe.pipeline.events import (
@@ -175,7 +182,9 @@ class Downloads:
                 except ItemError as error:
                     self._places.release()
                     self._inbox.put(Failed(remaining.pop(0), error))
-                    waits = 0
+                    waits = waits + 1 if isinstance(error, SiteBusy) else 0
+                    if waits and not self._wait_as_requested(site, item, error, waits):
+                        return
                     outages = outages + 1 if site and _is_outage(error) else 0
                     if outages >= OUTAGE and not self._wait_out(site, item, error, outages):
                         return
@@ -196,6 +205,17 @@ class Downloads:
             self._inbox.put(Crashed(error))
         finally:
             self._inbox.put(NotDownloaded(tuple(remaining)))
+
+    def _wait_as_requested(self, site: str, item: Item, error: ItemError, waits: int) -> bool:
+        """Wait as long as the site of a failed item requests; return False when it did so too many times.
+
+        The item counts as failed, unlike after SourceBlocked: a server that fails for one recording only
+        must not keep the site's others from ever being downloaded.
+        """
+        assert isinstance(error, SiteBusy)
+        blocked = SourceBlocked(error.message, error.hint, error.retry_after)
+        seconds = error.retry_after if waits <= MAX_WAITS else None
+        return self._wait_for(site, item, blocked, seconds, requested=True)
 
     def _wait_out(self, site: str, item: Item, error: ItemError, outages: int) -> bool:
         """Wait longer after each failure, so that an outage does not use up an attempt of every item.

@@ -405,8 +405,9 @@ class Run:
                     self._blocked[site] = error
                 else:
                     self.progress.site_blocked(site, until, error.message)
-                    if requested:
-                        self._library.block_site(site, until, error.message)
+                if requested and error.retry_after is not None:  # later runs wait, too
+                    end = until or time.time() + error.retry_after
+                    self._library.block_site(site, end, error.message)
                 yield Outcome(item, error=error)
             case NotDownloaded(items):
                 self._stages.set((item.key for item in items), Stage.PENDING)

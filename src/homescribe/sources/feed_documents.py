@@ -7,7 +7,7 @@ import threading
 import time
 
 from homescribe.core import SECOND, SourceOptions
-from homescribe.errors import ItemError, RetryableError, SourceBlocked, UserError
+from homescribe.errors import ItemError, UserError
 from homescribe.sources import feeds, json_feed
 from homescribe.sources.feeds import Feed
 from homescribe.text import sanitize
@@ -32,6 +32,7 @@ def read_feed(
         given: the address that the user gave, which leads to `url`.
     """
     from homescribe.sources.http_cache import fetch_cached
+    from homescribe.sources.http_errors import listing_error
     from homescribe.sources.http_response import Access
 
     name = hashlib.sha256(url.encode()).hexdigest()[:32]
@@ -44,12 +45,8 @@ def read_feed(
             max(1 * SECOND, deadline - time.monotonic()),
             Access.of(options, given),
         )
-    except RetryableError as error:
-        if error.retry_after is None:
-            raise UserError(error.message, error.hint) from error
-        raise SourceBlocked(error.message, error.hint, error.retry_after) from error
     except ItemError as error:
-        raise UserError(error.message, error.hint) from error
+        raise listing_error(error) from error
     if json_feed.is_json_feed(document.body[:HEAD_BYTES]):
         return json_feed.parse(document.body), document.moved_to
     page = feeds.parse(document.body, stop)

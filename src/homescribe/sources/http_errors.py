@@ -12,7 +12,14 @@ import requests
 import urllib3
 
 from homescribe.core import HOUR
-from homescribe.errors import HomescribeError, PermanentError, RetryableError, SourceBlocked
+from homescribe.errors import (
+    HomescribeError,
+    PermanentError,
+    RetryableError,
+    SiteBusy,
+    SourceBlocked,
+    UserError,
+)
 from homescribe.sources.private_networks import PrivateAddressError
 from homescribe.text import sanitize
 
@@ -78,11 +85,23 @@ def status_error(status: int, headers: Mapping[str, str], url: str) -> Homescrib
             f"{shown} needs a subscription or a password (HTTP {status}).",
             "Use the feed's private address, or put the name and password into ~/.netrc.",
         )
-    if status == 403:
-        return RetryableError(f"{shown}: the server refuses access (HTTP 403).", "", wait)
-    if status in (408, 425) or status >= 500:
-        return RetryableError(f"{shown}: the server failed (HTTP {status}).", "", wait)
+    if status in (403, 408, 425) or status >= 500:
+        failure = "refuses access" if status == 403 else "failed"
+        message = f"{shown}: the server {failure} (HTTP {status})."
+        return SiteBusy(message, "", wait) if wait else RetryableError(message)
     return PermanentError(f"{shown} cannot be downloaded (HTTP {status}).")
+
+
+def listing_error(error: HomescribeError, hint: str = "") -> UserError:
+    """Return `error` as a UserError: a listing that fails has no item yet that could record the error.
+
+    It is SourceBlocked if the site asks to wait. `hint` is for an error without one.
+    """
+    if isinstance(error, UserError):
+        return error
+    if isinstance(error, RetryableError) and error.retry_after is not None:
+        return SourceBlocked(error.message, error.hint, error.retry_after)
+    return UserError(error.message, error.hint or hint)
 
 
 def retry_after(value: str | None) -> float | None:

@@ -33,6 +33,7 @@ from homescribe.errors import (
     ItemError,
     PermanentError,
     RetryableError,
+    SourceBlocked,
     UserError,
 )
 from homescribe.sources import disk_space, feeds, podcast_apps
@@ -79,12 +80,12 @@ class PodcastSource(Source):
             return True
         if not is_probed(feed):
             return False
+        from homescribe.sources.http_errors import listing_error, status_error
+
         try:
             found = self._probe(feed, self._closed)
             if found.found:
                 return found.is_feed
-            from homescribe.sources.http_errors import status_error
-
             failed: HomescribeError = status_error(found.status, found.headers, feed)
             # Some sites refuse programs that yt-dlp can pass for a browser.
             is_answer = found.status < 500 and found.status not in NO_ANSWER
@@ -95,14 +96,15 @@ class PodcastSource(Source):
             failed, is_answer = error, isinstance(error, PermanentError)
         finally:
             self._probed = None
+        problem = listing_error(failed, "Try again later.")
+        if isinstance(problem, SourceBlocked):  # no other request may follow, of whatever kind
+            raise problem
         if FEED_PATH.search(urlsplit(feed).path):
             return True  # `list` reports what is wrong
         if is_answer:
             return False
         # It may be a feed or a page. yt-dlp would list the episodes of a feed as pages without names.
-        if isinstance(failed, UserError):
-            raise failed
-        raise UserError(failed.message, failed.hint or "Try again later.") from failed
+        raise problem
 
     def addresses(self, url: str, stop: threading.Event) -> Addresses | None:
         feed = feed_url(url)
@@ -128,7 +130,9 @@ class PodcastSource(Source):
                 return None
             return addresses(feed, probed, self.options, stop)
         except ItemError as error:
-            raise UserError(error.message, error.hint or "Try again later.") from error
+            from homescribe.sources.http_errors import listing_error
+
+            raise listing_error(error, "Try again later.") from error
 
     def knows(self, url: str) -> bool:
         return False  # the address of a feed has no form of its own

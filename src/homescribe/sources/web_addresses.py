@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from homescribe.core import MINUTE, SECOND, Addresses, SourceOptions
-from homescribe.errors import HomescribeError, UserError
+from homescribe.errors import HomescribeError, SourceBlocked, UserError
 from homescribe.sources import feed_documents, feeds
 from homescribe.sources.feed_documents import HEAD_BYTES
 from homescribe.sources.feed_links import PageLinks, is_page, page_links, same_page
@@ -194,10 +194,15 @@ def _show(
 def _candidate(
     url: str, given: str, options: SourceOptions, stop: threading.Event
 ) -> _Candidate | None:
-    """Return the feed at `url`; None for one without recordings, or that cannot be read."""
+    """Return the feed at `url`; None for one without recordings, or that cannot be read.
+
+    Raises SourceBlocked if its host asks to wait: the page's other feeds are often at the same host.
+    """
     deadline = time.monotonic() + PROBE_TIMEOUT
     try:
         feed, _ = feed_documents.read_feed(url, given, options, deadline, stop)
+    except SourceBlocked:
+        raise
     except HomescribeError:
         return None
     recordings = sum(feeds.enclosure(entry, url) is not None for entry in feed.entries)
