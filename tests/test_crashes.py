@@ -26,7 +26,15 @@ from fake_plugins import (
     until_stopped,
 )
 from homescribe.cli import main
-from homescribe.errors import InternalError, PermanentError, RetryableError, SuspectError, UserError
+from homescribe.core import Addresses
+from homescribe.errors import (
+    InternalError,
+    PermanentError,
+    RetryableError,
+    SourceBlocked,
+    SuspectError,
+    UserError,
+)
 from homescribe.library import Library
 from homescribe.pipeline import add, sync
 from homescribe.pipeline.crash_log import MAX_CHARACTERS, MAX_FILES, internal_error
@@ -165,6 +173,66 @@ def test_an_exception_while_listing_is_the_failure_of_one_source(library):
     source = FakeSource([listing(bad, [ZeroDivisionError("a bug")])])
     with pytest.raises(UserError, match="Internal error while listing"):
         list(add(library, FakeSources(source), bad, Event()))
+
+
+class OddForOneAddress(FakeSource):
+    """Leads from a list to two feeds. `method` has a bug for the first of them."""
+
+    LIST, BAD, GOOD = "https://list.example/", "https://bad.example/", "https://good.example/"
+
+    def __init__(self, method):
+        super().__init__([listing(self.BAD, [item(1)]), listing(self.GOOD, [item(2)])])
+        self.method = method
+
+    def _check(self, method, url):
+        if (method, url) == (self.method, self.BAD):
+            raise ZeroDivisionError("a bug")
+
+    def addresses(self, url, stop):
+        self._check("addresses", url)
+        if url == self.LIST:
+            return Addresses((self.BAD, self.GOOD), each=True)
+        # What was found in place of the address is used only if no plug-in knows its form.
+        return Addresses((url,), each=False) if self.method == "knows" else None
+
+    def matches(self, url):
+        self._check("matches", url)
+        return True
+
+    def knows(self, url):
+        self._check("knows", url)
+        return url == self.LIST
+
+    def listing_key(self, url):
+        self._check("listing_key", url)
+        return super().listing_key(url)
+
+
+@pytest.mark.parametrize("method", ["addresses", "matches", "knows", "listing_key"])
+def test_an_exception_while_an_address_is_examined_is_the_failure_of_one_address(library, method):
+    source = OddForOneAddress(method)
+    failed, added = add(library, FakeSources(source), source.LIST, Event())
+    assert (failed.url, failed.new) == (source.BAD, ())
+    assert "Internal error while listing (ZeroDivisionError)" in failed.error.message
+    assert (added.url, added.new) == (source.GOOD, (item(2),))
+    [log] = logs(library)
+    assert f"logs/{log.name}" in failed.error.message
+    assert "ZeroDivisionError" in log.read_text()
+    with pytest.raises(UserError, match="Internal error while listing"):
+        list(add(library, FakeSources(source), source.BAD, Event()))
+
+
+def test_an_exception_in_the_key_of_a_rate_limit_is_the_failure_of_one_source(library):
+    source = OddForOneAddress("")
+    list(add(library, FakeSources(source), source.LIST, Event()))
+    source.method = "listing_key"
+    failed, listed = sync(library, FakeSources(source), Event())
+    assert (failed.url, "ZeroDivisionError" in failed.error.message) == (source.BAD, True)
+    assert (listed.url, listed.error) == (source.GOOD, None)
+    # Also while another error is handled: of a site that asks to wait.
+    source.listings[source.BAD] = [listing(source.BAD, [SourceBlocked("Wait.", "", 60.0)])]
+    with pytest.raises(UserError, match="Internal error while listing"):
+        list(add(library, FakeSources(source), source.BAD, Event()))
 
 
 def test_logs_are_few_short_and_without_secrets(library):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from threading import Event
 from types import TracebackType
@@ -200,17 +200,18 @@ def _add(
     in_list: bool = False,
 ) -> Iterator[ListingResult]:
     """Add what is at `url`, or what it leads to in at most `depth` steps, of which one may be a list."""
-    known = next((record.source for record in library.sources() if record.url == url), None)
-    _check_wait(library, sources.listing_keys(url, known))
-    try:
-        named = None if known or not depth else sources.addresses(url, stop)
-        name = known or ("" if named else sources.for_url(url)[0])
-    except SourceBlocked as error:
-        _store_wait(library, listing_host(url), error)
-        raise
-    if named is None:
-        yield from _list(library, sources, name, url, stop, options)
-        return
+    with _no_unforeseen_errors(library, url):
+        known = next((record.source for record in library.sources() if record.url == url), None)
+        _check_wait(library, sources.listing_keys(url, known))
+        try:
+            named = None if known or not depth else sources.addresses(url, stop)
+            name = known or ("" if named else sources.for_url(url)[0])
+        except SourceBlocked as error:
+            _store_wait(library, listing_host(url), error)
+            raise
+        if named is None:
+            yield from _list(library, sources, name, url, stop, options)
+            return
     if named.each and in_list:
         raise UserError(
             f"{shown_address(url)} is a list within a list.", "Add it by its own address."
@@ -258,12 +259,13 @@ def sync(
             return
         host = ""
         try:
-            host = sources.by_name(record.source).listing_key(record.url)
-            if host in blocked:
-                raise blocked[host]
-            _check_wait(library, (host,))
-            options = ListingOptions(everything)
-            yield from _list(library, sources, record.source, record.url, stop, options)
+            with _no_unforeseen_errors(library, record.url):
+                host = sources.by_name(record.source).listing_key(record.url)
+                if host in blocked:
+                    raise blocked[host]
+                _check_wait(library, (host,))
+                options = ListingOptions(everything)
+                yield from _list(library, sources, record.source, record.url, stop, options)
         except UserError as error:
             if isinstance(error, SourceBlocked):
                 blocked[host] = error
@@ -316,11 +318,21 @@ def _list(
                 listing.moved_from,
             )
             moved_from = None
-    except ItemError as error:
-        raise UserError(error.message, error.hint) from error
     except SourceBlocked as error:
         _store_wait(library, source.listing_key(url) or listing_host(url), error)
         raise
+
+
+@contextmanager
+def _no_unforeseen_errors(library: Library, url: str) -> Iterator[None]:
+    """Raise a UserError for whatever else a plug-in raises during the block, with its traceback in a log.
+
+    So a bug in a plug-in is the failure of one address, and the others are still listed.
+    """
+    try:
+        yield
+    except ItemError as error:
+        raise UserError(error.message, error.hint) from error
     except NOT_OF_ONE_ITEM:
         raise
     except BaseException as error:
