@@ -3,10 +3,12 @@
 import asyncio
 import multiprocessing
 import os
+import shutil
 import signal
 import sqlite3
 import threading
 import time
+import wave
 from contextlib import closing
 from itertools import pairwise
 from threading import Event
@@ -526,11 +528,44 @@ def test_a_file_that_cannot_be_written_is_the_failure_of_one_item(
     assert bool(logs(library)) == isinstance(error, ZeroDivisionError)
 
 
-def test_another_run_has_an_exit_code_of_its_own_and_sync_is_silent(library, command):
-    fill(library, [item(1)])
-    library.remove_source("https://site.example/")
+def silence(path, seconds=1, missing=0):
+    """Write silence without its last `missing` bytes, as if it had been copied two hours ago."""
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(b"\0" * 16000 * seconds)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size - missing])
+    os.utime(path, (time.time() - 7200,) * 2)
+
+
+def test_another_run_has_an_exit_code_of_its_own_and_sync_is_silent(
+    library, command, monkeypatch, tmp_path
+):
+    folder, gone = tmp_path / "talks", tmp_path / "gone"
+    for seconds, each in enumerate((folder, gone), 1):
+        each.mkdir()
+        silence(each / f"{each.name}.wav", seconds)
+        assert command("add", each)[0] == 0
+    silence(folder / "a copy.wav")
+    silence(folder / "incomplete.wav", 3, missing=99)
     with library.run_lock():
         code, err = command("run")
         assert (code, "Another run is active" in err) == (5, True)
+        # A new item and two warnings:
         assert command("sync") == (5, "")
+        assert len(list(library.items())) == 3
+        silence(folder / "another copy.wav")
+        monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+        code, err = command("sync")
+        assert (code, "another copy.wav" in err, "Another run is active" in err) == (5, True, True)
+        # A source that cannot be listed is reported, also without a terminal.
+        shutil.rmtree(gone)
+        code, err = command("sync")
+        assert (code, "gone" in err, "Another run is active" in err) == (2, True, True)
+        monkeypatch.setattr("sys.stderr.isatty", lambda: False)
+        silence(folder / "a third copy.wav")
+        code, err = command("sync")
+        assert (code, "gone" in err, "copy" in err, "Another run" in err) == (2, True, False, False)
+    gone.mkdir()
+    silence(gone / "gone.wav", 2)
     assert command("sync")[0] == 0
+    assert command("sync") == (0, "")

@@ -26,6 +26,7 @@ from homescribe.cli.summary import report_earlier_results
 from homescribe.config import Config
 from homescribe.errors import AnotherRun, Cancelled, UserError
 from homescribe.text.display import count
+from homescribe.text.sanitize import terminal_message
 
 limit_option = click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="Transcribe at most N items."
@@ -147,8 +148,9 @@ def sync(
     """List all sources again, then transcribe pending items.
 
     Prints nothing if nothing is new, so it suits cron. If another run is working on the library,
-    the exit code is 5, and a message appears only on a terminal. Reading a channel stops at known
-    items unless --all is given.
+    sources are listed, nothing is transcribed, and the exit code is 5; then only a terminal shows
+    messages, except about a source that cannot be listed (exit code 2). Reading a channel stops at
+    known items unless --all is given.
     """
     check_options(config)
     writer = optional_writer(formats, output, config.subtitles())
@@ -158,9 +160,12 @@ def sync(
         open_sources(config, library) as sources,
     ):
         listing_failed = False
+        # While a long run works, cron sends no mail, except about a source that cannot be listed.
+        on_terminal = sys.stderr.isatty()
         for result in pipeline.sync(library, sources, stop, everything=everything):
             listing_failed = listing_failed or result.error is not None
-            if result.new or result.error or result.warnings or result.moved_from:
+            news = result.new or result.warnings or result.moved_from
+            if result.error or (news and (on_terminal or library.running() is None)):
                 report_listing(result)
         if stop.is_set():
             raise Cancelled
@@ -175,10 +180,11 @@ def sync(
                 formats=formats,
                 quiet=True,
             )
-        except AnotherRun:
-            if sys.stderr.isatty():
-                raise
-            return ExitCode.ANOTHER_RUN  # as usual for cron while a long run works: no mail
+        except AnotherRun as error:
+            if on_terminal:
+                message(f"Error: {terminal_message(error.message)}")
+                message(error.hint)
+            code = ExitCode.OK if listing_failed else ExitCode.ANOTHER_RUN
     return code or (ExitCode.USER_ERROR if listing_failed else ExitCode.OK)
 
 
