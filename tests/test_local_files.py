@@ -16,7 +16,7 @@ from homescribe import audio, demo
 from homescribe.core import Call, Item, SourceOptions
 from homescribe.errors import Cancelled, PermanentError, RetryableError, UserError
 from homescribe.library import Library
-from homescribe.pipeline import add
+from homescribe.pipeline import add, sync
 from homescribe.sources import local_files, unfinished_files
 from homescribe.sources.fingerprints import FileId
 from homescribe.sources.local_files import FileSource
@@ -419,14 +419,45 @@ def test_a_wav_that_is_shorter_than_its_header_says_is_left_out_for_an_hour(
     titles, [warning] = warned(source, tmp_path)
     assert (titles, "left out" in warning, "half.wav" in warning) == (["whole"], True, True)
     aged(path, 3700)
-    titles, [warning] = warned(source, tmp_path)
-    assert (titles, "incomplete" in warning, "half.wav" in warning) == (
-        ["half", "whole"],
-        True,
-        True,
-    )
+    [listing] = source.list(str(tmp_path), STOP)
+    assert [item.title for item in listing.items] == ["half", "whole"]
+    assert (listing.warnings, listing.incomplete) == ([], {str(path): "half.wav"})
     path.write_bytes(whole)
-    assert warned(source, tmp_path) == (["half", "whole"], [])
+    [listing] = source.list(str(tmp_path), STOP)
+    assert [item.title for item in listing.items] == ["half", "whole"]
+    assert (listing.warnings, listing.incomplete) == ([], {})
+
+
+def test_an_incomplete_wav_is_reported_once(library, source, tmp_path):
+    sources = FakeSources(source)
+    folder = tmp_path / "cut"
+    folder.mkdir()
+
+    def cut(name, seconds):
+        path = folder / name
+        wav(path, seconds)
+        path.write_bytes(path.read_bytes()[:-500])
+        aged(path, 3700)
+
+    for n in range(7):
+        cut(f"{n}.wav", 1 + n)
+    [result] = add(library, sources, str(folder), STOP)
+    assert result.warnings == (
+        "incomplete, since shorter than the header says: "
+        "0.wav, 1.wav, 2.wav, 3.wav, 4.wav and 2 more",
+    )
+    for _ in range(2):
+        [result] = sync(library, sources, STOP)
+        assert (result.new, result.warnings) == ((), ())
+    cut("late.wav", 30)
+    [result] = sync(library, sources, STOP)
+    assert result.warnings == ("incomplete, since shorter than the header says: late.wav",)
+    # Another content at a known address, which is incomplete, too:
+    cut("0.wav", 40)
+    [result] = sync(library, sources, STOP)
+    assert result.warnings == ("incomplete, since shorter than the header says: 0.wav",)
+    [result] = sync(library, sources, STOP)
+    assert result.warnings == ()
 
 
 @pytest.mark.parametrize("length", [0, 0xFFFFFFFF, 0xFFFFFFFF - 36])

@@ -118,6 +118,9 @@ class Listing:
     by_content: bool = False
     # Sentences for the user about what was not listed. The source adds them while `items` is read.
     warnings: list[str] = field(default_factory=list)
+    # Names of files that are shorter than their headers say, by the `url` of their items. They are reported
+    # when the items are new. The source adds them while `items` is read.
+    incomplete: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

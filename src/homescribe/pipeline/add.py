@@ -312,6 +312,7 @@ def _list(
                 tuple(recorded.new),
                 (
                     *listing.warnings,
+                    *_incomplete(listing, recorded.new),
                     *(_replaced(library.item(item.key)) for item in recorded.replaced),
                     *_copied(recorded.copies),
                 ),
@@ -376,6 +377,19 @@ def _identified(source: Source, item: Item, stop: Event) -> Item:
     return replace(item, identities=(*item.identities, name)) if name else item
 
 
+def _incomplete(listing: Listing, new: Sequence[Item]) -> Iterator[str]:
+    """Yield a sentence about new items whose files are shorter than their headers say, if there are any."""
+    found = [listing.incomplete[item.url] for item in new if item.url in listing.incomplete]
+    if found:
+        yield f"incomplete, since shorter than the header says: {_named(found)}"
+
+
+def _named(names: Sequence[str]) -> str:
+    """Return the first names, and of how many more than NAMED there are the number."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"
+
+
 def _replaced(record: ItemRecord) -> str:
     """Return a sentence about an item whose content was replaced at its address."""
     item = record.item
@@ -406,11 +420,10 @@ def _copied(copies: Sequence[Copy]) -> Iterator[str]:
     """Yield a sentence about new copies of other files, if there are any."""
     if not copies:
         return
-    named = ", ".join(f"{one_line(one.url)} (as {one_line(one.of)})" for one in copies[:NAMED])
-    more = f" and {len(copies) - NAMED} more" if len(copies) > NAMED else ""
+    named = _named([f"{one_line(one.url)} (as {one_line(one.of)})" for one in copies])
     yield (
         "the same content as another file, so it is transcribed once and each file gets an export: "
-        f"{named}{more}"
+        f"{named}"
     )
 
 

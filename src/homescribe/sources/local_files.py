@@ -86,8 +86,16 @@ class FileSource(Source):
             raise UserError(message, f"Searched for: {' '.join(sorted(EXTENSIONS))}")
         title = sanitize.one_line(path.name or str(path))
         warnings: list[str] = []
-        found = items(files, stop, warnings)
-        yield Listing(storable(path), title, found, by_content=True, warnings=warnings)
+        incomplete: dict[str, str] = {}
+        found = items(files, stop, warnings, incomplete)
+        yield Listing(
+            storable(path),
+            title,
+            found,
+            by_content=True,
+            warnings=warnings,
+            incomplete=incomplete,
+        )
 
     def _single_file(self, path: Path) -> Listing:
         """Return the listing of a file given by its own path: any extension is fine if there is audio."""
@@ -261,12 +269,17 @@ def check(stop: threading.Event) -> None:
 # --- Items ---------------------------------------------------------------------------------------
 
 
-def items(files: list[Path], stop: threading.Event, warnings: list[str]) -> Iterator[Item]:
+def items(
+    files: list[Path], stop: threading.Event, warnings: list[str], incomplete: dict[str, str]
+) -> Iterator[Item]:
     """Yield the items of a listing, of files that seem complete; those with the same content have one key.
 
-    What the user should know about files is added to `warnings`.
+    What the user should know about files that are left out is added to `warnings`, and the names of files
+    that lack audio to `incomplete`: see `Listing`.
     """
-    files = unfinished_files.finished(files, warnings)
+    lacking: list[Path] = []
+    files = unfinished_files.finished(files, warnings, lacking)
+    incomplete.update((storable(path), sanitize.one_line(path.name)) for path in lacking)
     for path, name in identified(files, stop):
         check(stop)
         yield item_from(path, name)

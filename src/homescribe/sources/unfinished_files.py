@@ -17,15 +17,14 @@ BUNDLED = Path(__file__).parents[1]  # files below it change only when homescrib
 NAMED = 5  # files that a warning names; of more it says how many
 
 
-def finished(files: Sequence[Path], warnings: list[str]) -> list[Path]:
+def finished(files: Sequence[Path], warnings: list[str], incomplete: list[Path]) -> list[Path]:
     """Return the files of a folder that seem complete, and add sentences about the others to `warnings`.
 
-    A WAV file that is shorter than its header says and has not changed for an hour is returned, too, with
-    a warning.
+    A WAV file that is shorter than its header says and has not changed for an hour is returned, too, and
+    added to `incomplete`.
     """
     changing: list[Path] = []
     growing: list[Path] = []
-    incomplete: list[Path] = []
     rest: list[Path] = []
     for path in files:
         age = seconds_since_change(path)
@@ -47,8 +46,6 @@ def finished(files: Sequence[Path], warnings: list[str]) -> list[Path]:
             "left out until complete, or unchanged for an hour, since shorter than the header says: "
             f"{names(growing)}"
         )
-    if incomplete:
-        warnings.append(f"incomplete, since shorter than the header says: {names(incomplete)}")
     return rest
 
 
