@@ -11,12 +11,14 @@ import sys
 import pytest
 
 from fake_plugins import item, listing, transcript
+from homescribe.backends.modal.session import ModalSession
 from homescribe.cli import program
 from homescribe.cli.exit_codes import ExitCode
 from homescribe.cli.main import homescribe
 from homescribe.cli.main import run as run_command
 from homescribe.cli.progress import _lines, is_unknown
 from homescribe.cli.summary import print_summary
+from homescribe.core import Uploads
 from homescribe.errors import PermanentError, RetryableError
 from homescribe.library import Library
 from homescribe.pipeline import Progress
@@ -170,6 +172,21 @@ def test_an_item_whose_first_batch_is_not_done_shows_its_time_and_then_its_share
     progress.transcription_started(unknown)
     progress.transcription_progressed(unknown, 90.0)
     assert " at 1:30  Talk 2" in list(_lines(progress, since))[2]
+
+
+def test_the_time_of_an_upload_does_not_depend_on_the_clock(monkeypatch):
+    """A clock that is set back by an hour changes nothing."""
+    now, uploads = [100.0], Uploads()
+    monkeypatch.setattr("time.time", lambda: 1e9)
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    progress = Progress(items=1, uploads=uploads)
+    at_modal = object.__new__(ModalSession)
+    at_modal.uploads = uploads
+    with at_modal._upload(item(1), 1000):
+        now[0] += 65.0
+        monkeypatch.setattr("time.time", lambda: 1e9 - 3600)
+        shown = list(_lines(progress, {}))[1].split()[:2]
+    assert shown == ["uploading", "1:05"]
 
 
 def test_the_bar_moves_while_no_share_is_known():

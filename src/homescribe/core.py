@@ -298,7 +298,7 @@ class Uploads:
     seconds: float = 0.0
     current: str = ""  # title of the item that is being uploaded
     current_bytes: int = 0
-    current_since: float = 0.0  # Unix time
+    current_since: float = 0.0  # by the monotonic clock
 
     @property
     def rate(self) -> float | None:

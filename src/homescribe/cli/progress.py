@@ -179,7 +179,7 @@ def _line(action: str, amount: str, title: str) -> str:
 def _upload(uploads: Uploads) -> str:
     """Return the line of the current upload: its time so far, its size, and the rate of earlier uploads."""
     rate = f" at {size(uploads.rate)}/s" if uploads.rate else ""
-    elapsed = clock(time.time() - uploads.current_since)
+    elapsed = clock(time.monotonic() - uploads.current_since)
     return _line("uploading", elapsed, f"{uploads.current} ({size(uploads.current_bytes)}{rate})")
 
 

@@ -229,7 +229,7 @@ class ModalSession:
     def _upload(self, item: Item, size: int) -> Iterator[None]:
         """Keep `uploads` up to date during one upload."""
         started = time.monotonic()
-        self.uploads.current_bytes, self.uploads.current_since = size, time.time()
+        self.uploads.current_bytes, self.uploads.current_since = size, started
         self.uploads.current = item.title
         try:
             yield

@@ -154,7 +154,7 @@ class RaySession:
     def _upload(self, audio: Audio, media: bytes, stop: Event, ledger: str, request: object) -> str:
         """Send one recording and return the id of its call."""
         began = time.monotonic()
-        self.uploads.current_bytes, self.uploads.current_since = len(media), time.time()
+        self.uploads.current_bytes, self.uploads.current_since = len(media), began
         self.uploads.current = audio.item.title
         try:
             call_id = self._ask(
