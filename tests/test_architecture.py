@@ -19,6 +19,7 @@ FRONT = "__init__"  # homescribe itself, which re-exports the public names
 # module or folder: what it may import of homescribe. A module without a rule has that of its folder.
 ALLOWED = {
     "errors": set(),
+    "private_files": set(),
     "core": {"errors"},
     "audio": {"errors", "audio"},
     "plugins": {"core", "errors", "text/redaction"},
@@ -31,7 +32,7 @@ ALLOWED = {
     "text/scripts": {"text/letter_folds"},
     "text/address_lists": {"errors", "text/charsets"},
     "text": {"errors"},
-    "sources": {"core", "errors", "audio", "text", "sources"},
+    "sources": {"core", "errors", "audio", "private_files", "text", "sources"},
     "sources/ytdlp/child": {
         *("sources/radio_streams", "sources/ytdlp/connection_guard", "sources/ytdlp/lister"),
     },
@@ -70,8 +71,10 @@ ALLOWED = {
     "backends/ray/worker_pool": {"errors", "backends/wire"},  # knows nothing of Ray
     "backends/ray/worker_spec": {"core", "errors"},
     "formats": {"core", "errors", "plugins", "text", "formats"},
-    "library": {"core", "errors", "plugins", "text", "library"},
-    "pipeline": {"audio", "core", "errors", "library", "plugins", "text", "pipeline"},
+    "library": {"core", "errors", "plugins", "private_files", "text", "library"},
+    "pipeline": {
+        *("audio", "core", "errors", "library", "plugins", "private_files", "text", "pipeline"),
+    },
     "config": {"core", "errors", "text"},
     "doctor": {"assemble", "errors", "config", "library"},
     "assemble": {

@@ -16,6 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from homescribe import Item, Library, Listing, demo
+from homescribe.core import SourceOptions
+from homescribe.pipeline import Sources, add
+from homescribe.pipeline.crash_log import internal_error
 from homescribe.web import slow_bodies, uploads
 from web_server import FOX, RIDGE, TOKEN, make_library, serving
 
@@ -305,5 +308,60 @@ def test_a_new_library_is_readable_by_its_owner_only(tmp_path):
     finally:
         os.umask(before)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    del modes["run.pid"]  # a number
     assert set(modes.values()) == {0o600}, modes
+
+
+def modes(folder):
+    """Return the modes of everything below `folder`, but not its own, by path."""
+    return {
+        str(path.relative_to(folder)): stat.S_IMODE(path.stat().st_mode)
+        for path in folder.rglob("*")
+    }
+
+
+def private(found):
+    """Return which of `modes` are of files and folders that others cannot read."""
+    return {path for path, mode in found.items() if mode in (0o600, 0o700)}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files")
+def test_a_new_library_in_an_existing_folder_is_readable_by_its_owner_only(tmp_path, server):
+    """Feeds, and errors with addresses in them, may have tokens."""
+    folder = tmp_path / "library"
+    before = os.umask(0o022)
+    try:
+        folder.mkdir()
+        with (
+            Library(folder) as library,
+            Sources(SourceOptions(cache=folder / "cache")) as sources,
+        ):
+            list(add(library, sources, server.url("/feed.xml"), threading.Event()))
+            internal_error(ValueError("a bug"), folder, "listing", "https://a.example/")
+            with library.run_lock():
+                found = modes(folder)
+    finally:
+        os.umask(before)
+    for name in ("cache/feeds/*", "logs/*.log", "run.pid", "library.db-wal"):
+        assert list(folder.glob(name)) or name in found
+    assert set(found) - private(found) == set()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files")
+def test_what_an_earlier_version_left_readable_is_restricted(tmp_path):
+    folder = tmp_path / "library"
+    with Library(folder):
+        pass
+    for name in ("cache", "downloads", "logs", "exports"):
+        (folder / name).mkdir(mode=0o755)
+    (tmp_path / "elsewhere").mkdir(mode=0o755)
+    (folder / "uploads").symlink_to(tmp_path / "elsewhere")
+    (folder / "library-v9.db").touch()
+    for name, mode in {"library.db": 0o644, "library-v9.db": 0o664}.items():
+        (folder / name).chmod(mode)
+    with Library(folder) as library:
+        library.record("fake", Listing("x", "x", iter(())), [Item("x", "1", "u", "t")])
+        found = modes(folder)
+    assert set(found) - private(found) == {"exports", "uploads"}
+    (folder / "library.db").chmod(0o640)  # as somebody chose it
+    with Library(folder):
+        assert modes(folder)["library.db"] == 0o640

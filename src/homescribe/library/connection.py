@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from homescribe import private_files
 from homescribe.core import MINUTE, SECOND
 from homescribe.errors import SetupError, UserError
 from homescribe.library import migrations
@@ -16,6 +17,7 @@ from homescribe.library.transactions import is_full_disk, snapshot, translated
 BUSY_TIMEOUT = 30 * SECOND  # another process may be saving a long transcript
 BUSY_INTERVAL = 0.01 * SECOND
 ABANDONED = 10 * MINUTE  # without a change, after which a partial copy is one of a killed process
+FOLDERS = ("cache", "downloads", "logs", "uploads")  # of other modules, beside the library
 OLDEST_SQLITE = (3, 27, 0)  # unicode61 with `remove_diacritics 2`
 
 
@@ -63,8 +65,17 @@ def create_private(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
+def _restrict(path: Path) -> None:
+    """Take away access from others to what earlier versions left readable."""
+    for file in path.parent.glob(f"{path.stem}*.db*"):  # also backups, and SQLite's own files
+        private_files.restrict_file(file)
+    for name in FOLDERS:
+        private_files.restrict_folder(path.parent / name)
+
+
 def _open(path: Path) -> sqlite3.Connection:
     create_private(path)
+    _restrict(path)
     db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
     try:
         db.row_factory = sqlite3.Row

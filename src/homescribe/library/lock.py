@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from homescribe import private_files
 from homescribe.core import SECOND
 from homescribe.errors import AnotherRun, SetupError, UserError
 
@@ -53,7 +54,7 @@ def run_lock(directory: Path) -> Iterator[None]:
         ) from error
     try:
         with _writable(pid_file):
-            pid_file.write_text(f"{os.getpid()}\n", encoding="ascii")
+            private_files.write_file(pid_file, b"%d\n" % os.getpid())
         yield
     finally:
         with suppress(OSError):

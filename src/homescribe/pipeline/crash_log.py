@@ -12,6 +12,7 @@ import time
 import traceback
 from pathlib import Path
 
+from homescribe import private_files
 from homescribe.errors import Cancelled, InternalError, UserError
 from homescribe.text.redaction import shown_text
 from homescribe.text.sanitize import utf8_safe
@@ -50,8 +51,8 @@ def write_log(error: BaseException, folder: Path, heading: str) -> str | None:
     digest = hashlib.sha256(heading.encode(errors="replace")).hexdigest()[:8]
     path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{readable}-{digest}.log"
     try:
-        folder.mkdir(exist_ok=True)
-        path.write_text(utf8_safe(text), encoding="utf-8")
+        private_files.make_folder(folder)
+        private_files.write_file(path, utf8_safe(text).encode())
         for old in sorted(folder.glob("*.log"))[:-MAX_FILES]:
             old.unlink(missing_ok=True)
     except OSError:

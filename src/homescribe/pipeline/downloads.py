@@ -20,6 +20,7 @@ from queue import SimpleQueue
 from threading import Event as Flag
 from threading import Lock, Semaphore, Thread
 
+from homescribe import private_files
 from homescribe.core import HOUR, MINUTE, Audio, Item
 from homescribe.errors import (
     Cancelled,
@@ -245,7 +246,7 @@ class Downloads:
     def _download(self, site: str, item: Item) -> Downloaded:
         folder = self._folder(item)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            private_files.make_folder(folder)
         except OSError as error:
             raise UserError(
                 f"Cannot write to {self._directory}: {error.strerror}.",

@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from homescribe import private_files
 from homescribe.errors import UserError
 from homescribe.sources.http_errors import status_error
 from homescribe.sources.http_response import Access, open_url
@@ -68,6 +69,6 @@ def _save(file: Path, validators: dict[str, str], body: bytes) -> None:
     with contextlib.suppress(
         OSError
     ):  # without the cache the next request transfers the whole body
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(json.dumps(validators).encode() + b"\n" + body)
+        private_files.make_folder(file.parent)
+        private_files.write_file(draft, json.dumps(validators).encode() + b"\n" + body)
         draft.replace(file)

@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import IO, Literal, TypedDict
 
+from homescribe import private_files
 from homescribe.core import MINUTE, SECOND, SourceOptions
 from homescribe.errors import Cancelled, RetryableError, SetupError
 from homescribe.sources import POLL_INTERVAL
@@ -102,10 +103,13 @@ class Child:
         ]
         for reader in self.readers:
             reader.start()
+        cache = options.cache.absolute() / "yt-dlp"
+        with contextlib.suppress(OSError):  # yt-dlp works without it
+            private_files.make_folder(cache)
         self.options: Request = {
             "cookies": str(options.cookies.absolute()) if options.cookies else None,
             "cookies_from_browser": options.cookies_from_browser,
-            "cache": str(options.cache.absolute() / "yt-dlp"),
+            "cache": str(cache),
             "user_agent": options.user_agent,
         }
 
