@@ -5,7 +5,9 @@
 
 For a person with a Modal account (`modal setup`), on the connection that downloads should come from. It does
 what `homescribe add` and `homescribe run --backend modal` do, with a library of its own, and can be
-interrupted: run again to go on. Each run writes a report, as Markdown and as JSON, of what it did itself.
+interrupted: run again to go on. `--limit` and `--max-cost` hold for all runs with that library together. Each
+run writes a report, as Markdown and as JSON, of what it did itself: what it collected of an earlier run is
+counted by the run that collected it.
 
 Modal bills by the hour. Until the last hour of a run has ended, its report has no bill: the second command
 adds it.
@@ -29,18 +31,19 @@ from pathlib import Path
 from threading import Event
 
 from benchmarks.live_report import LiveReport, Money
+from benchmarks.private_names import private_names
 from benchmarks.wall_time import WallTime
 from homescribe import __version__
 from homescribe import config as settings
 from homescribe.assemble import build_modal_backend, build_run, open_library, open_sources
+from homescribe.backends.modal.call_metadata import read_metadata
 from homescribe.config import Config
-from homescribe.core import Item
+from homescribe.core import Call, Item
 from homescribe.cost.plan import make_plan
 from homescribe.cost.prices import DEFAULT_ENGINE, DEFAULT_GPU, DEFAULT_MODEL, machine
-from homescribe.errors import HomescribeError, UserError
+from homescribe.errors import HomescribeError, SetupError, UserError
 from homescribe.library import Library, Spending
 from homescribe.pipeline import Sources, add
-from homescribe.text.redaction import shown_text
 
 PACKAGES = ("modal", "yt-dlp", "av", "faster-whisper", "openai-whisper")
 APP = "homescribe"  # how the names of its apps begin
@@ -50,10 +53,19 @@ SHOWN = ("engine", "model", "gpu", "containers", "when", "upload", "sleep_interv
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, or add the bill to a report. Return the exit code."""
     options = _parser().parse_args(arguments)
-    if options.bill is not None:
-        return add_bill(options.bill)
-    if options.url is None:
+    if options.bill is None and options.url is None:
         _parser().error("give the address of a channel, a playlist or a feed")
+    try:
+        return add_bill(options.bill) if options.bill is not None else _run(options)
+    except HomescribeError as error:
+        print(f"{error.message}\n{error.hint}".strip(), file=sys.stderr)
+    except OSError as error:  # the report cannot be written
+        print(error, file=sys.stderr)
+    return 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Transcribe, write the report and print it. Return the exit code."""
     flags = {
         "library": options.library,
         "backend": "modal",
@@ -69,11 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     stop = Event()
     signal.signal(signal.SIGINT, lambda *_: stop.set())
-    try:
-        report = transcribe(config, options.url, options.limit, stop)
-    except UserError as error:
-        print(f"{error.message}\n{error.hint}", file=sys.stderr)
-        return 1
+    report = transcribe(config, options.url, options.limit, stop)
     place = config.library / f"report-{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
     _write(report, place)
     print(report.markdown())
@@ -84,13 +92,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"python -m benchmarks.live --bill {place}",
             file=sys.stderr,
         )
-    return 0 if report.done and not report.ended_by else 1
+    return 0 if (report.done or not report.items) and not report.ended_by else 1
 
 
 def transcribe(config: Config, url: str, limit: int, stop: Event) -> LiveReport:
     """List `url`, transcribe up to `limit` of its items, and return the report.
 
-    Raises UserError when nothing could be listed.
+    Items that earlier runs with this library have started count in `limit`, and what they spent counts in
+    the cap. Raises UserError when nothing could be listed.
     """
     started, began = datetime.now(UTC), time.monotonic()
     with open_library(config) as library, open_sources(config, library) as sources:
@@ -100,11 +109,20 @@ def transcribe(config: Config, url: str, limit: int, stop: Event) -> LiveReport:
             for item in result.items
         ]
         listing_seconds = time.monotonic() - began
-        due = library.pending(keys=keys)[:limit]
-        planned = _planned_dollars(config, library, sources, due)
-        print(f"{len(due)} items; the plan is ${planned:.2f}.", file=sys.stderr)
+        due, stored = _work(library, keys, limit)
+        items = len(due) + len(stored)
+        planned = _planned_dollars(config, library, sources, [*due, *(c.item for c in stored)])
+        print(f"{items} items; the plan is ${planned:.2f}.", file=sys.stderr)
+        private = private_names(library, url)
         before, ended_by = library.spending(), ""
-        run = build_run(config, library, sources, keys=keys, limit=limit, stop=stop)
+        in_flight = sum(read_metadata(call).get("expected", 0.0) for call in stored)
+        run = build_run(
+            _with_rest_of_cap(config, before.dollars + in_flight),
+            library,
+            sources,
+            keys={*(item.key for item in due), *(call.item.key for call in stored)},
+            stop=stop,
+        )
         done, audio_seconds = 0, 0.0
         failures: dict[str, str] = {}  # reason of the latest failure of each item
         with WallTime(run.progress) as wall:
@@ -115,10 +133,10 @@ def transcribe(config: Config, url: str, limit: int, stop: Event) -> LiveReport:
                         audio_seconds += outcome.transcript.duration
                         failures.pop(outcome.item.key, None)
                     elif outcome.error is not None:
-                        failures[outcome.item.key] = _reason(outcome.error, outcome.item)
-                    print(f"[{done + len(failures)}/{len(due)}]", file=sys.stderr)
+                        failures[outcome.item.key] = private.without(outcome.error.message)
+                    print(f"[{done + len(failures)}/{items}]", file=sys.stderr)
             except HomescribeError as error:
-                ended_by = shown_text(f"{error.message} {error.hint}".strip())
+                ended_by = private.without(f"{error.message} {error.hint}".strip())
         if stop.is_set():
             ended_by = ended_by or "Interrupted."
         spent = _difference(library.spending(), before)
@@ -129,14 +147,15 @@ def transcribe(config: Config, url: str, limit: int, stop: Event) -> LiveReport:
         metered=spent.dollars,
         unmetered=spent.unmetered_dollars,
         cap=config.max_cost,
+        earlier=before.dollars,
         billed_hours_end=f"{_next_hour(datetime.now(UTC)):%Y-%m-%dT%H:%MZ}",
     )
     return LiveReport(
         versions=_versions(),
-        settings={name: str(getattr(config, name)) for name in SHOWN},
+        settings={name: private.without(str(getattr(config, name))) for name in SHOWN},
         started=f"{started:%Y-%m-%dT%H:%M:%SZ}",
         ended_by=ended_by,
-        items=len(due),
+        items=items,
         done=done,
         failures=dict(Counter(failures.values()).most_common()),
         audio_seconds=audio_seconds,
@@ -153,13 +172,29 @@ def transcribe(config: Config, url: str, limit: int, stop: Event) -> LiveReport:
 
 
 def add_bill(path: Path) -> int:
-    """Add to a report what Modal billed for its hours; return 1 while they are not over."""
-    report = LiveReport.read(path)
-    end = datetime.fromisoformat(report.money.billed_hours_end)
+    """Add to a report what Modal billed for its hours; return 1 while they are not over.
+
+    Raises HomescribeError when the file is no report, or Modal does not say what it billed.
+    """
+    try:
+        report = LiveReport.read(path)
+        start = datetime.fromisoformat(report.started).astimezone(UTC)
+        end = datetime.fromisoformat(report.money.billed_hours_end).astimezone(UTC)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(
+            f"{path} is not a report of this command.", "Its name is report-....json."
+        ) from error
     if datetime.now(UTC) < end:
         print(f"Modal's bill is complete after {report.money.billed_hours_end}.", file=sys.stderr)
         return 1
-    billed = billed_dollars(datetime.fromisoformat(report.started), end)
+    try:
+        billed = billed_dollars(start, end)
+    except ImportError as error:
+        raise SetupError(
+            "The package 'modal' is not installed.", "pip install 'homescribe[modal]'"
+        ) from error
     report = replace(report, money=replace(report.money, billed=billed))
     _write(report, path)
     print(report.markdown())
@@ -205,12 +240,30 @@ def _planned_dollars(
     return row.dollars_streamed if config.when == "stream" else row.dollars
 
 
-def _reason(error: HomescribeError, item: Item) -> str:
-    """Return why an item failed, without its title and address."""
-    text = shown_text(error.message)
-    for private in (item.title, item.url, item.id):
-        text = text.replace(private, "...") if len(private) > 3 else text
-    return text
+def _work(library: Library, keys: Sequence[str], limit: int) -> tuple[list[Item], list[Call]]:
+    """Return the items to transcribe and the calls to collect of those with `keys`.
+
+    Runs with this library start `limit` items together. An item that failed, and may be tried again now, has
+    been started.
+    """
+    wanted = set(keys)
+    started = {
+        record.item.key
+        for record in library.items()
+        if record.item.key in wanted and (record.state != "pending" or record.attempts)
+    }
+    pending = library.pending(keys=keys)
+    again = [item for item in pending if item.key in started]
+    first = [item for item in pending if item.key not in started]
+    stored = [call for call in library.calls("modal") if call.item.key in wanted]
+    return again + first[: max(0, limit - len(started))], stored
+
+
+def _with_rest_of_cap(config: Config, spent: float) -> Config:
+    """Return the settings with what is left of `max_cost` as the cap."""
+    if config.max_cost is None:
+        return config
+    return replace(config, max_cost=max(0.0, config.max_cost - spent))
 
 
 def _difference(after: Spending, before: Spending) -> Spending:
@@ -244,8 +297,12 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("url", nargs="?", help="a channel, a playlist, a feed or a folder")
-    parser.add_argument("--limit", type=int, default=430, help="most items (default: 430)")
-    parser.add_argument("--max-cost", type=float, default=5.0, help="most dollars (default: 5)")
+    parser.add_argument(
+        "--limit", type=int, default=430, help="most items, of all runs (default: 430)"
+    )
+    parser.add_argument(
+        "--max-cost", type=float, default=5.0, help="most dollars, of all runs (default: 5)"
+    )
     parser.add_argument("--library", type=Path, default=Path("homescribe-live"))
     parser.add_argument("--engine", help="as in homescribe run, like all that follow")
     parser.add_argument("--model")

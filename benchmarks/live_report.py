@@ -23,9 +23,10 @@ class Money:
     expected: float  # for the calls that ended, when each was submitted
     metered: float  # by the seconds that containers measured; unmetered dollars included
     unmetered: float  # of them: at most, for calls whose container stopped
-    cap: float | None
+    cap: float | None  # for this run and those before it
     billed: float | None = None  # by Modal, for the hours of the run; None: not known yet
     billed_hours_end: str = ""  # when Modal's bill for them is complete, ISO 8601
+    earlier: float = 0.0  # metered in the runs with the same library before this one
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,7 @@ class LiveReport:
             billed = f"${money.billed:.4f}"
         rows = {
             "cap": "none" if money.cap is None else f"${money.cap:.2f}",
+            **({"metered in earlier runs": f"${money.earlier:.4f}"} if money.earlier else {}),
             "planned before the run": f"${money.planned:.4f}",
             "expected when calls were submitted": f"${money.expected:.4f}",
             "metered in containers": f"${money.metered:.4f}",
