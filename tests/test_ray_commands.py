@@ -268,7 +268,11 @@ def test_stop_ends_everything_and_leaves_no_token(cluster, client):
     assert scratch.parent.stat().st_mode & 0o077 == 0
     code, _, err = client.run("ray", "stop", "--yes")
     assert (code, err) == (0, "Stopped.\n")
-    wait_until(lambda: not processes_of(cluster.state))
+    try:
+        wait_until(lambda: not processes_of(cluster.state), 180)
+    except AssertionError as error:
+        left = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in processes_of(cluster.state)]
+        raise AssertionError(f"still running: {left}") from error
     assert not scratch.parent.exists()
     for path in local_cluster.folder().rglob("*"):
         assert local.token.encode() not in path.read_bytes()

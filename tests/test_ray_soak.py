@@ -64,7 +64,7 @@ def test_every_recording_is_computed_once_whatever_is_killed(tmp_path, faketube)
         begun = len(cluster.lines("begin"))
         assert (pool["deaths"], pool["starts"]) == (WORKER_KILLS, 2 + WORKER_KILLS)
         assert pool["done"] == VIDEOS
-        assert pool["retried"] == begun - VIDEOS > 0
+        assert pool["retried"] >= begun - VIDEOS > 0  # a worker may die before it begins
         print(  # noqa: T201 - with -s this is the report
             f"\n{VIDEOS} transcripts in {took:.0f} s with {WORKER_KILLS} workers and {CLIENT_KILLS} clients "
             f"killed; {sum(computed.values())} computed, {pool['retried']} begun again after their worker "
