@@ -413,6 +413,13 @@ def test_a_window_that_fails_is_first_computed_again_with_care(tokenizer, script
     assert found.segments[0].flags == ()
     assert seen == [(0.0, 1, 1000), (0.0, 5, MEL_FRAMES)]
     seen.clear()
+    fake.padded_length = lambda samples: MEL_FRAMES
+    fake.decode = lambda tasks: [
+        seen.append(t.options.temperature) or result(tokenizer, "no " * 40) for t in tasks
+    ]
+    transcribe([window(1)], beam_size=5)  # which is as careful as can be
+    assert seen == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    seen.clear()
     (found,) = transcribe([window(1)], temperature=(0.0,))
     assert len(seen) == 1  # no other temperature, no other attempt
     assert found.segments[0].flags == ("repetition",)

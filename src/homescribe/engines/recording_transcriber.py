@@ -60,8 +60,6 @@ class RecordingTranscriber:
         self.queue: deque[AnyTask] = deque()
         self.last_result: WindowResult | None = None  # of the last window that was taken
         self.previous_tokens: list[int] = []  # text before the next window, as its prompt
-        temperatures = len(self.options.temperature)
-        self.max_attempts = temperatures + 1 if temperatures > 1 else 1
 
     @property
     def max_pending(self) -> int:
@@ -317,30 +315,39 @@ class RecordingTranscriber:
             pending.accepted = replace(attempt, text="")
         elif not _fails(pending.window, attempt):
             pending.accepted = attempt
-        elif len(pending.attempts) < self.max_attempts:
-            pending.task = self._retry(pending)
+        elif options := self._next_options(pending):
+            pending.task = self._retry(pending, options)
         elif pending.is_remainder:  # a few words that no temperature made sense of
             pending.accepted = replace(attempt, text="")
         else:
             pending.accepted = best_attempt(pending.attempts)
 
-    def _retry(self, pending: PendingWindow) -> DecodingTask:
-        """Queue another attempt, before this recording's other windows.
+    def _next_options(self, pending: PendingWindow) -> DecodingOptions | None:
+        """Return the options of another attempt, None if all have failed.
 
-        The second attempt is more careful than the first: a beam search over the window as Whisper was
-        trained, padded to 30 seconds. The others are samples at rising temperatures.
+        The second attempt is more careful than the first, if that is possible: a beam search over the
+        window as Whisper was trained, padded to 30 seconds. The others are samples at rising temperatures.
         """
-        before, number = pending.task, len(pending.attempts)
-        if number == 1:
+        before, temperatures = pending.task, self.options.temperature
+        if len(temperatures) == 1:
+            return None
+        careful = before.options.beam_size >= CAREFUL_BEAM_SIZE and before.length == MEL_FRAMES
+        if len(pending.attempts) == 1 and not careful:
             beam_size = max(CAREFUL_BEAM_SIZE, before.options.beam_size)
-            options = replace(before.options, beam_size=beam_size)
-        else:
-            options = replace(
-                before.options,
-                temperature=self.options.temperature[number - 1],
-                beam_size=1,
-                seed=zlib.crc32(before.samples.tobytes(), number),
-            )
+            return replace(before.options, beam_size=beam_size)
+        tried = len({one.temperature for one in pending.attempts})
+        if tried == len(temperatures):
+            return None
+        return replace(
+            before.options,
+            temperature=temperatures[tried],
+            beam_size=1,
+            seed=zlib.crc32(before.samples.tobytes(), tried),
+        )
+
+    def _retry(self, pending: PendingWindow, options: DecodingOptions) -> DecodingTask:
+        """Queue another attempt, before this recording's other windows."""
+        before = pending.task
         padded = before.length == MEL_FRAMES
         task = self._task(pending.window, options, before.features if padded else None)
         task.length = MEL_FRAMES
