@@ -64,15 +64,12 @@ SECONDS = 2
 
 
 def write_recordings(folder: Path) -> dict[str, bytes]:
-    """Write a short recording of each kind; return their bytes by extension, but for missing codecs."""
+    """Write a short recording of each kind; return their bytes by extension."""
     folder.mkdir(parents=True, exist_ok=True)
     made = {}
     for extension, (container, codec, rate, video) in KINDS.items():
         path = folder / f"good.{extension}"
-        try:
-            _write(path, container, codec, rate, video)
-        except (av.error.FFmpegError, ValueError):
-            continue
+        _write(path, container, codec, rate, video)
         made[extension] = path.read_bytes()
     return made
 
@@ -84,6 +81,8 @@ def _write(
     tone = (8000 * np.sin(2 * np.pi * hertz * times) * (times % 0.5 < 0.4)).astype(np.int16)
     with av.open(str(path), "w", format=container) as file:
         sound = file.add_stream(codec, rate=rate, layout="mono")
+        if codec == "wmav2":
+            sound.bit_rate = 64_000  # it has no default
         picture = None
         if video:
             picture = file.add_stream(video, rate=25)

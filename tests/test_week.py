@@ -232,7 +232,7 @@ class Week:
         process = context.Process(target=self._sync, args=(disk_full, killed_at))
         process.start()
         process.join(60)
-        assert process.exitcode in (0, -signal.SIGKILL)
+        assert process.exitcode == -signal.SIGKILL
 
     def _sources(self):
         return Sources(SourceOptions(cache=self.directory / "cache"))
@@ -312,9 +312,12 @@ def test_every_recording_is_transcribed_exactly_once(tmp_path, server, monkeypat
             channel.break_video(week.rng)
             if week.rng.random() < 0.4:
                 channel.publish()
+        killed_at = {2: 2, 3: 1, 9: 1, 11: 3}.get(number)
+        for _ in range(killed_at or 0):  # so that the engine gets as many
+            week.folders[0].publish()
         jump = {4: 10 * YEARS, 8: -10 * YEARS}.get(number, 0)  # the clock is wrong for one sync
         week.offset += jump
-        week.sync(disk_full=number == 6, killed_at={2: 2, 3: 1, 9: 1, 11: 3}.get(number))
+        week.sync(disk_full=number == 6, killed_at=killed_at)
         week.offset -= jump
     for feed in week.feeds:
         feed.hiccup = feed.media_hiccup = ""
