@@ -11,6 +11,7 @@ import sys
 import threading
 import zipfile
 from contextlib import closing
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -19,9 +20,16 @@ from hypothesis import strategies as st
 
 from fake_plugins import transcript
 from homescribe import Item, Library, link
-from homescribe.core import SourceOptions
+from homescribe.core import Listing, SourceOptions
 from homescribe.sources.podcast import PodcastSource
-from homescribe.text.redaction import shown_address, shown_item, shown_page, shown_text
+from homescribe.text.redaction import (
+    shown_address,
+    shown_feed,
+    shown_item,
+    shown_page,
+    shown_text,
+)
+from homescribe.text.sanitize import public_url
 from web_server import TOKEN, serving
 
 CANARY = "CANARY"
@@ -341,6 +349,65 @@ def test_a_public_address_is_shown_as_it_is(public):
     assert shown_address(public) == shown_page(public) == public
 
 
+@pytest.mark.parametrize(
+    ("feed", "secret"),
+    [
+        ("https://x.example/rss/8f3kq9zt2m1x/feed.xml", "8f3kq9zt2m1x"),
+        ("https://x.example/rss/xkqzjvbwpmtrhgdnfsclyq", "xkqzjvbwpmtrhgdnfsclyq"),
+        ("https://x.example/rss/XKQZJVBWPMTRHG.xml", "XKQZJVBWPMTRHG"),
+        ("https://x.example/rss?id=8f3kq9zt2m1x", "8f3kq9zt2m1x"),
+        ("https://x.example/rss?8f3kq9zt2m1x=1", "8f3kq9zt2m1x"),
+        ("https://x.example/rss?8f3kq9zt", "8f3kq9zt"),
+        ("https://x.example/my-show-8f3kq9zt/rss", "8f3kq9zt"),
+        ("https://x.example/u/8492013374651/feed", "8492013374651"),
+        ("https://x.example/u/aBcDeFgH/feed", "aBcDeFgH"),
+        ("https://x.example/u/54nAGcIl/feed", "54nAGcIl"),
+    ],
+)
+def test_the_address_of_a_feed_is_shown_without_what_may_be_a_token(feed, secret):
+    shown = shown_feed(feed)
+    assert secret not in shown
+    assert shown.startswith("https://x.example/")
+    assert "~" in shown
+    assert shown_feed(shown) == shown == shown_feed(feed)
+    assert secret not in shown_text(f"Get {feed}: failed")
+    assert secret not in public_url(feed)
+    item = Item("podcast", "1", "https://x.example/1", "t", channel_id=feed)
+    assert secret not in (shown_item(item).channel_id or "")
+    page = "https://x.example/episodes/8f3kq9zt2m1x"
+    assert shown_item(replace(item, url=page)).url == page  # a link must open
+
+
+@pytest.mark.parametrize(
+    "public",
+    [
+        "https://feeds.simplecast.com/54nAGcIl",
+        "https://anchor.fm/s/1a2b3c4d/podcast/rss",
+        "https://feeds.megaphone.fm/VMP5705694065",
+        "https://feeds.npr.org/510289/podcast.xml",
+        "https://feeds.soundcloud.com/users/soundcloud:users:62921190/sounds.rss",
+        "https://podcasts.apple.com/us/podcast/the-daily/id1200361736",
+        "https://www.bilibili.com/video/BV1xx411c7mD",
+        "https://www.youtube.com/channel/UCabcdefgh1234567890ABcd",
+        "https://x.example/TheDailyShow/stufftoblowyourmind/feed.xml",
+        "https://x.example/2026-03-01-episode-12-the-review/feed",
+        "https://blog.example/?feed=podcast&p=1234",
+    ],
+)
+def test_the_address_of_a_public_feed_is_shown_as_it_is(public):
+    assert shown_feed(public) == public
+
+
+def test_a_source_is_found_by_its_address_as_it_is_shown(tmp_path):
+    feed = "https://x.example/rss/8f3kq9zt2m1x/feed.xml?auth=S"
+    with Library(tmp_path / "library") as library:
+        library.record("podcast", Listing(feed, "Show", iter(())), [])
+        [source] = library.sources()
+        assert "8f3kq9zt2m1x" not in source.shown_url
+        assert library.source_url(source.shown_url) == library.find_source(source.shown_url) == feed
+        assert library.source_url(shown_address(feed)) == feed  # as it was shown once
+
+
 def test_pages_stay_open_unless_their_secret_is_evident():
     page = "https://media.example/video/Y3JpZDovL2Rhc2Vyc3RlLmRlL3JlcG9ydGFnZV8xMjM?x=1"
     assert shown_page(page) == page
@@ -357,7 +424,7 @@ def test_two_private_feeds_of_a_show_have_different_names():
 @example("0;0000=0", "0")
 def test_any_text_can_be_shown(text, host):
     for url in (text, f"https://{text}", f"https://{host}/{text}?{text}#{text}"):
-        for show in (shown_address, shown_page, shown_text):
+        for show in (shown_feed, shown_address, shown_page, shown_text):
             shown = show(url)
             assert show(shown) == shown
 

@@ -20,7 +20,7 @@ from homescribe.library import Library
 from homescribe.pipeline import ListingResult, Sources, add
 from homescribe.pipeline.kept_corrections import corrected_lines
 from homescribe.text.display import count, moment, span
-from homescribe.text.redaction import shown_address
+from homescribe.text.redaction import shown_feed
 from homescribe.text.sanitize import terminal_message, terminal_safe
 
 
@@ -63,7 +63,7 @@ def add_sources(
         except SetupError:
             raise
         except UserError as error:
-            results.append(ListingResult(url, shown_address(url), error=error))
+            results.append(ListingResult(url, shown_feed(url), error=error))
             report_listing(results[-1])
         if stop.is_set():
             raise Cancelled

@@ -30,7 +30,7 @@ from homescribe.library.rows import (
     to_record,
 )
 from homescribe.library.schema import ITEM_STATE, STATE_TABLES
-from homescribe.text.redaction import is_redacted, shown_address, shown_page
+from homescribe.text.redaction import is_redacted, shown_address, shown_feed, shown_page
 from homescribe.text.sanitize import sqlite_safe
 
 Sort = Literal["listed", "newest", "oldest", "longest", "shortest", "title", "done"]
@@ -176,10 +176,10 @@ def find(db: sqlite3.Connection, name: str, now: float) -> ItemRecord:
         if len(keys) == 1:
             return find(db, keys[0], now)
     if "://" in name:
-        known = [shown_address(row["url"]) for row in db.execute("SELECT url FROM sources")]
+        known = [shown_feed(row["url"]) for row in db.execute("SELECT url FROM sources")]
         hint = "Sources are named by their URL as `homescribe sources` shows it."
         raise UserError(
-            f"The library has nothing at {shown_address(name)}.",
+            f"The library has nothing at {shown_feed(name)}.",
             f"{did_you_mean(name, known)} {hint}".strip(),
         )
     known = [known for row in db.execute("SELECT key, id FROM items") for known in row]

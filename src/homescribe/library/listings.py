@@ -13,7 +13,7 @@ from homescribe.library import copies, items, same_recordings
 from homescribe.library.copies import Copy
 from homescribe.library.records import Selection, SourceRecord
 from homescribe.library.rows import clean_item, to_item
-from homescribe.text.redaction import shown_address
+from homescribe.text.redaction import shown_address, shown_feed
 from homescribe.text.sanitize import sqlite_safe
 
 
@@ -226,16 +226,16 @@ def find_url(db: sqlite3.Connection, name: str) -> str | None:
     known = [row["url"] for row in db.execute("SELECT url FROM sources")]
     if name in known:
         return name
-    return next((url for url in known if shown_address(url) == name), None)
+    return next((url for url in known if name in (shown_feed(url), shown_address(url))), None)
 
 
 def find_known(db: sqlite3.Connection, name: str) -> str:
     """Return the address of the source `name`, as `find_url` does; UserError when there is none."""
     found = find_url(db, sqlite_safe(name))
     if found is None:
-        known = [shown_address(row["url"]) for row in db.execute("SELECT url FROM sources")]
+        known = [shown_feed(row["url"]) for row in db.execute("SELECT url FROM sources")]
         hint = items.did_you_mean(name, known)
-        raise UserError(f"There is no source {shown_address(name)}.", hint)
+        raise UserError(f"There is no source {shown_feed(name)}.", hint)
     return found
 
 

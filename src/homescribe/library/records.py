@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from homescribe.core import Item
-from homescribe.text.redaction import shown_address
+from homescribe.text.redaction import shown_feed
 
 State = Literal["done", "in flight", "failed", "pending"]
 STATES: tuple[State, ...] = ("done", "in flight", "failed", "pending")
@@ -71,7 +71,7 @@ class SourceRecord:
 
     @property
     def shown_url(self) -> str:
-        return shown_address(self.url)
+        return shown_feed(self.url)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from homescribe.library import Copy, ItemRecord, Library, Selection, SourceRecor
 from homescribe.pipeline.crash_log import NOT_OF_ONE_ITEM, internal_error
 from homescribe.pipeline.selection import choose, names_of, update
 from homescribe.text.display import moment
-from homescribe.text.redaction import is_redacted, shown_address
+from homescribe.text.redaction import is_redacted, shown_feed
 from homescribe.text.sanitize import one_line
 
 NAMED = 5  # copies that a warning names; of more it says how many
@@ -90,7 +90,7 @@ class Sources:
         if unanswered is not None:
             raise unanswered
         raise UserError(
-            f"No source can read {shown_address(url)!r}.",
+            f"No source can read {shown_feed(url)!r}.",
             "Give a URL (https://...), a file, a folder or a pattern such as 'talks/*.mp3'.",
         )
 
@@ -213,12 +213,10 @@ def _add(
             yield from _list(library, sources, name, url, stop, options)
             return
     if named.each and in_list:
-        raise UserError(
-            f"{shown_address(url)} is a list within a list.", "Add it by its own address."
-        )
+        raise UserError(f"{shown_feed(url)} is a list within a list.", "Add it by its own address.")
     if options.moved_from is not None and len(named.urls) > 1:
         raise UserError(
-            f"{shown_address(url)} is a list of {len(named.urls)} addresses.",
+            f"{shown_feed(url)} is a list of {len(named.urls)} addresses.",
             "Give the one to which the source has moved.",
         )
     note = (named.note,) if named.note else ()
@@ -239,7 +237,7 @@ def _add(
                 raise
             if host and isinstance(error, SourceBlocked):
                 blocked[host] = error
-            yield ListingResult(one, shown_address(one), error=error)
+            yield ListingResult(one, shown_feed(one), error=error)
 
 
 def sync(

@@ -217,7 +217,7 @@ class PodcastSource(Source):
         """
         seen: set[str] = set()
         requested = {url}
-        shown = redaction.shown_address(url)
+        shown = redaction.shown_feed(url)
         for _ in range(MAX_PAGES):
             language = sanitize.language_tag(page.feed.get("language"))
             names = feeds.Names.of(page.entries, url)

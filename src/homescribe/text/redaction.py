@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import replace
+from enum import IntEnum
 from functools import lru_cache
 from urllib.parse import unquote, urlsplit
 
@@ -45,8 +46,18 @@ _PUBLIC_NAMES = _words_of(
 )
 # Sites whose addresses contain random ids that are public, and nothing secret.
 _PUBLIC_SITES = re.compile(r"(^|\.)(youtube\.com|youtu\.be|youtube-nocookie\.com)$")
+# Hosts whose feeds, also the public ones, have ids of 8 or more characters that look random.
+_PUBLIC_IDS = re.compile(
+    r"^(anchor\.fm|feeds\.simplecast\.com)$|(^|\.)(bilibili\.com|dailymotion\.com)$"
+)
 _NAME_WORDS = re.compile(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.IGNORECASE)
+_SEPARATORS = re.compile(r"[-_.,:+!@ ]+")
+# Pairs of letters, and runs of consonants, that few words have and most random texts of 14 letters do.
+_RARE_PAIR = re.compile(
+    "[jvxz](?!z)[bcdfghjklmnpqrstvwxz]|q[^u]|[bcdfghklmnprstvwz][jqx]", re.IGNORECASE
+)
+_CONSONANTS = re.compile("[bcdfghjklmnpqrstvwxz]{5}", re.IGNORECASE)
 _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
 
 # Text of requests and urllib3 with a path instead of an address, and of HTTP headers.
@@ -57,13 +68,30 @@ _HEADER = re.compile(
 )
 
 
+class _Level(IntEnum):
+    """How much of an address may be a secret."""
+
+    PAGE = 0
+    RECORDING = 1
+    FEED = 2
+
+
+def shown_feed(url: str) -> str:
+    """Return the address of a source, or of anything in a message, as outputs show it.
+
+    As `shown_address`, and without what `may_be_token`: such an address is a name and no link, so little is
+    lost when an id in it is no secret.
+    """
+    return _shown(url, _Level.FEED)
+
+
 def shown_address(url: str) -> str:
-    """Return the address of a feed or of a recording as outputs show it.
+    """Return the address of a recording as outputs show it.
 
     A query parameter is public only if it is known as such; a path segment is public unless it looks random
-    or comes after a word such as "private".
+    in 16 or more characters or comes after a word such as "private".
     """
-    return _shown(url, True)
+    return _shown(url, _Level.RECORDING)
 
 
 def shown_page(url: str) -> str:
@@ -72,7 +100,7 @@ def shown_page(url: str) -> str:
     A secret is evident by its name (`token=...`, /private/...), or in the query by its form: 20 random
     characters.
     """
-    return _shown(url, False)
+    return _shown(url, _Level.PAGE)
 
 
 def is_redacted(url: str) -> bool:
@@ -81,26 +109,26 @@ def is_redacted(url: str) -> bool:
 
 
 def without_marks(url: str) -> str:
-    """Return `url` as `shown_address` returned it, without parameters that are secrets and the fragment."""
+    """Return `url` as `shown_feed` returned it, without parameters that are secrets and the fragment."""
     parts = urlsplit(url)
     public = [pair for pair in parts.query.split("&") if not _MARK.search(pair)]
     return parts._replace(query="&".join(public), fragment="").geturl()
 
 
 def shown_text(text: str) -> str:
-    """Return a message or a traceback with its addresses as `shown_address` shows them, without cookies."""
+    """Return a message or a traceback with its addresses as `shown_feed` shows them, without cookies."""
     if "://" in text:
         text = ADDRESS.sub(_shown_match, text)
     if "url: /" in text:
         text = _PATH_IN_MESSAGE.sub(
-            lambda match: match[1] + shown_address(f"http://-{match[2]}")[len("http://-") :], text
+            lambda match: match[1] + shown_feed(f"http://-{match[2]}")[len("http://-") :], text
         )
     return _HEADER.sub(r"\1\2~", text)
 
 
 def _shown_match(match: re.Match[str]) -> str:
     url = match[0].rstrip(".,;:")
-    return shown_address(url) + match[0][len(url) :]
+    return shown_feed(url) + match[0][len(url) :]
 
 
 def shown_item(item: Item) -> Item:
@@ -109,7 +137,7 @@ def shown_item(item: Item) -> Item:
     shown = shown_address if item.url == item.media_url else shown_page
     channel_id = item.channel_id
     if channel_id and "://" in channel_id:  # a feed
-        channel_id = shown_address(channel_id)
+        channel_id = shown_feed(channel_id)
     return replace(item, url=shown(item.url), channel_id=channel_id, media_url=None)
 
 
@@ -127,7 +155,7 @@ def has_password(url: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _shown(url: str, strict: bool) -> str:
+def _shown(url: str, level: _Level) -> str:
     if not re.match(r"(?:[A-Za-z][\w+.-]*:)?//", url) or url[:5].lower() == "file:":
         return url  # a path
     plain = without_password(url)
@@ -136,20 +164,22 @@ def _shown(url: str, strict: bool) -> str:
         host = parts.hostname or ""
         _ = parts.port  # raises ValueError if it is no number
     except ValueError:
-        return UNREADABLE if strict else re.split("[?#]", plain, maxsplit=1)[0]
+        return UNREADABLE if level else re.split("[?#]", plain, maxsplit=1)[0]
     if _PUBLIC_SITES.search(host):
         return plain
+    if _PUBLIC_IDS.search(host):
+        level = min(level, _Level.RECORDING)
     # "surrogatepass": a hostile address may contain half an emoji.
     mark = "~" + hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    path = _shown_path(parts.path, mark, strict)
-    query = _shown_pairs(parts.query, mark, strict)
-    fragment = _shown_pairs(parts.fragment, mark, strict=False)
+    path = _shown_path(parts.path, mark, level)
+    query = _shown_pairs(parts.query, mark, level)
+    fragment = _shown_pairs(parts.fragment, mark, _Level.PAGE)
     if (path, query, fragment) == (parts.path, parts.query, parts.fragment):
         return plain
     return parts._replace(path=path, query=query, fragment=fragment).geturl()
 
 
-def _shown_path(path: str, mark: str, strict: bool) -> str:
+def _shown_path(path: str, mark: str, level: _Level) -> str:
     segments = path.split("/")
     shown = []
     for number, segment in enumerate(segments):
@@ -161,35 +191,44 @@ def _shown_path(path: str, mark: str, strict: bool) -> str:
         is_last = number == len(segments) - 1
         secret = bool(name) and (
             (before in _SECRET_SEGMENTS and not (is_last and re.fullmatch("[a-z]+", name)))
-            or (strict and (_is_random(name, 16) or _names_a_secret(name)))
+            or (level >= _Level.RECORDING and (_is_random(name, 16) or _names_a_secret(name)))
+            or (level is _Level.FEED and may_be_token(name))
         )
         if secret and not _MARK.fullmatch(name):
             first = mark + (extension[0] if extension else "")
-        shown.append(first + semicolon + _shown_pairs(parameters, mark, strict=True, separator=";"))
+        shown.append(
+            first + semicolon + _shown_pairs(parameters, mark, max(level, _Level.RECORDING), ";")
+        )
     return "/".join(shown)
 
 
-def _shown_pairs(query: str, mark: str, strict: bool, separator: str = "&") -> str:
-    return separator.join(_shown_pair(pair, mark, strict) for pair in query.split(separator))
+def _shown_pairs(query: str, mark: str, level: _Level, separator: str = "&") -> str:
+    return separator.join(_shown_pair(pair, mark, level) for pair in query.split(separator))
 
 
-def _shown_pair(pair: str, mark: str, strict: bool) -> str:
+def _shown_pair(pair: str, mark: str, level: _Level) -> str:
     name, equals, value = pair.partition("=")
     value = unquote(value)
+    if equals and level is _Level.FEED and may_be_token(unquote(name)):
+        return mark
     if not equals:  # a query of one word may be the token itself
-        return mark if _is_random(unquote(name), 16) and not _MARK.fullmatch(name) else pair
+        text = unquote(name)
+        secret = _is_random(text, 16) or (level is _Level.FEED and may_be_token(text))
+        return mark if secret and not _MARK.fullmatch(name) else pair
     if not value or _MARK.fullmatch(value):
         return pair
-    return f"{name}={mark}" if _is_secret(unquote(name), value, strict) else pair
+    return f"{name}={mark}" if _is_secret(unquote(name), value, level) else pair
 
 
-def _is_secret(name: str, value: str, strict: bool) -> bool:
+def _is_secret(name: str, value: str, level: _Level) -> bool:
     if set(_words(name)) & _SECRET_WORDS:
         return True
     is_public = name.lower() in _PUBLIC_NAMES
-    if not strict:
+    if level is _Level.PAGE:
         return not is_public and _is_random(value, 20)
-    return not (is_public and not _is_random(value, 16))
+    if not is_public or _is_random(value, 16):
+        return True
+    return level is _Level.FEED and may_be_token(value)
 
 
 def _words(name: str) -> list[str]:
@@ -216,5 +255,35 @@ def _is_random(text: str, least: int) -> bool:
         return False
     if text.startswith("eyJ") and len(text) >= 40:  # a JSON web token
         return True
-    changes = re.findall(r"[a-z](?=[A-Z0-9])|[A-Z](?=[0-9])|[0-9](?=[A-Za-z])", text)
-    return len(changes) > len(text) / 5
+    return len(_changes(text)) > len(text) / 5
+
+
+def may_be_token(text: str) -> bool:
+    """Whether part of the address of a feed may be a token, by the form of one of its words.
+
+    That is a word of 8 or more characters with digits among its letters, of 12 or more digits, or of 14 or
+    more letters that are not spelled like words. A word with a number at one end is none: "VMP5705694065".
+    """
+    return any(_word_may_be_token(word) for word in _SEPARATORS.split(text))
+
+
+def _word_may_be_token(word: str) -> bool:
+    if len(word) < 8:
+        return False
+    if word.isdigit():
+        return len(word) >= 12
+    if re.search(r"\d", word):
+        switches = re.findall(r"\d(?=[A-Za-z])|[A-Za-z](?=\d)", word)
+        return len(switches) >= 2 or len(_changes(word)) >= 3
+    if len(_changes(word)) > len(word) / 4:  # "aBcDeFgH", not "TheDailyShow"
+        return True
+    if len(word) < 14 or not word.isascii() or not word.isalpha():
+        return False
+    vowels = re.findall("[aeiouy]", word, re.IGNORECASE)
+    rare = len(_RARE_PAIR.findall(word)) >= 2 or _CONSONANTS.search(word) is not None
+    return rare or len(vowels) < len(word) / 4
+
+
+def _changes(text: str) -> list[str]:
+    """The places in `text` where lower case, upper case and digits follow each other as in no word."""
+    return re.findall(r"[a-z](?=[A-Z0-9])|[A-Z](?=[0-9])|[0-9](?=[A-Za-z])", text)

@@ -12,7 +12,7 @@ import re
 from html.parser import HTMLParser
 from urllib.parse import quote
 
-from homescribe.text.redaction import ADDRESS, shown_address, shown_text, without_marks
+from homescribe.text.redaction import ADDRESS, shown_feed, shown_text, without_marks
 
 TITLE_CHARACTERS = 500  # YouTube allows 100, iTunes 255; longer ones are an attack or an accident
 DESCRIPTION_CHARACTERS = 50_000
@@ -164,7 +164,7 @@ def url_safe(url: str) -> str:
 
 def public_url(url: str) -> str:
     """Return the address of a feed or of a recording for a message: without secrets and fragment."""
-    return one_line(without_marks(shown_address(url)))
+    return one_line(without_marks(shown_feed(url)))
 
 
 def public_message(text: str) -> str:

@@ -21,7 +21,7 @@ from homescribe.formats.coverage import NO_SPEECH
 from homescribe.library import Library
 from homescribe.library import State as ItemState
 from homescribe.pipeline import ListingResult, Progress
-from homescribe.text.redaction import shown_address, shown_text
+from homescribe.text.redaction import shown_feed, shown_text
 from homescribe.text.sanitize import utf8_safe
 from homescribe.web.estimate import Estimate, estimate
 from homescribe.web.jobs import Job, Jobs
@@ -206,7 +206,7 @@ def _state(run: Job | None, active: bool, process: str | None) -> State:
 def _listing(job: Job) -> Listing:
     return {
         "finished": job.finished,
-        "url": utf8_safe(shown_address(job.url)),
+        "url": utf8_safe(shown_feed(job.url)),
         "sources": [_listed_source(listed) for listed in job.listed],
         "error": _error(job),
     }
@@ -214,13 +214,13 @@ def _listing(job: Job) -> Listing:
 
 def _listed_source(listed: ListingResult) -> ListedSource:
     return {
-        "url": utf8_safe(shown_address(listed.url)),
+        "url": utf8_safe(shown_feed(listed.url)),
         "title": _shown(listed.title),
         "items": len(listed.items),
         "new": len(listed.new),
         "audio_seconds": sum(item.duration or 0.0 for item in listed.new),
         "warnings": [_shown(warning) for warning in listed.warnings],
-        "moved_from": utf8_safe(shown_address(listed.moved_from)) if listed.moved_from else None,
+        "moved_from": utf8_safe(shown_feed(listed.moved_from)) if listed.moved_from else None,
         "error": _shown(listed.error.message) if listed.error else None,
         "hint": _shown(listed.error.hint) if listed.error else None,
     }
