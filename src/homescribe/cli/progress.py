@@ -83,7 +83,9 @@ class Display:
             if outcome.error.retry_after is not None:  # otherwise the run ends with this error
                 until = moment(time.time() + outcome.error.retry_after)
                 message = terminal_message(outcome.error.message)
-                self._print(f"{position} {message} Waiting until {until}.", "yellow")
+                self._print(
+                    f"{position} {message} No request to the site before {until}.", "yellow"
+                )
         elif outcome.error:
             self._print(f"{position} {title}: {terminal_message(outcome.error.message)}", "red")
 

@@ -184,8 +184,10 @@ class Downloads:
                     self._places.release()
                     self._inbox.put(Failed(remaining.pop(0), error))
                     waits = waits + 1 if isinstance(error, SiteBusy) else 0
-                    if waits and not self._wait_as_requested(site, item, error, waits):
-                        return
+                    if isinstance(error, SiteBusy):
+                        more = bool(remaining)
+                        if not self._wait_while_busy(site, item, error, waits, more=more):
+                            return
                     outages = outages + 1 if site and _is_outage(error) else 0
                     if outages >= OUTAGE and not self._wait_out(site, item, error, outages):
                         return
@@ -207,15 +209,21 @@ class Downloads:
         finally:
             self._inbox.put(NotDownloaded(tuple(remaining)))
 
-    def _wait_as_requested(self, site: str, item: Item, error: ItemError, waits: int) -> bool:
+    def _wait_while_busy(
+        self, site: str, item: Item, error: SiteBusy, waits: int, *, more: bool
+    ) -> bool:
         """Wait as long as the site of a failed item requests; return False when it did so too many times.
+
+        Without `more` items of the site, only later runs wait.
 
         The item counts as failed, unlike after SourceBlocked: a server that fails for one recording only
         must not keep the site's others from ever being downloaded.
         """
-        assert isinstance(error, SiteBusy)
         blocked = SourceBlocked(error.message, error.hint, error.retry_after)
-        seconds = error.retry_after if waits <= MAX_WAITS else None
+        seconds = error.retry_after if waits <= MAX_WAITS or not more else None
+        if not more and seconds is not None:
+            self._inbox.put(Blocked(site, item, blocked, time.time() + seconds, requested=True))
+            return True
         return self._wait_for(site, item, blocked, seconds, requested=True)
 
     def _wait_out(self, site: str, item: Item, error: ItemError, outages: int) -> bool:
