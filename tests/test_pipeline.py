@@ -332,7 +332,7 @@ def test_a_run_waits_as_long_as_a_site_requests(library):
 
 
 def test_a_busy_site_gets_no_request_until_it_wants_one(library):
-    """The failure is the first item's, and the second one waits; later runs wait for the last answer."""
+    """The failure is the first item's, and the second one waits; after the last one, later runs wait."""
     requested = []
 
     def fetching(wanted):
@@ -344,10 +344,7 @@ def test_a_busy_site_gets_no_request_until_it_wants_one(library):
         return b"audio"
 
     fill(library, [item(n) for n in range(3)])
-    running = run(library, FakeSource(fetching=fetching), FakeBackend())
-    for outcome in running:
-        if isinstance(outcome.error, SourceBlocked) and outcome.error.retry_after == 3600:
-            running.stop.set()
+    list(run(library, FakeSource(fetching=fetching), FakeBackend()))  # it does not wait an hour
     assert [name for name, _ in requested] == ["site-0", "site-1", "site-2"]
     assert requested[1][1] - requested[0][1] >= 0.4
     assert states(library) == {"site-0": "failed", "site-1": "done", "site-2": "failed"}
@@ -872,6 +869,14 @@ def test_a_wait_that_a_host_requests_is_kept_for_later_runs(library):
     assert (str(first.error), second.error) == ("too many requests", None)
     assert 3000 < first.error.retry_after <= 3600
     assert source.taken == [item(1)]
+
+
+def test_a_wait_that_part_of_a_listing_requests_is_kept(library):
+    refused = {"https://b.example/page2": SourceBlocked("too many requests", "", 3600.0)}
+    one = listing("https://a.example/", [item(1)], refused=refused)
+    [added] = add(library, FakeSources(FakeSource([one])), "https://a.example/", Event())
+    assert added.new == (item(1),)
+    assert library.blocked_sites().keys() == {"b.example"}
 
 
 class Asking(FakeSources):

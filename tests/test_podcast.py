@@ -295,6 +295,16 @@ def test_a_page_that_cannot_be_read_keeps_the_pages_before_it(source, server):
         "Older episodes were not listed, since page 2 of the feed could not be read:"
     )
     assert "HTTP 503" in warning
+    [(refused, error)] = one.refused.items()
+    assert (refused, error.retry_after) == (server.url("/status/503"), 120)
+
+
+def test_a_new_address_at_a_host_that_asks_to_wait_keeps_the_feed(source, server):
+    moved = "<itunes:new-feed-url>/status/429</itunes:new-feed-url>"
+    item = '<item><enclosure url="http://x.example/1.mp3" type="audio/mpeg"/></item>'
+    one = listing(source, serve(server, "/feed", rss(item, moved)))
+    assert len(list(one.items)) == 1
+    assert one.refused.keys() == {server.url("/status/429")}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from threading import Event
 from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
-from homescribe.errors import HomescribeError, UserError
+from homescribe.errors import HomescribeError, SourceBlocked, UserError
 
 SECOND = 1.0
 MINUTE = 60 * SECOND
@@ -121,6 +121,8 @@ class Listing:
     # Names of files that are shorter than their headers say, by the `url` of their items. They are reported
     # when the items are new. The source adds them while `items` is read.
     incomplete: dict[str, str] = field(default_factory=dict)
+    # By address: the error of a host that asked to wait, although the rest of the listing could be read.
+    refused: dict[str, SourceBlocked] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -303,6 +303,8 @@ def _list(
                 items = _with_audio(library, source, listing, taken.items, stop)
                 gone = _gone(library, listing, items)
                 recorded = library.record(name, listing, items, selection, gone)
+            for refused, wait in listing.refused.items():
+                _store_wait(library, source.listing_key(refused), wait)
             yield ListingResult(
                 listing.url,
                 listing.title,

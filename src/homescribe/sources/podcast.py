@@ -167,15 +167,23 @@ class PodcastSource(Source):
         feed = canonical(feed)
         deadline = time.monotonic() + LISTING_TIMEOUT
         warnings: MutableSequence[str] = []
-        first, url = self._first_page(feed, warnings, deadline, stop)
+        refused: dict[str, SourceBlocked] = {}
+        first, url = self._first_page(feed, warnings, refused, deadline, stop)
         title = sanitize.one_line(first.feed.get("title") or "") or sanitize.public_url(url)
         listing = Listing(url, title, iter(()), moved_from=feed if url != feed else None)
         listing.warnings.extend(warnings)
-        episodes = self._items(url, feed, title, first, listing.warnings, deadline, stop)
+        listing.refused.update(refused)
+        problems = listing.warnings, listing.refused
+        episodes = self._items(url, feed, title, first, *problems, deadline, stop)
         yield replace(listing, items=episodes)
 
     def _first_page(
-        self, url: str, warnings: MutableSequence[str], deadline: float, stop: threading.Event
+        self,
+        url: str,
+        warnings: MutableSequence[str],
+        refused: dict[str, SourceBlocked],
+        deadline: float,
+        stop: threading.Event,
     ) -> tuple[Feed, str]:
         """Return the first page of the feed at `url`, and where the feed is now."""
         page, moved_to = read_feed(url, url, self.options, deadline, stop)
@@ -191,6 +199,8 @@ class PodcastSource(Source):
             try:
                 following, moved_to = read_feed(announced, url, self.options, deadline, stop)
             except UserError as error:
+                if isinstance(error, SourceBlocked):
+                    refused[announced] = error
                 warnings.append(
                     f"The feed has announced a new address, which fails: {error.message}"
                 )
@@ -207,6 +217,7 @@ class PodcastSource(Source):
         title: str,
         page: Feed,
         warnings: MutableSequence[str],
+        refused: dict[str, SourceBlocked],
         deadline: float,
         stop: threading.Event,
     ) -> Iterator[Item]:
@@ -234,6 +245,8 @@ class PodcastSource(Source):
             try:
                 page, _ = read_feed(following, known_as, self.options, deadline, stop)
             except UserError as error:
+                if isinstance(error, SourceBlocked):
+                    refused[following] = error
                 warnings.append(
                     f"Older episodes were not listed, since page {len(requested)} of the feed could not be "
                     f"read: {error.message}"
