@@ -181,6 +181,7 @@ def test_spending_counts_failed_calls_and_each_call_once(library):
     add_usage(library, 1, outcome="failed", audio_seconds=1800.0)
     add_usage(library, 1, outcome="failed", audio_seconds=1800.0)
     spent = library.spending()
+    assert spent_in_words(spent).endswith("15x realtime, 50% less than expected at submission")
     assert (spent.calls, spent.dollars) == (2, 0.02)
     assert spent.dollars_per_audio_hour == pytest.approx(0.04)
     assert spent.plan_error == pytest.approx(-0.5)
@@ -193,7 +194,7 @@ def test_dollars_that_nobody_measured_are_known(library):
     spent = library.spending()
     assert (spent.dollars, spent.unmetered_dollars) == (2.53, 2.52)
     words = spent_in_words(spent)
-    assert "up to $2.52 of it unmetered: 1 call whose container stopped" in words
+    assert "up to $2.52 of it unmetered: 1 call that no container measured" in words
 
 
 def test_an_item_whose_container_died_is_suspect_until_it_is_done(library):

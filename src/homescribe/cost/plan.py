@@ -47,7 +47,8 @@ class Row:
     dollars: float  # with --when burst
     dollars_streamed: float  # with --when stream, where containers wait for downloads
     in_time: bool  # before the deadline; True without one
-    # One standard error of the price, as a share of it; None where no call of this library measured it.
+    # One standard error of the paid seconds per second of audio, as a share, by the scatter of single calls;
+    # None where no call of this library measured it. How many containers start is not part of it.
     error: float | None = None
     note: str = ""  # why the engine may not run on this GPU
 

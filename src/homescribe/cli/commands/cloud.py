@@ -207,7 +207,8 @@ def stop(config: Config) -> None:
 
 
 def spent_in_words(spent: Spending) -> str:
-    """Return "$4.20 in 430 calls: $0.0195 per hour of audio, 56x realtime, 3% more than planned".
+    """Return "$4.20 in 430 calls: $0.0195 per hour of audio, 56x realtime, 3% more than
+    expected at submission".
 
     Calls that no container measured are counted at the most that they can have cost, and named.
     """
@@ -215,13 +216,13 @@ def spent_in_words(spent: Spending) -> str:
     if spent.unmetered_calls:
         text += (
             f" (up to ${spent.unmetered_dollars:.2f} of it unmetered: "
-            f"{count(spent.unmetered_calls, 'call')} whose container stopped)"
+            f"{count(spent.unmetered_calls, 'call')} that no container measured)"
         )
     if spent.dollars_per_audio_hour is not None and spent.speed is not None:
         text += f": ${spent.dollars_per_audio_hour:.4f} per hour of audio, {realtime(spent.speed)}"
     if spent.plan_error is not None:
         more = "more" if spent.plan_error >= 0 else "less"
-        text += f", {abs(spent.plan_error):.0%} {more} than planned"
+        text += f", {abs(spent.plan_error):.0%} {more} than expected at submission"
     return text
 
 
