@@ -12,6 +12,8 @@ from command_line import CommandLine
 from homescribe import demo
 from homescribe.backends import meter
 from homescribe.backends.modal import modal_transcribe
+from homescribe.backends.modal.claims import Claims
+from homescribe.backends.modal.worker import Worker
 from homescribe.core import EngineRequirements
 from homescribe.plugins import BUILT_IN, load
 from modal_standin import Standin
@@ -47,6 +49,16 @@ def test_a_copied_container_is_measured_from_its_own_start(monkeypatch):
     assert meter.container_start() == -604_800.0
     monkeypatch.setenv("MODAL_TASK_ID", "ta-2")  # as Modal's client does in a copied container
     assert meter.container_start() == 5.0
+
+
+def test_a_failed_load_is_not_copied_into_later_containers():
+    def fail():
+        raise OSError("a bad disk")
+
+    failed = Worker("e", "m", Claims({}), fail, bool)
+    loaded = Worker("e", "m", Claims({}), object, bool)
+    assert modal_transcribe.keep_if_loaded(failed) is None
+    assert modal_transcribe.keep_if_loaded(loaded) is loaded
 
 
 @pytest.mark.parametrize("engine", BUILT_IN["engines"])

@@ -184,7 +184,8 @@ def load_class() -> EngineClass:
 
 # --- Transcribe in a container ---------------------------------------------------------------------
 
-# The longest that one call may take: twelve hours of audio at the slowest GPU's speed, twice over.
+# The longest that one call may take: twelve hours of audio at the slowest GPU's speed, twice over. With
+# openai-whisper on a CPU it is about an hour of audio with large-v3, an hour and a half with turbo.
 TIMEOUT = 2 * HOUR
 # Loading the largest model from the volume takes about a minute.
 STARTUP_TIMEOUT = 10 * MINUTE
@@ -243,7 +244,7 @@ def declare(engine: str, image: modal.Image, slots: int) -> Service:
         def prepare(self) -> None:
             """Do what a copy of the container's memory saves the next container from doing."""
             import_libraries()
-            self.loaded = self._load() if GPU_SNAPSHOT else None
+            self.loaded = keep_if_loaded(self._load()) if GPU_SNAPSHOT else None
 
         @modal.enter()
         def load(self) -> None:
@@ -290,6 +291,11 @@ def hardware(rented: Machine) -> Hardware:
     if rented.gpu != "CPU":
         options["gpu"] = rented.gpu
     return options
+
+
+def keep_if_loaded(worker: Worker) -> Worker | None:
+    """Return what a copy of the memory should have: no failed load, which another container may not have."""
+    return worker if worker.loaded else None
 
 
 def import_libraries() -> None:

@@ -67,6 +67,11 @@ class Worker:
                 f"{engine} cannot load {model}: {describe(error)}", "See `modal app logs`."
             )
 
+    @property
+    def loaded(self) -> bool:
+        """Whether the model could be loaded."""
+        return self._engine is not None
+
     def start(self) -> None:
         """Measure from now on, in the container that answers: it may not be the one that loaded the model."""
         self._meter = Meter(container_start())
