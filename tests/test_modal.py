@@ -99,8 +99,16 @@ def test_the_same_recording_submitted_twice_is_transcribed_once(standin):
         again = session.submit(audio, TranscriptionOptions(), GO)
         both = {session.result(call, GO, lambda seconds: None) for call in (first, again)}
         assert len(both) == 1
-        claims = [session._collect(call.id, GO).claimed_by for call in (first, again)]
-        assert sorted(bool(claim) for claim in claims) == [False, True]
+        replies = [session._collect(call.id, GO) for call in (first, again)]
+        assert sorted(bool(reply.claimed_by) for reply in replies) == [False, True]
+        # The one that found it claimed has its own boot beside the price of the other.
+        claiming = again if replies[1].claimed_by else first
+        used = session.usage(claiming)
+        assert used.gpu_seconds == pytest.approx(sum(reply.gpu_seconds for reply in replies))
+        assert used.boots == sum(reply.first for reply in replies)
+        idle = used.boots * prices.SCALEDOWN_WINDOW
+        overhead = sum(reply.overhead_seconds for reply in replies)
+        assert used.overhead_seconds == pytest.approx(overhead + idle)
 
 
 def test_titles_urls_and_channels_are_not_sent(standin):

@@ -10,11 +10,13 @@ import pytest
 
 from exceptions import every_exception
 from fake_plugins import FakeSource, FakeSources, item, listing
-from homescribe.backends.modal import results, session
+from homescribe.backends.modal import modal_transcribe, results, session
 from homescribe.backends.modal.backend import ModalBackend
-from homescribe.backends.modal.modal_errors import SpendingRefused, translate
+from homescribe.backends.modal.call_metadata import read_metadata
+from homescribe.backends.modal.modal_errors import Unavailable, translate
 from homescribe.backends.modal.results import failure_of, raised_by_call, reply_of
 from homescribe.backends.modal.session import ModalOptions
+from homescribe.backends.modal.spending import SpendingRefused
 from homescribe.core import Call, TranscriptionOptions
 from homescribe.errors import (
     BudgetReached,
@@ -134,6 +136,53 @@ def test_a_container_that_cannot_start_fails_the_recordings_that_wait_for_it(sta
         monkeypatch.undo()
         _, again = run_to_end(opened, instruction("go", "no start"))
         assert again.text.isdigit()
+
+
+NOT_STARTED = [
+    modal.exception.RemoteError("container ta-1 failed to start"),
+    modal.exception.InternalFailure("container ta-2 exited with code 1"),
+    modal.exception.RemoteError("container ta-3 failed to start"),
+]
+
+
+def test_three_containers_in_a_row_that_cannot_start_end_the_run(standin):
+    """Modal ends their calls before one of ours begins: the recordings are no suspects."""
+    with working("stumbling", max_containers=2) as opened:
+        calls = []
+        for number, error in enumerate(NOT_STARTED):
+            standin.settings.raised[f"file:unstarted {number}"] = ("load", error)
+            given = instruction("go", f"unstarted {number}", 0.0)
+            calls.append(opened.submit(given, TranscriptionOptions(), GO))
+        for call in calls:
+            with pytest.raises(RetryableError, match="Modal started no container for it: "):
+                opened.result(call, GO, lambda seconds: None)
+        assert {opened.usage(call).outcome for call in calls} == {"failed"}
+        assert all(opened.usage(call).unmetered_dollars > 0 for call in calls)
+        with pytest.raises(
+            UserError, match=r"3 calls in a row failed .*Modal started no container"
+        ):
+            opened.submit(instruction("go", "one more"), TranscriptionOptions(), GO)
+    standin.settings.raised = {}
+
+
+def test_a_suspect_whose_container_cannot_start_is_not_given_up(standin):
+    standin.settings.raised = {"file:unstarted suspect": ("load", NOT_STARTED[1])}
+    with working("stumbling", suspects=frozenset({"file:unstarted suspect"})) as opened:
+        call = opened.submit(instruction("go", "unstarted suspect"), TranscriptionOptions(), GO)
+        with pytest.raises(RetryableError):
+            opened.result(call, GO, lambda seconds: None)
+
+
+def test_a_container_that_ends_with_a_claimed_recording_makes_it_a_suspect(standin):
+    with working("stumbling") as opened:
+        standin.settings.raised = {"file:ended": ("load", NOT_STARTED[1])}
+        call = opened.submit(instruction("go", "ended"), TranscriptionOptions(), GO)
+        token = read_metadata(call)["token"]
+        modal_transcribe.notes.put(token, [call.id, 2, time.time()])
+        with pytest.raises(RetryableError, match="Its container ended: container ta-2"):
+            opened.result(call, GO, lambda seconds: None)
+        assert opened.usage(call).outcome == "died"
+        assert call.item.key in opened._suspects
 
 
 # --- Told apart from the connection -----------------------------------------------------------------
@@ -367,6 +416,35 @@ def test_a_container_that_speaks_of_a_budget_does_not_stop_the_run(standin):
         call = opened.submit(instruction("go"), TranscriptionOptions(), GO)
         with pytest.raises(RetryableError, match="spend limit"):
             opened.result(call, GO, lambda seconds: None)
+
+
+@pytest.mark.parametrize("kind", ["RemoteError", "InternalFailure"])
+@pytest.mark.parametrize("words", SENTENCES)
+def test_a_call_that_modal_ends_for_the_budget_stops_the_run_and_is_no_suspect(
+    standin, kind, words
+):
+    key = f"spent {kind} {words}"
+    error = getattr(modal.exception, kind)(words)
+    standin.settings.raised = {f"file:{key}": ("call", error)}
+    with working("stumbling") as opened:
+        other = opened.submit(instruction("go", f"beside {key}"), TranscriptionOptions(), GO)
+        call = opened.submit(instruction("go", key), TranscriptionOptions(), GO)
+        with pytest.raises(RetryableError, match="Modal refuses to spend more"):
+            opened.result(call, GO, lambda seconds: None)
+        assert opened.usage(call).outcome == "failed"
+        opened.result(other, GO, lambda seconds: None)  # what was begun before comes home
+        with pytest.raises(SpendingRefused, match="Modal refuses to spend more") as caught:
+            opened.submit(instruction("go", f"after {key}"), TranscriptionOptions(), GO)
+        assert words in caught.value.message
+
+
+def test_a_refusal_that_the_client_does_not_wrap_is_not_repeated():
+    status = grpclib.Status.RESOURCE_EXHAUSTED
+    ours = translate(grpclib.GRPCError(status, SENTENCES[0]))
+    assert isinstance(ours, SpendingRefused)
+    assert SENTENCES[0] in ours.message
+    for words in ("too many requests", None):
+        assert isinstance(translate(grpclib.GRPCError(status, words)), Unavailable)
 
 
 def test_a_stopped_app_is_not_a_reason_to_update(standin):

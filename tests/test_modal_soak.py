@@ -146,9 +146,8 @@ def test_a_channel_is_transcribed_once_despite_kills_crashes_and_an_outage(
             f"overhead, recorded {spent.gpu_seconds - before.gpu_seconds:.0f} and "
             f"{spent.overhead_seconds - before.overhead_seconds:.0f}"
         )
-        assert (
-            spent.dollars > 0.85 * billed
-        )  # what nobody measured counts at the most that it can be
+        # As docs/concepts/cloud.md states it. What nobody measured counts at the most that it can be.
+        assert spent.dollars > 0.85 * billed
 
 
 def cause_failures(client, standin):

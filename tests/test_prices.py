@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from homescribe.cost import prices, speeds
-from homescribe.cost.budget import PRIOR_AUDIO, Budget, Metered
+from homescribe.cost.budget import PRIOR_AUDIO, Budget, Metered, Window
 from homescribe.errors import BudgetReached, Cancelled, UserError
 
 GO = threading.Event()
@@ -269,6 +269,49 @@ def test_unmeasured_calls_together_cost_no_more_than_the_machines_can_have_run()
     it.add_machine()
     it.reserve("alone", 0.0, GO)
     assert it.settle_unmetered("alone", 0.0, 10.0) == pytest.approx(10.0)
+
+
+def test_dead_calls_of_an_earlier_run_cost_no_more_than_its_machines_can_have_run():
+    """64 calls of a run that was killed a day ago, submitted ten seconds apart: not two hours for each."""
+    clock = Clock()
+    it = Budget(1.0, rate=1.27 / 3600, speed=1000.0, overhead=70.0, machines=2, clock=clock)
+    day, longest = 86_400.0, 7200.0
+    dollars = [
+        it.settle_unmetered(str(n), 60.0, longest, Window(day - 10.0 * n, longest))
+        for n in range(64)
+    ]
+    hours = 2 * (longest + 63 * 10.0) / 3600  # of two machines
+    assert sum(dollars) == pytest.approx(1.27 * hours) == pytest.approx(5.5245)
+    assert it.spent == 0.0  # it is not this run's
+    # Those of a run a week ago had three machines of their own, of which a container measured one hour.
+    week = 7 * day
+    measured = Metered(work=3600.0, overhead=0.0)
+    assert it.settle("measured", 60.0, measured, Window(week, longest, 3)) == 0.0
+    more = sum(
+        it.settle_unmetered(f"old {n}", 60.0, longest, Window(week, longest, 3)) for n in range(64)
+    )
+    all_hours = 3 * (longest + 63 * 10.0 + longest) / 3600
+    assert sum(dollars) + more == pytest.approx(1.27 * (all_hours - 1.0))
+
+
+def test_what_a_call_of_an_earlier_run_lost_in_other_containers_is_bounded_too():
+    it = budget(None, clock=Clock())
+    window = Window(100.0, 50.0)
+    lost = [
+        it.settle(str(n), 0.0, Metered(work=1.0, overhead=0.0, lost=40.0), window) for n in range(4)
+    ]
+    assert lost == [40.0, 40.0, 2 * 50.0 - 80.0 - 3.0, 0.0]
+
+
+def test_a_call_that_is_kept_for_another_run_is_counted_if_this_run_submitted_it():
+    clock = Clock()
+    it = budget(None, clock=clock)
+    it.settle_kept("of yesterday", 3600.0, 7200.0)
+    assert it.spent == 0.0
+    it.reserve("a", 0.0, GO)
+    clock.now += 5.0
+    it.settle_kept("a", 0.0, 5.0)
+    assert it.spent == 5.0
 
 
 def test_time_in_containers_that_ended_is_counted():

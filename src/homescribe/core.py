@@ -281,7 +281,7 @@ class Usage:
     gpu: str
     gpu_seconds: float  # this call's share of the seconds that the machine transcribed
     overhead_seconds: float  # boot, model loading and idle time charged to this call
-    boots: int  # 1 for the first call on a machine, else 0
+    boots: int  # machines that had it as their first call
     audio_seconds: float
     dollars: float
     expected_dollars: float  # estimate when it was submitted

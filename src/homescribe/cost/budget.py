@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Condition, Event
 
 from homescribe.errors import BudgetReached, Cancelled
@@ -42,8 +42,25 @@ class Metered:
 
     work: float  # the call's share of the time that the machine worked
     overhead: float  # boot, model load and idle time charged to it
-    boots: int = 0  # 1 for the first call of a container
+    boots: int = 0  # containers that had it as their first call
     lost: float = 0.0  # at most, in containers that ended during the call and reported nothing
+
+    def __add__(self, other: Metered) -> Metered:
+        return Metered(
+            self.work + other.work,
+            self.overhead + other.overhead,
+            self.boots + other.boots,
+            self.lost + other.lost,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When a call can have run: for at most `seconds` from its submission, which is `ago` seconds ago."""
+
+    ago: float
+    seconds: float
+    machines: int = 0  # that its run had at once at most; 0 if that is not known
 
 
 @dataclass(slots=True)
@@ -63,6 +80,29 @@ class _Overhead:
     @property
     def value(self) -> float:
         return max(self.assumed, self.seconds / self.boots if self.boots else 0.0)
+
+
+@dataclass(slots=True)
+class _EarlierCalls:
+    """What calls of earlier runs are counted at: together no more than their machines can have run."""
+
+    counted: float = 0.0  # seconds
+    machines: int = 0  # of the run that had the most
+    windows: list[tuple[float, float]] = field(default_factory=list)  # apart from each other
+
+    def at_most(self, seconds: float, window: tuple[float, float], machines: int) -> float:
+        """Return `seconds`, or what is left of the time of all machines in the windows of all calls."""
+        self.machines = max(self.machines, machines)
+        start, end = window
+        apart = []
+        for other in self.windows:
+            if other[1] < start or end < other[0]:
+                apart.append(other)
+            else:
+                start, end = min(start, other[0]), max(end, other[1])
+        self.windows = [*apart, (start, end)]
+        possible = self.machines * sum(end - start for start, end in self.windows)
+        return max(0.0, min(seconds, possible - self.counted))
 
 
 class Budget:
@@ -99,6 +139,7 @@ class Budget:
         self._clock = clock
         self._since: float | None = None  # of the first submission
         self._in_flight: dict[str, _InFlight] = {}
+        self._earlier = _EarlierCalls()
         self._changed = Condition()  # its lock may be taken again by the same thread
 
     @property
@@ -153,15 +194,21 @@ class Budget:
         audio = audio_seconds + sum(call.audio_seconds for call in self._in_flight.values())
         return self.spent + self.price(audio) + overhead
 
-    def settle(self, key: str, audio_seconds: float, metered: Metered) -> float:
+    def settle(
+        self, key: str, audio_seconds: float, metered: Metered, window: Window | None = None
+    ) -> float:
         """Replace the reservation of `key` by its price; return the dollars of it that are unmetered.
 
-        A call of an earlier run has no reservation, and is free for this run.
+        A call of an earlier run has no reservation, and is free for this run. `window` says when it can have
+        run.
         """
         with self._changed:
             call = self._in_flight.pop(key, None)
-            unmetered = self._at_most(metered.lost) if call is not None else metered.lost
-            if call is not None:
+            if call is None:
+                measured = metered.work + metered.overhead
+                unmetered = self._at_most_earlier(metered.lost, window, measured)
+            else:
+                unmetered = self._at_most(metered.lost)
                 if audio_seconds > 0 and metered.work > 0:
                     self._speed.add(audio_seconds, metered.work)
                 self._overhead.seconds += metered.overhead
@@ -170,23 +217,35 @@ class Budget:
             self._changed.notify_all()
             return unmetered * self._rate
 
-    def settle_unmetered(self, key: str, audio_seconds: float, elapsed: float) -> float:
+    def settle_unmetered(
+        self, key: str, audio_seconds: float, elapsed: float, window: Window | None = None
+    ) -> float:
         """Replace the reservation of a call that no container reported on; return its dollars.
 
         They are the most that it can have cost: the time since it was submitted, on one machine, or what is
-        left of the time of all machines. It is never less than was reserved.
+        left of the time of all machines. For a call of this run it is never less than was reserved. A call
+        of an earlier run is free for this run, and its dollars are those of its own run.
 
         Args:
             elapsed: seconds since it was submitted, or as long as a call may take if that is less.
+            window: when a call of an earlier run can have run; by default the last `elapsed` seconds.
         """
         with self._changed:
             call = self._in_flight.pop(key, None)
             if call is None:
-                return max(self.price(audio_seconds), elapsed * self._rate)
+                expected = audio_seconds / self._speed.value
+                window = window or Window(elapsed, elapsed)
+                return self._at_most_earlier(max(expected, elapsed), window, 0.0) * self._rate
             seconds = max(call.audio_seconds / self._speed.value, self._at_most(elapsed))
             self.spent += seconds * self._rate
             self._changed.notify_all()
             return seconds * self._rate
+
+    def settle_kept(self, key: str, audio_seconds: float, elapsed: float) -> None:
+        """Replace the reservation of a call, if it has one, whose price another run will learn."""
+        with self._changed:
+            if key in self._in_flight:
+                self.settle_unmetered(key, audio_seconds, elapsed)
 
     def release(self, key: str) -> None:
         """Remove the reservation of a call that was not submitted."""
@@ -200,6 +259,21 @@ class Budget:
             return seconds
         possible = self._machines * (self._clock() - self._since)
         return max(0.0, min(seconds, possible - self.spent / self._rate))
+
+    def _at_most_earlier(self, seconds: float, window: Window | None, measured: float) -> float:
+        """Return `seconds` of a call of an earlier run, or what all machines can have run beyond the rest.
+
+        Args:
+            measured: the seconds that a container measured for this call.
+        """
+        window = window or Window(seconds + measured, seconds + measured)
+        start = self._clock() - window.ago
+        self._earlier.counted += measured
+        seconds = self._earlier.at_most(
+            seconds, (start, start + window.seconds), max(self._machines, window.machines)
+        )
+        self._earlier.counted += seconds
+        return seconds
 
     @contextmanager
     def reserved(self, key: str, audio_seconds: float, stop: Event) -> Iterator[None]:

@@ -346,7 +346,7 @@ VERSION_11 = (
     "ALTER TABLE calls ADD COLUMN options TEXT",
 )
 
-# Of a call's dollars, those that are an upper bound, because its container stopped and measured nothing.
+# Of a call's dollars, those that are an upper bound, because no container measured it.
 VERSION_12 = "ALTER TABLE usages ADD COLUMN unmetered_dollars REAL NOT NULL DEFAULT 0"
 
 # Where the content of an item is on this disk: files with the same content are one item.

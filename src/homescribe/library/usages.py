@@ -55,10 +55,10 @@ class Spending:
 
     calls: int
     dollars: float
-    # Of them: at most, for calls whose container stopped and measured nothing.
+    # Of them: at most, for calls that no container measured.
     unmetered_dollars: float
     unmetered_calls: int
-    expected_dollars: float  # by the plan, for the same calls
+    expected_dollars: float  # by the estimates when the same calls were submitted
     gpu_seconds: float
     overhead_seconds: float
     boots: int
@@ -76,7 +76,7 @@ class Spending:
 
     @property
     def plan_error(self) -> float | None:
-        """Share by which the real price exceeds the planned one: 0.1 is ten percent."""
+        """Share by which the price exceeds what was expected at the submissions: 0.1 is ten percent."""
         return self.dollars / self.expected_dollars - 1 if self.expected_dollars else None
 
 

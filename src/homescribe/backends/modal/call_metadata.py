@@ -15,6 +15,7 @@ class CallMetadata(TypedDict, total=False):
     model: str
     gpu: str
     token: str
+    machines: int  # that ran at once at most
     alone: bool  # submitted to a container of its own
     audio_seconds: float
     rate: float  # dollars per second

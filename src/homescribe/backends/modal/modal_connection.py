@@ -83,18 +83,18 @@ class Connection:
                 pause = min(2 * pause, PAUSES[1])
 
     def try_once(
-        self, request: Callable[[], Coroutine[object, None, object]], stop: Event, limit: float
-    ) -> None:
-        """Send a request that helps and is not needed: once, and without regard to its reply.
+        self, request: Callable[[], Coroutine[object, None, T]], stop: Event, limit: float
+    ) -> T | None:
+        """Send a request that helps and is not needed, once; return its reply, None if there is none.
 
         Raises Cancelled soon after `stop` is set.
         """
         try:
-            self._wait(separated(request()), stop, limit)
+            return self._wait(separated(request()), stop, limit)
         except Cancelled:
             raise
         except Exception:  # noqa: BLE001 - whatever it is, nothing depends on it
-            return
+            return None
 
     def _wait(self, request: Coroutine[object, None, T], stop: Event, limit: float) -> T:
         started = time.monotonic()

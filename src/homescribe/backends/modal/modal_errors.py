@@ -20,7 +20,8 @@ from homescribe.backends.modal.results import (
     raised_by_call,
     raised_by_download,
 )
-from homescribe.backends.wire import text_of
+from homescribe.backends.modal.spending import spending_refused
+from homescribe.backends.wire import one_line, text_of
 from homescribe.errors import (
     Cancelled,
     HomescribeError,
@@ -43,24 +44,9 @@ class Expired(RetryableError):
     """Modal knows the call, and no longer has its result."""
 
 
-class SpendingRefused(UserError):
-    """Modal refuses to spend more of the account's money."""
-
-
 LOG_IN = "Run: modal setup (or: modal token set). Then run again."
 UPDATE = "Run: pip install -U modal"
 STOPPED = "If the app was stopped meanwhile, run again: that deploys it."
-BILLING = (
-    "See the budget and the payments at https://modal.com/settings/usage, then run again: what was submitted "
-    "is collected first."
-)
-
-# "workspace billing cycle spend limit reached" is Modal's sentence as of 2025-07, with the status of a
-# request that should be sent again later. Limits on the rate or number of requests are not meant.
-SPENDING = re.compile(
-    r"\b(budgets?|billing|spend(ing)?|payments?|unpaid|invoices?|credits?|usage limits?)\b",
-    re.IGNORECASE,
-)
 
 # Modal refuses an old client and a request to a stopped app with the same status.
 OLD_CLIENT = re.compile(r"\b(client|version|upgrade)\b", re.IGNORECASE)
@@ -121,14 +107,24 @@ def translate(error: BaseException) -> HomescribeError | None:
     for kind, ours, message, hint in MAPPING:
         if isinstance(error, kind):
             detail = text_of(error) or type(error).__name__
-            if SPENDING.search(detail) and ours is not Missing:  # which may be named so
-                return SpendingRefused(f"Modal refuses to spend more: {detail}", BILLING)
+            refused = spending_refused(detail)
+            if refused is not None and ours is not Missing:  # which may be named so
+                return refused
             if hint == STOPPED and OLD_CLIENT.search(detail):
                 hint = UPDATE
             return ours(message.format(detail), hint)
     if _is_connection_error(error):
-        return Unavailable(text_of(error) or type(error).__name__)
+        # The client does not wrap every refusal in a class of its own.
+        refused = spending_refused(_status_message(error))
+        return refused or Unavailable(text_of(error) or type(error).__name__)
     return None
+
+
+def _status_message(error: BaseException) -> str:
+    """Return what the service said with the status of a request that it refused; "" for other errors."""
+    import grpclib.exceptions
+
+    return one_line(error.message or "") if isinstance(error, grpclib.exceptions.GRPCError) else ""
 
 
 def _is_connection_error(error: BaseException) -> bool:

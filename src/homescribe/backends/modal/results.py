@@ -21,6 +21,7 @@ from typing import TypeVar, cast
 
 import modal.exception
 
+from homescribe.backends.modal.spending import spending_refused
 from homescribe.backends.wire import PlainReply, Reply, describe, text_of
 from homescribe.errors import HomescribeError, ItemError, RetryableError, SetupError
 
@@ -35,6 +36,10 @@ class RaisedByCall(Exception):
     def __init__(self, error: BaseException) -> None:
         super().__init__(error)
         self.error = error
+
+
+class EndedByModal(RetryableError):
+    """Modal itself ended the call: its container ended, or could not be started."""
 
 
 class NotReady(Exception):
@@ -127,12 +132,16 @@ def failure_of(error: BaseException) -> Reply:
     A UserError is about the container and not about the recording.
     """
     detail = text_of(error) or type(error).__name__
+    if isinstance(error, modal.exception.InternalFailure | modal.exception.RemoteError):
+        refused = spending_refused(detail)
+        if refused is not None:
+            return Reply(error=refused)
     if isinstance(error, modal.exception.FunctionTimeoutError):
         return _died(f"It took longer than a call may take: {detail}")
     if isinstance(error, modal.exception.InternalFailure):
-        return _died(f"Its container ended: {detail}")
+        return Reply(error=EndedByModal(f"Its container ended: {detail}"), died=True)
     if isinstance(error, modal.exception.RemoteError):
-        return Reply(error=RetryableError(f"Modal ended the call: {detail}"))
+        return Reply(error=EndedByModal(f"Modal ended the call: {detail}"))
     if isinstance(error, modal.exception.DeserializationError | modal.exception.ExecutionError):
         return Reply(error=RetryableError(f"Its result cannot be read: {detail}"))
     if isinstance(error, ItemError):

@@ -19,12 +19,20 @@ from typing import Literal
 import modal
 
 from homescribe.backends.modal import modal_transcribe
+from homescribe.backends.modal.call_costs import CallCosts, Rented
 from homescribe.backends.modal.call_metadata import CallMetadata, Place, place_name, read_metadata
 from homescribe.backends.modal.images import class_name
 from homescribe.backends.modal.modal_connection import Connection
 from homescribe.backends.modal.modal_errors import Expired, Missing
-from homescribe.backends.modal.results import RaisedByCall, failure_of, reply_of
-from homescribe.backends.repeated_failures import RepeatedFailures
+from homescribe.backends.modal.results import (
+    LOGS,
+    EndedByModal,
+    RaisedByCall,
+    failure_of,
+    reply_of,
+)
+from homescribe.backends.modal.spending import SpendingRefused
+from homescribe.backends.repeated_failures import NotStarted, RepeatedFailures
 from homescribe.backends.wire import PlainReply, Reply, Request, make_request
 from homescribe.core import (
     DAY,
@@ -38,7 +46,7 @@ from homescribe.core import (
     Uploads,
     Usage,
 )
-from homescribe.cost.budget import Budget, Metered, SpeedEstimate
+from homescribe.cost.budget import Budget, SpeedEstimate
 from homescribe.cost.prices import (
     BOOT,
     BURST_OVERHEAD,
@@ -67,6 +75,7 @@ SLOTS = 64
 POLL = 50.0
 KEPT = 7 * DAY  # seconds for which Modal keeps the result of a call
 RELEASE_LIMIT = 30.0  # seconds to wait until a claim is released
+UNCLAIMED = ""  # instead of a claim that is not there
 # An upload whose connection is cut can leave Modal's client waiting forever: its HTTP library repeats the
 # request with the body already used up, and sets no time limit. So an upload may take four times as long as
 # those before it, the first one as long as it takes at SLOW_LINE bytes per second, and each UPLOAD_GRACE
@@ -133,6 +142,19 @@ class ModalSession:
             options.boot,
             options.max_containers,
         )
+        self._costs = CallCosts(
+            Rented(
+                engine,
+                model,
+                options.machine.gpu,
+                rate,
+                boot=options.boot,
+                idle=options.scaledown_window,
+                timeout=options.timeout,
+            ),
+            self.budget,
+            self._expected_speed,
+        )
         self._uploading = Lock()
         self._suspects = set(options.suspects)
         self._usages: dict[str, Usage] = {}
@@ -180,10 +202,11 @@ class ModalSession:
             model=self._model,
             gpu=gpu,
             token=request["token"],
+            machines=self.budget.machines,
             alone=alone,
             audio_seconds=seconds,
             rate=self._rate,
-            expected=seconds / self._expected_speed.value * self._rate,
+            expected=self._costs.expected(seconds),
             **self._place,
         )
         return Call(
@@ -252,25 +275,38 @@ class ModalSession:
             reply = self._collect(call.id, stop)
         except Missing as error:
             reply = self._unknown(call, metadata, error)
+        claiming: Reply | None = None
         if reply.claimed_by:
-            reply = self._collect_owner(reply, stop)
-        self._settle(call, metadata, reply)
+            claiming, reply = reply, self._collect_owner(reply.claimed_by, stop)
+        if reply.transcript is None and not self._release(metadata, stop):
+            reply = _not_started(reply)
+        self._usages[call.id] = self._costs.settle(call, metadata, reply, claiming)
         if reply.transcript is not None:
             self._repeated.forget()
             return reply.transcript
-        if "token" in metadata:
-            # The claim has no owner any more: the next call may transcribe this recording.
-            token = metadata["token"]
-            self._connection.try_once(
-                lambda: modal_transcribe.notes.pop.aio(token, None), stop, RELEASE_LIMIT
-            )
         assert reply.error is not None
         raise self._failure(call, metadata, reply, reply.error)
+
+    def _release(self, metadata: CallMetadata, stop: Event) -> bool:
+        """Let the next call have the recording of one that failed.
+
+        Returns whether a container can have begun with it: not if it would have claimed it and did not.
+        """
+        if "token" not in metadata:
+            return True
+        token = metadata["token"]
+        claim: object = self._connection.try_once(
+            lambda: modal_transcribe.notes.pop.aio(token, UNCLAIMED), stop, RELEASE_LIMIT
+        )
+        return claim != UNCLAIMED
 
     def _failure(
         self, call: Call, metadata: CallMetadata, reply: Reply, error: HomescribeError
     ) -> HomescribeError:
         """Return the failure to record for a call."""
+        if isinstance(error, SpendingRefused):
+            self._repeated.refuse(error)
+            return RetryableError(error.message, error.hint)
         if isinstance(error, UserError):
             # Of this container: it could not be started, its engine not be loaded, or has too little memory.
             # Other recordings may succeed in another one, until `submit` finds that none does.
@@ -308,16 +344,15 @@ class ModalSession:
         except Exception as error:  # noqa: BLE001 - not of the connection, so it is about this call
             return failure_of(error)
 
-    def _collect_owner(self, mine: Reply, stop: Event) -> Reply:
-        """Return how the call ended that has the recording of another one, at the other one's price."""
+    def _collect_owner(self, owner: str, stop: Event) -> Reply:
+        """Return how the call ended that has the recording of another one."""
         try:
-            reply = self._collect(mine.claimed_by, stop)
+            reply = self._collect(owner, stop)
         except Missing:
             reply = Reply(error=RetryableError("Modal does not know the call that transcribed it."))
         if reply.claimed_by:
-            reply = Reply(error=RetryableError("Two calls refer to each other."))
-        if reply.transcript is None:
-            return dataclasses.replace(mine, error=reply.error, died=reply.died, claimed_by="")
+            words = "Two calls refer to each other."
+            reply = dataclasses.replace(reply, error=RetryableError(words), claimed_by="")
         return reply
 
     def _unknown(self, call: Call, metadata: CallMetadata, error: Missing) -> Reply:
@@ -327,10 +362,7 @@ class ModalSession:
         """
         if abs(time.time() - call.submitted_at) > KEPT:
             return Reply(error=RetryableError("Its result was kept for seven days and is gone."))
-        elapsed = min(time.time() - call.submitted_at, self._options.timeout)
-        self.budget.settle_unmetered(
-            call.item.key, metadata.get("audio_seconds", 0.0), max(0.0, elapsed)
-        )
+        self._costs.keep(call, metadata)
         here, there = place_name(self._place), place_name(metadata)
         raise NotCollected(
             f"Modal does not know this call here ({here}). It was submitted in {there}: "
@@ -339,37 +371,10 @@ class ModalSession:
             "To transcribe it again and pay again: homescribe retry KEY, then run.",
         ) from error
 
-    def _settle(self, call: Call, metadata: CallMetadata, reply: Reply) -> None:
-        """Record what the call cost. A container's idle end is charged to its first call."""
-        rate = metadata.get("rate", self._rate)
-        overhead = reply.overhead_seconds + (self._options.scaledown_window if reply.first else 0.0)
-        outcome: Literal["done", "failed", "died"] = "failed"
-        audio_seconds = metadata.get("audio_seconds", 0.0)
-        if reply.transcript is not None:
-            outcome, audio_seconds = "done", reply.transcript.duration
-            self._expected_speed.add(audio_seconds, reply.gpu_seconds)
-        elif reply.died:
-            outcome = "died"
-        metered = Metered(reply.gpu_seconds, overhead, int(reply.first), reply.lost_seconds)
-        if reply.metered:
-            work_of = audio_seconds if outcome == "done" else 0.0
-            unmetered = self.budget.settle(call.item.key, work_of, metered)
-        else:
-            elapsed = min(time.time() - call.submitted_at, self._options.timeout) * reply.died
-            unmetered = self.budget.settle_unmetered(call.item.key, audio_seconds, elapsed)
-        self._usages[call.id or ""] = Usage(
-            call=call,
-            engine=metadata.get("engine", self._engine),
-            model=metadata.get("model", self._model),
-            gpu=metadata.get("gpu", self._options.machine.gpu),
-            gpu_seconds=reply.gpu_seconds,
-            overhead_seconds=overhead,
-            boots=int(reply.first),
-            audio_seconds=audio_seconds,
-            dollars=(reply.gpu_seconds + overhead) * rate + unmetered,
-            unmetered_dollars=unmetered,
-            expected_dollars=metadata.get("expected", 0.0)
-            + (self._options.boot * rate if reply.first else 0.0),
-            finished_at=time.time(),
-            outcome=outcome,
-        )
+
+def _not_started(reply: Reply) -> Reply:
+    """Return the reply of a call that Modal ended, where no container had begun with its recording."""
+    if not isinstance(reply.error, EndedByModal):
+        return reply
+    words = f"Modal started no container for it: {reply.error.message}"
+    return dataclasses.replace(reply, error=NotStarted(words, LOGS), died=False)
