@@ -59,10 +59,12 @@ def test_every_recording_is_computed_once_whatever_is_killed(tmp_path, faketube)
         computed = Counter(key for key, _ in cluster.lines("end"))
         assert len(computed) == VIDEOS
         assert set(computed.values()) == {1}
-        assert len({pid for _, pid in cluster.lines("begin")}) == 2 + WORKER_KILLS
+        # A worker that replaces another may find nothing left to begin.
+        assert 2 <= len({pid for _, pid in cluster.lines("begin")}) <= 2 + WORKER_KILLS
         [pool] = RayBackend().status().pools
         begun = len(cluster.lines("begin"))
-        assert (pool["deaths"], pool["starts"]) == (WORKER_KILLS, 2 + WORKER_KILLS)
+        assert pool["deaths"] == WORKER_KILLS
+        assert 2 <= pool["starts"] <= 2 + WORKER_KILLS
         assert pool["done"] == VIDEOS
         assert pool["retried"] >= begun - VIDEOS > 0  # a worker may die before it begins
         print(  # noqa: T201 - with -s this is the report
