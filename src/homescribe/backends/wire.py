@@ -10,10 +10,20 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from homescribe import __version__
-from homescribe.core import Audio, Segment, Skipped, Transcript, TranscriptionOptions, Word
+from homescribe.core import (
+    Audio,
+    Call,
+    Item,
+    Segment,
+    Skipped,
+    Transcript,
+    TranscriptionOptions,
+    Word,
+)
 from homescribe.errors import (
     HomescribeError,
     ItemError,
@@ -165,6 +175,27 @@ def _known_fields(kind: type, plain: object) -> Plain:
 def parse_options(plain: Plain) -> TranscriptionOptions:
     """Return the TranscriptionOptions that `dataclasses.asdict` turned into `plain`."""
     return TranscriptionOptions(**{**plain, "temperature": tuple(plain["temperature"])})
+
+
+def audio_of(media: bytes, request: Request) -> Audio:
+    """Return the audio of a request, in memory. Its item has a key and nothing else."""
+    source, _, name = request["key"].partition(":")
+    return Audio(
+        Item(source, name, url="", title=""),
+        Path(request["key"]),
+        duration=request["duration"],
+        temporary=request.get("temporary", True),
+        data=media,
+    )
+
+
+def stored_metadata(call: Call) -> Plain:
+    """Return what is stored at home with a call, {} if it is damaged."""
+    try:
+        metadata = json.loads(call.metadata or "{}")
+    except ValueError:
+        return {}
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def make_request(

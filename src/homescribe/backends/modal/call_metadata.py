@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TypedDict, cast
 
+from homescribe.backends.wire import stored_metadata
 from homescribe.core import Call
 
 
@@ -45,15 +45,9 @@ def place_name(known: Place | CallMetadata) -> str:
 
 def read_metadata(call: Call) -> CallMetadata:
     """Return what is stored with a call, without what cannot be read."""
-    try:
-        metadata = json.loads(call.metadata or "{}")
-    except ValueError:
-        return {}
-    if not isinstance(metadata, dict):
-        return {}
     known = {
         name: value
-        for name, value in metadata.items()
+        for name, value in stored_metadata(call).items()
         if isinstance(value, str if name in TEXTS else bool if name == "alone" else int | float)
     }
     return cast(CallMetadata, known)

@@ -11,7 +11,6 @@ import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from threading import Event
 from typing import TypedDict
 
@@ -21,8 +20,8 @@ import modal.experimental
 
 from homescribe.backends.meter import Meter, container_start
 from homescribe.backends.modal.claims import Claims
-from homescribe.backends.wire import PlainReply, Reply, Request, describe, parse_options
-from homescribe.core import Audio, Engine, Item
+from homescribe.backends.wire import PlainReply, Reply, Request, audio_of, describe, parse_options
+from homescribe.core import Engine
 from homescribe.errors import HomescribeError, RetryableError, SetupError
 
 
@@ -108,14 +107,7 @@ class Worker:
 
     def _transcribe(self, media: bytes, request: Request) -> Reply:
         assert self._engine is not None
-        source, _, name = request["key"].partition(":")
-        audio = Audio(
-            Item(source, name, url="", title=""),
-            Path(request["key"]),
-            duration=request["duration"],
-            temporary=request.get("temporary", True),
-            data=media,
-        )
+        audio = audio_of(media, request)
         try:
             if request["gpu"] != "CPU" and not self._gpu_available():
                 raise SetupError(

@@ -32,12 +32,13 @@ from homescribe.backends.wire import (
     PlainReply,
     Reply,
     Request,
+    audio_of,
     describe,
     one_line,
     parse_options,
     text_of,
 )
-from homescribe.core import Audio, Engine, Item, Transcript
+from homescribe.core import Engine, Transcript
 from homescribe.errors import HomescribeError, RetryableError, SetupError
 
 # --- Replies as bytes ------------------------------------------------------------------------------
@@ -124,14 +125,7 @@ class TranscribingActor:
         return cast(type[Engine], engine_class)(self._spec.model)
 
     def _transcript(self, media: bytes, request: Request) -> Transcript:
-        source, _, name = request["key"].partition(":")
-        audio = Audio(
-            Item(source, name, url="", title=""),
-            Path(request["key"]),
-            duration=request["duration"],
-            temporary=request.get("temporary", True),
-            data=media,
-        )
+        audio = audio_of(media, request)
         assert self._engine is not None
         transcript = self._engine.transcribe(
             audio, parse_options(request["options"]), Event(), lambda seconds: None

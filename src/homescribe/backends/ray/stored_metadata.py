@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TypedDict, cast
 
+from homescribe.backends.wire import stored_metadata
 from homescribe.core import Call
 
 
@@ -19,12 +19,7 @@ class CallMetadata(TypedDict, total=False):
 
 def read_metadata(call: Call) -> CallMetadata:
     """Return what is stored with a call, without what cannot be read."""
-    try:
-        metadata = json.loads(call.metadata or "{}")
-    except ValueError:
-        return {}
-    if not isinstance(metadata, dict):
-        return {}
+    metadata = stored_metadata(call)
     known = {
         name: metadata[name]
         for name in CallMetadata.__annotations__
