@@ -146,6 +146,7 @@ class Word:
     end: float
     word: str  # with its leading space, as in Whisper's output
     probability: float  # 0..1
+    speaker: str | None = None  # label of the Speaker who says it
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +161,10 @@ class Segment:
     compression_ratio: float | None = None  # of the text, with zlib; above 2.4 it is repetitive
     temperature: float | None = None  # of decoding; above 0 after a retry
     words: tuple[Word, ...] = ()
-    # Why the text may be wrong: "low_probability", "retried", "repetition".
+    # Why the text may be wrong: "low_probability", "retried", "repetition", "overlap" (several people speak).
     flags: tuple[str, ...] = ()
     language: str | None = None  # Whisper's code; None: that of the transcript
+    speaker: str | None = None  # label of the Speaker who says all of it; None: unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,29 @@ class Skipped:
     end: float
     # "no_speech": no speech was detected, so it was not decoded; "no_text": decoding gave no text.
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A stretch in which one speaker speaks. Turns of different speakers may overlap."""
+
+    start: float
+    end: float
+    speaker: str  # label of a Speaker
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """One voice of a recording."""
+
+    label: str  # "SPEAKER_00": unique in the recording, numbered in the order of their first words
+    seconds: float = 0.0  # of speech
+    embedding: tuple[float, ...] = ()  # of the voice, of length 1; () if unknown
+    embedding_model: str = ""  # only embeddings of the same model can be compared
+    name: str | None = None  # None: nobody named this voice
+    # Where the name is from: "person" named it in this recording; its "voice" is that of a named speaker of
+    # the same source; "maybe": it resembles that voice.
+    named_by: Literal["person", "voice", "maybe"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +213,8 @@ class Transcript:
     warnings: tuple[str, ...] = ()  # sentences about the recording, for the reader
     # As they were requested; a run sets them. None: unknown, of a version that did not store them.
     options: TranscriptionOptions | None = None
+    speakers: tuple[Speaker, ...] = ()  # in the order of their first words; () without diarization
+    turns: tuple[Turn, ...] = ()  # in order of time
 
     @property
     def text(self) -> str:
@@ -201,6 +228,15 @@ class Transcript:
             code = segment.language or self.language
             seconds[code] = seconds.get(code, 0.0) + segment.end - segment.start
         return dict(sorted(seconds.items(), key=lambda pair: -pair[1]))
+
+    @property
+    def speaker_names(self) -> dict[str, str]:
+        """The name of each speaker by label: "Ann", "Ann?" if it may be her, "Speaker 1" without a name."""
+        return {
+            speaker.label: (speaker.name or f"Speaker {number}")
+            + ("?" if speaker.named_by == "maybe" else "")
+            for number, speaker in enumerate(self.speakers, 1)
+        }
 
     @property
     def skipped_seconds(self) -> float:
@@ -224,6 +260,9 @@ class TranscriptionOptions:
     initial_prompt: str | None = None  # names and spellings to expect
     condition_on_previous_text: bool = False  # True lets a repetition spread to the next window
     audio_track: int | None = None  # of a file with several, from 1; None: the first with sound
+    # Who speaks: "auto", their number ("2") or its limits ("2-4"), "channels" (a person on each channel of
+    # a stereo recording); None: not detected.
+    speakers: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,10 @@ from homescribe.core import (
     Item,
     Segment,
     Skipped,
+    Speaker,
     Transcript,
     TranscriptionOptions,
+    Turn,
     Word,
 )
 from homescribe.errors import (
@@ -137,11 +139,18 @@ def parse_transcript(plain: Plain) -> Transcript:
         for segment in plain["segments"]
     )
     skipped = tuple(Skipped(**_known_fields(Skipped, each)) for each in plain.get("skipped", ()))
+    speakers = tuple(
+        Speaker(**{**_known_fields(Speaker, each), "embedding": tuple(each.get("embedding", ()))})
+        for each in plain.get("speakers", ())
+    )
+    turns = tuple(Turn(**_known_fields(Turn, each)) for each in plain.get("turns", ()))
     warnings = tuple(plain.get("warnings", ()))
     options = plain.get("options")
     rest = {
         "segments": segments,
         "skipped": skipped,
+        "speakers": speakers,
+        "turns": turns,
         "warnings": warnings,
         "options": None if options is None else parse_options(options),
     }
@@ -153,11 +162,20 @@ def parse_transcript(plain: Plain) -> Transcript:
 def _check(transcript: Transcript) -> None:
     """Raise ValueError unless texts are texts and times are finite."""
     words = [word for segment in transcript.segments for word in segment.words]
-    stretches: list[Segment | Skipped | Word] = [*transcript.segments, *transcript.skipped, *words]
+    stretches: list[Segment | Skipped | Turn | Word] = [
+        *transcript.segments,
+        *transcript.skipped,
+        *transcript.turns,
+        *words,
+    ]
     times = [transcript.duration, *(time for each in stretches for time in (each.start, each.end))]
+    for speaker in transcript.speakers:
+        times += [speaker.seconds, *speaker.embedding]
     texts: list[object] = [transcript.engine, transcript.model, transcript.language]
     texts += [*(segment.text for segment in transcript.segments), *(word.word for word in words)]
     texts += transcript.warnings
+    texts += [text for each in transcript.speakers for text in (each.label, each.embedding_model)]
+    texts += [turn.speaker for turn in transcript.turns]
     if not all(isinstance(time, int | float) and math.isfinite(time) for time in times):
         raise ValueError("A time of the transcript is no number.")
     if not all(isinstance(text, str) for text in texts):

@@ -129,6 +129,12 @@ def version_13(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def version_14(db: sqlite3.Connection) -> None:
+    """Add who speaks."""
+    for statement in schema.VERSION_14:
+        db.execute(statement)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_1,
     version_2,
@@ -143,6 +149,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_11,
     version_12,
     version_13,
+    version_14,
 )
 
 

@@ -16,11 +16,20 @@ from dataclasses import asdict, fields, replace
 from operator import itemgetter
 from typing import Any, TypedDict, get_args, get_origin, get_type_hints
 
-from homescribe.core import Chapter, Item, Segment, Skipped, Transcript, TranscriptionOptions, Word
+from homescribe.core import (
+    Chapter,
+    Item,
+    Segment,
+    Skipped,
+    Transcript,
+    TranscriptionOptions,
+    Turn,
+    Word,
+)
 from homescribe.library.records import ItemRecord
 from homescribe.text.sanitize import is_sqlite_safe, sqlite_safe
 
-Part = Chapter | Skipped | Word | str  # of a field that is a tuple
+Part = Chapter | Skipped | Turn | Word | str  # of a field that is a tuple
 
 
 def _parts(kind: type[Item] | type[Segment] | type[Transcript]) -> dict[str, type]:
@@ -42,8 +51,10 @@ _ITEM_TUPLES = {n: ITEM_PARTS[f.name] for n, f in enumerate(ITEM_FIELDS) if f.na
 _ITEM_PATHS = [n for n, field in enumerate(ITEM_FIELDS) if "path" in field.metadata]
 _SEGMENT_GETTER = itemgetter(*SEGMENT_COLUMNS)
 _SEGMENT_TUPLES = {n: SEGMENT_PARTS[c] for n, c in enumerate(SEGMENT_COLUMNS) if c in SEGMENT_PARTS}
-# Segments are rows of a table of their own.
-TRANSCRIPT_COLUMNS = tuple(f.name for f in fields(Transcript) if f.name != "segments")
+# Segments and speakers are rows of tables of their own.
+TRANSCRIPT_COLUMNS = tuple(
+    f.name for f in fields(Transcript) if f.name not in ("segments", "speakers")
+)
 _OPTIONS = tuple(field.name for field in fields(TranscriptionOptions))
 
 
@@ -140,12 +151,17 @@ def _from_column(row: sqlite3.Row, name: str, parts: Mapping[str, type]) -> Any:
 
 
 def _to_json(part: Part) -> object:
-    """Return a string, or a dataclass such as Word as an object, for JSON."""
+    """Return a string, or a dataclass such as Word as an object, for JSON.
+
+    Optional values that are None are left out.
+    """
     if isinstance(part, str):
         return sqlite_safe(part)
     found: dict[str, object] = {}
     for field in fields(part):
         value = getattr(part, field.name)
+        if value is None and field.default is None:
+            continue
         if isinstance(value, float) and not math.isfinite(value):
             value = None  # NaN is not JSON: one such row breaks every query over the column
         found[field.name] = sqlite_safe(value) if isinstance(value, str) else value

@@ -375,3 +375,9 @@ VERSION_13 = (
     """,
     "UPDATE failures SET retry_at = NULL WHERE permanent AND error LIKE 'The process died twice%'",
 )
+
+# Who speaks.
+VERSION_14 = (
+    "ALTER TABLE segments ADD COLUMN speaker TEXT",
+    "ALTER TABLE transcripts ADD COLUMN turns TEXT",
+)
