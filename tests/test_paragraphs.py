@@ -45,3 +45,15 @@ def test_a_chapter_without_segments_is_kept():
 def test_a_pause_begins_a_paragraph_and_blank_segments_are_left_out():
     segments = (Segment(0, 2, "a"), Segment(2, 3, " "), Segment(3.9, 5, "b"), Segment(7, 8, "c"))
     assert positions(transcript(*segments), ()) == [(None, 0.0, [[0, 2], [3]])]
+
+
+def test_a_change_of_speaker_begins_a_paragraph():
+    segments = (
+        Segment(0, 2, "a", speaker="SPEAKER_00"),
+        Segment(2, 3, "b", speaker="SPEAKER_00"),
+        Segment(3, 4, "c", speaker="SPEAKER_01"),
+        Segment(4, 5, "d"),
+    )
+    (section,) = sections(transcript(*segments), ())
+    found = [(paragraph.speaker, len(paragraph.lines)) for paragraph in section.paragraphs]
+    assert found == [("SPEAKER_00", 2), ("SPEAKER_01", 1), (None, 1)]

@@ -27,10 +27,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """One or more lines in one language."""
+    """One or more lines in one language, of one speaker."""
 
     lines: tuple[Line, ...]
     language: str  # Whisper's code
+    speaker: str | None = None  # label of a Speaker; None: unknown
 
     @property
     def start(self) -> float:
@@ -83,7 +84,8 @@ def _paragraphs(lines: Iterable[Line | Skipped], language: str) -> Iterator[Para
 
     def ended() -> Iterator[Paragraph]:
         if paragraph:
-            yield Paragraph(tuple(paragraph), paragraph[0].segment.language or language)
+            first = paragraph[0].segment
+            yield Paragraph(tuple(paragraph), first.language or language, first.speaker)
             paragraph.clear()
 
     for line in lines:
@@ -95,6 +97,7 @@ def _paragraphs(lines: Iterable[Line | Skipped], language: str) -> Iterator[Para
             continue
         last = paragraph[-1].segment if paragraph else line.segment
         changes = (last.language or language) != (line.segment.language or language)
+        changes = changes or last.speaker != line.segment.speaker
         if changes or (paragraph and _begins_paragraph(last, line.segment, characters)):
             yield from ended()
         characters = len(line.segment.text) + (characters if paragraph else 0)
