@@ -41,6 +41,7 @@ ALLOWED = {
     "sources/ytdlp/lister": set(),
     "engines": {"core", "errors", "audio", "demo", "text", "engines"},
     "engines/scheduler": {"errors", "engines/out_of_memory"},  # knows nothing of Whisper
+    "speakers": {"audio", "core", "errors", "speakers"},
     "cost/prices": {"errors"},
     "cost/budget": {"errors"},
     "cost/speeds": {"cost/prices"},
@@ -93,8 +94,10 @@ HEAVY = [
         "faster_whisper",
         "feedparser",
         "modal",
+        "onnxruntime",
         "ray",
         "rich",
+        "sherpa_onnx",
         "starlette",
         "torch",
         "whisper",

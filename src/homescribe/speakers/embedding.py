@@ -1,0 +1,60 @@
+"""Voice embeddings: a vector of length 1 for each voice, by a network such as 3D-Speaker's CAM++.
+
+Vectors of one voice point in similar directions: their scalar product, the cosine similarity, is near 1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from homescribe.audio import SAMPLE_RATE
+from homescribe.errors import SetupError, UserError
+
+
+class VoiceEmbedder:
+    """The network of one ONNX file that sherpa-onnx knows. Safe to use from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import sherpa_onnx
+        except ImportError as error:
+            raise SetupError(
+                "sherpa-onnx, which speakers need, is not installed.",
+                'Install it: pip install "homescribe[speakers]"',
+            ) from error
+        _check(path)
+        config = sherpa_onnx.SpeakerEmbeddingExtractorConfig(model=str(path), num_threads=1)
+        self._extractor = sherpa_onnx.SpeakerEmbeddingExtractor(config)
+        self.size = int(self._extractor.dim)
+        # Identifies the weights, also when the file has another name.
+        self.model = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+    def embed(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the embedding of the voice in `samples`, at least a quarter of a second."""
+        stream = self._extractor.create_stream()
+        stream.accept_waveform(SAMPLE_RATE, samples)
+        stream.input_finished()
+        vector = np.asarray(self._extractor.compute(stream), np.float32)
+        return vector / max(float(np.linalg.norm(vector)), 1e-9)
+
+
+def _check(path: Path) -> None:
+    """Raise UserError if `path` is no such model: sherpa-onnx would end the process."""
+    import onnxruntime
+
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        metadata = session.get_modelmeta().custom_metadata_map
+        rate = int(metadata["sample_rate"])
+        known = bool(metadata["framework"]) and int(metadata["output_dim"]) > 0
+    except Exception as error:
+        raise UserError(
+            f"{path} is not a model for voice embeddings.",
+            "Use one of sherpa-onnx's speaker recognition models, such as 3D-Speaker's CAM++.",
+        ) from error
+    if not known or rate != SAMPLE_RATE:
+        raise UserError(f"{path} takes audio at {rate} Hz; {SAMPLE_RATE} Hz is needed.")
