@@ -3,10 +3,8 @@
 import io
 import json
 import shutil
-import sqlite3
 import threading
 import zipfile
-from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -22,6 +20,7 @@ from homescribe.formats.writer import write
 from homescribe.library import Library
 from homescribe.pipeline import add
 from homescribe.sources.local_files import FileSource
+from older_libraries import make_older
 from web_server import serving
 
 STOP = threading.Event()  # never set
@@ -253,9 +252,7 @@ def test_a_copy_in_a_folder_that_may_not_be_read_stays_known(library, source, ta
 def test_files_of_an_older_library_are_known(library, source, talks, tmp_path):
     listed(library, source, talks)
     library.close()
-    with closing(sqlite3.connect(library.path)) as db, db:
-        db.execute("DROP TABLE places")
-        db.execute("PRAGMA user_version = 12")
+    make_older(library.path, 12)
     with Library(library.directory) as migrated:
         assert places(migrated, talks) == [["backup.mp3"], ["other.mp3"]]
         found, result = listed(migrated, source, talks)

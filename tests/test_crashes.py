@@ -5,11 +5,9 @@ import multiprocessing
 import os
 import shutil
 import signal
-import sqlite3
 import threading
 import time
 import wave
-from contextlib import closing
 from itertools import pairwise
 from threading import Event
 
@@ -40,6 +38,7 @@ from homescribe.errors import (
 from homescribe.library import Library
 from homescribe.pipeline import add, sync
 from homescribe.pipeline.crash_log import MAX_CHARACTERS, MAX_FILES, internal_error
+from older_libraries import make_older
 
 
 @pytest.fixture
@@ -397,9 +396,7 @@ def test_a_suspect_of_an_older_library_waits_for_a_request_too(library):
     for number, message in ((1, "The process died twice while this."), (2, "Private.")):
         library.fail(item(number), PermanentError(message), time.time() - MONTH - 60)
     library.close()
-    with closing(sqlite3.connect(library.path)) as db, db:
-        db.execute("DROP TABLE places")
-        db.execute("PRAGMA user_version = 12")
+    make_older(library.path, 12)
     with Library(library.directory) as migrated:
         assert states(migrated) == {"site-1": "failed", "site-2": "pending"}
 

@@ -1,6 +1,5 @@
 """A recording that is published again, elsewhere or under other names, is the same item of the library."""
 
-import sqlite3
 import threading
 from contextlib import closing
 from dataclasses import replace
@@ -12,6 +11,7 @@ from homescribe.core import SourceOptions
 from homescribe.library import Library
 from homescribe.pipeline import add, sync
 from homescribe.sources.podcast import PodcastSource
+from older_libraries import make_older
 
 STOP = threading.Event()  # never set
 
@@ -233,17 +233,7 @@ def test_a_library_of_the_version_before_keeps_its_keys(show, library, sources, 
     """Nothing is transcribed again after an upgrade, also if the feed changed meanwhile."""
     before = {record.item.key for record in library.items()}
     library.close()
-    with closing(sqlite3.connect(tmp_path / "library" / "library.db")) as db:
-        db.execute("DROP TABLE identities")
-        db.execute("ALTER TABLE items DROP COLUMN availability")
-        db.execute("DROP TABLE left_out")
-        db.execute("ALTER TABLE sources DROP COLUMN since")
-        db.execute("ALTER TABLE transcripts DROP COLUMN options")
-        db.execute("ALTER TABLE calls DROP COLUMN options")
-        db.execute("ALTER TABLE usages DROP COLUMN unmetered_dollars")
-        db.execute("DROP TABLE places")
-        db.execute("PRAGMA user_version = 8")
-        db.commit()
+    make_older(tmp_path / "library" / "library.db", 8)
     show.episodes[1] = ("new guid", *TWO[1:3], TWO[3] + "?token=1")
     with Library(tmp_path / "library") as upgraded:
         assert resync(upgraded, sources) == []

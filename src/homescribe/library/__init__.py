@@ -4,7 +4,8 @@ from homescribe.library.copies import Copy
 from homescribe.library.corrections import Correction
 from homescribe.library.failures import BACKOFF
 from homescribe.library.items import Page, Sort
-from homescribe.library.library import Library
+from homescribe.library.kept_audio import AudioFolder, AudioTotal, KeptAudio
+from homescribe.library.library import Library, kept_audio
 from homescribe.library.records import ItemRecord, Selection, SourceRecord, State, Status
 from homescribe.library.search import Hit
 from homescribe.library.stats import ChannelRecord, Day, RunRecord
@@ -12,12 +13,15 @@ from homescribe.library.usages import Measured, Rental, Spending
 
 __all__ = [
     "BACKOFF",
+    "AudioFolder",
+    "AudioTotal",
     "ChannelRecord",
     "Copy",
     "Correction",
     "Day",
     "Hit",
     "ItemRecord",
+    "KeptAudio",
     "Library",
     "Measured",
     "Page",
@@ -29,4 +33,5 @@ __all__ = [
     "Spending",
     "State",
     "Status",
+    "kept_audio",
 ]

@@ -39,6 +39,7 @@ from homescribe.library.corrections import Correction
 from homescribe.library.engine_work import Deaths
 from homescribe.library.filters import item_filter
 from homescribe.library.items import Page, Sort
+from homescribe.library.kept_audio import AudioFolder
 from homescribe.library.listings import Recorded
 from homescribe.library.records import ItemRecord, Selection, SourceRecord, State, Status
 from homescribe.library.rows import to_record
@@ -63,6 +64,7 @@ class Library:
         self.path = self.directory / "library.db"
         self._db = connection.connect(self.path)
         self.read_only = connection.is_read_only(self._db)
+        self.audio = AudioFolder(self.directory, self._reading, self._writing)
 
     def close(self) -> None:
         self._db.close()
@@ -90,6 +92,7 @@ class Library:
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with translated(self.path), transaction(self._db):
             yield self._db
+        self.audio.delete_unused(self._db)
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -487,3 +490,9 @@ class Library:
 
 def _time(now: float | None) -> float:
     return time.time() if now is None else now
+
+
+def kept_audio(library: Library, item: Item) -> Path | None:
+    """The file with the audio of `item` that the library keeps; None if it keeps none."""
+    kept = library.audio.find(item.key)
+    return kept.path if kept else None

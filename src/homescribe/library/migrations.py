@@ -135,6 +135,12 @@ def version_14(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def version_15(db: sqlite3.Connection) -> None:
+    """Add audio that is kept."""
+    for statement in schema.VERSION_15:
+        db.execute(statement)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_1,
     version_2,
@@ -150,6 +156,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_12,
     version_13,
     version_14,
+    version_15,
 )
 
 

@@ -381,3 +381,24 @@ VERSION_14 = (
     "ALTER TABLE segments ADD COLUMN speaker TEXT",
     "ALTER TABLE transcripts ADD COLUMN turns TEXT",
 )
+
+# Audio that is kept. The name of a file whose row is gone stands in `unused_audio` until the file is deleted.
+VERSION_15 = (
+    """
+    CREATE TABLE kept_audio (
+        item_id INTEGER PRIMARY KEY REFERENCES items(item_id) ON DELETE CASCADE,
+        name TEXT NOT NULL UNIQUE,
+        kind TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        duration REAL,
+        track INTEGER,
+        kept_at REAL NOT NULL
+    )
+    """,
+    "CREATE TABLE unused_audio (name TEXT PRIMARY KEY) WITHOUT ROWID",
+    """
+    CREATE TRIGGER kept_audio_deleted AFTER DELETE ON kept_audio BEGIN
+        INSERT OR IGNORE INTO unused_audio (name) VALUES (old.name);
+    END
+    """,
+)
