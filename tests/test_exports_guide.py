@@ -9,9 +9,10 @@ import pytest
 
 from homescribe import demo, plugins
 from homescribe.audio import decode
-from homescribe.core import Chapter, Item, Segment, TranscriptionOptions
+from homescribe.core import Chapter, Item, Segment, Speaker, TranscriptionOptions, Turn
 from homescribe.formats.markdown import to_md
-from homescribe.formats.whisper import to_json
+from homescribe.formats.rttm import to_rttm
+from homescribe.formats.whisper import to_json, to_txt
 from transcripts import ITEM, from_whisper, transcript
 
 GUIDE = Path(__file__).parent.parent / "docs" / "guides" / "exports.md"
@@ -42,9 +43,25 @@ def fox(whisper_results):
 
 @pytest.mark.parametrize("extension", ["txt", "srt", "vtt", "tsv", "lrc"])
 def test_excerpts_of_text_formats(extension, fox):
-    (shown,) = excerpts(extension)
+    shown = excerpts(extension)[0]
     assert len(shown) > 80
     assert plugins.load("exporters", extension)(*fox).startswith(shown)
+
+
+def test_excerpts_with_speakers():
+    ann, bob = Speaker("SPEAKER_00", name="Ann"), Speaker("SPEAKER_01", name="Bob")
+    said = replace(
+        transcript(
+            Segment(0.4, 1.5, " Welcome back.", speaker=ann.label),
+            Segment(2, 5, " Today we talk about trains.", speaker=ann.label),
+            Segment(5.2, 6.4, " Thank you, Ann.", speaker=bob.label),
+        ),
+        speakers=(ann, bob),
+        turns=(Turn(0.32, 5.2, ann.label), Turn(5.1, 6.5, bob.label)),
+    )
+    item = Item("file", "3b544691d80a34fd", "/home/me/interview.mp3", "interview")
+    assert to_txt(item, said) == excerpts("txt")[1]
+    assert to_rttm(item, said) == excerpts("rttm")[0]
 
 
 def test_excerpts_of_markdown(fox):

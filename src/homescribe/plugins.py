@@ -42,6 +42,7 @@ BUILT_IN: dict[Group, dict[str, str]] = {
         "json": "homescribe.formats.whisper:to_json",
         "lrc": "homescribe.formats.lrc:to_lrc",
         "md": "homescribe.formats.markdown:to_md",
+        "rttm": "homescribe.formats.rttm:to_rttm",
     },
 }
 

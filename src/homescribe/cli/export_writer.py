@@ -45,16 +45,15 @@ class ExportWriter:
     def write(self, item: Item, transcript: Transcript, copies: Sequence[Item] = ()) -> None:
         """Write one file per format, for the item and each of its copies; print the transcript once.
 
-        Say so if there are fewer because nobody speaks.
+        Say so if there are fewer because nobody speaks, or because it is not known who does.
         """
-        if not transcript.text:
-            self._report_no_speech(item)
+        self._report_missing(item, transcript)
         if not self.to_stdout:
             paths = writer.write(self.directory, item, transcript, self._exporters, copies)
             self.files += len(paths)
             return
         for name, exporter in self._exporters.items():
-            if name in writer.TEXT_FORMATS and not transcript.text:
+            if writer.nothing_to_write(name, transcript):
                 continue
             text = exporter(item, transcript)
             if sys.stdout.isatty():
@@ -78,10 +77,15 @@ class ExportWriter:
         self.failed += 1
         message(f"{terminal_safe(item.title)} was not written: {terminal_message(error.message)}")
 
-    def _report_no_speech(self, item: Item) -> None:
-        missing = [name for name in self._exporters if name in writer.TEXT_FORMATS]
-        files = f", so no {' or '.join(missing)} file is written" if missing else ""
-        message(f"{terminal_safe(item.title)}: no speech was found{files}.")
+    def _report_missing(self, item: Item, transcript: Transcript) -> None:
+        """Print that there is no speech, and which files are not written."""
+        missing: dict[str, list[str]] = {} if transcript.text else {writer.NO_SPEECH: []}
+        for name in self._exporters:
+            if reason := writer.nothing_to_write(name, transcript):
+                missing.setdefault(reason, []).append(name)
+        for reason, names in missing.items():
+            files = f", so no {' or '.join(names)} file is written" if names else ""
+            message(f"{terminal_safe(item.title)}: {reason}{files}.")
 
     def write_stored(self, library: Library, keys: Iterable[str]) -> int:
         """Write the transcripts that the library has of `keys`; return how many it has.

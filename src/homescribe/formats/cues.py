@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from homescribe.core import SubtitleOptions, Transcript, Word
-from homescribe.text.sanitize import file_safe
+from homescribe.formats.attribution import Names, words_with_speakers
+from homescribe.text.sanitize import file_safe, one_line
 from homescribe.text.scripts import tokens
 from homescribe.text.word_times import in_order, spread
 
@@ -18,6 +19,8 @@ from homescribe.text.word_times import in_order, spread
 LINE_CHARACTERS = 1000
 LINE_WORDS = 1000
 LONG_PAUSE = 3.0
+
+LABEL_CHARACTERS = 20  # of a name before the words of a cue
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +34,26 @@ class CueWord:
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """One or more words that are shown together from `start` to `end`."""
+    """One or more words of one speaker that are shown together from `start` to `end`."""
 
     start: float
     end: float
     words: tuple[CueWord, ...]
+    speaker: str = ""  # name of who says them; "" if the transcript has no speakers
+    label: str = (
+        ""  # "Ann:", before the words where another one spoke before; the first word has a space
+    )
 
 
 def timed_words(transcript: Transcript) -> Iterator[tuple[Word, ...]]:
     """Yield the words of each segment, () for one without text. They are in order over all segments.
 
+    The speaker of each is its name, None if the transcript has no speakers.
+
     In a segment without word times they are estimated: each word is as long as its share of the letters.
     """
     after = 0.0
+    names = Names(transcript)
     for segment in transcript.segments:
         words: Sequence[Word] = segment.words
         if not words:
@@ -51,24 +61,67 @@ def timed_words(transcript: Transcript) -> Iterator[tuple[Word, ...]]:
         end = max([after, segment.end, *(word.end for word in words)])
         words = in_order(words, after, end) if words else ()
         after = words[-1].end if words else after
-        yield tuple(replace(word, word=file_safe(word.word)) for word in words)
+        yield tuple(
+            replace(word, word=file_safe(word.word), speaker=names.name(word.speaker) or None)
+            for word in words_with_speakers(segment, words)
+        )
 
 
-def whisper_cues(transcript: Transcript, options: SubtitleOptions) -> Iterator[Cue]:
-    """Yield the cues that `whisper.utils.SubtitlesWriter` makes of the words with `options`."""
+def speaker_label(name: str) -> str:
+    """Return what introduces a speaker in the text of a cue: "Ann:"; a long name is shortened."""
+    return f"{one_line(name, LABEL_CHARACTERS)}:" if name else ""
+
+
+def whisper_cues(
+    transcript: Transcript, options: SubtitleOptions, *, labels: bool = False
+) -> Iterator[Cue]:
+    """Yield the cues that `whisper.utils.SubtitlesWriter` makes of the words with `options`.
+
+    A cue also ends where the speaker changes. With `labels`, the next one introduces the speaker.
+    """
+    for name, segments in _by_speaker(timed_words(transcript)):
+        label = speaker_label(name) if labels else ""
+        for cue in _whisper_cues(segments, options, len(label)):
+            yield replace(cue, speaker=name, label=label)
+            label = ""
+
+
+def _by_speaker(segments: Iterable[Sequence[Word]]) -> Iterator[tuple[str, list[list[Word]]]]:
+    """Yield the words of one speaker after the other, by segment, with the name of the speaker."""
+    name, run = "", list[list[Word]]()
+    for words in segments:
+        for number, word in enumerate(words):
+            changes = (word.speaker or "") != name
+            if changes and run:
+                yield name, run
+                run = []
+            if changes or number == 0:
+                name = word.speaker or ""
+                run.append([])
+            run[-1].append(word)
+    if run:
+        yield name, run
+
+
+def _whisper_cues(
+    segments: Iterable[Sequence[Word]], options: SubtitleOptions, label_width: int
+) -> Iterator[Cue]:
+    """Yield the cues of one speaker. In the first one, `label_width` characters precede the words."""
     count = options.max_line_count
     by_segment = count is None or options.max_line_width is None
     line_width = options.max_line_width or LINE_CHARACTERS
     words: list[CueWord] = []
-    width, lines = 0, 1
+    width, lines = label_width, 1
     previous: float | None = None
-    for segment_words in timed_words(transcript):
+    for segment_words in segments:
         for part in _parts(segment_words, options.max_words_per_line or LINE_WORDS):
             for number, word in enumerate(part):
                 pause = not by_segment and previous is not None
                 pause = pause and word.start - (previous or 0.0) > LONG_PAUSE
                 begins = number == 0 and bool(words) and by_segment
                 text = word.word
+                if label_width and not words and not text[:1].isspace():
+                    text = f" {text}"
                 if width and width + len(text) <= line_width and not pause and not begins:
                     width += len(text)
                 else:
@@ -76,7 +129,7 @@ def whisper_cues(transcript: Transcript, options: SubtitleOptions) -> Iterator[C
                     width_before, width = width, len(text)
                     if begins or (words and count is not None and (pause or lines >= count)):
                         yield _cue(words)
-                        words, lines = [], 1
+                        words, lines, label_width = [], 1, 0
                     elif width_before:
                         lines += 1
                         text = "\n" + text

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 
 from homescribe.core import Item, Transcript
+from homescribe.formats.attribution import introduced
 from homescribe.text.sanitize import file_safe_line
 
 
 def to_lrc(item: Item, transcript: Transcript) -> str:
     """LRC lyrics: a line with its time, [mm:ss.xx], for each segment that is not blank.
+
+    A line begins with "Ann: " where another speaker spoke before.
 
     The format has no hours, so minutes exceed 59. https://en.wikipedia.org/wiki/LRC_(file_format)
     """
@@ -17,9 +20,9 @@ def to_lrc(item: Item, transcript: Transcript) -> str:
     headers = [("ti", item.title), ("ar", item.channel or "")]
     lines = [f"[{tag}:{_unbracketed(value)}]" for tag, value in headers if file_safe_line(value)]
     lines.append(f"[length:{minutes:02d}:{seconds:02d}]")
-    for segment in transcript.segments:
-        text = _lyric(segment.text)
-        if text:
+    for segment, label in introduced(transcript):
+        if text := _lyric(segment.text):
+            text = _lyric(label + text)
             minutes, hundredths = divmod(round(segment.start * 100), 6000)
             lines.append(f"[{minutes:02d}:{hundredths // 100:02d}.{hundredths % 100:02d}]{text}")
     return "".join(f"{line}\n" for line in lines)

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from homescribe import plugins
 from homescribe.core import Item, Transcript
+from homescribe.formats.attribution import Names
 from homescribe.formats.coverage import NO_SPEECH, languages_in_words, skipped_in_words
 from homescribe.formats.paragraphs import Paragraph, sections
 from homescribe.plugins import link
@@ -22,8 +23,10 @@ def to_md(item: Item, transcript: Transcript) -> str:
     """Markdown: facts about the recording, chapters as headings, and paragraphs that begin with a link.
 
     Each link opens the recording at that second. A segment with `flags` ends in a question mark that links
-    to it, so that a reader can check it against the audio.
+    to it, so that a reader can check it against the audio. A paragraph begins with its speaker's name, except
+    after one of the same speaker in the same chapter.
     """
+    names = Names(transcript)
     blocks = [f"# {_escaped(item.title) or _escaped(item.id)}", _facts(item, transcript)]
     if not transcript.text:
         blocks.append(NO_SPEECH)
@@ -31,7 +34,11 @@ def to_md(item: Item, transcript: Transcript) -> str:
         if section.title is not None:
             title = f"{_time_link(item, section.start)} {_escaped(section.title)}"
             blocks.append(f"## {title}".rstrip())
-        blocks += [_paragraph(item, paragraph) for paragraph in section.paragraphs]
+        speaker = ""
+        for paragraph in section.paragraphs:
+            name = names.name(paragraph.speaker)
+            blocks.append(_paragraph(item, paragraph, name if name != speaker else ""))
+            speaker = name
     if any(segment.flags for segment in transcript.segments):
         blocks.append("(?) The model doubted the words before this mark: follow it to hear them.")
     return "\n\n".join(blocks) + "\n"
@@ -54,7 +61,7 @@ def _facts(item: Item, transcript: Transcript) -> str:
     return "\n".join(f"- {name}: {value}" for name, value in facts if value)
 
 
-def _paragraph(item: Item, paragraph: Paragraph) -> str:
+def _paragraph(item: Item, paragraph: Paragraph, speaker: str) -> str:
     text = ""
     for line in paragraph.lines:
         segment = line.segment
@@ -63,7 +70,8 @@ def _paragraph(item: Item, paragraph: Paragraph) -> str:
         if segment.flags:
             why = ", ".join(file_safe_line(re.sub(r"[\W_]+", " ", flag)) for flag in segment.flags)
             text += " " + _hyperlink("(?)", link(item, segment.start), why)
-    return f"{_time_link(item, paragraph.start)} {text.strip()}"
+    label = f"**{_escaped(speaker)}:** " if speaker else ""
+    return f"{_time_link(item, paragraph.start)} {label}{text.strip()}"
 
 
 def _time_link(item: Item, seconds: float) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from homescribe.core import Chapter, Segment, Skipped, Transcript
+from homescribe.formats.attribution import segment_speaker
 from homescribe.formats.coverage import holes
 from homescribe.text.scripts import ends_sentence
 
@@ -27,11 +28,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """One or more lines in one language, of one speaker."""
+    """One or more lines of one speaker in one language."""
 
     lines: tuple[Line, ...]
     language: str  # Whisper's code
-    speaker: str | None = None  # label of a Speaker; None: unknown
+    speaker: str | None = None  # label of the speaker; None: unknown
 
     @property
     def start(self) -> float:
@@ -85,7 +86,7 @@ def _paragraphs(lines: Iterable[Line | Skipped], language: str) -> Iterator[Para
     def ended() -> Iterator[Paragraph]:
         if paragraph:
             first = paragraph[0].segment
-            yield Paragraph(tuple(paragraph), first.language or language, first.speaker)
+            yield Paragraph(tuple(paragraph), first.language or language, segment_speaker(first))
             paragraph.clear()
 
     for line in lines:
@@ -97,7 +98,7 @@ def _paragraphs(lines: Iterable[Line | Skipped], language: str) -> Iterator[Para
             continue
         last = paragraph[-1].segment if paragraph else line.segment
         changes = (last.language or language) != (line.segment.language or language)
-        changes = changes or last.speaker != line.segment.speaker
+        changes = changes or segment_speaker(last) != segment_speaker(line.segment)
         if changes or (paragraph and _begins_paragraph(last, line.segment, characters)):
             yield from ended()
         characters = len(line.segment.text) + (characters if paragraph else 0)

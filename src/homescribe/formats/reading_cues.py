@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from homescribe.core import Transcript, Word
-from homescribe.formats.cues import Cue, CueWord, timed_words
+from homescribe.formats.cues import Cue, CueWord, speaker_label, timed_words
 from homescribe.formats.line_breaks import (
     AFTER_CLAUSE,
     AFTER_SENTENCE,
@@ -53,21 +53,29 @@ UNEVEN = 2.0  # for lines of which one is empty; less in proportion
 
 @dataclass(slots=True)
 class _Piece:
-    """A word, a character of a script without spaces, or a part of a word too long for a line."""
+    """A word, a character of a script without spaces, or a part of a word too long for a line.
+
+    Or the label of a speaker, before the first word.
+    """
 
     start: float
     end: float
     text: str
     spaced: bool  # a space precedes it
     width: int
+    speaker: str = ""  # name of who says it
+    label: bool = False
     # Cost of ending a line, and a cue, after this piece.
     line_cost: float = FORBIDDEN
     cue_cost: float = FORBIDDEN
 
 
-def reading_cues(transcript: Transcript) -> Iterator[Cue]:
-    """Yield the cues of `transcript`, in order. None overlap."""
-    pieces = list(_pieces(transcript))
+def reading_cues(transcript: Transcript, *, labels: bool = False) -> Iterator[Cue]:
+    """Yield the cues of `transcript`, in order. None overlap, and each has words of one speaker.
+
+    With `labels`, the first cue after a change of the speaker introduces the next one.
+    """
+    pieces = list(_pieces(transcript, labels))
     _allow_breaks_in_long_runs(pieces)
     cues = [
         pieces[first:last] for block in _blocks(pieces) for first, last in _divide(pieces, *block)
@@ -83,9 +91,10 @@ def reading_cues(transcript: Transcript) -> Iterator[Cue]:
 # --- Pieces --------------------------------------------------------------------------------------
 
 
-def _pieces(transcript: Transcript) -> Iterator[_Piece]:
+def _pieces(transcript: Transcript, labels: bool) -> Iterator[_Piece]:
     """Yield the words, in parts if too long for a line, with the cost of a break after each."""
     previous: _Piece | None = None
+    speaker = ""
     for words in timed_words(transcript):
         begins, space = True, False
         for word in words:
@@ -96,11 +105,25 @@ def _pieces(transcript: Transcript) -> Iterator[_Piece]:
                     piece.spaced = piece.spaced or (begins and _space_between(previous, piece))
                     _set_costs(previous, piece, begins)
                     yield previous
+                if piece.speaker != speaker:
+                    speaker = piece.speaker
+                    if labels and speaker:
+                        yield _label(piece)
                 previous, begins = piece, False
             space = word.word[-1:].isspace()
     if previous:
         previous.line_cost = previous.cue_cost = 0.0
         yield previous
+
+
+def _label(piece: _Piece) -> _Piece:
+    """Return the label of the speaker who begins with `piece`. A line may end after it, a cue may not."""
+    piece.spaced = True
+    text = speaker_label(piece.speaker)
+    width = display_width(text)
+    return _Piece(
+        piece.start, piece.start, text, False, width, piece.speaker, True, line_cost=INSIDE_WORD
+    )
 
 
 def _space_between(piece: _Piece, following: _Piece) -> bool:
@@ -126,7 +149,8 @@ def _split(word: Word) -> Iterator[_Piece]:
     for timed, space in zip(
         spread(texts, word.start, min(word.end, word.start + LONGEST_CUE), 1.0), spaced, strict=True
     ):
-        yield _Piece(timed.start, timed.end, timed.word, space, display_width(timed.word))
+        width = display_width(timed.word)
+        yield _Piece(timed.start, timed.end, timed.word, space, width, word.speaker or "")
 
 
 def _chunks(text: str) -> Iterator[str]:
@@ -179,10 +203,11 @@ def _allow_breaks_in_long_runs(pieces: Sequence[_Piece]) -> None:
 
 
 def _blocks(pieces: Sequence[_Piece]) -> Iterator[tuple[int, int]]:
-    """Yield the parts of `pieces` between long pauses, which no cue contains."""
+    """Yield the parts of `pieces` between long pauses and between speakers. No cue is in two of them."""
     first = 0
     for number, (piece, following) in enumerate(pairwise(pieces), start=1):
-        if following.start - piece.end > LONGEST_PAUSE and piece.cue_cost < FORBIDDEN:
+        pause = following.start - piece.end > LONGEST_PAUSE and piece.cue_cost < FORBIDDEN
+        if pause or following.speaker != piece.speaker:
             yield first, number
             first = number
     if pieces:
@@ -296,5 +321,7 @@ def _timed(pieces: Sequence[_Piece], before: float, after: float, duration: floa
     for number, piece in enumerate(pieces):
         space = " " if piece.spaced and number else ""
         space = "\n" if number == second_line else space
-        words.append(CueWord(piece.start, piece.end, space + piece.text))
-    return Cue(start, end, tuple(words))
+        if not piece.label:
+            words.append(CueWord(piece.start, piece.end, space + piece.text))
+    label = pieces[0].text if pieces[0].label else ""
+    return Cue(start, end, tuple(words), pieces[0].speaker, label)

@@ -2,6 +2,9 @@
 
 `cues.py` and `reading_cues.py` decide what is shown and when. Text that would break out of its cue is changed
 as little as possible: see `_clean`.
+
+srt names a speaker in the text, where another one spoke before: "Ann: Yes." vtt names the speaker of each cue
+in a tag, which players do not show: "<v Ann>Yes.</v>".
 """
 
 from __future__ import annotations
@@ -22,9 +25,10 @@ _BEGIN, _END = "\x01", "\x02"
 
 def to_srt(item: Item, transcript: Transcript, options: SubtitleOptions = DEFAULT_OPTIONS) -> str:
     """SubRip: numbered cues, times with hours and a comma before the milliseconds. Nothing is escaped."""
+    cues = _shown(transcript, options, str, labels=True)
     return "".join(
         f"{number}\n{_timestamp(start, ',', True)} --> {_timestamp(end, ',', True)}\n{text}\n\n"
-        for number, (start, end, text) in enumerate(_shown(transcript, options, str), start=1)
+        for number, (start, end, text, _) in enumerate(cues, start=1)
     )
 
 
@@ -34,10 +38,18 @@ def to_vtt(item: Item, transcript: Transcript, options: SubtitleOptions = DEFAUL
     https://www.w3.org/TR/webvtt1/#webvtt-cue-text
     """
     cues = "".join(
-        f"{_timestamp(start, '.', False)} --> {_timestamp(end, '.', False)}\n{text}\n\n"
-        for start, end, text in _shown(transcript, options, _escaped)
+        f"{_timestamp(start, '.', False)} --> {_timestamp(end, '.', False)}\n"
+        f"{_spoken(text, speaker)}\n\n"
+        for start, end, text, speaker in _shown(transcript, options, _escaped, labels=False)
     )
     return f"WEBVTT\n\n{cues}"
+
+
+def _spoken(text: str, speaker: str) -> str:
+    """Return the text of a cue in a voice span: https://www.w3.org/TR/webvtt1/#webvtt-cue-voice-span"""
+    # A name that ends in "--" would make an arrow of the end of the tag.
+    voice = re.sub("-$", "&#45;", _escaped(speaker))
+    return f"<v {voice}>{text}</v>" if speaker else text
 
 
 def _escaped(text: str) -> str:
@@ -54,15 +66,19 @@ def _timestamp(milliseconds: int, marker: str, always_hours: bool) -> str:
 
 
 def _shown(
-    transcript: Transcript, options: SubtitleOptions, escape: Callable[[str], str]
-) -> Iterator[tuple[int, int, str]]:
-    """Yield start and end in milliseconds and the text of each cue of the file."""
-    cues = whisper_cues(transcript, options) if options.as_whisper else reading_cues(transcript)
+    transcript: Transcript, options: SubtitleOptions, escape: Callable[[str], str], *, labels: bool
+) -> Iterator[tuple[int, int, str, str]]:
+    """Yield start and end in milliseconds, the text and the speaker's name of each cue of the file."""
+    if options.as_whisper:
+        cues = whisper_cues(transcript, options, labels=labels)
+    else:
+        cues = reading_cues(transcript, labels=labels)
     for cue in cues:
         for start, end, text in _highlighted(cue) if options.highlight_words else _plain(cue):
-            cleaned = escape(_clean(text))
+            cleaned = escape(_clean(cue.label + text))
             if cleaned:
-                yield start, end, cleaned.replace(_BEGIN, "<u>").replace(_END, "</u>")
+                shown = cleaned.replace(_BEGIN, "<u>").replace(_END, "</u>")
+                yield start, end, shown, cue.speaker
 
 
 def _plain(cue: Cue) -> Iterator[tuple[int, int, str]]:

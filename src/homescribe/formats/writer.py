@@ -15,15 +15,31 @@ from pathlib import Path
 
 from homescribe.core import HOUR, Exporter, Item, Transcript
 from homescribe.errors import UserError
+from homescribe.formats.attribution import turns
 from homescribe.formats.filenames import file_names
 from homescribe.text.redaction import shown_item
 
 # Formats that have nothing but the text. A recording without speech gets no such file.
 TEXT_FORMATS = frozenset({"txt", "srt", "vtt", "tsv", "lrc"})
+# Formats that have nothing but the speakers.
+SPEAKER_FORMATS = frozenset({"rttm"})
+NO_SPEECH = "no speech was found"
 
 # Age in seconds from which a partial file is taken for one that a killed run left.
 ABANDONED = 1 * HOUR
 _PART = ".homescribe-{}.part"
+
+
+def nothing_to_write(extension: str, transcript: Transcript) -> str:
+    """Return why `transcript` gets no file of a format, such as NO_SPEECH; "" if it gets one.
+
+    An empty file would look like an error.
+    """
+    if extension in TEXT_FORMATS and not transcript.text:
+        return NO_SPEECH
+    if extension in SPEAKER_FORMATS and not turns(transcript):
+        return "no speakers were detected"
+    return ""
 
 
 def prepare(directory: Path) -> None:
@@ -56,7 +72,7 @@ def write(
 
     Each of its copies, files with the same content, gets a file of its own.
 
-    A transcript without text is not written in TEXT_FORMATS: an empty file looks like an error.
+    See `nothing_to_write` for transcripts that get no file.
 
     Args:
         exporters: exporters by extension, as `load_exporters` returns them.
@@ -67,7 +83,7 @@ def write(
     """
     paths = []
     for extension, exporter in exporters.items():
-        if extension in TEXT_FORMATS and not transcript.text:
+        if nothing_to_write(extension, transcript):
             continue
         names = file_names(item, copies, extension)
         for one, name in zip((item, *copies), names, strict=True):

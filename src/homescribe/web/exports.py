@@ -18,7 +18,7 @@ from homescribe.config import Config
 from homescribe.core import Exporter
 from homescribe.formats.exporters import load_exporters
 from homescribe.formats.filenames import file_name, file_names
-from homescribe.formats.writer import TEXT_FORMATS
+from homescribe.formats.writer import nothing_to_write
 from homescribe.text.redaction import shown_item
 from homescribe.web import params
 
@@ -33,6 +33,7 @@ MEDIA_TYPES = {
     "json": "application/json",
     "md": "text/markdown",
     "lrc": "text/plain",
+    "rttm": "text/plain",
 }
 
 
@@ -45,8 +46,8 @@ def export(request: Request) -> Response:
         transcript = library.transcript(record.item.key)
     if transcript is None:
         raise HTTPException(404, f"{record.item.key} has no transcript yet.")
-    if not transcript.text and name in TEXT_FORMATS:
-        raise HTTPException(404, f"No speech was found in {record.item.key}.")
+    if reason := nothing_to_write(name, transcript):
+        raise HTTPException(404, f"{record.item.key} has no {name} file: {reason}.")
     content = exporter(shown_item(record.item), transcript).encode(errors="replace")
     headers = {"Content-Disposition": _attachment(file_name(record.item, name))}
     return Response(content, media_type=MEDIA_TYPES.get(name, "text/plain"), headers=headers)
@@ -85,7 +86,7 @@ def _zip_chunks(config: Config, keys: list[str], name: str, exporter: Exporter) 
             with open_library(config) as library:
                 transcript = library.transcript(key)
                 # Deleted in the meantime, or nothing to write.
-                if transcript is None or (not transcript.text and name in TEXT_FORMATS):
+                if transcript is None or nothing_to_write(name, transcript):
                     continue
                 record = library.item(key)
             files = (record.item, *record.copies)
