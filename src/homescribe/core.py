@@ -192,7 +192,8 @@ class Speaker:
 
     label: str  # "SPEAKER_00": unique in the recording, numbered in the order of their first words
     seconds: float = 0.0  # of speech
-    embedding: tuple[float, ...] = ()  # of the voice, of length 1; () if unknown
+    # Of the voice, of length 1; () if unknown. Personal data: it is printed nowhere.
+    embedding: tuple[float, ...] = field(default=(), repr=False)
     embedding_model: str = ""  # only embeddings of the same model can be compared
     name: str | None = None  # None: nobody named this voice
     # Where the name is from: "person" named it in this recording; its "voice" is that of a named speaker of

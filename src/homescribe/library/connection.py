@@ -82,6 +82,8 @@ def _open(path: Path) -> sqlite3.Connection:
         migrations.migrate(db, path)
         _use_wal(db)
         db.execute("PRAGMA foreign_keys = ON")
+        # What is deleted is overwritten: voices of people are. Some builds of SQLite have OFF as the default.
+        db.execute("PRAGMA secure_delete = ON")
         if not os.access(path, os.W_OK):  # SQLite would raise only at the first write
             db.execute("PRAGMA query_only = ON")
     except BaseException:

@@ -130,7 +130,7 @@ def version_13(db: sqlite3.Connection) -> None:
 
 
 def version_14(db: sqlite3.Connection) -> None:
-    """Add who speaks."""
+    """Add who speaks, and the names of voices."""
     for statement in schema.VERSION_14:
         db.execute(statement)
 

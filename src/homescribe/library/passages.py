@@ -24,6 +24,8 @@ STRETCH = 25 * SECOND
 # -2 * item_id - 1 for its description.
 PASSAGE_BITS = 20
 
+LAST_BIT = 62  # of `passage_speakers.speakers`; SQLite's integers have 63 and a sign
+
 HYPHENS = "-\u2010\u2011"
 # Possessive and from the start of a word: else the time grows with the square of a word's length.
 COMPOUND = re.compile(rf"(?<![^\W_])[^\W_]++(?:[{HYPHENS}][^\W_]++)+")
@@ -31,16 +33,35 @@ Span = tuple[int, int]  # start and end offset in a text
 
 
 def index_segments(db: sqlite3.Connection, item_id: int, segments: Sequence[Segment]) -> None:
-    """Replace the passages of an item's transcript."""
+    """Replace the passages of an item's transcript, and who speaks in them. Its speakers are stored."""
     db.execute("DELETE FROM passages WHERE item_id = ? AND passage_id > 0", (item_id,))
+    found = [
+        (item_id << PASSAGE_BITS | number, item_id, *passage)
+        for number, passage in enumerate(passages(segments))
+    ]
     db.executemany(
         "INSERT INTO passages (passage_id, item_id, first_segment, last_segment, text) "
         "VALUES (?, ?, ?, ?, ?)",
-        (
-            (item_id << PASSAGE_BITS | number, item_id, *passage)
-            for number, passage in enumerate(passages(segments))
-        ),
+        found,
     )
+    labels = db.execute("SELECT label, position FROM speakers WHERE item_id = ?", (item_id,))
+    if positions := dict(labels.fetchall()):
+        db.executemany(
+            "INSERT INTO passage_speakers (passage_id, speakers) VALUES (?, ?)",
+            (
+                (passage_id, _speaker_bits(segments[first : last + 1], positions))
+                for passage_id, _, first, last, _ in found
+            ),
+        )
+
+
+def _speaker_bits(segments: Sequence[Segment], positions: Mapping[str, int]) -> int:
+    """Return the bits of those who speak in `segments`. Speakers from LAST_BIT on share one bit."""
+    bits = 0
+    for label in {segment.speaker for segment in segments if segment.speaker is not None}:
+        if label in positions:
+            bits |= 1 << min(positions[label], LAST_BIT)
+    return bits
 
 
 def index_metadata(db: sqlite3.Connection, items: Mapping[int, Item]) -> None:

@@ -21,6 +21,7 @@ from homescribe.core import (
     Item,
     Segment,
     Skipped,
+    Speaker,
     Transcript,
     TranscriptionOptions,
     Turn,
@@ -229,9 +230,12 @@ def transcript_row(transcript: Transcript) -> tuple[object, ...]:
     )
 
 
-def to_transcript(row: sqlite3.Row, segments: Iterable[sqlite3.Row]) -> Transcript:
+def to_transcript(
+    row: sqlite3.Row, segments: Iterable[sqlite3.Row], speakers: tuple[Speaker, ...]
+) -> Transcript:
     values = {name: _from_column(row, name, TRANSCRIPT_PARTS) for name in TRANSCRIPT_COLUMNS}
-    return Transcript(**values, segments=tuple(to_segment(segment) for segment in segments))
+    said = tuple(to_segment(segment) for segment in segments)
+    return Transcript(**values, segments=said, speakers=speakers)
 
 
 def options_column(options: TranscriptionOptions | None) -> str | None:

@@ -376,10 +376,68 @@ VERSION_13 = (
     "UPDATE failures SET retry_at = NULL WHERE permanent AND error LIKE 'The process died twice%'",
 )
 
-# Who speaks.
+# Who speaks. A voice is a named person: it is known by the embeddings of the speakers that a person named.
+# Embeddings are in a table of their own, which is written anew when a voice is forgotten, so that no page of
+# the file keeps their bytes. Passages state who speaks in them: bit n for the speaker at position n.
 VERSION_14 = (
     "ALTER TABLE segments ADD COLUMN speaker TEXT",
     "ALTER TABLE transcripts ADD COLUMN turns TEXT",
+    "CREATE TABLE voices (voice_id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL)",
+    """
+    CREATE TABLE speakers (
+        item_id INTEGER NOT NULL REFERENCES transcripts(item_id) ON DELETE CASCADE,
+        label TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        seconds REAL NOT NULL,
+        embedding_model TEXT NOT NULL,
+        name TEXT,
+        named_by TEXT,
+        voice_id INTEGER REFERENCES voices(voice_id) ON DELETE SET NULL,
+        PRIMARY KEY (item_id, label)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX speakers_name ON speakers (name)",
+    "CREATE INDEX speakers_voice_id ON speakers (voice_id, named_by)",
+    """
+    CREATE TABLE speaker_embeddings (
+        item_id INTEGER NOT NULL,
+        label TEXT NOT NULL,
+        embedding BLOB NOT NULL,
+        PRIMARY KEY (item_id, label),
+        FOREIGN KEY (item_id, label) REFERENCES speakers (item_id, label) ON DELETE CASCADE
+    )
+    """,
+    """
+    CREATE TABLE rejected_voices (
+        item_id INTEGER NOT NULL,
+        label TEXT NOT NULL,
+        voice_id INTEGER NOT NULL REFERENCES voices(voice_id) ON DELETE CASCADE,
+        PRIMARY KEY (item_id, label, voice_id),
+        FOREIGN KEY (item_id, label) REFERENCES speakers (item_id, label) ON DELETE CASCADE
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX rejected_voices_voice_id ON rejected_voices (voice_id)",
+    "CREATE TABLE namings (naming_id INTEGER PRIMARY KEY AUTOINCREMENT, named_at REAL NOT NULL)",
+    """
+    CREATE TABLE naming_changes (
+        change_id INTEGER PRIMARY KEY,
+        naming_id INTEGER NOT NULL REFERENCES namings(naming_id) ON DELETE CASCADE,
+        kind TEXT NOT NULL,
+        item_id INTEGER REFERENCES items(item_id) ON DELETE CASCADE,
+        label TEXT,
+        voice_id INTEGER,
+        name TEXT,
+        named_by TEXT
+    )
+    """,
+    "CREATE INDEX naming_changes_naming_id ON naming_changes (naming_id)",
+    "CREATE INDEX naming_changes_item_id ON naming_changes (item_id)",
+    """
+    CREATE TABLE passage_speakers (
+        passage_id INTEGER PRIMARY KEY REFERENCES passages(passage_id) ON DELETE CASCADE,
+        speakers INTEGER NOT NULL
+    )
+    """,
 )
 
 # Audio that is kept. The name of a file whose row is gone stands in `unused_audio` until the file is deleted.

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from homescribe.core import Segment, Transcript
+from homescribe.library import speaker_rows
 from homescribe.library.corrections import reapply
 from homescribe.library.passages import index_segments
 from homescribe.library.rows import (
@@ -29,7 +30,10 @@ def load(db: sqlite3.Connection, key: str) -> Transcript | None:
         "SELECT transcripts.* FROM transcripts JOIN items USING (item_id) WHERE key = ?",
         (sqlite_safe(key),),
     ).fetchone()
-    return None if row is None else to_transcript(row, _segment_rows(db, row["item_id"]))
+    if row is None:
+        return None
+    item_id = row["item_id"]
+    return to_transcript(row, _segment_rows(db, item_id), speaker_rows.load(db, item_id))
 
 
 def save(
@@ -55,6 +59,7 @@ def save(
             for position, segment in enumerate(transcript.segments)
         ),
     )
+    speaker_rows.insert(db, item_id, transcript.speakers)
     if reapply(db, item_id):
         refresh(db, item_id)
     else:

@@ -1,0 +1,75 @@
+"""The speakers of a transcript: how they are stored, with the embeddings of their voices.
+
+Embeddings stay in this package: a transcript that is read has its speakers without them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from array import array
+from collections.abc import Sequence
+from dataclasses import replace
+
+from homescribe.core import Speaker
+from homescribe.text.sanitize import sqlite_safe
+
+# A speaker as `speakers` and `speaker_embeddings` store it.
+COLUMNS = "label, seconds, embedding_model, name, named_by"
+
+
+def load(db: sqlite3.Connection, item_id: int) -> tuple[Speaker, ...]:
+    """Return the speakers of a transcript in the order of their first words, without embeddings."""
+    rows = db.execute(
+        f"SELECT {COLUMNS} FROM speakers WHERE item_id = ? ORDER BY position", (item_id,)
+    )
+    return tuple(Speaker(**dict(row)) for row in rows)
+
+
+def load_with_embeddings(db: sqlite3.Connection, item_id: int) -> tuple[Speaker, ...]:
+    """Return the same with embeddings."""
+    speakers = load(db, item_id)
+    rows = db.execute(
+        "SELECT label, embedding FROM speaker_embeddings WHERE item_id = ?", (item_id,)
+    )
+    embeddings = {row["label"]: from_blob(row["embedding"]) for row in rows}
+    return tuple(replace(each, embedding=embeddings.get(each.label, ())) for each in speakers)
+
+
+def insert(db: sqlite3.Connection, item_id: int, speakers: Sequence[Speaker]) -> None:
+    """Store the speakers of a new transcript."""
+    cleaned = [replace(each, label=sqlite_safe(each.label)) for each in speakers]
+    db.executemany(
+        f"INSERT INTO speakers (item_id, position, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            (
+                *(item_id, position, each.label, each.seconds, sqlite_safe(each.embedding_model)),
+                *(each.name and sqlite_safe(each.name), each.named_by),
+            )
+            for position, each in enumerate(cleaned)
+        ),
+    )
+    db.executemany(
+        "INSERT INTO speaker_embeddings (item_id, label, embedding) VALUES (?, ?, ?)",
+        (
+            (item_id, each.label, to_blob(each.embedding))
+            for each in cleaned
+            if each.embedding and each.embedding_model
+        ),
+    )
+
+
+def to_blob(embedding: Sequence[float]) -> bytes:
+    """Return an embedding as little-endian float32."""
+    return _little_endian(array("f", embedding)).tobytes()
+
+
+def from_blob(blob: bytes) -> tuple[float, ...]:
+    """Return the embedding that `to_blob` wrote."""
+    return tuple(_little_endian(array("f", blob)))
+
+
+def _little_endian(values: array[float]) -> array[float]:
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values
