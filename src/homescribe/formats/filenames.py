@@ -68,6 +68,21 @@ def file_names(item: Item, copies: Sequence[Item], extension: str) -> list[str]:
     return names
 
 
+def safe_file_name(name: str) -> str:
+    """Return `name`, which a stranger chose for a file, as one that is valid on every system.
+
+    Folders in it are left out, and the file is not hidden. Its extension is kept.
+    """
+    stem, dot, extension = re.split(r"[/\\]", name)[-1].rpartition(".")
+    if not dot or not re.fullmatch(rf"[A-Za-z0-9]{{1,{EXTENSION_CHARACTERS}}}", extension):
+        stem, dot, extension = f"{stem}{dot}{extension}", "", ""
+    stem = _name(stem).strip(".-~ ")
+    if stem.partition(".")[0].rstrip().lower() in _RESERVED:
+        stem = f"_{stem}"
+    end = f"{dot}{extension}"
+    return _cut(stem or "recording", NAME_BYTES - len(end) - 8) + end  # 8: for a number
+
+
 def _name(title: str) -> str:
     """Return `title` with similar characters for those that a file system forbids."""
     title = re.sub(r"\s*:\s+", " - ", _INVISIBLE.sub("", file_safe_line(title)))

@@ -293,14 +293,14 @@ def _list(
             if choice is None or not chosen:
                 known = frozenset() if everything else library.known_keys(listing.url)
                 items = update(listing, known, stored)
-                items = _with_audio(library, source, listing, items, stop)
+                items = with_audio(library, source, listing, items, stop)
                 gone = _gone(library, listing, items)
                 recorded = library.record(name, listing, items, gone=gone)
             else:
                 taken = choose(listing, *choice)
                 left_out = frozenset[str]().union(*map(names_of, taken.left_out))
                 selection = Selection(choice[0], left_out)
-                items = _with_audio(library, source, listing, taken.items, stop)
+                items = with_audio(library, source, listing, taken.items, stop)
                 gone = _gone(library, listing, items)
                 recorded = library.record(name, listing, items, selection, gone)
             for refused, wait in listing.refused.items():
@@ -362,7 +362,7 @@ def _store_wait(library: Library, host: str, error: SourceBlocked) -> None:
         library.block_site(host, time.time() + error.retry_after, error.message)
 
 
-def _with_audio(
+def with_audio(
     library: Library, source: Source, listing: Listing, items: list[Item], stop: Event
 ) -> list[Item]:
     """Return `items` with the identity of their audio for those that may be known recordings, edited."""

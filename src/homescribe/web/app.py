@@ -20,7 +20,7 @@ from homescribe.config import Config
 from homescribe.errors import HomescribeError, SetupError
 from homescribe.text.redaction import shown_text
 from homescribe.text.sanitize import utf8_safe
-from homescribe.web import api, exports, media, openai_api, pages
+from homescribe.web import api, exports, media, openai_api, pages, upload_api
 from homescribe.web.jinja import STATIC, render
 from homescribe.web.jobs import Jobs
 from homescribe.web.json_response import JSONResponse
@@ -61,6 +61,7 @@ def build_app(
             Route("/items/{key:path}", pages.item),
             Route("/media/{key:path}", media.media),
             *api.ROUTES,
+            *upload_api.ROUTES,
             *openai_api.ROUTES,
             Mount("/static/{version}", _StaticFiles(directory=STATIC)),
         ],
@@ -76,6 +77,7 @@ def build_app(
     app.state.snapshots = Snapshots(config, app.state.jobs)
     app.state.engine = SharedEngine(config)
     app.state.uploads = Uploads(config.library / "uploads")
+    app.state.transfers = upload_api.Transfers(config)
     app.state.closing = closing or Event()
     return SecurityMiddleware(app, token=token, token_required=token_required, host=host)
 

@@ -66,6 +66,8 @@ class Jobs:
         self.changes = 0  # grows whenever a job may have changed the library
         self._config = config
         self._lock = Lock()
+        self._queued: dict[str, None] = {}  # keys of the next run, which starts when this one ends
+        self._closing = False
         self._threads: dict[Kind, Thread] = {}
 
     # --- Actions -----------------------------------------------------------------------------------
@@ -84,6 +86,38 @@ class Jobs:
     def transcribe(self, keys: Collection[str] | None = None) -> None:
         """Start a run over all pending items, or over `keys`."""
         self._run(Job("run", keys=None if keys is None else frozenset(keys)))
+
+    def enqueue(self, keys: Collection[str]) -> bool:
+        """Transcribe `keys` now, or when the present run of this server ends.
+
+        Returns False if a run of another process uses the library: the items stay pending.
+        """
+        with self._lock:
+            self._queued |= dict.fromkeys(keys)
+        return self._start_queued()
+
+    def queued(self) -> list[str]:
+        """Return the keys of the items that the next run transcribes."""
+        with self._lock:
+            return list(self._queued)
+
+    def _start_queued(self) -> bool:
+        """Start a run over what is queued, unless one is active or paused here."""
+        with self._lock:
+            run = self.run
+            waits = run is not None and (not run.finished or run.stopped_as == "paused")
+            if self._closing or waits or not self._queued:
+                return not self._closing
+            keys = frozenset(self._queued)
+            self._queued.clear()
+        try:
+            self.transcribe(keys)
+        except UserError:
+            with self._lock:
+                if self.run is None or self.run.finished:
+                    return False
+                self._queued |= dict.fromkeys(keys)  # another thread has just started a run
+        return True
 
     def again(self, key: str, model: str | None, language: str | None) -> None:
         """Transcribe an item again, with a model and a language as for `again.settings`."""
@@ -140,6 +174,7 @@ class Jobs:
         """Stop the run, or give up the paused one. Finished transcripts are kept."""
         with self._lock:
             job = self.run
+            self._queued.clear()
             if job is not None and job.finished and job.stopped_as == "paused":
                 job.stopped_as = "cancelled"
                 return
@@ -167,6 +202,7 @@ class Jobs:
     def close(self) -> None:
         """Stop all jobs and wait up to SHUTDOWN_SECONDS for each."""
         with self._lock:
+            self._closing = True
             jobs, threads = (self.listing, self.run), list(self._threads.values())
         for job in jobs:
             if job is not None:
@@ -223,6 +259,16 @@ class Jobs:
         finally:
             self.changes += 1
             job.finished = True
+            if job.kind == "run":
+                self._after(job)
+
+    def _after(self, run: Job) -> None:
+        """Start what is queued after a run, unless it ended early: then that stays pending."""
+        if run.error is not None:
+            with self._lock:
+                self._queued.clear()
+        elif not run.stopped_as:
+            self._start_queued()
 
     def _list(self, job: Job, library: Library, sources: Sources) -> None:
         known = {record.url for record in library.sources()}

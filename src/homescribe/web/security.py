@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from homescribe.web.partial_uploads import MAX_FILE_BYTES
 from homescribe.web.slow_bodies import limit_waiting
 
 COOKIE = "homescribe"
@@ -40,6 +41,7 @@ OPENAI_PREFIX = "/v1/"
 MAX_LENGTH_DIGITS = 18  # of a Content-Length
 MAX_BODY_BYTES = 1_000_000
 MAX_UPLOAD_BYTES = 2_000_000_000  # for recordings, under OPENAI_PREFIX
+UPLOADS_PREFIX = "/api/uploads/"  # whose bodies are written to the disk as they arrive
 
 YOUTUBE_PLAYER = "https://www.youtube-nocookie.com"
 HEADERS = {
@@ -192,7 +194,10 @@ def _is_same_origin(request: Request) -> bool:
 
 
 def _max_bytes(request: Request) -> int:
-    return MAX_UPLOAD_BYTES if request.scope["path"].startswith(OPENAI_PREFIX) else MAX_BODY_BYTES
+    path = request.scope["path"]
+    if path.startswith(UPLOADS_PREFIX) and request.method == "PATCH":
+        return MAX_FILE_BYTES
+    return MAX_UPLOAD_BYTES if path.startswith(OPENAI_PREFIX) else MAX_BODY_BYTES
 
 
 def _refusal(request: Request, status: int, message: str) -> Response:
