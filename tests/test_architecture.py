@@ -42,6 +42,8 @@ ALLOWED = {
     "engines": {"core", "errors", "audio", "demo", "text", "engines"},
     "engines/scheduler": {"errors", "engines/out_of_memory"},  # knows nothing of Whisper
     "speakers": {"audio", "core", "errors", "speakers"},
+    "speakers/speaker_setting": {"errors"},
+    "speakers/speaker_models": {"errors"},
     "cost/prices": {"errors"},
     "cost/budget": {"errors"},
     "cost/speeds": {"cost/prices"},
@@ -76,11 +78,11 @@ ALLOWED = {
     "pipeline": {
         *("audio", "core", "errors", "library", "plugins", "private_files", "text", "pipeline"),
     },
-    "config": {"core", "errors", "text"},
+    "config": {"core", "errors", "speakers/speaker_setting", "text"},
     "doctor": {"assemble", "errors", "config", "library"},
     "assemble": {
         *("backends", "config", "core", "cost", "demo", "engines/languages", "errors", "library"),
-        *("pipeline", "plugins"),
+        *("pipeline", "plugins", "speakers"),
     },
     "web": {
         *("assemble", "audio", "core", "errors", "config", "cost", "formats", "library"),
@@ -209,6 +211,7 @@ CONNECTS = {
     "web/security": {"socket"},  # the name of this machine
     "web/server": {"socket"},  # listens
     "engines/models": {"huggingface_hub"},  # published weights
+    "speakers/speaker_models": {"huggingface_hub"},
     "backends/modal/modal_errors": {"aiohttp"},  # its exceptions
     "backends/ray/local_cluster": {"socket"},  # ports of this machine
 }

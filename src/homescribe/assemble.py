@@ -7,6 +7,7 @@ everywhere.
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from threading import Event
@@ -28,6 +29,8 @@ from homescribe.library import ItemRecord, Library
 from homescribe.pipeline.add import Sources, add
 from homescribe.pipeline.run import Run, with_language_code
 from homescribe.pipeline.speech_upload import speech_upload
+from homescribe.speakers.speaker_models import SpeakerModels
+from homescribe.speakers.speaker_setting import parse_speakers
 
 if TYPE_CHECKING:
     from homescribe.backends.modal.backend import ModalBackend
@@ -113,12 +116,14 @@ def engine_and_model(config: Config) -> tuple[str, str]:
 def check_options(config: Config, options: TranscriptionOptions | None = None) -> None:
     """Raise UserError for an unknown backend, engine, model or language, before anything else is done.
 
-    Nothing is loaded or downloaded. What an engine of another package does not state is not checked.
+    The same for a setting of speakers that is not valid, or needs what is not here. Nothing is loaded or
+    downloaded. What an engine of another package does not state is not checked.
 
     Args:
         options: used instead of the transcription settings of `config`.
     """
     name, model = engine_and_model(config)
+    check_speakers(config, options or config.transcription())
     engine = plugins.load("engines", name)
     requirements: EngineRequirements | None = getattr(engine, "requirements", None)
     if requirements is None:
@@ -137,6 +142,23 @@ def check_options(config: Config, options: TranscriptionOptions | None = None) -
         return
     english_only = model.lower().endswith((".en", ".en.pt"))
     check_language(wanted, model, ("en",) if english_only else LANGUAGES)
+
+
+def check_speakers(config: Config, options: TranscriptionOptions) -> None:
+    """Raise UserError for a setting of speakers that is not valid, or needs what is not here."""
+    if options.speakers is None or parse_speakers(options.speakers).channels:
+        return
+    speaker_models(config).check()
+    if config.backend == "local":
+        try:
+            importlib.import_module("sherpa_onnx")
+        except ModuleNotFoundError as error:
+            raise plugins.missing_package("--speakers", error) from error
+
+
+def speaker_models(config: Config) -> SpeakerModels:
+    """Return which models tell speakers apart."""
+    return SpeakerModels(config.speaker_segmentation, config.speaker_embedding)
 
 
 def build_run(

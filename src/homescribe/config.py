@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from homescribe.core import SubtitleOptions, TranscriptionOptions
 from homescribe.errors import UserError
+from homescribe.speakers.speaker_setting import speakers_option
 from homescribe.text.language_names import language_code
 
 ENVIRONMENT_PREFIX = "HOMESCRIBE_"
@@ -119,6 +120,22 @@ class Config:
     initial_prompt: str | None = _setting(
         "Prompt with names and spellings to expect.", metavar="TEXT", group=SPEECH
     )
+    speakers: str | None = _setting(
+        "Tell speakers apart: auto, their number (2), limits (2-4), or channels for a person on each channel "
+        "of a stereo recording. Default: none.",
+        metavar="WHO",
+        group=SPEECH,
+    )
+    speaker_segmentation: Path | None = _setting(
+        "Model (.onnx) that finds the turns of speakers. Default: pyannote's, downloaded once.",
+        metavar="FILE",
+        group=SPEECH,
+    )
+    speaker_embedding: Path | None = _setting(
+        "Model (.onnx) that compares voices. Default: 3D-Speaker's CAM++, downloaded once.",
+        metavar="FILE",
+        group=SPEECH,
+    )
     backend: str = _setting(
         "Where to transcribe: local, modal for a rented GPU, or ray for machines of your own.",
         "local",
@@ -207,6 +224,7 @@ class Config:
             vad_filter=self.vad_filter,
             initial_prompt=self.initial_prompt,
             audio_track=self.audio_track,
+            speakers=speakers_option(self.speakers),
         )
 
     def subtitles(self) -> SubtitleOptions:
@@ -338,8 +356,11 @@ def _fit(setting: Setting, value: object, origin: str) -> object:
         return None
     if setting.kind is Path and isinstance(value, str | Path) and str(value).strip():
         return Path(value).expanduser()
-    if setting.kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        if setting.kind is float:
+            value = float(value)
+        elif setting.kind is str and not setting.choices:
+            value = str(value)  # speakers = 2
     fits = type(value) is setting.kind and (not setting.choices or value in setting.choices)
     if fits and setting.least is not None and isinstance(value, int | float):
         fits = setting.least <= value < math.inf

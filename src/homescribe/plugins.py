@@ -49,7 +49,13 @@ BUILT_IN: dict[Group, dict[str, str]] = {
 ANY_SITE = "ytdlp"  # the source of web addresses and items that no other source takes
 
 # Optional package: the extra that installs it.
-EXTRAS = {"whisper": "whisper", "torch": "whisper", "modal": "modal", "ray": "ray"}
+EXTRAS = {
+    "whisper": "whisper",
+    "torch": "whisper",
+    "modal": "modal",
+    "ray": "ray",
+    "sherpa_onnx": "speakers",
+}
 EXTRAS |= dict.fromkeys(("starlette", "uvicorn", "jinja2", "python_multipart"), "web")
 
 

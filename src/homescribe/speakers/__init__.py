@@ -9,5 +9,10 @@ The stages, each in a module of its own:
     diarizer       all of these over a stream of audio
     voices         whether two recordings have the same voice
 
-Nothing here knows of transcripts' text, engines or the library.
+Of a run with speakers:
+
+    speaker_setting   "auto", "2", "2-4", "channels"
+    speaker_models    the two networks: files of the user, or downloaded once
+
+Nothing here knows of engines or the library.
 """
