@@ -132,6 +132,13 @@ def _starts(recordings: Sequence[Recording], transcripts: Transcripts) -> Iterab
         near = sum(distance <= tolerance for distance in distances)
         name = f"starts within {tolerance} s ({len(distances)} utterances)"
         yield name, percent(near, len(distances))
+    of_segments = [
+        d for r in recordings for d in scoring.segment_start_distances(r, transcripts[r.id])
+    ]
+    for tolerance in START_TOLERANCES:
+        near = sum(distance <= tolerance for distance in of_segments)
+        name = f"segments within {tolerance} s of their first word (segments)"
+        yield name, f"{percent(near, len(of_segments))} ({len(of_segments)})"
 
 
 def _word_times(

@@ -150,6 +150,29 @@ def equal_words(first: Sequence[str], second: Sequence[str]) -> list[tuple[int, 
     return pairs
 
 
+def segment_start_distances(recording: Recording, result: RecordingResult) -> list[float]:
+    """Return the seconds between the start of a segment and the true start of its first word.
+
+    Only segments count whose first word was recognized and has a known time: all words of a recording with
+    word times, else the first word of each utterance.
+    """
+    words = [(word.word, word.start) for word in recording.words] or [
+        (word, None if number else utterance.start)
+        for utterance in recording.utterances
+        for number, word in enumerate(utterance.text.split())
+    ]
+    written: list[str] = []
+    first_words: dict[int, float] = {}  # start of the segment by the position of its first word
+    for segment in result["segments"]:
+        first_words[len(written)] = segment["start"]
+        written += segment["text"].split()
+    return [
+        abs(first_words[there] - known)
+        for true, there in equal_words([word for word, _ in words], written)
+        if there in first_words and (known := words[true][1]) is not None
+    ]
+
+
 def word_distances(recording: Recording, result: RecordingResult) -> list[float]:
     """Return the seconds between the true and the written start of each word that is in both."""
     pairs = equal_words(

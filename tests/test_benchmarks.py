@@ -97,6 +97,19 @@ def test_start_of_an_utterance_is_compared_with_the_nearest_segment(tmp_path):
     assert scoring.start_distances(spoken, result()) == [float("inf")] * 2
 
 
+def test_start_of_a_segment_is_compared_with_its_first_word(tmp_path):
+    words = tuple(TimedWord(n, n + 0.5, word) for n, word in enumerate("so we went to sea".split()))
+    written = result((0.2, 1, " So we"), (1, 1.5, " uh"), (1.5, 3, " Went to"), (3.5, 5, " see."))
+    timed = recording(tmp_path, words=words)
+    assert scoring.segment_start_distances(timed, written) == pytest.approx([0.2, 0.5])
+    utterances = (Utterance(0.0, 2.0, "so we", "en"), Utterance(2.1, 5.0, "went to sea", "en"))
+    spoken = recording(tmp_path, utterances=utterances)
+    assert scoring.segment_start_distances(spoken, written) == pytest.approx([0.2, 0.6])
+    inside = result((0.0, 5.0, " So we went to sea."))  # "went" starts no segment
+    assert scoring.segment_start_distances(spoken, inside) == pytest.approx([0.0])
+    assert scoring.segment_start_distances(timed, result()) == []
+
+
 def test_word_times_are_compared_at_words_that_are_in_both(tmp_path):
     words = (TimedWord(1.0, 1.2, "Mr"), TimedWord(1.5, 2.0, "quilter"), TimedWord(2.0, 2.1, "is"))
     spoken = recording(tmp_path, words=words)
