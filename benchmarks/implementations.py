@@ -145,7 +145,7 @@ def whisper_cpp(model: Model) -> Transcribe:
         for s in loaded.transcribe(decode(path)):
             start, end = s.t0 * centisecond, s.t1 * centisecond
             segments.append({"start": start, "end": end, "text": s.text, "language": None})
-        language = bindings.whisper_lang_str(bindings.whisper_full_lang_id(loaded._ctx))
+        language = bindings.whisper_lang_str(bindings.whisper_full_lang_id(vars(loaded)["_ctx"]))
         return {"language": language, "segments": segments, "words": []}
 
     return transcribe

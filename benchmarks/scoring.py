@@ -156,11 +156,11 @@ def segment_start_distances(recording: Recording, result: RecordingResult) -> li
     Only segments count whose first word was recognized and has a known time: all words of a recording with
     word times, else the first word of each utterance.
     """
-    words = [(word.word, word.start) for word in recording.words] or [
-        (word, None if number else utterance.start)
-        for utterance in recording.utterances
-        for number, word in enumerate(utterance.text.split())
-    ]
+    words: list[tuple[str, float | None]] = [(word.word, word.start) for word in recording.words]
+    if not words:
+        for utterance in recording.utterances:
+            for number, word in enumerate(utterance.text.split()):
+                words.append((word, None if number else utterance.start))
     written: list[str] = []
     first_words: dict[int, float] = {}  # start of the segment by the position of its first word
     for segment in result["segments"]:

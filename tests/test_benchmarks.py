@@ -98,7 +98,9 @@ def test_start_of_an_utterance_is_compared_with_the_nearest_segment(tmp_path):
 
 
 def test_start_of_a_segment_is_compared_with_its_first_word(tmp_path):
-    words = tuple(TimedWord(n, n + 0.5, word) for n, word in enumerate("so we went to sea".split()))
+    words = tuple(
+        TimedWord(n, n + 0.5, word) for n, word in enumerate(["so", "we", "went", "to", "sea"])
+    )
     written = result((0.2, 1, " So we"), (1, 1.5, " uh"), (1.5, 3, " Went to"), (3.5, 5, " see."))
     timed = recording(tmp_path, words=words)
     assert scoring.segment_start_distances(timed, written) == pytest.approx([0.2, 0.5])

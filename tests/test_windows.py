@@ -219,3 +219,23 @@ def test_a_sound_as_loud_as_the_speech_before_it_is_more_likely_to_be_speech(mon
     assert flagged(clear=3, sound=0.12, level=0.02) == 0.0  # 14 dB quieter
     assert flagged(clear=3, sound=0.02, level=0.1) == 0.0
     assert flagged(clear=0, sound=0.12, level=0.1) == 0.0  # nothing to compare it with
+
+
+@pytest.mark.parametrize(
+    ("start", "speech", "expected"),
+    [
+        (1.0, [(0.0, 1.2), (1.8, 4.0)], 1.8),  # the end of the words before, then a pause
+        (1.0, [(0.0, 1.6), (2.2, 4.0)], 1.0),  # too much speech to belong to the words before
+        (1.0, [(0.9, 1.2), (1.8, 4.0)], 1.0),  # a word that begins with the segment
+        (0.0, [(0.1, 0.25), (1.0, 4.0)], 1.0),  # a click
+        (0.0, [(0.1, 0.25), (0.5, 4.0)], 0.0),  # the first sound of a word
+        (0.0, [(0.1, 0.4), (1.0, 4.0)], 0.0),  # a word
+        (0.0, [(0.1, 0.25), (9.0, 12.0)], 0.0),  # nothing else is spoken in the segment
+        (0.0, [(0.5, 4.0)], 0.5),
+    ],
+)
+def test_a_segment_starts_with_its_own_words(start, speech, expected):
+    samples = np.zeros(30 * SAMPLE_RATE, np.float32)
+    window = Window(100.0, samples, tuple(speech))
+    (placed,) = place([Segment(start, 4.5, " and I'm saying")], window, 0.0)
+    assert placed.start == pytest.approx(100.0 + expected)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 
 from homescribe.core import Segment, Word
 from homescribe.engines.tokenizer import Tokenizer
@@ -17,6 +18,11 @@ from homescribe.text.word_times import in_order
 
 TIMESTAMP_STEP = 0.02  # seconds between two timestamp tokens
 MAX_LEAD = 0.2  # seconds between a segment's start and its speech; a longer lead is removed
+# Seconds. Where a segment starts in the last MAX_REST of a sound, these belong to the words before it. A
+# sound shorter than MIN_WORD with a silence of MIN_GAP after it is a click or a breath.
+MAX_REST = 0.4
+MIN_WORD = 0.2
+MIN_GAP = 0.5
 
 
 def split_segments(
@@ -89,12 +95,26 @@ def place(
 
 
 def _speech_start(segment: Segment, window: Window) -> float:
-    """Start of `segment`, or of the speech in it if that is more than MAX_LEAD later."""
-    for start, end in window.speech:
-        if end > segment.start:
-            late = start - segment.start > MAX_LEAD and start < segment.end
-            return start if late else segment.start
+    """Start of `segment`, or of its first words if a silence of more than MAX_LEAD comes before them."""
+    sounds = [(a, b) for a, b in window.speech if b > segment.start]
+    for (start, end), following in zip_longest(sounds, sounds[1:]):
+        if start >= segment.end:
+            break
+        if following and following[0] < segment.end and _is_stray(segment, start, end, following):
+            continue
+        return start if start - segment.start > MAX_LEAD else segment.start
     return segment.start
+
+
+def _is_stray(segment: Segment, start: float, end: float, following: tuple[float, float]) -> bool:
+    """Whether the sound from `start` to `end` is none of the words of `segment`.
+
+    It is not if the words before the segment end with it, or if it is a short sound long before the next.
+    """
+    gap = following[0] - end
+    if start < segment.start - MAX_LEAD:
+        return end - segment.start < MAX_REST and gap > MAX_LEAD
+    return end - start < MIN_WORD and gap > MIN_GAP
 
 
 def _place_words(
