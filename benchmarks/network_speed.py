@@ -3,11 +3,11 @@
     python -m benchmarks.network_speed talk.flac --model FOLDER
 
 Windows of 10, 20 and 30 seconds of the recording go through the encoder, and four of 20 seconds through the
-decoder, alone and together, with greedy search. One thread; each row is a process of its own. AVX2 means that
-the libraries are limited by variables of their own: CT2_FORCE_CPU_ISA, ONEDNN_MAX_CPU_ISA,
-ATEN_CPU_CAPABILITY. GFLOP/s are the operations that the encoder needs by its dimensions, divided by its time;
-the product of two large float32 matrices in numpy shows what the core reaches. --model is as in
-benchmarks.accuracy.
+decoder, alone and together, with greedy search. Of ONNX Runtime the encoder alone is measured. One thread;
+each row is a process of its own. AVX2 means that the libraries are limited by variables of their own:
+CT2_FORCE_CPU_ISA, ONEDNN_MAX_CPU_ISA, ATEN_CPU_CAPABILITY. GFLOP/s are the operations that the encoder needs
+by its dimensions, divided by its time; the product of two large float32 matrices in numpy shows what the core
+reaches. --model is as in benchmarks.accuracy.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import TypedDict
 
 import numpy as np
 
-from benchmarks import weights
+from benchmarks import onnx_encoder, weights
 from benchmarks.accuracy_tables import table
 from benchmarks.implementations import Model
 from homescribe.audio import SAMPLE_RATE, decode
@@ -46,11 +46,14 @@ AVX2 = {
     "MKL_ENABLE_INSTRUCTIONS": "AVX2",
     "ATEN_CPU_CAPABILITY": "avx2",
 }
+ONNX_RUNTIME = "ONNX Runtime"
 NETWORKS = (
     ("faster-whisper", "int8"),
     ("faster-whisper", "float32"),
     ("openai-whisper", "float32"),
     ("openai-whisper", "bfloat16"),
+    (ONNX_RUNTIME, "float32"),
+    (ONNX_RUNTIME, "int8"),
 )
 
 
@@ -58,8 +61,8 @@ class Times(TypedDict):
     """CPU seconds of one network."""
 
     encoder: list[float]  # for a window of each of ENCODED
-    alone: float  # the decoder, for a window by itself
-    together: float  # for a window in a batch of BATCH
+    alone: float | None  # the decoder, for a window by itself
+    together: float | None  # for a window in a batch of BATCH
 
 
 def fastest(work: Callable[[], object], rounds: int) -> float:
@@ -111,6 +114,23 @@ def measure(engine: str, model: Model, compute_type: str, recording: Path, round
     return {"encoder": encoder, "alone": alone / BATCH, "together": together / BATCH}
 
 
+def measure_onnx(model: Model, compute_type: str, recording: Path, rounds: int) -> Times:
+    """Measure the encoder in ONNX Runtime, which has no decoder here."""
+    import whisper
+
+    mels = whisper.load_model(model.checkpoint, device="cpu").dims.n_mels
+    audio = decode(recording)
+    encoder = []
+    for seconds in ENCODED:
+        encode = onnx_encoder.load(
+            model.checkpoint, seconds * FRAMES_PER_SECOND, int8=compute_type == "int8"
+        )
+        window = audio[: seconds * SAMPLE_RATE]
+        mel = whisper.log_mel_spectrogram(window, n_mels=mels).numpy()[None]
+        encoder.append(fastest(lambda e=encode, m=mel: e(m), rounds))  # type: ignore[misc]
+    return {"encoder": encoder, "alone": None, "together": None}
+
+
 def operations(checkpoint: str, seconds: float) -> float:
     """Return the multiplications and additions of the encoder for a window."""
     import torch
@@ -152,12 +172,18 @@ def main() -> None:
     model = weights.find(options.model)
     if options.child:
         engine, compute_type = options.child
-        print(json.dumps(measure(engine, model, compute_type, options.recording, options.rounds)))
+        if engine == ONNX_RUNTIME:
+            times = measure_onnx(model, compute_type, options.recording, options.rounds)
+        else:
+            times = measure(engine, model, compute_type, options.recording, options.rounds)
+        print(json.dumps(times))
         return
     arguments = [str(options.recording), "--model", options.model, "--rounds", str(options.rounds)]
     rows = []
     for engine, compute_type in NETWORKS:
         for name, limits in (("all", {}), ("AVX2", AVX2)):
+            if engine == ONNX_RUNTIME and limits:
+                continue  # it has no such limit
             times = child([*arguments, "--child", engine, compute_type], limits)
             speeds = [
                 operations(model.checkpoint, s) / t / 1e9
@@ -167,8 +193,10 @@ def main() -> None:
                 [
                     f"{engine} {compute_type}, {name}",
                     *(f"{t:.2f} ({v:.0f})" for t, v in zip(times["encoder"], speeds, strict=True)),
-                    f"{times['alone']:.2f}",
-                    f"{times['together']:.2f}",
+                    *(
+                        "-" if t is None else f"{t:.2f}"
+                        for t in (times["alone"], times["together"])
+                    ),
                 ]
             )
     encoder = (f"encoder {seconds} s (GFLOP/s)" for seconds in ENCODED)
