@@ -11,6 +11,7 @@ from homescribe.audio import decode
 from homescribe.sources import unfinished_files
 from loopback import LoopbackServer
 from modal_session import hub, modal_cloud, one_standin, place, standin  # noqa: F401 - fixtures
+from pages import axe, browser, page, youtube_requests  # noqa: F401 - fixtures
 
 # No deadline for one example: the machine may be busy with something else.
 settings.register_profile("homescribe", deadline=None)

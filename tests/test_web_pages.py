@@ -2,19 +2,18 @@
 
 import re
 import shutil
-from importlib import resources
 from pathlib import Path
 from threading import Event
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-import browser as browsers
 from homescribe import Library, add
 from homescribe.assemble import open_sources
 from homescribe.config import Config
+from pages import DESKTOP, PHONE, check_page, until
 from web_server import (
     ARABIC,
     CHANNEL,
@@ -24,7 +23,6 @@ from web_server import (
     PENDING,
     PRIVATE,
     RIDGE,
-    TOKEN,
     make_library,
     segments,
     serving,
@@ -32,27 +30,11 @@ from web_server import (
 )
 
 pytestmark = pytest.mark.browser
-expect.set_options(timeout=20_000)  # milliseconds, for busy machines
-DESKTOP = {"width": 1280, "height": 800}
-PHONE = {"width": 360, "height": 740}
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
     return make_library(tmp_path_factory.mktemp("pages"))
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = browsers.find()
-    if path is None:
-        pytest.fail(browsers.MISSING, pytrace=False)
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--mute-audio"]
-        )
-        yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="module")
@@ -62,50 +44,12 @@ def base(library, browser):
         yield address
 
 
-@pytest.fixture
-def page(browser, base):
-    """A page; fails the test on an error, a dialog, or a request to any other server."""
-    context = browser.new_context(
-        viewport=DESKTOP, base_url=base, permissions=["clipboard-read", "clipboard-write"]
-    )
-    # As after opening the address that `homescribe serve` prints.
-    context.add_init_script(f"try {{ localStorage.setItem('token', '{TOKEN}') }} catch {{}}")
-    page = context.new_page()
-    problems, allowed = [], {urlsplit(base).netloc}
-    page.on("pageerror", lambda error: problems.append(f"error: {error}"))
-    page.on(
-        "console",
-        lambda message: message.type == "error" and problems.append(f"console: {message.text}"),
-    )
-    page.on("dialog", lambda dialog: problems.append(f"dialog: {dialog.message}"))
-    page.on(
-        "request",
-        lambda request: (
-            urlsplit(request.url).netloc not in allowed
-            and problems.append(f"request: {request.url}")
-        ),
-    )
-    page.problems, page.allowed = problems, allowed
-    yield page
-    context.close()
-    assert problems == []
-
-
 def time_of(page):
     return page.evaluate("document.getElementById('media').currentTime")
 
 
 def is_playing(page):
     return page.evaluate("!document.getElementById('media').paused")
-
-
-def until(page, expression):
-    """Wait until the expression is true. The pages' security policy forbids wait_for_function."""
-    for _ in range(300):
-        if page.evaluate(expression):
-            return
-        page.wait_for_timeout(40)
-    raise AssertionError(f"timed out: {expression}")
 
 
 # --- Search ----------------------------------------------------------------------------------------
@@ -160,9 +104,10 @@ def test_keys_move_between_hits(page):
     page.keyboard.press("p")
     expect(page.locator("#hit-counter span")).to_have_text("2 of 2")
     page.keyboard.press("/")
-    expect(page.locator("input[type=search]")).to_be_focused()
+    search = page.get_by_role("searchbox", name="Search every word")
+    expect(search).to_be_focused()
     page.keyboard.type("n/?")  # in a text field, shortcuts are off
-    expect(page.locator("input[type=search]")).to_have_value("n/?")
+    expect(search).to_have_value("n/?")
 
 
 # --- Playback --------------------------------------------------------------------------------------
@@ -236,7 +181,7 @@ def test_keys_control_the_player(page):
     page.keyboard.press("Escape")
     page.locator("#main").focus()
     page.keyboard.press("/")
-    expect(page.locator("input[type=search]")).not_to_be_focused()
+    expect(page.locator("input[type=search]").first).not_to_be_focused()
 
 
 def test_a_shared_excerpt_plays_to_its_end(page):
@@ -253,41 +198,6 @@ def test_a_shared_excerpt_plays_to_its_end(page):
 
 
 # --- YouTube ---------------------------------------------------------------------------------------
-
-# A stand-in for YouTube's player: the messages that youtube.js sends and receives.
-PLAYER = """<!doctype html><title>player</title><script>
-let now = Number(new URLSearchParams(location.search).get("start")), state = -1, rate = 1;
-const send = (event, info) => parent.postMessage(JSON.stringify({event, info}), "*");
-const sendInfo = () => send("infoDelivery", {
-    currentTime: now, duration: 12, playerState: state, playbackRate: rate,
-});
-const commands = {
-    playVideo() { state = 1; }, pauseVideo() { state = 2; }, seekTo(to) { now = to; },
-    setPlaybackRate(to) { rate = to; },
-};
-addEventListener("message", ({data, origin}) => {
-    const message = JSON.parse(data);
-    document.title += " " + (message.func ?? message.event) + " " + origin;
-    if (message.event === "listening" && state === -1) { state = 1; send("onReady", null); }
-    if (message.event === "command") commands[message.func](...message.args);
-    sendInfo();
-});
-setInterval(() => { if (state === 1) { now += 0.1 * rate; sendInfo(); } }, 100);
-</script>"""
-
-
-@pytest.fixture
-def youtube_requests(page):
-    """Requests for YouTube's player, which the stand-in answers."""
-    requests = []
-
-    def answer(route):
-        requests.append(route.request)
-        route.fulfill(content_type="text/html", body=PLAYER)
-
-    page.route("https://www.youtube-nocookie.com/**", answer)
-    page.allowed.add("www.youtube-nocookie.com")
-    return requests
 
 
 def test_a_video_without_a_transcript_plays(page, youtube_requests):
@@ -491,6 +401,7 @@ def test_an_item_is_transcribed_again_with_another_language(page, tmp_path, clip
     with serving(directory) as address:
         page.allowed.add(urlsplit(address).netloc)
         page.goto(f"{address}/items/{talk.key}")
+        page.get_by_text("More", exact=True).click()
         page.get_by_role("button", name="Transcribe again").click()
         dialog = page.get_by_role("dialog", name="Transcribe again")
         expect(dialog).to_contain_text("Made with faster-whisper, large-v3.")
@@ -503,6 +414,7 @@ def test_an_item_is_transcribed_again_with_another_language(page, tmp_path, clip
         page.keyboard.press("Escape")
         expect(dialog).to_be_hidden()
         assert httpx.get(f"{address}/api/queue").json()["progress"] is None
+        page.get_by_text("More", exact=True).click()
         page.get_by_role("button", name="Transcribe again").click()
         dialog.get_by_label("Model").select_option("demo")
         dialog.get_by_label("Language").select_option("English")
@@ -594,18 +506,6 @@ PAGES = {
     "statistics": "/statistics",
     "error": "/nothing",
 }
-SHIFTS = """() => new Promise(done => {
-    const found = [];
-    const take = list => found.push(...list.getEntries().map(entry => entry.value));
-    new PerformanceObserver(take).observe({type: "layout-shift", buffered: true});
-    setTimeout(() => done(found), 50);
-})"""
-
-
-@pytest.fixture(scope="module")
-def axe():
-    """The source of axe-core."""
-    return (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -617,14 +517,7 @@ def test_every_page_is_accessible(browser, base, axe, size, scheme):
     page = context.new_page()
     for name, path in PAGES.items():
         page.goto(path)
-        page.wait_for_timeout(60)
-        # On a busy machine, the menu may be painted before its last word has arrived: 0.00003 of the page.
-        assert sum(page.evaluate(SHIFTS)) < 0.001, name
-        wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        assert page.evaluate(wide) == 0, name
-        page.evaluate(axe)
-        found = page.evaluate("axe.run()")["violations"]
-        assert [(each["id"], each["nodes"][0]["html"]) for each in found] == [], name
+        check_page(page, axe, name)
     context.close()
 
 

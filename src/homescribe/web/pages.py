@@ -23,6 +23,7 @@ from homescribe.text.language_names import language_code
 from homescribe.web import again, charts, params, transcript_view
 from homescribe.web.jinja import render
 from homescribe.web.media import player_type
+from homescribe.web.speaker_view import speaker_views
 
 # Entries on a page, each list's longest first part.
 HITS = 40
@@ -193,6 +194,7 @@ def item(request: Request) -> HTMLResponse:
         transcript=transcript,
         sections=divided,
         lines=transcript_view.lines(divided, originals),
+        speakers=speaker_views(transcript) if transcript else {},
         direction=transcript_view.direction,
         languages=coverage.languages_in_words(transcript) if transcript else "",
         skipped=coverage.skipped_in_words(transcript) if transcript else "",

@@ -19,6 +19,7 @@ FLAGS = {
     "retried": "decoded at a higher temperature",
     "repetition": "repeated words",
 }
+OVERLAP = "overlap"  # the flag of a segment in which several people speak
 # Languages written from right to left, by Whisper's code.
 RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ps", "sd", "ur", "yi"})
 
@@ -34,6 +35,7 @@ class Line:
     space: str  # before the line: "" in scripts that put no spaces between words
     words: str  # "6:12.48 4:12.9": characters and start of each word
     doubt: str  # why the text is uncertain, or ""
+    overlap: bool  # whether several people speak at once
     original: str | None  # the engine's text, where a person corrected it
 
 
@@ -55,7 +57,7 @@ def line(position: int, segment: Segment, original: str | None = None) -> Line:
     """The line of a segment. `original` is the engine's text where a person corrected it."""
     text = segment.text.strip()
     space = " " if segment.text[:1].isspace() or not _is_wide(text[:1]) else ""
-    doubts = [FLAGS.get(flag, flag.replace("_", " ")) for flag in segment.flags]
+    doubts = [FLAGS.get(flag, flag.replace("_", " ")) for flag in segment.flags if flag != OVERLAP]
     return Line(
         position=position,
         start=segment.start,
@@ -64,6 +66,7 @@ def line(position: int, segment: Segment, original: str | None = None) -> Line:
         space=space,
         words=_words(segment, text),
         doubt=", ".join(doubts),
+        overlap=OVERLAP in segment.flags,
         original=None if original is None else original.strip(),
     )
 

@@ -92,7 +92,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 onKey("/", () => {
-  const field = document.querySelector("input[type=search]");
+  const field = [...document.querySelectorAll("input[type=search]")].find((each) => each.offsetParent);
   field?.focus();
   field?.select();
 });

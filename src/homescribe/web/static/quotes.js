@@ -56,7 +56,8 @@ function publicLink(words) {
   return original ? original.href.replace(/([#?&]t=)0(?=s?$)/, `$1${Math.floor(words.start)}`) : pageLink(words);
 }
 
-async function copy(text, message) {
+/** Copy text, and show `message`. */
+export async function copy(text, message) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {

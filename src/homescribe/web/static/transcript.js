@@ -47,7 +47,17 @@ export function rangeIn(line, from, to) {
   return range;
 }
 
-/** Draw ranges in the style ::highlight(name). No ranges remove it. */
-export function highlight(name, ranges) {
-  if (window.Highlight) CSS.highlights.set(name, new Highlight(...ranges));
+/** Draw ranges in the style ::highlight(name), above those of a lower priority. No ranges remove it. */
+export function highlight(name, ranges, priority = 0) {
+  if (window.Highlight) CSS.highlights.set(name, Object.assign(new Highlight(...ranges), { priority }));
+}
+
+/** Lines that are not filtered out. */
+export const isShown = (line) => line.offsetParent !== null;
+
+/** Make `line` the one line that Tab reaches, and focus it. */
+export function focusLine(line) {
+  for (const other of transcript.querySelectorAll(".line[tabindex='0']")) other.tabIndex = -1;
+  line.tabIndex = 0;
+  line.focus({ preventScroll: true });
 }
