@@ -1,0 +1,55 @@
+"""A recording in which several people speak, for the tests of the pages."""
+
+from homescribe import Item, Transcript, Word
+from homescribe.core import Segment, Speaker, Turn
+
+TALK = "youtube:conversatio"
+ANN, BEN, EVE = "SPEAKER_00", "SPEAKER_01", "SPEAKER_02"
+LINES = (
+    (ANN, "Welcome back. Today we talk about the northern ridge."),
+    (BEN, "Thank you. The readings came in every morning."),
+    (ANN, "Every morning?"),
+    (EVE, "Every winter morning."),
+    (BEN, "We knocked the ice off the mast with a wooden spoon."),
+)
+ITEM = Item(
+    *(
+        "youtube",
+        "conversatio",
+        "https://www.youtube.com/watch?v=conversatio",
+        "The northern ridge",
+    ),
+    *("Ridge", "UCridge", 60.0, "2026-06-01", "en"),
+)
+
+
+def conversation():
+    """A transcript of LINES, a segment for each sentence, half a second a word."""
+    segments, turns = [], []
+    seconds = dict.fromkeys((ANN, BEN, EVE), 0.0)
+    at = 0.0
+    for speaker, text in LINES:
+        began = at
+        for sentence in text.replace(". ", ".|").split("|"):
+            words = tuple(
+                Word(at + n * 0.5, at + n * 0.5 + 0.5, f" {word}", 0.9, speaker)
+                for n, word in enumerate(sentence.split())
+            )
+            flags = ("overlap",) if sentence == "Every morning?" else ()
+            end = words[-1].end
+            segments.append(
+                Segment(at, end, f" {sentence}", words=words, flags=flags, speaker=speaker)
+            )
+            at = end
+        turns.append(Turn(began, at, speaker))
+        seconds[speaker] += at - began
+    speakers = tuple(Speaker(label, spoken) for label, spoken in seconds.items())
+    return Transcript(
+        *("faster-whisper", "large-v3", "en", at, tuple(segments)),
+        speakers=speakers,
+        turns=tuple(turns),
+    )
+
+
+def save_conversation(library):
+    library.save(ITEM, conversation(), 5.0)
