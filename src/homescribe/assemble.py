@@ -14,6 +14,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from homescribe import demo, plugins
+from homescribe.backends.local import LocalBackend
 from homescribe.config import Config
 from homescribe.core import (
     Backend,
@@ -29,6 +30,7 @@ from homescribe.library import ItemRecord, Library
 from homescribe.pipeline.add import Sources, add
 from homescribe.pipeline.run import Run, with_language_code
 from homescribe.pipeline.speech_upload import speech_upload
+from homescribe.speakers.speaker_finder import SpeakerFinder
 from homescribe.speakers.speaker_models import SpeakerModels
 from homescribe.speakers.speaker_setting import parse_speakers
 
@@ -67,8 +69,17 @@ def open_sources(config: Config, library: Library) -> Sources:
     )
 
 
-def build_backend(config: Config, library: Library) -> Backend:
-    """Return the backend that `config` names."""
+def build_backend(
+    config: Config, library: Library, options: TranscriptionOptions | None = None
+) -> Backend:
+    """Return the backend that `config` names.
+
+    Args:
+        options: used instead of the transcription settings of `config`.
+    """
+    options = options or config.transcription()
+    if config.backend == "local" and compares_voices(options):
+        return LocalBackend(build_speaker_finder(config))
     if config.backend == "modal":
         return build_modal_backend(config, library)
     if config.backend == "ray":
@@ -146,7 +157,7 @@ def check_options(config: Config, options: TranscriptionOptions | None = None) -
 
 def check_speakers(config: Config, options: TranscriptionOptions) -> None:
     """Raise UserError for a setting of speakers that is not valid, or needs what is not here."""
-    if options.speakers is None or parse_speakers(options.speakers).channels:
+    if not compares_voices(options):
         return
     speaker_models(config).check()
     if config.backend == "local":
@@ -154,6 +165,16 @@ def check_speakers(config: Config, options: TranscriptionOptions) -> None:
             importlib.import_module("sherpa_onnx")
         except ModuleNotFoundError as error:
             raise plugins.missing_package("--speakers", error) from error
+
+
+def compares_voices(options: TranscriptionOptions) -> bool:
+    """Return whether a run with these options tells speakers apart by their voices."""
+    return options.speakers is not None and not parse_speakers(options.speakers).channels
+
+
+def build_speaker_finder(config: Config) -> SpeakerFinder:
+    """Return what finds speakers on this machine, with the models of `config`. Nothing is loaded yet."""
+    return SpeakerFinder(speaker_models(config))
 
 
 def speaker_models(config: Config) -> SpeakerModels:
@@ -184,7 +205,7 @@ def build_run(
     return Run(
         library,
         sources,
-        build_backend(config, library),
+        build_backend(config, library, options),
         engine=config.engine,
         model=config.model,
         options=options or config.transcription(),

@@ -20,21 +20,33 @@ from homescribe.core import (
     TranscriptionOptions,
     Usage,
 )
+from homescribe.speakers.speaker_engine import SpeakerEngine
+from homescribe.speakers.speaker_finder import SpeakerFinder
 
 
 class LocalBackend:
-    """Runs the engine in threads of this process."""
+    """Runs the engine in threads of this process.
+
+    Args:
+        speakers: finds speakers, and is loaded when a session starts. None: with the published models, which
+            are loaded when a recording needs them.
+    """
 
     name = "local"
     default_engine = "faster-whisper"
     default_model = "small"  # a compromise between accuracy and speed on a laptop's processor
 
+    def __init__(self, speakers: SpeakerFinder | None = None) -> None:
+        self._speakers = speakers
+
     @contextmanager
     def start(self, engine: str, model: str) -> Iterator[Session]:
         """Load `model` and start a session with it."""
+        if self._speakers is not None:
+            self._speakers.load()
         loaded: Engine = plugins.load("engines", engine)(model)
         try:
-            yield LocalSession(loaded)
+            yield LocalSession(SpeakerEngine(loaded, self._speakers or SpeakerFinder()))
         finally:
             loaded.close()
 

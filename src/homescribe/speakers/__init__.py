@@ -13,6 +13,9 @@ Of a run with speakers:
 
     speaker_setting   "auto", "2", "2-4", "channels"
     speaker_models    the two networks: files of the user, or downloaded once
+    speaker_finder    both networks, loaded once, for recordings of all threads
+    speaker_engine    an engine with a finder beside it
+    assignment        the speaker of each word, segments split where the speaker changes
 
-Nothing here knows of engines or the library.
+Nothing here knows of an engine in particular, or of the library.
 """

@@ -1,0 +1,184 @@
+"""An engine whose transcripts say who speaks: a thread finds the speakers while the engine transcribes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from threading import Event, Lock, Thread
+
+from homescribe.core import Audio, Engine, Transcript, TranscriptionOptions
+from homescribe.errors import Cancelled, HomescribeError, UserError
+from homescribe.speakers.assignment import with_speakers
+from homescribe.speakers.diarizer import Diarization
+from homescribe.speakers.speaker_finder import SpeakerFinder
+from homescribe.speakers.speaker_setting import SpeakerSetting, parse_speakers
+
+TICK = 0.1  # seconds between two looks at `stop`
+
+
+class SpeakerEngine:
+    """An engine, and what finds speakers where the options request them.
+
+    Both decode the recording, because an engine reads it at its own pace; decoding takes one or two percent
+    of the time. Speakers that cannot be found cost no transcript: it gets a warning.
+    """
+
+    def __init__(self, engine: Engine, finder: SpeakerFinder) -> None:
+        self.name, self.model, self.slots = engine.name, engine.model, engine.slots
+        self._engine = engine
+        self._finder = finder
+
+    def transcribe(
+        self,
+        audio: Audio,
+        options: TranscriptionOptions,
+        stop: Event,
+        progress: Callable[[float], None],
+    ) -> Transcript:
+        """As core.Engine. `progress` gets the seconds that both have done."""
+        if options.speakers is None:
+            return self._engine.transcribe(audio, options, stop, progress)
+        setting = parse_speakers(options.speakers)
+        slower = SlowerProgress(progress)
+        search = SpeakerSearch(
+            self._finder, audio, setting, options.audio_track, stop, slower.reporter()
+        )
+        wanted = replace(options, word_timestamps=True, speakers=None)
+        try:
+            transcript = self._engine.transcribe(audio, wanted, search.stop, slower.reporter())
+            diarization = search.result()
+        except Cancelled:
+            if search.fatal is not None and not stop.is_set():
+                raise search.fatal from None
+            raise
+        finally:
+            search.stop.set()
+        return finished(transcript, diarization, search.warning, setting, options)
+
+    def close(self) -> None:
+        """Free the engine's model."""
+        self._engine.close()
+
+
+def finished(
+    transcript: Transcript,
+    diarization: Diarization | None,
+    warning: str,
+    setting: SpeakerSetting,
+    options: TranscriptionOptions,
+) -> Transcript:
+    """Return the transcript with its speakers, or with the warning why it has none.
+
+    The times of words were needed; they stay only where `options` request them.
+    """
+    if diarization is None:
+        transcript = replace(transcript, warnings=(*transcript.warnings, warning))
+    else:
+        transcript = with_speakers(transcript, diarization, setting.least)
+    if options.word_timestamps:
+        return transcript
+    return replace(
+        transcript, segments=tuple(replace(each, words=()) for each in transcript.segments)
+    )
+
+
+class SpeakerSearch:
+    """A thread that finds the speakers of one recording.
+
+    Its `stop` is set by the caller's, by an error that holds for all recordings, or by whoever no longer
+    needs the result.
+    """
+
+    def __init__(
+        self,
+        finder: SpeakerFinder,
+        audio: Audio,
+        setting: SpeakerSetting,
+        track: int | None,
+        stop: Event,
+        progress: Callable[[float], None],
+    ) -> None:
+        self.stop = LinkedEvent(stop)
+        self.fatal: UserError | None = None  # it would stop every recording
+        self.warning = ""  # why this recording has no speakers
+        self._found: Diarization | None = None
+
+        def search() -> None:
+            try:
+                self._found = finder.find(audio, setting, track, self.stop, progress)
+                progress(float("inf"))
+            except Cancelled:
+                pass
+            except UserError as error:
+                self.fatal = error
+                self.stop.set()
+            except Exception as error:  # noqa: BLE001 - the transcript is worth more
+                self.warning = f"Speakers could not be told apart: {_words(error)}"
+                progress(float("inf"))
+
+        self._thread = Thread(target=search, name="speakers", daemon=True)
+        self._thread.start()
+
+    def result(self) -> Diarization | None:
+        """Wait for the speakers; None when there is a warning. Raises `fatal`, or Cancelled."""
+        while self._thread.is_alive() and not self.stop.is_set():
+            self._thread.join(TICK)
+        if self.fatal is not None:
+            raise self.fatal
+        if self.stop.is_set():
+            raise Cancelled
+        return self._found
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, HomescribeError):
+        return error.message
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+class SlowerProgress:
+    """The progress of several parts of one work: that of the slowest."""
+
+    def __init__(self, progress: Callable[[float], None]) -> None:
+        self._progress = progress
+        self._lock = Lock()
+        self._done: list[float] = []
+
+    def reporter(self) -> Callable[[float], None]:
+        """Return the function by which one more part reports its progress."""
+        with self._lock:
+            part = len(self._done)
+            self._done.append(0.0)
+
+        def report(seconds: float) -> None:
+            with self._lock:
+                before = min(self._done)
+                self._done[part] = max(self._done[part], seconds)
+                now = min(self._done)
+                if before < now < float("inf"):
+                    self._progress(now)
+
+        return report
+
+
+class LinkedEvent(Event):
+    """An event that is also set while another one is."""
+
+    def __init__(self, other: Event) -> None:
+        super().__init__()
+        self._other = other
+
+    def is_set(self) -> bool:
+        """Return whether this event or the other one is set."""
+        return super().is_set() or self._other.is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until either is set, or `timeout` seconds have passed."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self.is_set():
+            left = TICK if deadline is None else min(TICK, deadline - time.monotonic())
+            if left <= 0:
+                return False
+            super().wait(left)
+        return True
