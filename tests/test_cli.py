@@ -182,6 +182,7 @@ def test_show_and_list_as_json_have_languages_what_was_skipped_and_warnings(stor
         "initial_prompt": "a\x1bb",
         "condition_on_previous_text": False,
         "audio_track": None,
+        "speakers": None,
     }
     assert json.loads(run(capsys, "show", "fake:site-4", "--json")[1])["transcript"] is None
     records = {each["key"]: each for each in json.loads(run(capsys, "list", "--json")[1])}

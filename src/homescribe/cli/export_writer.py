@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
+from homescribe import plugins
 from homescribe.cli.program import message
 from homescribe.core import Item, SubtitleOptions, Transcript
 from homescribe.errors import Cancelled, HomescribeError, UserError
-from homescribe.formats import writer
+from homescribe.formats import placed_files, writer
 from homescribe.formats.exporters import load_exporters
 from homescribe.library import Library
 from homescribe.pipeline.crash_log import internal_error
@@ -21,16 +23,47 @@ from homescribe.text.sanitize import terminal_message, terminal_safe, terminal_s
 STDOUT = Path("-")  # as `-o -`
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a command writes files."""
+
+    directory: Path | None = None  # None: the command's default
+    beside: bool = (
+        False  # beside the recordings; those that are not files on this computer to `directory`
+    )
+    template: str | None = (
+        None  # of names in `directory`, as `checked_template` returns it; None: safe names
+    )
+
+    def __post_init__(self) -> None:
+        """Raise UserError if these do not go together."""
+        chosen = [
+            option
+            for option, given in (
+                ("-o -", self.directory == STDOUT),
+                ("--beside", self.beside),
+                ("--output-template", self.template),
+            )
+            if given
+        ]
+        if len(chosen) > 1:
+            raise UserError(f"{chosen[0]} and {chosen[1]} exclude each other.", "Give one of them.")
+
+
 class ExportWriter:
     """Writes transcripts as files in one or more formats, and counts them; `-` is standard output."""
 
-    def __init__(self, formats: Iterable[str], directory: Path, subtitles: SubtitleOptions) -> None:
-        self.directory = directory
+    def __init__(
+        self, formats: Iterable[str], target: Target, subtitles: SubtitleOptions, *, default: Path
+    ) -> None:
+        self.target = target
+        self.directory = target.directory or default
         self.files = 0
         self.failed = 0  # transcripts that could not be written
+        self._elsewhere = 0  # transcripts of recordings that are not on this computer, not written
         self._exporters = load_exporters(formats, subtitles)
         if not self.to_stdout:
-            writer.prepare(directory)
+            self._prepare()
         elif len(self._exporters) != 1:
             raise UserError(
                 f"Only one format can be written to standard output, not {len(self._exporters)}.",
@@ -42,15 +75,21 @@ class ExportWriter:
         """Whether the transcripts are printed instead of written as files."""
         return self.directory == STDOUT
 
-    def write(self, item: Item, transcript: Transcript, copies: Sequence[Item] = ()) -> None:
+    def _prepare(self) -> None:
+        """Raise UserError if the directory cannot be written to."""
+        if not self.target.beside or self.target.directory:
+            writer.prepare(self.directory)
+
+    def write(
+        self, library: Library, item: Item, transcript: Transcript, copies: Sequence[Item] = ()
+    ) -> None:
         """Write one file per format, for the item and each of its copies; print the transcript once.
 
         Say so if there are fewer because nobody speaks, or because it is not known who does.
         """
         self._report_missing(item, transcript)
         if not self.to_stdout:
-            paths = writer.write(self.directory, item, transcript, self._exporters, copies)
-            self.files += len(paths)
+            self.files += len(self._written(library, item, transcript, copies))
             return
         for name, exporter in self._exporters.items():
             if writer.nothing_to_write(name, transcript):
@@ -60,13 +99,34 @@ class ExportWriter:
                 text = "\n".join(map(terminal_safe_part, text.split("\n")))
             click.echo(text, nl=not text.endswith("\n"))
 
+    def _written(
+        self, library: Library, item: Item, transcript: Transcript, copies: Sequence[Item]
+    ) -> list[Path]:
+        if self.target.template:
+            return placed_files.write_by_template(
+                self.directory,
+                self.target.template,
+                item,
+                transcript,
+                self._exporters,
+                library,
+                copies,
+            )
+        if self.target.beside:
+            if plugins.source_of(item).local_path(item):
+                return placed_files.write_beside(item, transcript, self._exporters, library, copies)
+            if not self.target.directory:
+                self._elsewhere += 1
+                return []
+        return writer.write(self.directory, item, transcript, self._exporters, copies)
+
     def write_or_report(self, library: Library, item: Item, transcript: Transcript) -> None:
         """Write one file per format and copy; if that fails, print the reason and count the failure.
 
         The transcript is in the library, and other transcripts may be written.
         """
         try:
-            self.write(item, transcript, library.item(item.key).copies)
+            self.write(library, item, transcript, library.item(item.key).copies)
             return
         except (Cancelled, KeyboardInterrupt, SystemExit, BrokenPipeError):
             raise
@@ -75,7 +135,10 @@ class ExportWriter:
         except BaseException as unforeseen:  # noqa: BLE001 - of a format's plug-in
             error = internal_error(unforeseen, library.directory, "writing", item.key)
         self.failed += 1
-        message(f"{terminal_safe(item.title)} was not written: {terminal_message(error.message)}")
+        hint = f" {terminal_message(error.hint)}" if isinstance(error, UserError) else ""
+        message(
+            f"{terminal_safe(item.title)} was not written: {terminal_message(error.message)}{hint}"
+        )
 
     def _report_missing(self, item: Item, transcript: Transcript) -> None:
         """Print that there is no speech, and which files are not written."""
@@ -98,14 +161,22 @@ class ExportWriter:
                 failed = self.failed
                 self.write_or_report(library, library.item(key).item, transcript)
                 if self.failed > failed and not self.to_stdout:
-                    writer.prepare(self.directory)
+                    self._prepare()
                 found += 1
         return found
 
     def report(self) -> None:
         """Print how many files were written, and where."""
         if not self.to_stdout:
-            message(f"{count(self.files, 'file')} written to {self.directory.absolute()}")
+            place = f"to {self.directory.absolute()}"
+            if self.target.beside:
+                place = f"beside the recordings{f' or {place}' if self.target.directory else ''}"
+            message(f"{count(self.files, 'file')} written {place}")
+        if self._elsewhere:
+            message(
+                f"{count(self._elsewhere, 'recording')} not on this computer, so nothing is written beside. "
+                "To write the transcripts to a directory, add -o DIR."
+            )
         if self.failed:
             message(
                 f"{count(self.failed, 'transcript')} not written; the library has them. "
@@ -114,9 +185,9 @@ class ExportWriter:
 
 
 def optional_writer(
-    formats: list[str], directory: Path | None, subtitles: SubtitleOptions
+    formats: list[str], target: Target, subtitles: SubtitleOptions
 ) -> ExportWriter | None:
-    """Return a writer if `-f` or `-o` was given."""
-    if not formats and directory is None:
+    """Return a writer if an option says what to write, or where."""
+    if not formats and target == Target():
         return None
-    return ExportWriter(formats or ["txt"], directory or Path(), subtitles)
+    return ExportWriter(formats or ["txt"], target, subtitles, default=Path())

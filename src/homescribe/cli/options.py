@@ -9,8 +9,10 @@ from pathlib import Path
 import click
 
 from homescribe import config, plugins
+from homescribe.cli.export_writer import Target
 from homescribe.cli.program import name_library
 from homescribe.errors import UserError
+from homescribe.formats.name_template import FIELDS, checked_template
 from homescribe.text.dates import checked_date
 
 OTHER = "Options"
@@ -19,7 +21,7 @@ GROUPS = {setting.name: setting.group for setting in config.settings() if settin
 RUN_SETTINGS = tuple(GROUPS)
 REQUEST_SETTINGS = ("cookies", "cookies_from_browser", "user_agent", "allow_private_networks")
 SUBTITLE_SETTINGS = tuple(name for name, group in GROUPS.items() if group == config.OUTPUT)
-GROUPS |= {"formats": config.OUTPUT, "output": config.OUTPUT}
+GROUPS |= dict.fromkeys(("formats", "output", "beside", "output_template"), config.OUTPUT)
 
 NAMES_WIDTH = 24  # of the column of option names in `--help`; longer names get a line of their own
 
@@ -134,17 +136,47 @@ def _option(setting: config.Setting) -> Decorator:
 
 
 def export_options(*, required: bool = False, directory: str = "") -> Decorator:
-    """Add `-f FORMATS` and `-o DIR`, for commands that write transcripts as files.
+    """Add `-f FORMATS` and where to write, for commands that write transcripts as files.
+
+    The function gets `formats`, and `target`, a Target.
 
     Args:
-        required: whether the formats must be given.
+        required: whether the formats must be given, except with --beside.
         directory: the default directory, as the help text names it.
     """
 
-    def decorate(function: Function) -> Function:
+    def decorate(decorated: Function) -> Function:
+        @functools.wraps(decorated)
+        def function(
+            *args: object,
+            formats: list[str],
+            output: Path | None,
+            beside: bool,
+            output_template: str | None,
+            **kwargs: object,
+        ) -> object:
+            template = checked_template(output_template) if output_template else None
+            target = Target(output, beside, template)
+            formats = formats or (["srt"] if beside else [])
+            if required and not formats:
+                raise click.MissingParameter(param_type="option", param_hint="'-f'")
+            return decorated(*args, formats=formats, target=target, **kwargs)
+
         text = "Directory for the files; - prints them."
         if directory:
             text += f" Default: {directory}."
+        function = click.option(
+            "--output-template",
+            metavar="TEMPLATE",
+            help="Names of the files in DIR, as of yt-dlp: '%(channel)s/%(upload_date)s %(title)s.%(ext)s'. "
+            f"Fields: {', '.join(FIELDS)}.",
+        )(function)
+        function = click.option(
+            "--beside",
+            is_flag=True,
+            help="Write beside the recordings, where players look: talk.en.srt beside talk.mp4. A file that "
+            "homescribe did not write is kept. Without -f: srt.",
+        )(function)
         function = click.option(
             "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help=text
         )(function)
@@ -152,7 +184,6 @@ def export_options(*, required: bool = False, directory: str = "") -> Decorator:
             "-f",
             "--format",
             "formats",
-            required=required,
             callback=_formats,
             metavar="FORMATS",
             help=f"One or more of {', '.join(plugins.BUILT_IN['exporters'])}, separated by commas.",

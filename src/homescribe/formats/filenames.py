@@ -39,13 +39,8 @@ def file_name(item: Item, extension: str, more: str = "") -> str:
         raise ValueError(f"not an extension: {extension!r}")
     date = plugins.source_of(item).file_date(item) or ""
     date = f"{date} " if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", date) else ""
-    title = _name(item.title)
-    if not date:
-        title = title.lstrip(".-~ ")
-        if title.partition(".")[0].rstrip().lower() in _RESERVED:
-            title = f"_{title}"
-    end = f"[{_tag(item)}{more}].{extension}"
-    title = _cut(title, NAME_BYTES - len(date) - len(end) - 1)
+    end = f"[{item_tag(item)}{more}].{extension}"
+    title = safe_name(item.title, size=NAME_BYTES - len(date) - len(end) - 1, alone=not date)
     return f"{date}{title} {end}" if title else f"{date}{end}"
 
 
@@ -76,19 +71,29 @@ def safe_file_name(name: str) -> str:
     stem, dot, extension = re.split(r"[/\\]", name)[-1].rpartition(".")
     if not dot or not re.fullmatch(rf"[A-Za-z0-9]{{1,{EXTENSION_CHARACTERS}}}", extension):
         stem, dot, extension = f"{stem}{dot}{extension}", "", ""
-    stem = _name(stem).strip(".-~ ")
+    stem = safe_name(stem).strip(".-~ ")
     if stem.partition(".")[0].rstrip().lower() in _RESERVED:
         stem = f"_{stem}"
     end = f"{dot}{extension}"
     return _cut(stem or "recording", NAME_BYTES - len(end) - 8) + end  # 8: for a number
 
 
-def _name(title: str) -> str:
-    """Return `title` with similar characters for those that a file system forbids."""
+def safe_name(title: str, *, size: int = 0, alone: bool = False) -> str:
+    """Return `title` with similar characters for those that a file system forbids.
+
+    Args:
+        size: most bytes of UTF-8; 0 for no limit.
+        alone: whether the name begins with it. Then it does not begin with a dot, and is not reserved.
+    """
     title = re.sub(r"\s*:\s+", " - ", _INVISIBLE.sub("", file_safe_line(title)))
     title = re.sub(r"[/\\|:]", "-", title).replace('"', "'")
     title = " ".join(re.sub(r"[<>*?]", "", title).split())
-    return unicodedata.normalize("NFC", title)
+    title = unicodedata.normalize("NFC", title)
+    if alone:
+        title = title.lstrip(".-~ ")
+        if title.partition(".")[0].rstrip().lower() in _RESERVED:
+            title = f"_{title}"
+    return _cut(title, size) if size else title
 
 
 def _cut(title: str, size: int) -> str:
@@ -112,7 +117,7 @@ def _joined(character: str) -> bool:
     )
 
 
-def _tag(item: Item) -> str:
+def item_tag(item: Item) -> str:
     """Return the source's tag for `item`, else "source id", with "~" and a hash if it had to be altered."""
     tag = plugins.source_of(item).file_tag(item)
     if tag and re.fullmatch(r"[A-Za-z0-9_-]{1,64}", tag):

@@ -50,7 +50,7 @@ def prepare(directory: Path) -> None:
     Raises:
         UserError: as `write`.
     """
-    with _translated(directory):
+    with translated(directory):
         directory.mkdir(parents=True, exist_ok=True)
         part = directory / _PART.format(secrets.token_hex(8))
         part.touch(exist_ok=False)
@@ -82,39 +82,51 @@ def write(
             is left.
     """
     paths = []
-    for extension, exporter in exporters.items():
-        if nothing_to_write(extension, transcript):
-            continue
-        names = file_names(item, copies, extension)
-        for one, name in zip((item, *copies), names, strict=True):
-            # Exporters of other packages need not know which addresses are private.
-            content = exporter(shown_item(one), transcript).encode(errors="replace")
-            if not content:  # without speech: an empty file would look like a failure
-                continue
-            path = directory / name
-            with _translated(directory):
-                directory.mkdir(parents=True, exist_ok=True)
-                _replace(path, content)
-            paths.append(path)
+    for extension, number, content in contents(item, transcript, exporters, copies):
+        path = directory / file_names(item, copies, extension)[number]
+        replace(path, content)
+        paths.append(path)
     return paths
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Write `path` so that it holds either its old content or, once on the disk, all of the new one."""
+def contents(
+    item: Item,
+    transcript: Transcript,
+    exporters: Mapping[str, Exporter],
+    copies: Sequence[Item] = (),
+) -> Iterator[tuple[str, int, bytes]]:
+    """Yield the extension, 0 for the item or the number of its copy, and the content of each file."""
+    for extension, exporter in exporters.items():
+        if nothing_to_write(extension, transcript):
+            continue
+        for number, one in enumerate((item, *copies)):
+            # Exporters of other packages need not know which addresses are private.
+            content = exporter(shown_item(one), transcript).encode(errors="replace")
+            if content:  # without speech: an empty file would look like a failure
+                yield extension, number, content
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write `path` so that it holds either its old content or, once on the disk, all of the new one.
+
+    Its folder is created if necessary. Raises UserError as `write`.
+    """
     part = path.with_name(_PART.format(secrets.token_hex(8)))
-    try:
-        with part.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with translated(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
 
 
 @contextmanager
-def _translated(directory: Path) -> Iterator[None]:
+def translated(directory: Path) -> Iterator[None]:
     """Translate the system's errors about `directory` into a UserError that says what to do."""
     try:
         yield

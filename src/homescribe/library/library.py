@@ -34,6 +34,7 @@ from homescribe.library import (
     stats,
     transcripts,
     usages,
+    written_files,
 )
 from homescribe.library.corrections import Correction
 from homescribe.library.engine_work import Deaths
@@ -230,6 +231,18 @@ class Library:
         """Delete items with everything that belongs to them, transcripts too; returns how many."""
         with self._writing() as db:
             return items.remove(db, items.find_ids(db, keys, time.time()))
+
+    # --- Exports --------------------------------------------------------------------------------------
+
+    def written_file(self, path: Path) -> tuple[str, bytes] | None:
+        """The key of the item that `path` was last written for, and the SHA-256 of what was written."""
+        with self._reading() as db:
+            return written_files.find(db, path)
+
+    def record_written_file(self, path: Path, key: str, sha256: bytes) -> None:
+        """Record that `path` was written for the item with this key."""
+        with self._writing() as db:
+            written_files.record(db, path, key, sha256, time.time())
 
     # --- Transcripts ---------------------------------------------------------------------------------
 

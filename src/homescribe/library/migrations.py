@@ -141,6 +141,11 @@ def version_15(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def version_16(db: sqlite3.Connection) -> None:
+    """Add which exports were written to places where other files may be, too."""
+    db.execute(schema.VERSION_16)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_1,
     version_2,
@@ -157,6 +162,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_13,
     version_14,
     version_15,
+    version_16,
 )
 
 

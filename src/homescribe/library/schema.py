@@ -460,3 +460,13 @@ VERSION_15 = (
     END
     """,
 )
+
+# Exports at places where other files may be, too. `path` is folded: see written_files.py.
+VERSION_16 = """
+    CREATE TABLE written_files (
+        path BLOB PRIMARY KEY,
+        key TEXT NOT NULL,
+        sha256 BLOB NOT NULL,
+        written_at REAL NOT NULL
+    ) WITHOUT ROWID
+    """

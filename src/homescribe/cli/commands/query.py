@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import get_args
 
 import click
@@ -11,7 +10,7 @@ from homescribe import plugins
 from homescribe.assemble import open_library
 from homescribe.cli.commands.cloud import spent_in_words
 from homescribe.cli.exit_codes import ExitCode
-from homescribe.cli.export_writer import ExportWriter
+from homescribe.cli.export_writer import ExportWriter, Target
 from homescribe.cli.options import SUBTITLE_SETTINGS, command, configured, export_options
 from homescribe.cli.output import (
     highlighted,
@@ -220,15 +219,13 @@ def _show(record: ItemRecord, transcript: Transcript | None) -> None:
 @click.argument("keys", metavar="[KEY]...", nargs=-1)
 @export_options(required=True, directory="LIBRARY/exports")
 @configured(*SUBTITLE_SETTINGS)
-def export(
-    config: Config, keys: tuple[str, ...], formats: list[str], output: Path | None
-) -> ExitCode:
+def export(config: Config, keys: tuple[str, ...], formats: list[str], target: Target) -> ExitCode:
     """Write transcripts as files: all, or those with a given KEY."""
     subtitles = config.subtitles()
     with open_library(config, must_exist=True) as library:
         chosen = [library.item(key).item.key for key in keys]
         chosen = chosen or [record.item.key for record in library.items(state="done")]
-        writer = ExportWriter(formats, output or library.directory / "exports", subtitles)
+        writer = ExportWriter(formats, target, subtitles, default=library.directory / "exports")
         written = writer.write_stored(library, chosen)
     writer.report()
     if written < len(chosen):

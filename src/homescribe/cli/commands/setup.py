@@ -15,7 +15,7 @@ from homescribe import doctor as checks
 from homescribe.assemble import open_library, open_sources
 from homescribe.cli.actions import add_sources, run_and_report
 from homescribe.cli.exit_codes import ExitCode
-from homescribe.cli.export_writer import ExportWriter
+from homescribe.cli.export_writer import ExportWriter, Target
 from homescribe.cli.interrupt import interruptible
 from homescribe.cli.options import command, configured
 from homescribe.cli.output import highlighted, print_json, print_table, print_wrapped
@@ -96,7 +96,9 @@ def demo(output: Path) -> ExitCode:
         with open_sources(config, library) as sources:
             results = add_sources(library, sources, [str(bundled.samples())], stop, everything=True)
             code = run_and_report(config, library, sources, stop, formats=DEMO_FORMATS)
-        writer = ExportWriter(DEMO_FORMATS, output / "exports", config.subtitles())
+        writer = ExportWriter(
+            DEMO_FORMATS, Target(output / "exports"), config.subtitles(), default=Path()
+        )
         writer.write_stored(library, [item.key for result in results for item in result.items])
         here = f"homescribe --library {shlex.quote(str(output))}"
         message(f"\n{here} search {shlex.quote(PHRASE)}")

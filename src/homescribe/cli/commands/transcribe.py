@@ -11,7 +11,7 @@ from homescribe import pipeline
 from homescribe.assemble import check_options, open_library, open_sources
 from homescribe.cli.actions import add_sources, report_listing, run_and_report
 from homescribe.cli.exit_codes import ExitCode
-from homescribe.cli.export_writer import ExportWriter, optional_writer
+from homescribe.cli.export_writer import ExportWriter, Target, optional_writer
 from homescribe.cli.interrupt import interruptible
 from homescribe.cli.options import (
     RUN_SETTINGS,
@@ -51,7 +51,7 @@ def transcribe(
     since: str | None,
     latest: int | None,
     formats: list[str],
-    output: Path | None,
+    target: Target,
 ) -> ExitCode:
     """Add sources, transcribe them, and write transcripts as files.
 
@@ -60,7 +60,7 @@ def transcribe(
     are only written, unless --again is given. The default format is txt.
     """
     check_options(config)
-    writer = ExportWriter(formats or ["txt"], output or Path(), config.subtitles())
+    writer = ExportWriter(formats or ["txt"], target, config.subtitles(), default=Path())
     with interruptible() as stop, open_library(config) as library:
         with open_sources(config, library) as opened:
             results = add_sources(
@@ -103,7 +103,7 @@ def run(
     again: bool,
     limit: int | None,
     formats: list[str],
-    output: Path | None,
+    target: Target,
 ) -> ExitCode:
     """Download and transcribe pending items.
 
@@ -116,7 +116,7 @@ def run(
             "Nothing was transcribed: --again needs the keys of items.",
             "Name them: homescribe run --again KEY. To list them: homescribe list",
         )
-    writer = optional_writer(formats, output, config.subtitles())
+    writer = optional_writer(formats, target, config.subtitles())
     with interruptible() as stop, open_library(config) as library:
         chosen = list(dict.fromkeys(library.item(key).item.key for key in keys)) or None
         if chosen and not again:
@@ -143,7 +143,7 @@ def run(
 @export_options()
 @configured(*RUN_SETTINGS)
 def sync(
-    config: Config, everything: bool, limit: int | None, formats: list[str], output: Path | None
+    config: Config, everything: bool, limit: int | None, formats: list[str], target: Target
 ) -> ExitCode:
     """List all sources again, then transcribe pending items.
 
@@ -153,7 +153,7 @@ def sync(
     known items unless --all is given.
     """
     check_options(config)
-    writer = optional_writer(formats, output, config.subtitles())
+    writer = optional_writer(formats, target, config.subtitles())
     with (
         interruptible() as stop,
         open_library(config) as library,
