@@ -249,7 +249,7 @@ def test_what_is_prepared_for_an_upload_takes_part_of_the_pause(tmp_path, monkey
     now = [100.0]
     monkeypatch.setattr("homescribe.pipeline.downloads.time.monotonic", lambda: now[0])
 
-    def prepare(audio, folder, stop):
+    def prepare(audio, folder, stop, kept):
         now[0] += 2.0
         return audio
 

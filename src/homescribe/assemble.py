@@ -28,6 +28,7 @@ from homescribe.engines.languages import LANGUAGES, check_language
 from homescribe.errors import ItemError, PermanentError, RetryableError, UserError
 from homescribe.library import ItemRecord, Library
 from homescribe.pipeline.add import Sources, add
+from homescribe.pipeline.audio_copies import KeepAudio
 from homescribe.pipeline.run import Run, with_language_code
 from homescribe.pipeline.speech_upload import speech_upload
 from homescribe.speakers.speaker_finder import SpeakerFinder
@@ -215,9 +216,23 @@ def build_run(
         sleep_interval=config.sleep_interval,
         known_good=demo.samples() / "fox-20s.mp3",
         disk=round(config.disk * BYTES_PER_GIGABYTE),
+        keep_audio=kept_of_downloads(config),
         prepare=speech_upload if uploads_speech(config) else None,
         stop=stop,
     )
+
+
+def kept_of_downloads(config: Config) -> KeepAudio | None:
+    """Return what runs keep of the audio that they download; None for nothing."""
+    if config.keep_audio == "none":
+        return None
+    return KeepAudio(config.keep_audio, audio_limit(config), config.audio_track)
+
+
+def audio_limit(config: Config) -> int | None:
+    """Return the bytes of audio to keep at most; None without a limit."""
+    limit = config.keep_audio_limit
+    return None if limit is None else round(limit * BYTES_PER_GIGABYTE)
 
 
 def uploads_speech(config: Config) -> bool:

@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from homescribe.core import SubtitleOptions, TranscriptionOptions
 from homescribe.errors import UserError
 from homescribe.speakers.speaker_setting import speakers_option
+from homescribe.text.amounts_of_data import in_gigabytes
 from homescribe.text.language_names import language_code
 
 ENVIRONMENT_PREFIX = "HOMESCRIBE_"
@@ -39,8 +40,15 @@ def _setting(
     least: float | None = None,
     *,
     group: str = "",
+    gigabytes: bool = False,
 ) -> Any:
-    metadata = {"help": help, "metavar": metavar, "least": least, "group": group}
+    metadata = {
+        "help": help,
+        "metavar": metavar,
+        "least": least,
+        "group": group,
+        "gigabytes": gigabytes,
+    }
     return field(default=default, metadata=metadata)
 
 
@@ -82,6 +90,19 @@ class Config:
     )
     allow_private_networks: bool = _setting(
         "Follow public addresses into private networks.", False, group=SOURCE
+    )
+    keep_audio: Literal["none", "speech", "all"] = _setting(
+        "Keep the audio of downloads in the library, to play it and to transcribe it again: speech (a mono "
+        "copy, 11 MB an hour) or all (as downloaded). Files on this disk are not copied.",
+        "none",
+        group=SOURCE,
+    )
+    keep_audio_limit: float | None = _setting(
+        "Most audio to keep: 50GB, 500MB. Above it, the audio that was kept first is removed.",
+        metavar="GB",
+        least=0,
+        group=SOURCE,
+        gigabytes=True,
     )
     engine: str | None = _setting(
         "faster-whisper (default) or openai-whisper (default at Modal).",
@@ -159,7 +180,12 @@ class Config:
         group=RENTING,
     )
     disk: float = _setting(
-        "Most gigabytes of audio to queue for a burst.", 2.0, "GB", least=0, group=RENTING
+        "Most gigabytes of audio to queue for a burst.",
+        2.0,
+        "GB",
+        least=0,
+        group=RENTING,
+        gigabytes=True,
     )
     upload: Literal["original", "speech"] = _setting(
         "original: upload files as they are. speech: upload a mono copy (24 kbit/s) where that is smaller.",
@@ -254,6 +280,7 @@ class Setting:
     choices: tuple[str, ...] = ()  # the only values allowed; () for any
     least: float | None = None  # smallest number allowed
     group: str = ""  # heading in `--help`
+    gigabytes: bool = False  # text such as "500 MB" is allowed, too
 
     @property
     def environment(self) -> str:
@@ -279,6 +306,7 @@ def settings() -> list[Setting]:
                 choices,
                 item.metadata["least"],
                 item.metadata["group"],
+                item.metadata["gigabytes"],
             )
         )
     return found
@@ -356,6 +384,9 @@ def _fit(setting: Setting, value: object, origin: str) -> object:
         return None
     if setting.kind is Path and isinstance(value, str | Path) and str(value).strip():
         return Path(value).expanduser()
+    if setting.gigabytes and isinstance(value, str):
+        amount = in_gigabytes(value)
+        value = value if amount is None else amount
     if isinstance(value, int) and not isinstance(value, bool):
         if setting.kind is float:
             value = float(value)
@@ -368,6 +399,8 @@ def _fit(setting: Setting, value: object, origin: str) -> object:
         expected = " or ".join(setting.choices) or TYPE_NAMES[setting.kind]
         if setting.least is not None:
             expected += f", {setting.least} or more"
+        if setting.gigabytes:
+            expected += ", in GB, or with a unit: 500MB, 1.5TB"
         raise UserError(
             f"{setting.name} = {value!r} ({origin}) is not valid.", f"Expected: {expected}."
         )

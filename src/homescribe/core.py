@@ -309,6 +309,7 @@ class Outcome:
     transcript: Transcript | None = None
     error: HomescribeError | None = None
     seconds: float = 0.0  # wall time from submission to result
+    notes: tuple[str, ...] = ()  # sentences for the user about this item
 
 
 @dataclass(frozen=True, slots=True)

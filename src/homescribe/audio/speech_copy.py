@@ -1,4 +1,4 @@
-"""Write a small copy of a recording for an upload: mono Opus at 24 kbit/s, 11 MB an hour.
+"""Write a small copy of a recording, to upload or to keep: mono Opus at 24 kbit/s, 11 MB an hour.
 
 The copy has the length of the recording, so times stay as they are, and equal recordings give equal bytes.
 """
@@ -37,6 +37,7 @@ def write_speech_copy(
     stop: Event,
     *,
     duration: float | None = None,
+    track: int | None = None,
     strict: bool = True,
     largest: int | None = None,
 ) -> SpeechCopy | None:
@@ -44,6 +45,7 @@ def write_speech_copy(
 
     Args:
         duration: seconds that the recording must last; None if unknown.
+        track: audio track, as for `blocks`.
         strict: raise when less than `duration` was decoded; otherwise warn.
         largest: bytes. A copy that is larger is not written, and None is returned.
 
@@ -60,7 +62,9 @@ def write_speech_copy(
             stream = container.add_stream("libopus", rate=SAMPLE_RATE, layout="mono")
             stream.bit_rate = BIT_RATE
             at = 0
-            for block in blocks(source, duration=duration, strict=strict, warnings=warnings):
+            for block in blocks(
+                source, duration=duration, track=track, strict=strict, warnings=warnings
+            ):
                 if stop.is_set():
                     raise Cancelled
                 samples = np.clip(block * 32768, -32768, 32767).astype(np.int16)

@@ -130,8 +130,8 @@ def _option(setting: config.Setting) -> Decorator:
     if setting.default is not None:
         text += f" Default: {setting.default}."
     kind = click.Choice(setting.choices) if setting.choices else setting.kind
-    if setting.kind is Path:
-        kind = str  # config.load makes it a Path
+    if setting.kind is Path or setting.gigabytes:
+        kind = str  # config.load makes it a Path or a number
     return click.option(flag, type=kind, default=None, metavar=setting.metavar or None, help=text)
 
 

@@ -77,7 +77,7 @@ class Display:
         title = shortened(terminal_safe(outcome.item.title))
         if outcome.transcript:
             self._print(f"{position} {title}{_result(outcome.transcript, outcome.seconds)}", "")
-            for warning in outcome.transcript.warnings:
+            for warning in (*outcome.transcript.warnings, *outcome.notes):
                 self._print(f"{' ' * len(position)} {terminal_safe(warning)}", "yellow")
         elif isinstance(outcome.error, SourceBlocked):
             if outcome.error.retry_after is not None:  # otherwise the run ends with this error

@@ -12,7 +12,7 @@ import random
 import re
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +30,9 @@ from homescribe.errors import (
     SourceBlocked,
     UserError,
 )
+from homescribe.library import KeptAudio
 from homescribe.pipeline.add import Sources
+from homescribe.pipeline.audio_copies import NewAudio, NotKept
 from homescribe.pipeline.crash_log import NOT_OF_ONE_ITEM, internal_error
 from homescribe.pipeline.events import (
     Blocked,
@@ -50,6 +52,8 @@ MAX_WAITS = 3
 # before each further attempt. So an outage of a night costs a few items one attempt each.
 OUTAGE = 3
 OUTAGE_PAUSES = (1 * MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, 1 * HOUR, 1 * HOUR, 2 * HOUR)
+# Makes the file that is kept of a download.
+Keep = Callable[[Audio, Flag], NewAudio | NotKept | None]
 # Seconds between two checks of a waiting thread for the end of the run.
 TICK = 0.1
 
@@ -66,6 +70,8 @@ class Downloads:
         waits: for each site that requested a pause, the Unix time at which it ends, and the site's reason.
         next_at: for each site, the monotonic time of the next download. It is updated, for later Downloads.
         copies: by key, other files with the content of an item, used where its own is missing or was changed.
+        kept: by key, audio that the library keeps, used instead of a download.
+        keep: makes the file that is kept of a download.
     """
 
     def __init__(
@@ -81,6 +87,8 @@ class Downloads:
         waits: Mapping[str, tuple[float, str]] | None = None,
         next_at: dict[str, float] | None = None,
         copies: Mapping[str, Sequence[Item]] | None = None,
+        kept: Mapping[str, KeptAudio] | None = None,
+        keep: Keep | None = None,
         prepare: Prepare | None = None,
     ) -> None:
         self._sources = sources
@@ -92,6 +100,8 @@ class Downloads:
         self._waits = dict(waits or {})
         self._next_at = {} if next_at is None else next_at
         self._copies = copies or {}
+        self._kept = kept or {}
+        self._keep = keep
         self._prepare = prepare
         self._prepared: dict[str, float] = {}  # seconds that it took for the last download, by site
         self._places = Semaphore(buffer_size)
@@ -104,7 +114,8 @@ class Downloads:
         sites: dict[str, list[Item]] = {}
         for item in items:
             try:
-                site = self._sources.for_item(item).rate_limit_key(item)
+                source = self._sources.for_item(item)
+                site = "" if self._is_kept(item) else source.rate_limit_key(item)
             except NOT_OF_ONE_ITEM as error:
                 if not isinstance(error, UserError):
                     raise
@@ -251,6 +262,10 @@ class Downloads:
             self._sleep(seconds)
         return True
 
+    def _is_kept(self, item: Item) -> bool:
+        kept = self._kept.get(item.key)
+        return kept is not None and kept.is_there
+
     def _download(self, site: str, item: Item) -> Downloaded:
         folder = self._folder(item)
         try:
@@ -263,17 +278,24 @@ class Downloads:
         self._progress.download_started(item, site)
         try:
             audio = self._fetch(item, folder)
+            if self._keep is None and self._prepare is None:
+                return Downloaded(audio)
+            began = time.monotonic()
+            new = self._keep(audio, self._stop) if self._keep is not None else None
             if self._prepare is not None:
-                began = time.monotonic()
-                audio = self._prepare(audio, folder, self._stop)
-                self._prepared[site] = time.monotonic() - began
-            return Downloaded(audio)
+                copy = new if isinstance(new, NewAudio) else None
+                audio = self._prepare(audio, folder, self._stop, copy)
+            self._prepared[site] = time.monotonic() - began
+            return Downloaded(audio, new)
         finally:
             with suppress(OSError):  # not empty: there is something to resume
                 folder.rmdir()
 
     def _fetch(self, item: Item, folder: Path) -> Audio:
         try:
+            if self._is_kept(item):
+                kept = self._kept[item.key]
+                return Audio(item, kept.path, duration=kept.duration, temporary=False)
             source = self._sources.for_item(item)
             return source.fetch(item, folder, self._stop)
         except ItemError:
@@ -290,6 +312,8 @@ class Downloads:
 
     def _pause(self, item: Item) -> float:
         """Return the seconds to wait after downloading `item`."""
+        if self._is_kept(item):
+            return 0.0
         if self._sleep_interval is not None:
             return self._sleep_interval
         return random.uniform(*self._sources.for_item(item).pause)

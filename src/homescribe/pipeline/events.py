@@ -7,13 +7,18 @@ from threading import Event as Flag
 
 from homescribe.core import Audio, Call, Item, Transcript, Usage
 from homescribe.errors import ItemError, SourceBlocked, UserError
+from homescribe.pipeline.audio_copies import NewAudio, NotKept
 
 
 @dataclass(frozen=True, slots=True)
 class Downloaded:
-    """The audio is on disk and takes up a place in the download buffer."""
+    """The audio is on disk and takes up a place in the download buffer.
+
+    `kept`: the file that was made of it to be kept, or why there is none; None where nothing is kept.
+    """
 
     audio: Audio
+    kept: NewAudio | NotKept | None = None
 
 
 @dataclass(frozen=True, slots=True)

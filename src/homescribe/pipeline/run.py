@@ -43,6 +43,7 @@ from homescribe.errors import (
 )
 from homescribe.library import Library
 from homescribe.pipeline.add import Sources
+from homescribe.pipeline.audio_copies import KeepAudio, NewAudio, NotKept, keep_audio, usable
 from homescribe.pipeline.crash_log import internal_error
 from homescribe.pipeline.downloads import TICK, Downloads
 from homescribe.pipeline.engine_faults import CHECK_KEY, EngineFaults
@@ -97,6 +98,7 @@ class Run:
         disk: bytes of audio to hold back at most until a rented backend is worth starting.
         known_good: a recording that any engine can transcribe, to find out whether an engine that fails is
             broken. None: each failure is that of its item.
+        keep_audio: keep the audio of downloads in the library. Kept audio is transcribed without a download.
         prepare: makes what is submitted from what was fetched, in the pause before the next download.
         stop: set it, from any thread or a signal handler, to end the run early. Nothing is lost.
 
@@ -120,6 +122,7 @@ class Run:
         sleep_interval: float | None = None,
         disk: int = HELD_BACK_BYTES,
         known_good: Path | None = None,
+        keep_audio: KeepAudio | None = None,
         prepare: Prepare | None = None,
         stop: Flag | None = None,
     ) -> None:
@@ -142,9 +145,11 @@ class Run:
         self._limit = limit
         self._sleep_interval = sleep_interval
         self._disk = disk
+        self._keep_audio = keep_audio
         self._prepare = prepare
         # Used only by the iterating thread:
         self._library = library
+        self._not_kept: dict[str, str] = {}  # by key, why the audio is not kept
         self._held_back: list[Audio] = []  # of the items in stage DOWNLOADED
         self._slots: Slots | None = None
         self._faults = EngineFaults(known_good)
@@ -159,6 +164,7 @@ class Run:
         with self._library.run_lock():
             if self._again:
                 self._library.retry(self._again)
+            self._library.audio.sweep()
             yield from self._set_suspects_aside()
             calls = self._stored_calls()
             items = self._due()
@@ -347,7 +353,8 @@ class Run:
 
     def _handle(self, event: Event, downloads: Downloads) -> Iterator[Outcome]:
         match event:
-            case Downloaded(audio):
+            case Downloaded(audio, kept):
+                self._store_audio(audio.item, kept)
                 self._stages.set([audio.item.key], Stage.DOWNLOADED)
                 self._held_back.append(audio)
             case Submitted(call, stored):
@@ -365,7 +372,7 @@ class Run:
             case Transcribed(item, transcript, seconds):
                 try:
                     item = replace(item, duration=transcript.duration)  # measured, not estimated
-                    kept = self._library.save(item, transcript, seconds, insert=False)
+                    saved = self._library.save(item, transcript, seconds, insert=False)
                 except UserError:
                     raise
                 except Exception as error:  # noqa: BLE001 - an engine's transcript that is none
@@ -374,7 +381,7 @@ class Run:
                     )
                     yield from self._handle(failed, downloads)
                     return
-                if not kept:
+                if not saved:
                     yield from self._handle(Failed(item, gone(item)), downloads)
                     return
                 self._forget(item)
@@ -382,7 +389,10 @@ class Run:
                 self.progress.done += 1
                 self.progress.audio_seconds_done += transcript.duration
                 self._finish(item, Stage.DONE, downloads)
-                yield Outcome(item, transcript=transcript, seconds=seconds)
+                self._limit_audio()
+                note = self._not_kept.pop(item.key, None)
+                notes = (note,) if note else ()
+                yield Outcome(item, transcript=transcript, seconds=seconds, notes=notes)
             case Failed(item, error):
                 permanent = isinstance(error, PermanentError)
                 self._finish(item, Stage.FAILED if permanent else Stage.RETRYABLE, downloads)
@@ -442,6 +452,31 @@ class Run:
         for failed in self._faults.release():
             yield self._record(failed)
 
+    def _store_audio(self, item: Item, kept: NewAudio | NotKept | None) -> None:
+        """Store the row of a file that is kept. Without it, the item is transcribed all the same."""
+        if isinstance(kept, NotKept):
+            self._not_kept[item.key] = kept.reason
+        elif kept is not None:
+            try:
+                self._library.audio.add(
+                    item, kept.path, kept.kind, duration=kept.duration, track=kept.track
+                )
+            except (UserError, OSError) as error:
+                self._not_kept[item.key] = f"The audio was not kept. {error}"
+                return
+            self._not_kept.pop(item.key, None)
+            self._limit_audio()
+
+    def _limit_audio(self) -> None:
+        """Remove the oldest audio above the limit, but none that this run still has to transcribe."""
+        limit = self._keep_audio.limit if self._keep_audio else None
+        folder = self._library.audio
+        if limit is None or folder.total().bytes <= limit:
+            return
+        over = folder.over(limit, self._stages.not_final())
+        with suppress(UserError):  # it is tried again after the next item
+            folder.remove([one.key for one in over])
+
     def _store_usage(self, usage: Usage) -> None:
         """Store what a call used, before its outcome: a call that is collected twice is counted once."""
         self._library.add_usage(usage)
@@ -488,6 +523,7 @@ class Run:
         waits = self._library.blocked_sites()
         for site, (until, reason) in waits.items():
             self.progress.site_blocked(site, until, reason)
+        folder, keep = self._library.audio, self._keep_audio
         return Downloads(
             self._sources,
             self._library.directory / "downloads",
@@ -499,6 +535,10 @@ class Run:
             waits=waits,
             next_at=self._next_at,
             copies=self._copies,
+            kept={one.key: one for one in folder.records() if usable(one, self._options)},
+            keep=(lambda audio, stop: keep_audio(audio, keep, folder.new_path, stop))
+            if keep
+            else None,
             prepare=self._prepare,
         )
 

@@ -83,6 +83,11 @@ class Stages:
         """Return whether every item has reached a final stage."""
         return not self.any_in(stage for stage in Stage if stage not in FINAL)
 
+    def not_final(self) -> frozenset[str]:
+        """Return the keys of the items that have not reached a final stage."""
+        with self._lock:
+            return frozenset(key for key, stage in self._stages.items() if stage not in FINAL)
+
     def _set(self, key: str, stage: Stage) -> None:
         if key in self._stages:
             self._counts[self._stages[key]] -= 1

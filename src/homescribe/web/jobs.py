@@ -297,4 +297,6 @@ class Jobs:
                 job.done.add(key)
                 before = {key: corrected[key]} if key in corrected else {}
                 job.notes |= dict(lost_corrections(library, before))
+                if outcome.notes:
+                    job.notes[key] = " ".join(filter(None, (job.notes.get(key), *outcome.notes)))
             job.recent.appendleft(outcome)
