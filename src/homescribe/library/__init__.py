@@ -6,6 +6,8 @@ from homescribe.library.failures import BACKOFF
 from homescribe.library.items import Page, Sort
 from homescribe.library.kept_audio import AudioFolder, AudioTotal, KeptAudio
 from homescribe.library.library import Library, kept_audio
+from homescribe.library.named_voices import Person, VoiceRecord
+from homescribe.library.namings import Naming
 from homescribe.library.records import ItemRecord, Selection, SourceRecord, State, Status
 from homescribe.library.search import Hit
 from homescribe.library.stats import ChannelRecord, Day, RunRecord
@@ -24,7 +26,9 @@ __all__ = [
     "KeptAudio",
     "Library",
     "Measured",
+    "Naming",
     "Page",
+    "Person",
     "Rental",
     "RunRecord",
     "Selection",
@@ -33,5 +37,6 @@ __all__ = [
     "Spending",
     "State",
     "Status",
+    "VoiceRecord",
     "kept_audio",
 ]

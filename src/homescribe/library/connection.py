@@ -109,6 +109,19 @@ def _use_wal(db: sqlite3.Connection) -> None:
         time.sleep(BUSY_INTERVAL)
 
 
+def empty_log(db: sqlite3.Connection) -> None:
+    """Write everything from the write-ahead log to the file, and truncate the log, with what what is deleted.
+
+    Waits for readers, and raises UserError when one does not end.
+    """
+    (busy, _, _) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        raise UserError(
+            "The voice was deleted, but another program is reading the library: library.db-wal still has it.",
+            "It is gone from there when all programs that use the library are closed.",
+        )
+
+
 def _open_on_a_full_disk(path: Path) -> sqlite3.Connection:
     """Open a library for reading where there is no room for the file through which processes share it.
 

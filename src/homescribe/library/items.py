@@ -204,6 +204,15 @@ def find_ids(db: sqlite3.Connection, names: Collection[str], now: float) -> list
     return list(known.values())
 
 
+def keys(db: sqlite3.Connection, ids: Collection[int]) -> tuple[str, ...]:
+    """Return the keys of items by their ids."""
+    rows = db.execute(
+        "SELECT key FROM items WHERE item_id IN (SELECT value FROM json_each(?)) ORDER BY item_id",
+        (json.dumps(list(ids)),),
+    )
+    return tuple(row["key"] for row in rows)
+
+
 def did_you_mean(name: str, known: Sequence[str]) -> str:
     """Return a hint with the known names that are close to `name`, "" when none is."""
     close = difflib.get_close_matches(name, known, n=3)

@@ -45,12 +45,13 @@ from homescribe.library.listings import Recorded
 from homescribe.library.records import ItemRecord, Selection, SourceRecord, State, Status
 from homescribe.library.rows import to_record
 from homescribe.library.search import Hit
+from homescribe.library.speaker_methods import SpeakerMethods
 from homescribe.library.stats import ChannelRecord, Day, RunRecord
 from homescribe.library.transactions import snapshot, transaction, translated
 from homescribe.library.usages import Measured, Rental, Spending
 
 
-class Library:
+class Library(SpeakerMethods):
     """The library in `directory`, created or migrated when it is opened. "~" is the home folder.
 
     Where the files are not writable the library can be read (`read_only`), and methods that write raise
@@ -99,6 +100,9 @@ class Library:
     def _reading(self) -> Iterator[sqlite3.Connection]:
         with translated(self.path), snapshot(self._db):
             yield self._db
+
+    def _empty_log(self) -> None:
+        connection.empty_log(self._db)
 
     # --- Sources -----------------------------------------------------------------------------------
 

@@ -6,8 +6,8 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
-from homescribe.core import Segment, Transcript
-from homescribe.library import speaker_rows
+from homescribe.core import Segment, Transcript, Turn
+from homescribe.library import speaker_matches, speaker_rows
 from homescribe.library.corrections import reapply
 from homescribe.library.passages import index_segments
 from homescribe.library.rows import (
@@ -39,7 +39,11 @@ def load(db: sqlite3.Connection, key: str) -> Transcript | None:
 def save(
     db: sqlite3.Connection, item_id: int, transcript: Transcript, seconds: float, now: float
 ) -> None:
-    """Store a transcript in place of an earlier one, and end the item's failure and call."""
+    """Store a transcript in place of an earlier one, and end the item's failure and call.
+
+    Names of speakers and corrections are carried over.
+    """
+    old = speaker_matches.before(db, item_id, _turns(db, item_id))
     for table in ("segments", "transcripts", "failures", "calls"):
         db.execute(f"DELETE FROM {table} WHERE item_id = ?", (item_id,))
     db.execute(
@@ -60,6 +64,7 @@ def save(
         ),
     )
     speaker_rows.insert(db, item_id, transcript.speakers)
+    speaker_matches.carry_over(db, item_id, old, transcript.speakers, transcript.turns)
     if reapply(db, item_id):
         refresh(db, item_id)
     else:
@@ -81,6 +86,12 @@ def segment(db: sqlite3.Connection, item_id: int, position: int) -> Segment:
             "SELECT * FROM segments WHERE item_id = ? AND position = ?", (item_id, position)
         ).fetchone()
     )
+
+
+def _turns(db: sqlite3.Connection, item_id: int) -> tuple[Turn, ...]:
+    """Return the turns of the stored transcript, () without one."""
+    row = db.execute("SELECT * FROM transcripts WHERE item_id = ?", (item_id,)).fetchone()
+    return () if row is None else to_transcript(row, (), ()).turns
 
 
 def _segment_rows(db: sqlite3.Connection, item_id: int) -> sqlite3.Cursor:

@@ -1,0 +1,105 @@
+"""The methods of the library about speakers and their names: a base class of Library."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from homescribe.core import Speaker
+from homescribe.library import items, named_voices, namings, speaker_rows
+from homescribe.library.named_voices import Person, VoiceRecord
+from homescribe.library.namings import Naming, NewNaming
+
+
+class SpeakerMethods(ABC):
+    """Speakers of transcripts, their names, and the voices that are known by a name."""
+
+    @abstractmethod
+    def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Open a snapshot of the library."""
+
+    @abstractmethod
+    def _writing(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Open a transaction."""
+
+    def speakers(self, key: str) -> tuple[Speaker, ...]:
+        """The speakers of an item's transcript in the order of their first words, without embeddings."""
+        with self._reading() as db:
+            (item_id,) = items.find_ids(db, [key], time.time())
+            return speaker_rows.load(db, item_id)
+
+    def name_speaker(self, key: str, label: str, name: str) -> Naming:
+        """Name a speaker of an item's transcript, "" to remove the name.
+
+        The other recordings of the same sources and channel get the name where its voice is recognized. A
+        name that another voice there has makes the two one. Where the speaker had its name by its voice, that
+        voice is rejected for it.
+        """
+        return self._act(key, label, lambda naming, item: naming.name_speaker(item, label, name))
+
+    def confirm_speaker(self, key: str, label: str) -> Naming:
+        """Confirm the name that a speaker has by its voice: its voice is then known better."""
+        return self._act(key, label, lambda naming, item: naming.confirm(item, label))
+
+    def reject_speaker(self, key: str, label: str) -> Naming:
+        """Remove the name of a speaker, and keep that it is not that voice."""
+        return self._act(key, label, lambda naming, item: naming.reject(item, label))
+
+    def rename_voice(self, voice: int, name: str) -> None:
+        """Rename a voice (`VoiceRecord.id`) in all recordings."""
+        with self._writing() as db:
+            namings.act(db, [], lambda naming: naming.rename_voice(voice, name), time.time())
+
+    def undo_naming(self) -> tuple[str, ...]:
+        """Undo the latest of these four that was not undone. Returns the keys of the items that changed.
+
+        The latest 50 can be undone, one after the other. Raises UserError when there is none.
+        """
+        with self._writing() as db:
+            return items.keys(db, namings.undo(db))
+
+    def voices(self) -> list[VoiceRecord]:
+        """Named voices, those with the most speech first."""
+        with self._reading() as db:
+            return named_voices.voices(db)
+
+    def find_voices(self, name: str) -> list[int]:
+        """Ids of the voices with this name, whatever its case; UserError if there is none."""
+        with self._reading() as db:
+            return named_voices.find(db, name)
+
+    def people(self) -> list[Person]:
+        """Names of speakers with their seconds of speech, the most first."""
+        with self._reading() as db:
+            return named_voices.people(db)
+
+    def forget_voice(self, voice: int, *, keep_names: bool = False) -> int:
+        """Delete a voice with the embeddings of its speakers from the file; returns how many it had.
+
+        Its name is removed from all recordings, unless `keep_names`. Earlier namings cannot be undone then.
+        """
+        with self._writing() as db:
+            number = named_voices.forget(db, [voice], keep_names=keep_names)
+        self._empty_log()
+        return number
+
+    def forget_all_voices(self, *, keep_names: bool = False) -> int:
+        """Delete all voices and embeddings, also those of speakers without a name; returns how many."""
+        with self._writing() as db:
+            number = named_voices.forget_all(db, keep_names=keep_names)
+        self._empty_log()
+        return number
+
+    @abstractmethod
+    def _empty_log(self) -> None:
+        """Write everything from the write-ahead log to the file, and truncate the log."""
+
+    def _act(self, key: str, label: str, action: Callable[[NewNaming, int], None]) -> Naming:
+        now = time.time()
+        with self._writing() as db:
+            (item_id,) = items.find_ids(db, [key], now)
+            namings.act(db, [item_id], lambda naming: action(naming, item_id), now)
+            return namings.counted(db, item_id, label)
