@@ -80,7 +80,7 @@ ALLOWED = {
         *("audio", "core", "errors", "library", "plugins", "private_files", "text", "pipeline"),
     },
     "config": {"core", "errors", "speakers/speaker_setting", "text"},
-    "doctor": {"assemble", "errors", "config", "library"},
+    "doctor": {"assemble", "errors", "config", "library", "text/display"},
     "assemble": {
         *("backends", "config", "core", "cost", "demo", "engines/languages", "errors", "library"),
         *("pipeline", "plugins", "speakers"),

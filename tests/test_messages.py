@@ -73,7 +73,7 @@ def test_no_at_the_prompt_removes_nothing(library, capsys, answer):
     answer("n")
     code, out, err = run(capsys, "remove", item(1).key)
     assert (code, out) == (0, "")
-    assert "  item Talk 1 (fake:site-1), its transcript and 1 correction\n" in err
+    assert "  item Talk 1 (fake:site-1), its transcript, 1 correction\n" in err
     assert "Remove 1 item?" in err
     assert err.endswith("Nothing removed.\n")
     assert "Interrupted" not in err

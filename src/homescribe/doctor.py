@@ -19,6 +19,7 @@ from homescribe.assemble import build_ray_backend
 from homescribe.config import Config
 from homescribe.errors import UserError
 from homescribe.library import Library
+from homescribe.text.display import count, size
 
 # YouTube changes every few weeks. An old yt-dlp is the usual reason for failed downloads.
 MAX_YTDLP_AGE = 60  # days
@@ -26,6 +27,9 @@ MAX_YTDLP_AGE = 60  # days
 INSTALL_WHISPER = "pip install '.[whisper]' in the directory that homescribe was installed from"
 MIN_FREE_DISK = 2_000_000_000  # bytes; enough for the download buffer with long videos
 MIN_DENO = (2, 3)  # yt-dlp's requirement
+LOST_AUDIO = (
+    "Connect its disk. If it is gone for good, forget the audio: homescribe audio remove --all"
+)
 VERSION_TIMEOUT = 30.0  # seconds for a program to print its version
 
 
@@ -51,6 +55,7 @@ def check(config: Config) -> Iterator[Check]:
     yield _models()
     yield _disk(config.library)
     yield _library(config.library)
+    yield _audio(config.library)
 
 
 def _python() -> Check:
@@ -187,3 +192,37 @@ def _library(directory: Path) -> Check:
         fix = "Get write permission for this file and its directory."
         return Check("library", "warning", f"{finding}, but read-only", fix)
     return Check("library", "ok", finding)
+
+
+def _audio(directory: Path) -> Check:
+    """Compare the audio that the library keeps with its files, and repair what differs.
+
+    Rows without a file are deleted, and files without a row: a process that was killed leaves them.
+    """
+    name = "kept audio"
+    if not (directory / "library.db").exists():
+        return Check(name, "ok", "none")
+    try:
+        with Library(directory) as library:
+            folder = library.audio
+            total, missing = folder.total(), folder.missing()
+            finding = (
+                f"{count(total.files, 'file')}, {size(total.bytes)}" if total.files else "none"
+            )
+            if total.files and not folder.path.is_dir():
+                return Check(
+                    name, "warning", f"{finding}, but {folder.path} is missing", LOST_AUDIO
+                )
+            if library.read_only:
+                return Check(name, "ok", finding)
+            with library.run_lock():
+                swept = folder.sweep()
+                folder.remove([one.key for one in missing])
+    except UserError as error:
+        return Check(name, "ok", f"not checked: {error.message}")
+    repaired = []
+    if missing:
+        repaired.append(f"{count(len(missing), 'file')} missing or cut: no longer listed")
+    if swept:
+        repaired.append(f"{count(swept, 'file')} of no recording: deleted")
+    return Check(name, "ok", "; ".join([finding, *repaired]))

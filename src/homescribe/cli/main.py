@@ -16,7 +16,16 @@ from typing import NoReturn
 import click
 
 from homescribe import __version__
-from homescribe.cli.commands import cloud, query, ray_cluster, serve, setup, sources, transcribe
+from homescribe.cli.commands import (
+    audio_files,
+    cloud,
+    query,
+    ray_cluster,
+    serve,
+    setup,
+    sources,
+    transcribe,
+)
 from homescribe.cli.exit_codes import ExitCode, exit_code
 from homescribe.cli.options import Group
 from homescribe.cli.program import message
@@ -45,7 +54,7 @@ def homescribe() -> None:
     """
 
 
-for _module in (sources, cloud, ray_cluster, transcribe, query, serve, setup):
+for _module in (sources, cloud, ray_cluster, transcribe, query, audio_files, serve, setup):
     for _command in _module.COMMANDS:
         homescribe.add_command(_command)
 

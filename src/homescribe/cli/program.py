@@ -35,7 +35,18 @@ COMMANDS = (
         "retry",
         "list",
     ),
-    *("status", "search", "show", "export", "serve", "doctor", "config", "demo", "completion"),
+    *(
+        "status",
+        "search",
+        "show",
+        "export",
+        "audio",
+        "serve",
+        "doctor",
+        "config",
+        "demo",
+        "completion",
+    ),
 )
 # Commands that name another library or none.
 WITHOUT_LIBRARY = (" --library", " config", " doctor", " demo", " completion")

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from homescribe.core import json_fields
-from homescribe.library import Hit, ItemRecord, Measured, SourceRecord, Spending, Status
+from homescribe.library import (
+    AudioTotal,
+    Hit,
+    ItemRecord,
+    KeptAudio,
+    Measured,
+    SourceRecord,
+    Spending,
+    Status,
+)
 from homescribe.text.redaction import shown_item, shown_text
 from homescribe.text.sanitize import utf8_safe
 
@@ -41,6 +50,7 @@ def status_as_json(
     blocked: dict[str, tuple[float, str]],
     spent: Spending,
     measured: Sequence[Measured] = (),
+    kept: AudioTotal | None = None,
 ) -> dict[str, object]:
     """Return the library's statistics as in `status --json`."""
     return {
@@ -64,6 +74,21 @@ def status_as_json(
         "own_machines": {
             each.machine: {"calls": each.calls, "times_realtime": each.speed} for each in measured
         },
+        "kept_audio": {"files": kept.files, "bytes": kept.bytes} if kept else None,
+    }
+
+
+def kept_audio_as_json(kept: KeptAudio) -> dict[str, object]:
+    """Return kept audio as in `audio --json`."""
+    return {
+        "key": kept.key,
+        "title": utf8_safe(kept.title),
+        "path": str(kept.path),
+        "kind": kept.kind,
+        "bytes": kept.bytes,
+        "duration": kept.duration,
+        "kept_at": kept.kept_at,
+        "missing": not kept.is_there,
     }
 
 

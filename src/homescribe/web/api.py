@@ -92,7 +92,8 @@ def status(request: Request) -> Response:
     """Totals of the library, as `homescribe status --json`, and the version of homescribe."""
     with open_library(request.app.state.config) as library:
         waits, spending = library.blocked_sites(), library.spending()
-        totals = status_as_json(library.status(), waits, spending, library.measured("ray"))
+        measured, kept = library.measured("ray"), library.audio.total()
+        totals = status_as_json(library.status(), waits, spending, measured, kept)
     return JSONResponse({**totals, "version": __version__})
 
 

@@ -98,13 +98,17 @@ def status(config: Config, as_json: bool) -> None:
         waits = library.blocked_sites()
         spent = library.spending()
         measured = library.measured("ray")
+        kept = library.audio.total()
     if as_json:
-        print_json(status_as_json(figures, waits, spent, measured))
+        print_json(status_as_json(figures, waits, spent, measured, kept))
         return
     for state, number in figures.states.items():
         click.echo(f"{state:<10} {number:>7,}")
     click.echo(f"{'audio':<10} {span(figures.audio_seconds_done)} of {span(figures.audio_seconds)}")
     click.echo(f"{'library':<10} {figures.path} ({size(figures.bytes)})")
+    if kept.files:
+        recordings = count(kept.files, "recording")
+        click.echo(f"{'kept':<10} the audio of {recordings} ({size(kept.bytes)})")
     if spent.calls:
         click.echo(f"{'spent':<10} {spent_in_words(spent)}")
     for machine in measured:

@@ -25,7 +25,7 @@ from homescribe.errors import UserError
 from homescribe.library import Library, SourceRecord
 from homescribe.library.as_json import source_as_json
 from homescribe.pipeline import may_have_new_items
-from homescribe.text.display import count, moment
+from homescribe.text.display import count, moment, size
 from homescribe.text.sanitize import terminal_safe
 
 MOST_NAMED = 10  # items that are named before they are removed
@@ -174,11 +174,15 @@ def _confirmed(library: Library, sources: list[SourceRecord], keys: list[str], f
 
 
 def _with_it(library: Library, key: str) -> str:
-    """Return what is removed with an item: ", its transcript and 2 corrections"."""
-    if library.transcript(key) is None:
-        return ""
-    corrected = len(library.corrections(key))
-    return ", its transcript" + (f" and {count(corrected, 'correction')}" if corrected else "")
+    """Return what is removed with an item: ", its transcript, 2 corrections, its audio (11.0 MB)"."""
+    parts = []
+    if library.transcript(key) is not None:
+        parts.append("its transcript")
+        if corrected := len(library.corrections(key)):
+            parts.append(count(corrected, "correction"))
+    if kept := library.audio.find(key):
+        parts.append(f"its audio ({size(kept.bytes)})")
+    return "".join(f", {part}" for part in parts)
 
 
 COMMANDS = (add, sources_, remove)
