@@ -11,10 +11,10 @@ import pytest
 from fake_plugins import FakeBackend, FakeSource, FakeSources, item, listing, transcript
 from homescribe import demo
 from homescribe.cli.main import run as run_command
-from homescribe.cli.summary import requested_differences as differences
+from homescribe.cli.summary import requested_differences
 from homescribe.config import Config
 from homescribe.config import settings as all_settings
-from homescribe.core import Call, Segment, TranscriptionOptions, Word
+from homescribe.core import Call, Segment, Speaker, TranscriptionOptions, Word
 from homescribe.errors import PermanentError, RetryableError, UserError
 from homescribe.formats import made_with
 from homescribe.library import Library
@@ -121,10 +121,15 @@ def test_a_stopped_run_keeps_the_old_transcript(library):
 # --- Options that differ -------------------------------------------------------------------------
 
 
+def differences(config, origins, made):
+    return list(requested_differences(config, origins, made).values())
+
+
 @pytest.mark.parametrize(
     ("settings", "flags", "said"),
     [
         ({}, (), []),
+        ({"speakers": "Auto"}, (), ["speakers auto"]),
         ({"model": "tiny", "language": "English", "engine": "fake"}, (), []),
         ({"model": "base"}, (), ["model base instead of tiny"]),
         ({"language": "French"}, (), ["language fr instead of en"]),
@@ -162,6 +167,7 @@ MADE = TranscriptionOptions(language="en", task="translate", beam_size=1, vad_fi
         ({"audio_track": 2}, (), ["audio track 2 instead of the default"]),
         ({"word_timestamps": True}, (), ["word timestamps"]),
         ({"word_timestamps": False}, ("word_timestamps",), []),
+        ({"speakers": "2 - 4"}, (), ["speakers 2-4"]),
     ],
 )
 def test_options_that_differ_from_those_that_the_transcript_states(settings, flags, said):
@@ -197,6 +203,20 @@ def test_a_language_that_was_detected_everywhere_does_not_differ():
     mixed = replace(made, segments=(*made.segments, Segment(5.0, 6.0, " ja", language="de")))
     found = made_with.differences(mixed, None, None, given)
     assert found == {"language": "language en instead of en, de (detected)"}
+
+
+def test_speakers_that_differ_from_those_of_the_transcript():
+    two = replace(TranscriptionOptions(), speakers="2")
+    made = transcript(options=two)
+    assert made_with.differences(made, None, None, two) == {}
+    auto = replace(two, speakers="auto")
+    assert made_with.differences(made, None, None, auto) == {
+        "speakers": "speakers auto instead of 2"
+    }
+    none = TranscriptionOptions()
+    assert made_with.differences(made, None, None, none) == {"speakers": "no speakers"}
+    old = transcript(speakers=(Speaker("SPEAKER_00"),))  # of a version that stored no options
+    assert made_with.differences(old, None, None, auto) == {}
 
 
 def test_word_timestamps_do_not_differ_where_they_are_stored():
@@ -238,6 +258,11 @@ def test_a_done_item_is_written_and_the_options_that_were_not_used_are_said(comm
     assert "--again" in err
     code, _, err = command("run", record["key"], "--language", "fr")
     assert (code, "language fr instead of en" in err) == (0, True)
+    code, _, err = command("run", record["key"], "--speakers", "channels")
+    assert code == 0
+    assert "Not used, because the stored transcripts stay: speakers channels." in err
+    assert f"without transcribing: homescribe speakers {record['key']} --speakers channels" in err
+    assert "--again" not in err
 
 
 @pytest.mark.models

@@ -87,7 +87,7 @@ ALLOWED = {
     },
     "web": {
         *("assemble", "audio", "core", "errors", "config", "cost", "formats", "library"),
-        *("pipeline", "plugins", "private_files", "text", "web"),
+        *("pipeline", "plugins", "speakers", "private_files", "text", "web"),
     },
 }
 # Loaded by the functions that need them, so that `homescribe --help` answers at once.

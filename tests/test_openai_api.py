@@ -5,8 +5,13 @@ import openai
 import pytest
 import srt
 import webvtt
+from openai.types.audio import TranscriptionDiarized
 
 from fake_youtube import CLIPS
+from homescribe.core import Speaker, Turn
+from homescribe.speakers.diarizer import Diarization
+from homescribe.speakers.speaker_finder import SpeakerFinder
+from homescribe.web.openai_api import _letters
 from speech_samples import assert_words
 from web_server import TOKEN, serving
 
@@ -75,7 +80,9 @@ def test_only_the_model_of_the_settings_is_available(client, clips):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"response_format": "diarized_json"}, "response_format"),
+        ({"response_format": "words_json"}, "response_format"),
+        ({"extra_body": {"speakers": "many"}}, "speakers = 'many' is not valid"),
+        ({"known_speaker_names": ["Ann"]}, "known_speaker_names and"),
         ({"temperature": 7}, "temperature"),
         ({"language": "klingon"}, "klingon"),
     ],
@@ -109,3 +116,52 @@ def test_other_machines_need_the_token_as_their_key(tmp_path):
             stranger.models.list()
         with openai.OpenAI(base_url=f"{address}/v1", api_key=TOKEN) as client:
             assert client.models.list().data
+
+
+@pytest.fixture
+def two_speakers(monkeypatch):
+    """Two turns in every recording; the settings that were requested."""
+    requested = []
+
+    def find(finder, audio, setting, track, stop, progress):
+        requested.append(str(setting))
+        turns = (Turn(0, 2.2, "SPEAKER_00"), Turn(2.2, 7, "SPEAKER_01"))
+        return Diarization(turns, (Speaker("SPEAKER_00"), Speaker("SPEAKER_01")))
+
+    monkeypatch.setattr(SpeakerFinder, "find", find)
+    return requested
+
+
+def test_diarized_json_says_who_speaks(client, clips, two_speakers):
+    def transcribe(**fields):
+        return client.audio.transcriptions.create(
+            file=clips / "ep1.webm",
+            model="gpt-4o-transcribe-diarize",
+            response_format="diarized_json",
+            chunking_strategy="auto",
+            **fields,
+        )
+
+    found = transcribe()
+    assert isinstance(found, TranscriptionDiarized)
+    assert found.task == "transcribe"
+    assert found.duration == pytest.approx(7, abs=0.1)
+    assert "".join(segment.text for segment in found.segments).strip() == found.text
+    assert_words(TEXT, found.text)
+    assert {segment.speaker for segment in found.segments} == {"A", "B"}
+    assert {segment.type for segment in found.segments} == {"transcript.text.segment"}
+    transcribe(extra_body={"speakers": "2-3"})
+    assert two_speakers == ["auto", "2-3"]
+
+
+def test_translations_are_not_diarized(base):
+    data = {"model": "whisper-1", "response_format": "diarized_json"}
+    answer = httpx.post(f"{base}/v1/audio/translations", data=data)
+    assert answer.status_code == 400
+    assert "format of transcriptions" in answer.json()["error"]["message"]
+
+
+def test_speakers_are_named_with_letters():
+    assert [_letters(n) for n in (0, 1, 25, 26, 27, 701, 702)] == [
+        *("A", "B", "Z", "AA", "AB", "ZZ", "AAA"),
+    ]

@@ -13,13 +13,14 @@ from homescribe.formats.made_with import differences
 from homescribe.library import ItemRecord, Library
 from homescribe.pipeline import Progress
 from homescribe.pipeline.kept_corrections import lost_corrections
+from homescribe.speakers.speaker_setting import AUTO, speakers_option
 from homescribe.text.display import count, moment, realtime, span
 from homescribe.text.sanitize import terminal_message, terminal_safe
 
 MOST_ITEMS = 5  # that are named
 MOST_REASONS = 8  # of failures, at the end of a run
 # Settings that a transcript shows, also one that does not state its options.
-IN_TEXT = frozenset({"engine", "model", "language", "word_timestamps"})
+IN_TEXT = frozenset({"engine", "model", "language", "speakers", "word_timestamps"})
 
 # --- Earlier runs --------------------------------------------------------------------------------
 
@@ -68,30 +69,38 @@ def _report_transcribed(
     differing = Counter(
         difference
         for found in transcripts.values()
-        for difference in requested_differences(config, origins, found)
+        for difference in requested_differences(config, origins, found).items()
     )
     if not differing:
         return
-    message(f"Not used, because the stored transcripts stay: {', '.join(differing)}.")
-    message("To transcribe again with these options, repeat the command with --again.")
+    texts = dict.fromkeys(text for _, text in differing)
+    message(f"Not used, because the stored transcripts stay: {', '.join(texts)}.")
+    names = {name for name, _ in differing}
+    if "speakers" in names and config.speakers:
+        key = next(iter(transcripts)) if len(transcripts) == 1 else "KEY"
+        how = speakers_option(config.speakers)
+        flag = "" if how == AUTO else f" --speakers {how}"
+        message(f"To tell speakers apart without transcribing: homescribe speakers {key}{flag}")
+    if names - {"speakers"}:
+        message("To transcribe again with these options, repeat the command with --again.")
 
 
 def requested_differences(
     config: Config, origins: Mapping[str, str], transcript: Transcript
-) -> list[str]:
-    """Return the options that the user requests and `transcript` was not made with.
+) -> dict[str, str]:
+    """Return by its name each option that the user requests and `transcript` was not made with.
 
     Settings that are not set request nothing. Those of config.toml do, but count for a transcript that does
     not state its options only if they show in its text: the others may have been set at the time.
     """
     found = differences(transcript, config.engine, config.model, config.transcription())
     unknown = transcript.options is None
-    return [
-        terminal_safe(difference)
+    return {
+        name: terminal_safe(difference)
         for name, difference in found.items()
         if origins.get(name) == "flag"
         or (origins.get(name) != "default" and not (unknown and name not in IN_TEXT))
-    ]
+    }
 
 
 def _named(record: ItemRecord) -> str:

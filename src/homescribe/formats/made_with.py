@@ -46,6 +46,9 @@ def differences(
         if name == "language":
             if said := _language_difference(transcript, wanted):
                 found[name] = said
+        elif name == "speakers":
+            if said := _speakers_difference(transcript, wanted):
+                found[name] = said
         elif made is not None:
             before = getattr(made, name)
             said = _in_words(name, wanted)
@@ -70,6 +73,16 @@ def _language_difference(transcript: Transcript, wanted: str | None) -> str:
         return ""
     detected = f"{', '.join(found)} (detected)" if transcript.options else transcript.language
     return f"language {wanted} instead of {made or detected}"
+
+
+def _speakers_difference(transcript: Transcript, wanted: str | None) -> str:
+    """Return "" for an old transcript that has speakers, whatever they were found with."""
+    made = transcript.options.speakers if transcript.options else None
+    if wanted is None:
+        return "no speakers" if made else ""
+    if made is None and transcript.speakers:
+        return ""
+    return f"speakers {wanted}" + (f" instead of {made}" if made else "")
 
 
 def _in_words(name: str, value: object) -> str:

@@ -26,10 +26,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from homescribe.assemble import check_speakers
 from homescribe.config import SUBTITLE_FORMATS
 from homescribe.core import Audio, Item, Segment, Transcript, TranscriptionOptions
 from homescribe.errors import Cancelled, UserError
 from homescribe.formats.subtitles import to_srt, to_vtt
+from homescribe.speakers.speaker_setting import AUTO, speakers_option
 from homescribe.text.language_names import LANGUAGES, language_code
 from homescribe.web.json_response import JSONResponse
 from homescribe.web.shared_engine import SharedEngine
@@ -38,7 +40,8 @@ from homescribe.web.uploads import Uploads
 
 POLL_INTERVAL = 0.5  # seconds between two checks whether the client is still connected
 OPENAI_MODEL_PREFIXES = ("whisper-", "gpt-")
-FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
+DIARIZED = "diarized_json"
+FORMATS = ("json", "text", "srt", "verbose_json", "vtt", DIARIZED)
 UPLOAD = Item("upload", "upload", "", "The recording")  # stands for a recording outside the library
 
 Task = Literal["transcribe", "translate"]
@@ -68,6 +71,27 @@ class WordAnswer(TypedDict):
     word: str
     start: float
     end: float
+
+
+class DiarizedSegment(TypedDict):
+    """A segment of OpenAI's diarized_json."""
+
+    id: str
+    type: Literal["transcript.text.segment"]
+    start: float
+    end: float
+    text: str
+    speaker: str  # "A", "B", ... in the order of their first words; "?" where nobody is known
+
+
+class DiarizedAnswer(TypedDict):
+    """OpenAI's diarized_json."""
+
+    task: Literal["transcribe"]
+    duration: float
+    text: str
+    segments: list[DiarizedSegment]
+    usage: DurationUsage
 
 
 class VerboseAnswer(TypedDict):
@@ -123,7 +147,15 @@ async def _answer_form(request: Request, form: FormData, task: Task, uploads: Up
     model = _text(form, "model")
     if model and model != engine.model and not model.startswith(OPENAI_MODEL_PREFIXES):
         raise HTTPException(404, f"The model {model!r} does not exist here. Use {engine.model!r}.")
+    if response_format == DIARIZED and task == "translate":
+        raise UserError(f"{DIARIZED} is a format of transcriptions, not of translations.")
+    if any(name.startswith("known_speaker_") for name in form):
+        raise UserError(
+            "known_speaker_names and known_speaker_references are not supported.",
+            "Leave them out: speakers are named A, B, ...",
+        )
     options = _options(form, task)
+    check_speakers(engine.config, options)
     upload = form.get("file")
     if not isinstance(upload, UploadFile):
         raise UserError("No file was sent.", "Send the recording as the form field `file`.")
@@ -177,6 +209,10 @@ def _options(form: FormData, task: Task) -> TranscriptionOptions:
         initial_prompt=_text(form, "prompt") or None,
         word_timestamps="word" in form.getlist("timestamp_granularities[]")
         or _text(form, "response_format") in SUBTITLE_FORMATS,
+        speakers=speakers_option(
+            _text(form, "speakers")
+            or (AUTO if _text(form, "response_format") == DIARIZED else None)
+        ),
     )
     # 0 is the default: as at OpenAI, the temperature is then raised where decoding fails.
     return replace(options, temperature=(temperature,)) if temperature else options
@@ -200,6 +236,8 @@ def _formatted(
             return PlainTextResponse(to_vtt(UPLOAD, transcript))
         case "json":
             return JSONResponse({"text": transcript.text, "usage": usage})
+        case "diarized_json":
+            return JSONResponse(_diarized(transcript, usage))
     answer = VerboseAnswer(
         task=task,
         language=LANGUAGES.get(transcript.language, transcript.language),
@@ -215,6 +253,34 @@ def _formatted(
             for word in segment.words
         ]
     return JSONResponse(answer)
+
+
+def _diarized(transcript: Transcript, usage: DurationUsage) -> DiarizedAnswer:
+    names = {speaker.label: _letters(n) for n, speaker in enumerate(transcript.speakers)}
+    segments: list[DiarizedSegment] = [
+        {
+            "id": f"seg_{number:03}",
+            "type": "transcript.text.segment",
+            "start": each.start,
+            "end": each.end,
+            "text": each.text,
+            "speaker": names.get(each.speaker or "", "?"),
+        }
+        for number, each in enumerate(transcript.segments)
+    ]
+    return {
+        "task": "transcribe",
+        "duration": transcript.duration,
+        "text": transcript.text,
+        "segments": segments,
+        "usage": usage,
+    }
+
+
+def _letters(number: int) -> str:
+    """Return "A" for 0, "B" for 1, ..., "Z", "AA", "AB", ..."""
+    before, last = divmod(number, 26)
+    return (_letters(before - 1) if before else "") + chr(ord("A") + last)
 
 
 def _segment(number: int, segment: Segment) -> SegmentAnswer:

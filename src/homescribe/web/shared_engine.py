@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Lock, Semaphore, Timer
 
 from homescribe import plugins
+from homescribe.assemble import build_speaker_finder
 from homescribe.config import Config
 from homescribe.core import MINUTE, Engine
+from homescribe.speakers.speaker_engine import SpeakerEngine
 
 IDLE_SECONDS = 10 * MINUTE  # without a request, after which the model is freed
 
@@ -22,6 +25,7 @@ class SharedEngine:
         chosen = config.model if config.backend == "local" else None
         self._name: str = config.engine or backend.default_engine
         self.model: str = chosen or backend.default_model
+        self.config = replace(config, backend="local")
         self._lock = Lock()
         self._engine: Engine | None = None
         self._slots = Semaphore()
@@ -36,7 +40,8 @@ class SharedEngine:
                 self._timer.cancel()
             if self._engine is None:
                 loaded: Engine = plugins.load("engines", self._name)(self.model)
-                self._engine, self._slots = loaded, Semaphore(max(1, loaded.slots))
+                self._engine = SpeakerEngine(loaded, build_speaker_finder(self.config))
+                self._slots = Semaphore(max(1, loaded.slots))
             engine, slots = self._engine, self._slots
             self._users += 1
         try:
