@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from conversation import TALK, conversation, save_conversation
+from conversation import TALK, conversation, save_conversations
 from homescribe import Library
 from homescribe.core import Speaker
 from homescribe.web import speaker_view
@@ -25,7 +25,7 @@ PHONE = {"width": 390, "height": 844}
 def library(tmp_path_factory):
     directory = make_library(tmp_path_factory.mktemp("reading"))
     with Library(directory) as opened:
-        save_conversation(opened)
+        save_conversations(opened)
     return directory
 
 

@@ -28,6 +28,7 @@ from homescribe.library import Library
 from homescribe.library.as_json import hit_as_json, item_as_json, source_as_json, status_as_json
 from homescribe.web import again, params, transcript_view
 from homescribe.web.jobs import Jobs
+from homescribe.web.json_body import json_object
 from homescribe.web.json_response import JSONResponse
 from homescribe.web.snapshot import Snapshot
 
@@ -143,7 +144,7 @@ async def _events(request: Request) -> AsyncIterator[str]:
 
 async def act(request: Request) -> Response:
     """POST {"action": ...}: one of ACTIONS. Returns the snapshot."""
-    body = await _json_object(request)
+    body = await json_object(request)
     action = ACTIONS.get(_string(body, "action"))
     if action is None:
         raise UserError(
@@ -217,7 +218,7 @@ def _snapshot(request: Request) -> Snapshot:
 
 async def correct(request: Request) -> Response:
     """PUT {"text", "expected"}: replace the text of a segment, if it still is `expected` (optional)."""
-    body = await _json_object(request)
+    body = await json_object(request)
     expected = None if body.get("expected") is None else _string(body, "expected")
     text = _string(body, "text")
 
@@ -246,22 +247,6 @@ def _changed_line(request: Request, change: Callable[[Library, str, int], Segmen
 
 
 # --- Request bodies ----------------------------------------------------------------------------------
-
-
-async def _json_object(request: Request) -> Body:
-    try:
-        body = json.loads(await request.body() or b"{}", parse_constant=_refuse_constant)
-        json.dumps(body, ensure_ascii=False).encode()  # fails for half a character ("\\ud800")
-    except (ValueError, RecursionError) as error:
-        raise UserError("The request body is not JSON.", "Send a JSON object.") from error
-    if not isinstance(body, dict):
-        raise UserError("The request body is not a JSON object.", 'Send {"action": ...}.')
-    return body
-
-
-def _refuse_constant(name: str) -> None:
-    """Refuse NaN and Infinity, which Python reads and JSON does not have."""
-    raise ValueError(name)
 
 
 def _string(body: Body, name: str) -> str:

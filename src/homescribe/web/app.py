@@ -20,7 +20,16 @@ from homescribe.config import Config
 from homescribe.errors import HomescribeError, SetupError
 from homescribe.text.redaction import shown_text
 from homescribe.text.sanitize import utf8_safe
-from homescribe.web import api, exports, media, openai_api, pages, upload_api
+from homescribe.web import (
+    api,
+    exports,
+    media,
+    openai_api,
+    pages,
+    speaker_api,
+    upload_api,
+    voices_page,
+)
 from homescribe.web.jinja import STATIC, render
 from homescribe.web.jobs import Jobs
 from homescribe.web.json_response import JSONResponse
@@ -60,6 +69,8 @@ def build_app(
             Route("/export/{format}/{key:path}", exports.export),
             Route("/items/{key:path}", pages.item),
             Route("/media/{key:path}", media.media),
+            Route("/voices", voices_page.voices),
+            *speaker_api.ROUTES,
             *api.ROUTES,
             *upload_api.ROUTES,
             *openai_api.ROUTES,

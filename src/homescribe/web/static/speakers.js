@@ -1,14 +1,11 @@
-// The speakers of the recording: a filter with a chip for each, and their names, which are edited in place.
+// The filter by speaker: a chip for each.
 
 import { onKey } from "./app.js";
 import { showHits } from "./find.js";
 import { transcript } from "./transcript.js";
 
-const section = document.getElementById("speakers"); // null without speakers
-const chips = section ? [...section.querySelectorAll(".chip")] : [];
+const chips = [...document.querySelectorAll(".chip")];
 const labelOf = (element) => element.closest("[data-speaker]").dataset.speaker;
-
-// --- Filter -----------------------------------------------------------------------------------------
 
 /** Show only what the speakers with a pressed chip say; everything without one. */
 function filter() {
@@ -29,16 +26,14 @@ function showOnly(chip) {
   filter();
 }
 
-if (section) {
-  for (const [number, chip] of chips.entries()) {
-    chip.onclick = () => {
-      press(chip, chip.getAttribute("aria-pressed") !== "true");
-      filter();
-    };
-    if (number < 9) onKey(String(number + 1), () => showOnly(chip));
-  }
-  onKey("0", () => {
-    for (const chip of chips) press(chip, false);
+for (const [number, chip] of chips.entries()) {
+  chip.onclick = () => {
+    press(chip, chip.getAttribute("aria-pressed") !== "true");
     filter();
-  });
+  };
+  if (number < 9) onKey(String(number + 1), () => showOnly(chip));
 }
+onKey("0", () => {
+  for (const chip of chips) press(chip, false);
+  filter();
+});

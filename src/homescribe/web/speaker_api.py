@@ -1,0 +1,175 @@
+"""The JSON API of speakers: their names in a recording, and the voices that are known by a name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import TypedDict
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from homescribe.assemble import open_library
+from homescribe.core import Transcript
+from homescribe.errors import UserError
+from homescribe.library import Library, Naming
+from homescribe.text.sanitize import utf8_safe
+from homescribe.web import params
+from homescribe.web.json_body import json_object
+from homescribe.web.json_response import JSONResponse
+
+
+class SpeakerJSON(TypedDict):
+    """One speaker of a recording."""
+
+    label: str
+    name: str | None
+    named_by: str | None
+    display_name: str  # "Ann", "Ann?" if it may be her, "Speaker 1" without a name
+    seconds: float
+
+
+class NamedJSON(TypedDict):
+    """The speakers of a recording after one of them was named, confirmed or rejected."""
+
+    speakers: list[SpeakerJSON]
+    recordings: int  # other recordings in which the voice is known
+    maybe: int  # other recordings in which it may be
+
+
+Change = Callable[[Library, str, str], Naming]  # of a library, a key and a label
+
+
+def speakers(request: Request) -> Response:
+    """{"speakers": [...]} of an item, in the order of their first words."""
+    with open_library(request.app.state.config) as library:
+        record = params.item(request, library)
+        return JSONResponse({"speakers": _speakers(library, record.item.key)})
+
+
+async def name(request: Request) -> Response:
+    """PUT {"name"}: name a speaker; "" removes the name."""
+    body = await json_object(request)
+    given = _string(body, "name")
+
+    def change(library: Library, key: str, label: str) -> Naming:
+        return library.name_speaker(key, label, given)
+
+    return await run_in_threadpool(_changed, request, change)
+
+
+async def answer(request: Request) -> Response:
+    """POST {"action": "confirm" or "reject"}: whether the name that a speaker has by its voice is right."""
+    body = await json_object(request)
+    action = _string(body, "action")
+    if action not in ANSWERS:
+        raise UserError(f"Unknown action {action!r}.", f"Known actions: {', '.join(ANSWERS)}.")
+    return await run_in_threadpool(_changed, request, ANSWERS[action])
+
+
+ANSWERS: dict[str, Change] = {
+    "confirm": Library.confirm_speaker,
+    "reject": Library.reject_speaker,
+}
+
+
+def undo(request: Request) -> Response:
+    """POST: undo the latest naming, confirmation or rejection. Returns {"keys"} of the items that changed."""
+    with open_library(request.app.state.config) as library:
+        return JSONResponse({"keys": list(library.undo_naming())})
+
+
+def voices(request: Request) -> Response:
+    """{"voices": [...]}, those with the most speech first."""
+    with open_library(request.app.state.config) as library:
+        found = library.voices()
+    return JSONResponse({"voices": [asdict(voice) for voice in found]})
+
+
+async def rename_voice(request: Request) -> Response:
+    """PUT {"name"}: rename a voice in all recordings. Returns {"voices"}."""
+    body = await json_object(request)
+    given = _string(body, "name")
+
+    def change(library: Library, voice: int) -> None:
+        library.rename_voice(voice, given)
+
+    return await run_in_threadpool(_changed_voice, request, change)
+
+
+async def forget_voice(request: Request) -> Response:
+    """DELETE: delete a voice and its embeddings; ?keep_names=true: not its name. Returns {"voices"}."""
+    keep_names = request.query_params.get("keep_names") == "true"
+
+    def change(library: Library, voice: int) -> None:
+        library.forget_voice(voice, keep_names=keep_names)
+
+    return await run_in_threadpool(_changed_voice, request, change)
+
+
+async def forget_all_voices(request: Request) -> Response:
+    """DELETE: delete all voices and embeddings; with ?keep_names=true names stay. Returns {"voices"}."""
+    keep_names = request.query_params.get("keep_names") == "true"
+
+    def change(library: Library, voice: int) -> None:
+        library.forget_all_voices(keep_names=keep_names)
+
+    return await run_in_threadpool(_changed_voice, request, change)
+
+
+def _changed(request: Request, change: Change) -> Response:
+    with open_library(request.app.state.config) as library:
+        record = params.item(request, library)
+        naming = change(library, record.item.key, request.path_params["label"])
+        found: NamedJSON = {
+            "speakers": _speakers(library, record.item.key),
+            "recordings": naming.recordings,
+            "maybe": naming.maybe,
+        }
+    return JSONResponse(found)
+
+
+def _changed_voice(request: Request, change: Callable[[Library, int], None]) -> Response:
+    number = request.path_params.get("voice")
+    with open_library(request.app.state.config) as library:
+        if number is not None and number not in {voice.id for voice in library.voices()}:
+            raise HTTPException(404, f"There is no voice {number}.")
+        change(library, number or 0)
+    return voices(request)
+
+
+def _string(body: Mapping[str, object], name: str) -> str:
+    value = body.get(name)
+    if not isinstance(value, str):
+        raise UserError(f"{name} is not a string.", f'Send {{"{name}": "..."}}.')
+    return value
+
+
+def _speakers(library: Library, key: str) -> list[SpeakerJSON]:
+    found = library.speakers(key)
+    names = Transcript("", "", "", 0.0, (), speakers=found).speaker_names
+    return [
+        {
+            "label": each.label,
+            "name": each.name and utf8_safe(each.name),
+            "named_by": each.named_by,
+            "display_name": utf8_safe(names[each.label]),
+            "seconds": each.seconds,
+        }
+        for each in found
+    ]
+
+
+ROUTES = [
+    Route("/api/items/{key:path}/speakers", speakers),
+    Route("/api/items/{key:path}/speakers/{label}", name, methods=["PUT"]),
+    Route("/api/items/{key:path}/speakers/{label}", answer, methods=["POST"]),
+    Route("/api/speakers/undo", undo, methods=["POST"]),
+    Route("/api/voices", voices, methods=["GET"]),
+    Route("/api/voices", forget_all_voices, methods=["DELETE"]),
+    Route("/api/voices/{voice:segment}", rename_voice, methods=["PUT"]),
+    Route("/api/voices/{voice:segment}", forget_voice, methods=["DELETE"]),
+]

@@ -1,0 +1,230 @@
+"""The page and the API of speakers and voices: names, undo, questions, search."""
+
+import re
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from conversation import ANN, BEN, EVE, LATER, TALK, save_conversations
+from homescribe import Library
+from pages import check_view
+from web_server import TOKEN, serving
+
+
+@pytest.fixture
+def library(tmp_path):
+    with Library(tmp_path / "library") as opened:
+        save_conversations(opened)
+    return tmp_path / "library"
+
+
+@pytest.fixture
+def base(library, request):
+    if "page" in request.fixturenames:  # the browser must outlive the server's thread
+        request.getfixturevalue("browser")
+    with serving(library) as address:
+        yield address
+
+
+@pytest.fixture
+def api(base):
+    with httpx.Client(base_url=base, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+        yield client
+
+
+def names(library, key=TALK):
+    with Library(library) as opened:
+        return [(speaker.name, speaker.named_by) for speaker in opened.speakers(key)]
+
+
+def column(page):
+    return page.locator(".who .name:visible").all_text_contents()
+
+
+# --- Naming on the page ----------------------------------------------------------------------------
+
+
+def test_one_click_and_enter_name_a_speaker_everywhere_in_the_recording(page, library):
+    page.goto(f"/items/{TALK}")
+    page.evaluate("window.notReloaded = true")
+    page.locator(".who .name").nth(2).click()  # the second turn of the first speaker
+    expect(page.get_by_role("combobox", name="Name of Speaker 1")).to_be_focused()
+    page.keyboard.type("Ann Lee")
+    page.keyboard.press("Enter")
+    expect(page.locator("#toast")).to_contain_text(
+        "This is Ann Lee. Also known in 1 other recording."
+    )
+    assert column(page) == ["Ann Lee", "Speaker 2", "Ann Lee", "Speaker 3", "Speaker 2"]
+    assert page.locator(".chip .name-text").all_text_contents() == [
+        *("Ann Lee", "Speaker 2", "Speaker 3")
+    ]
+    assert page.evaluate("window.notReloaded")
+    assert names(library) == [("Ann Lee", "person"), (None, None), (None, None)]
+    assert names(library, LATER)[0] == ("Ann Lee", "voice")
+    expect(page.locator(".who .name").nth(2)).to_be_focused()
+
+
+def test_a_naming_is_undone_from_its_message(page, library):
+    page.goto(f"/items/{TALK}")
+    page.locator(".who .name").first.click()
+    page.keyboard.type("Ann")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#toast")).to_have_text("Undone.")
+    assert column(page)[0] == "Speaker 1"
+    assert names(library) == names(library, LATER) == [(None, None)] * 3
+
+
+def test_escape_keeps_the_name_and_leaving_the_field_saves_it(page, library):
+    page.goto(f"/items/{TALK}")
+    page.locator(".who .name").first.click()
+    page.keyboard.type("Never")
+    page.keyboard.press("Escape")
+    assert column(page)[0] == "Speaker 1"
+    page.locator(".line").nth(1).focus()
+    page.keyboard.press("r")
+    page.keyboard.type("Ann")
+    page.locator("h1").click()
+    expect(page.locator("#toast")).to_contain_text("This is Ann.")
+    assert names(library)[0] == ("Ann", "person")
+    page.locator(".who .name").first.click()  # the stored name is in the field
+    expect(page.locator(".name-field")).to_have_value("Ann")
+    page.keyboard.press("Backspace")
+    page.keyboard.press("Enter")
+    expect(page.locator("#toast")).to_contain_text("Name removed.")
+    assert column(page)[0] == "Speaker 1"
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown", "stored"),
+    [("Yes", "Ben", ("Ben", "person")), ("No", "Speaker 2", (None, None))],
+)
+def test_a_name_that_may_be_right_is_answered_with_one_click(page, library, answer, shown, stored):
+    with Library(library) as opened:
+        opened.name_speaker(TALK, BEN, "Ben")
+    page.goto(f"/items/{LATER}")
+    assert column(page)[1] == "Ben?"
+    expect(page.locator(".chip .name-text").nth(1)).to_have_text("Ben?")
+    expect(page.locator(".answer:visible")).to_have_text(["Yes", "No"])
+    page.get_by_role("button", name=re.compile(f"^{answer}, this is")).click()
+    expect(page.locator(".who .name").nth(1)).to_have_text(shown)
+    expect(page.locator(".answer:visible")).to_have_count(0)
+    assert names(library, LATER)[1] == stored
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".who .name").nth(1)).to_have_text("Ben?")
+    expect(page.locator(".answer:visible")).to_have_count(2)
+
+
+def test_a_hostile_name_is_text(page, library):
+    page.goto(f"/items/{TALK}")
+    page.locator(".who .name").first.click()
+    page.keyboard.type("<img src=x onerror=\"document.title='owned'\">")
+    page.keyboard.press("Enter")
+    expect(page.locator(".who .name").first).to_contain_text("<img")
+    page.reload()
+    expect(page.locator(".who .name").first).to_contain_text("<img")
+    page.goto("/voices")
+    expect(page.locator(".voices .name")).to_contain_text("<img")
+    assert page.locator("main img").count() == 0
+    assert page.title() != "owned"
+
+
+# --- Voices ----------------------------------------------------------------------------------------
+
+
+def test_voices_are_listed_renamed_and_forgotten(page, library, axe):
+    with Library(library) as opened:
+        opened.name_speaker(TALK, ANN, "Ann")
+        opened.name_speaker(TALK, BEN, "Ben")
+    page.goto("/voices")
+    expect(page.locator("main")).to_contain_text("Voices are stored in this library only")
+    ann = page.locator(".voices tr").filter(has_text="Ann")
+    expect(ann).to_contain_text("2 recordings")
+    expect(ann).to_contain_text("Ridge")
+    expect(page.locator(".voices tr").filter(has_text="Ben")).to_contain_text("perhaps 1 more")
+    for scheme in ("light", "dark"):
+        for width in (390, 1440):
+            page.set_viewport_size({"width": width, "height": 844})
+            page.emulate_media(color_scheme=scheme)
+            check_view(page, axe, f"voices, {width}, {scheme}")
+    ann.locator(".name").click()
+    page.keyboard.type("Ann Lee")
+    page.keyboard.press("Enter")
+    expect(page.locator("#toast")).to_contain_text("This is Ann Lee in all recordings now.")
+    assert names(library, LATER)[0] == ("Ann Lee", "voice")
+    page.get_by_role("button", name="Forget Ann Lee").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Forget the voice of Ann Lee?")
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(page.locator(".voices tbody tr")).to_have_count(2)
+    page.get_by_role("button", name="Forget Ann Lee").click()
+    dialog.get_by_label("Keep the name").uncheck()
+    dialog.get_by_role("button", name="Forget").click()
+    expect(page.locator(".voices tbody tr")).to_have_count(1)
+    expect(page.locator("#toast")).to_have_text("The voice of Ann Lee is forgotten.")
+    assert names(library)[0] == names(library, LATER)[0] == (None, None)
+
+
+# --- The API ---------------------------------------------------------------------------------------
+
+
+def test_the_api_names_confirms_rejects_and_undoes(api):
+    found = api.get(f"/api/items/{TALK}/speakers").json()["speakers"]
+    assert [(each["label"], each["display_name"], each["seconds"]) for each in found] == [
+        *((ANN, "Speaker 1", 5.5), (BEN, "Speaker 2", 9.5), (EVE, "Speaker 3", 1.5))
+    ]
+    assert {frozenset(each) for each in found} == {
+        frozenset(("label", "name", "named_by", "display_name", "seconds"))
+    }
+    named = api.put(f"/api/items/{TALK}/speakers/{BEN}", json={"name": "Ben"}).json()
+    assert (named["speakers"][1]["name"], named["speakers"][1]["named_by"]) == ("Ben", "person")
+    assert (named["recordings"], named["maybe"]) == (0, 1)
+    later = f"/api/items/{LATER}/speakers"
+    assert api.get(later).json()["speakers"][1]["display_name"] == "Ben?"
+    confirmed = api.post(f"{later}/{BEN}", json={"action": "confirm"}).json()
+    assert confirmed["speakers"][1]["named_by"] == "person"
+    assert LATER in api.post("/api/speakers/undo").json()["keys"]
+    rejected = api.post(f"{later}/{BEN}", json={"action": "reject"}).json()
+    assert rejected["speakers"][1]["name"] is None
+    [voice] = api.get("/api/voices").json()["voices"]
+    assert (voice["name"], voice["recordings"], voice["samples"]) == ("Ben", 1, 1)
+    address = f"/api/voices/{voice['id']}"
+    assert api.put(address, json={"name": "Benjamin"}).json()["voices"][0]["name"] == "Benjamin"
+    assert api.delete(f"{address}?keep_names=true").json() == {"voices": []}
+    assert api.get(f"/api/items/{TALK}/speakers").json()["speakers"][1]["name"] == "Benjamin"
+    assert "embedding" not in api.get(f"/api/items/{TALK}").text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("PUT", f"/api/items/{TALK}/speakers/SPEAKER_07", {"name": "Ann"}, 400),
+        ("PUT", f"/api/items/{TALK}/speakers/{ANN}", {"name": 5}, 400),
+        ("PUT", f"/api/items/{TALK}/speakers/{ANN}", {}, 400),
+        ("PUT", f"/api/items/youtube:none/speakers/{ANN}", {"name": "Ann"}, 404),
+        ("POST", f"/api/items/{TALK}/speakers/{ANN}", {"action": "guess"}, 400),
+        ("POST", f"/api/items/{TALK}/speakers/{ANN}", {"action": "confirm"}, 400),
+        ("POST", "/api/speakers/undo", {}, 400),
+        ("PUT", "/api/voices/99", {"name": "Ann"}, 404),
+        ("DELETE", "/api/voices/99", None, 404),
+        ("PUT", "/api/voices/999999999999999999", {"name": "Ann"}, 404),
+    ],
+)
+def test_wrong_requests_are_refused_in_words(api, method, path, body, status):
+    response = api.request(method, path, json=body)
+    assert response.status_code == status
+    assert response.json()["error"]["message"]
+
+
+def test_names_are_changed_only_with_the_token(base, library):
+    for method, path in (
+        ("PUT", f"/api/items/{TALK}/speakers/{ANN}"),
+        ("POST", f"/api/items/{TALK}/speakers/{ANN}"),
+        ("POST", "/api/speakers/undo"),
+        ("PUT", "/api/voices/1"),
+        ("DELETE", "/api/voices/1"),
+        ("DELETE", "/api/voices"),
+    ):
+        assert httpx.request(method, base + path, json={"name": "Ann"}).status_code == 403
+    assert names(library) == [(None, None)] * 3
