@@ -300,9 +300,9 @@ def test_export_of_an_item_without_a_transcript_is_an_error(stored, capsys):
 
 
 def test_an_unknown_format_is_an_error(stored, capsys):
-    code, _, err = run(capsys, "export", "-f", "srt,docx")
+    code, _, err = run(capsys, "export", "-f", "srt,odt")
     assert code == 2
-    assert "docx" in err
+    assert "odt" in err
     assert "srt" in err
 
 

@@ -12,6 +12,7 @@ from homescribe.audio import decode
 from homescribe.core import Chapter, Item, Segment, Speaker, TranscriptionOptions, Turn
 from homescribe.formats.markdown import to_md
 from homescribe.formats.rttm import to_rttm
+from homescribe.formats.spreadsheet import to_csv
 from homescribe.formats.whisper import to_json, to_txt
 from transcripts import ITEM, from_whisper, transcript
 
@@ -46,6 +47,11 @@ def test_excerpts_of_text_formats(extension, fox):
     shown = excerpts(extension)[0]
     assert len(shown) > 80
     assert plugins.load("exporters", extension)(*fox).startswith(shown)
+
+
+def test_excerpt_of_csv(fox):
+    (shown,) = excerpts("csv")
+    assert to_csv(*fox).removeprefix("\ufeff").startswith(shown)
 
 
 def test_excerpts_with_speakers():

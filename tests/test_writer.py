@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,14 +26,19 @@ def test_every_format_is_written_completely(tmp_path):
     exporters = {name: plugins.load("exporters", name) for name in plugins.names("exporters")}
     said = spoken(*HOSTILE)
     paths = write(directory, replace(ITEM, title="caf\ud83d é"), said, exporters)
-    assert [path.suffix[1:] for path in paths] == ["txt", "srt", "vtt", "tsv", "json", "lrc", "md"]
+    assert [path.suffix[1:] for path in paths] == [
+        *("txt", "srt", "vtt", "tsv", "json", "lrc", "md", "docx", "csv"),
+    ]
     assert sorted(paths) == sorted(directory.iterdir())
     for path in paths:
+        assert path.stat().st_mode & 0o777 == 0o666 & ~umask()
         content = path.read_bytes()
+        if path.suffix == ".docx":
+            assert zipfile.is_zipfile(path)
+            continue
         assert content.endswith(b"}" if path.suffix == ".json" else b"\n")
         content.decode()
         assert b"\r" not in content
-        assert path.stat().st_mode & 0o777 == 0o666 & ~umask()
 
 
 def umask():
@@ -45,7 +51,7 @@ def test_a_recording_without_speech_gets_no_file_of_nothing(tmp_path):
     exporters = {name: plugins.load("exporters", name) for name in plugins.names("exporters")}
     silent = replace(spoken(" "), duration=60.0)
     paths = write(tmp_path, ITEM, silent, exporters)
-    assert [path.suffix[1:] for path in paths] == ["json", "md"]
+    assert [path.suffix[1:] for path in paths] == ["json", "md", "docx"]
     assert sorted(paths) == sorted(tmp_path.iterdir())
     result = json.loads(paths[0].read_text())
     assert result["homescribe"]["speech"] is False

@@ -615,5 +615,5 @@ class Backend(Protocol):
 class Exporter(Protocol):
     """A file format; its plug-in name is the file's extension."""
 
-    def __call__(self, item: Item, transcript: Transcript) -> str:
-        """Return the content of the file."""
+    def __call__(self, item: Item, transcript: Transcript) -> str | bytes:
+        """Return the content of the file: text, or bytes of a binary format."""

@@ -42,6 +42,8 @@ BUILT_IN: dict[Group, dict[str, str]] = {
         "json": "homescribe.formats.whisper:to_json",
         "lrc": "homescribe.formats.lrc:to_lrc",
         "md": "homescribe.formats.markdown:to_md",
+        "docx": "homescribe.formats.word_document:to_docx",
+        "csv": "homescribe.formats.spreadsheet:to_csv",
         "rttm": "homescribe.formats.rttm:to_rttm",
     },
 }

@@ -95,9 +95,17 @@ class ExportWriter:
             if writer.nothing_to_write(name, transcript):
                 continue
             text = exporter(item, transcript)
+            if isinstance(text, bytes):
+                self._print_bytes(name, text)
+                continue
             if sys.stdout.isatty():
                 text = "\n".join(map(terminal_safe_part, text.split("\n")))
             click.echo(text, nl=not text.endswith("\n"))
+
+    def _print_bytes(self, name: str, content: bytes) -> None:
+        if sys.stdout.isatty():
+            raise UserError(f"{name} is not text: it is not printed to a terminal.", "Add -o DIR.")
+        click.echo(content, nl=False)
 
     def _written(
         self, library: Library, item: Item, transcript: Transcript, copies: Sequence[Item]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -10,11 +9,9 @@ import click
 
 from homescribe.cli.program import message
 from homescribe.text.json_text import json_text
-from homescribe.text.sanitize import terminal_safe_part
+from homescribe.text.sanitize import spreadsheet_safe, terminal_safe_part
 
 GAP = 2  # spaces between two columns
-# A spreadsheet takes a cell that begins with one of these for a formula, which may start programs.
-_FORMULA = re.compile("[=+@\uff1d\uff0b\uff20-]")
 MIN_WIDTH = 12  # of a column whose text may be cut
 NOTE_INDENT = 4  # spaces before the note of a row
 MIN_TEXT_WIDTH = 20  # columns of wrapped text; in less, it is not wrapped
@@ -80,8 +77,7 @@ def print_table(
 
 def _cell(text: str) -> str:
     """Return a cell of a table that a spreadsheet may open: a formula is put after an apostrophe."""
-    text = terminal_safe_part(text)
-    return f"'{text}" if _FORMULA.match(text.lstrip()) else text
+    return spreadsheet_safe(terminal_safe_part(text))
 
 
 def print_json(value: object) -> None:

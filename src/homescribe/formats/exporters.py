@@ -6,8 +6,9 @@ import functools
 from collections.abc import Iterable
 
 from homescribe import plugins
-from homescribe.core import Exporter, SubtitleOptions
+from homescribe.core import Exporter, Item, SubtitleOptions, Transcript
 from homescribe.formats.subtitles import to_srt, to_vtt
+from homescribe.text.redaction import shown_item
 
 SUBTITLES = {"srt": to_srt, "vtt": to_vtt}
 
@@ -24,3 +25,12 @@ def load_exporters(formats: Iterable[str], subtitles: SubtitleOptions) -> dict[s
         else plugins.load("exporters", name)
         for name in formats
     }
+
+
+def file_content(exporter: Exporter, item: Item, transcript: Transcript) -> bytes:
+    """Return the bytes of a file. Half of a surrogate pair, which UTF-8 cannot encode, becomes "?".
+
+    Exporters of other packages need not know which addresses of an item are private.
+    """
+    content = exporter(shown_item(item), transcript)
+    return content if isinstance(content, bytes) else content.encode(errors="replace")

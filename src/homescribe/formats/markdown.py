@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
-from homescribe import plugins
 from homescribe.core import Item, Transcript
 from homescribe.formats.attribution import Names
-from homescribe.formats.coverage import NO_SPEECH, languages_in_words, skipped_in_words
+from homescribe.formats.coverage import NO_SPEECH
 from homescribe.formats.paragraphs import Paragraph, sections
+from homescribe.formats.recording_facts import recording_address, recording_facts
 from homescribe.plugins import link
 from homescribe.text.display import clock
-from homescribe.text.redaction import is_redacted, shown_item
+from homescribe.text.redaction import is_redacted
 from homescribe.text.sanitize import file_safe_line
 
 
@@ -45,20 +45,10 @@ def to_md(item: Item, transcript: Transcript) -> str:
 
 
 def _facts(item: Item, transcript: Transcript) -> str:
-    item = shown_item(item)
-    local = plugins.source_of(item).local_path(item)
-    address = link(item, 0) if local else item.url
-    facts = [
-        ("Recording", _hyperlink(_escaped(item.url), address)),
-        ("Channel", _escaped(item.channel or "")),
-        ("Date", _escaped(item.upload_date or "")),
-        ("Duration", clock(transcript.duration)),
-        ("Language", _escaped(languages_in_words(transcript)) if transcript.segments else ""),
-        ("Transcript", _escaped(f"{transcript.engine}, {transcript.model}")),
-        ("Without text", skipped_in_words(transcript) if transcript.segments else ""),
-        *(("Note", _escaped(warning)) for warning in transcript.warnings),
-    ]
-    return "\n".join(f"- {name}: {value}" for name, value in facts if value)
+    (name, shown), *others = recording_facts(item, transcript)
+    lines = [(name, _hyperlink(_escaped(shown), recording_address(item)))]
+    lines += [(name, _escaped(value)) for name, value in others]
+    return "\n".join(f"- {name}: {value}" for name, value in lines)
 
 
 def _paragraph(item: Item, paragraph: Paragraph, speaker: str) -> str:

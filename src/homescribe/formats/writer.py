@@ -16,11 +16,11 @@ from pathlib import Path
 from homescribe.core import HOUR, Exporter, Item, Transcript
 from homescribe.errors import UserError
 from homescribe.formats.attribution import turns
+from homescribe.formats.exporters import file_content
 from homescribe.formats.filenames import file_names
-from homescribe.text.redaction import shown_item
 
 # Formats that have nothing but the text. A recording without speech gets no such file.
-TEXT_FORMATS = frozenset({"txt", "srt", "vtt", "tsv", "lrc"})
+TEXT_FORMATS = frozenset({"txt", "srt", "vtt", "tsv", "lrc", "csv"})
 # Formats that have nothing but the speakers.
 SPEAKER_FORMATS = frozenset({"rttm"})
 NO_SPEECH = "no speech was found"
@@ -100,8 +100,7 @@ def contents(
         if nothing_to_write(extension, transcript):
             continue
         for number, one in enumerate((item, *copies)):
-            # Exporters of other packages need not know which addresses are private.
-            content = exporter(shown_item(one), transcript).encode(errors="replace")
+            content = file_content(exporter, one, transcript)
             if content:  # without speech: an empty file would look like a failure
                 yield extension, number, content
 

@@ -82,6 +82,15 @@ def file_safe_line(text: str) -> str:
     return " ".join(file_safe(text).split())
 
 
+# A spreadsheet takes a cell that begins with one of these for a formula, which may start programs.
+_FORMULA = re.compile("[=+@\uff1d\uff0b\uff20-]")
+
+
+def spreadsheet_safe(text: str) -> str:
+    """Return a cell of a table with an apostrophe before what a spreadsheet would take for a formula."""
+    return f"'{text}" if _FORMULA.match(text.lstrip()) else text
+
+
 def utf8_safe(text: str) -> str:
     """Return `text` with "?" for each lone surrogate. Control characters stay: JSON escapes them."""
     return text.encode(errors="replace").decode()

@@ -21,6 +21,8 @@ UNSPACED = re.compile(
     "\uac00-\ud7a3]"  # Hangul
 )
 HANGUL = re.compile("[\uac00-\ud7a3]")
+# Languages written from right to left, by Whisper's code.
+RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ps", "sd", "ur", "yi"})
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 

@@ -16,10 +16,9 @@ from homescribe import plugins
 from homescribe.assemble import open_library
 from homescribe.config import Config
 from homescribe.core import Exporter
-from homescribe.formats.exporters import load_exporters
+from homescribe.formats.exporters import file_content, load_exporters
 from homescribe.formats.filenames import file_name, file_names
 from homescribe.formats.writer import nothing_to_write
-from homescribe.text.redaction import shown_item
 from homescribe.web import params
 
 if TYPE_CHECKING:
@@ -34,6 +33,8 @@ MEDIA_TYPES = {
     "md": "text/markdown",
     "lrc": "text/plain",
     "rttm": "text/plain",
+    "csv": "text/csv",
+    "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
 }
 
 
@@ -48,7 +49,7 @@ def export(request: Request) -> Response:
         raise HTTPException(404, f"{record.item.key} has no transcript yet.")
     if reason := nothing_to_write(name, transcript):
         raise HTTPException(404, f"{record.item.key} has no {name} file: {reason}.")
-    content = exporter(shown_item(record.item), transcript).encode(errors="replace")
+    content = file_content(exporter, record.item, transcript)
     headers = {"Content-Disposition": _attachment(file_name(record.item, name))}
     return Response(content, media_type=MEDIA_TYPES.get(name, "text/plain"), headers=headers)
 
@@ -92,8 +93,7 @@ def _zip_chunks(config: Config, keys: list[str], name: str, exporter: Exporter) 
             files = (record.item, *record.copies)
             names = file_names(record.item, record.copies, name)
             for item, file in zip(files, names, strict=True):
-                content = exporter(shown_item(item), transcript).encode(errors="replace")
-                archive.writestr(file, content)
+                archive.writestr(file, file_content(exporter, item, transcript))
                 yield buffer.take()
     yield buffer.take()
 

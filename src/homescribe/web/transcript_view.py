@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from homescribe.core import Segment
 from homescribe.formats.paragraphs import Section
+from homescribe.text.scripts import RIGHT_TO_LEFT
 
 # Segment flags in words. Flags of other engines are shown as they are.
 FLAGS = {
@@ -20,8 +21,6 @@ FLAGS = {
     "repetition": "repeated words",
 }
 OVERLAP = "overlap"  # the flag of a segment in which several people speak
-# Languages written from right to left, by Whisper's code.
-RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ps", "sd", "ur", "yi"})
 
 
 @dataclass(frozen=True, slots=True)
