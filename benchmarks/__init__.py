@@ -4,7 +4,9 @@ With real weights and recordings:
 
 accuracy        words wrong, passages lost and times, of homescribe and of other tools
 engine_speed    time of whole processes, of homescribe and of other tools
-report          both, as Markdown for docs/benchmarks.md (`make bench-real`)
+speakers        who speaks when: diarization error rate, number of speakers, names, time and memory
+conversations   conversations with known turns, made from recordings of one voice each
+report          accuracy and speed, as Markdown for docs/benchmarks.md (`make bench-real`)
 plot            a bar chart from engine_speed's output
 derived_recordings    short clips and slow readers, made from other recordings
 weights         the same weights in the formats of all tools

@@ -31,7 +31,9 @@ def silence(seconds: float) -> np.ndarray:
 
 def save(graph, path: Path, metadata: dict) -> Path:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    helper.set_model_props(model, {key: str(value) for key, value in metadata.items()})
+    helper.set_model_props(
+        model, {key: str(value) for key, value in metadata.items() if value is not None}
+    )
     onnx.checker.check_model(model)
     onnx.save(model, path)
     return path

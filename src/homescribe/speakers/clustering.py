@@ -18,6 +18,8 @@ Vectors = NDArray[np.float32]
 THRESHOLD = 0.72
 # Within a block of a long recording, where the voices of other blocks are unknown.
 BLOCK_THRESHOLD = 0.8
+# From here on two clusters are one voice, even if then fewer speakers are found than requested.
+CERTAIN = 0.85
 BLOCK = 1000  # vectors that are clustered at once
 SIGNIFICANT = 2.0  # seconds of speech from which a cluster is a speaker
 
@@ -55,8 +57,10 @@ def cluster(
         found = _in_blocks(found)
         if len(found.means) > 0.9 * before:
             break
-    found = _merged(found, THRESHOLD, count)
-    return _significant(found, count)
+    merged = _merged(found, THRESHOLD, count)
+    if len(merged.means) < count.min:
+        merged = _merged(found, THRESHOLD, count, certain=np.inf)
+    return _significant(merged, count)
 
 
 def _in_blocks(found: _Clusters) -> _Clusters:
@@ -87,7 +91,9 @@ def _in_blocks(found: _Clusters) -> _Clusters:
     )
 
 
-def _merged(found: _Clusters, threshold: float, count: SpeakerCount) -> _Clusters:
+def _merged(
+    found: _Clusters, threshold: float, count: SpeakerCount, certain: float = CERTAIN
+) -> _Clusters:
     """Merge the most similar pair of clusters until none is above `threshold`, within `count`."""
     means, counts, seconds = found.means.copy(), found.counts.copy(), found.seconds.copy()
     size = len(means)
@@ -108,7 +114,7 @@ def _merged(found: _Clusters, threshold: float, count: SpeakerCount) -> _Cluster
         if value < threshold and not above:
             break
         both = seconds[one] >= SIGNIFICANT and seconds[other] >= SIGNIFICANT
-        if both and speakers <= count.min:  # these two stay apart
+        if both and speakers <= count.min and value < certain:  # these two stay apart
             similarity[one, other] = similarity[other, one] = -np.inf
             changed = np.array([one, other])
         else:

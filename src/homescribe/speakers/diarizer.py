@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, permutations
+from itertools import islice
 from pathlib import Path
 from threading import Event
 
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from homescribe.audio import SAMPLE_RATE
 from homescribe.core import Speaker, Turn
 from homescribe.errors import Cancelled
-from homescribe.speakers.clustering import SpeakerCount, Vectors, cluster
+from homescribe.speakers.clustering import SIGNIFICANT, SpeakerCount, Vectors, cluster
 from homescribe.speakers.embedding import VoiceEmbedder
+from homescribe.speakers.local_speakers import assign
 from homescribe.speakers.segmentation import Chunk, Segmentation
 from homescribe.speakers.timeline import ChunkActivity, turns
 
@@ -149,10 +150,30 @@ class Diarizer:
         weighted = vectors[sure] * seconds[sure, None]
         voices = np.stack([weighted[labels == speaker].sum(axis=0) for speaker in range(number)])
         voices /= np.maximum(np.linalg.norm(voices, axis=1, keepdims=True), 1e-9)
-        chunks = _assigned(found, vectors @ voices.T)
-        duration = found.duration
-        found_turns = turns(chunks, number, self._segmentation.frame_time, duration)
-        return self._labelled(found_turns, voices)
+        while True:
+            speaker_of = assign(found.places, seconds, vectors @ voices.T)
+            chunks = [
+                ChunkActivity(
+                    first,
+                    activity,
+                    tuple(speaker_of.get((chunk, one), -1) for one in range(activity.shape[1])),
+                )
+                for chunk, (first, activity) in enumerate(
+                    zip(found.first_frames, found.activity, strict=True)
+                )
+            ]
+            time = self._segmentation.frame_time
+            found_turns = turns(chunks, len(voices), time, found.duration)
+            spoken = np.zeros(len(voices))
+            for turn in found_turns:
+                spoken[int(turn.speaker)] += turn.end - turn.start
+            kept = np.argsort(-spoken, kind="stable")
+            kept = kept[: max(int((spoken >= SIGNIFICANT).sum()), count.min)]
+            if len(kept) in (0, len(voices)):
+                return self._labelled(found_turns, voices)
+            voices = voices[
+                np.sort(kept)
+            ]  # the speech of the others goes to the most similar voices
 
     def _labelled(self, found: Sequence[Turn], voices: Vectors) -> Diarization:
         order = list(dict.fromkeys(int(turn.speaker) for turn in found))
@@ -169,33 +190,6 @@ class Diarizer:
         return Diarization(
             tuple(Turn(turn.start, turn.end, labels[turn.speaker]) for turn in found), speakers
         )
-
-
-def _assigned(found: Observations, similarity: NDArray[np.float32]) -> list[ChunkActivity]:
-    """Give each local speaker of a chunk a speaker, no two the same: a person is not two at once."""
-    number = similarity.shape[1]
-    local_speakers = found.activity[0].shape[1]
-    assigned = [[-1] * local_speakers for _ in found.activity]
-    of_chunk: dict[int, list[int]] = {}
-    for index, (chunk, _) in enumerate(found.places):
-        of_chunk.setdefault(chunk, []).append(index)
-    for chunk, members in of_chunk.items():
-        choices = [*range(number), *[-1] * max(len(members) - number, 0)]
-        best = max(
-            permutations(choices, len(members)),
-            key=lambda choice: sum(
-                float(similarity[index, speaker]) * found.seconds[index] if speaker >= 0 else 0.0
-                for index, speaker in zip(members, choice, strict=True)
-            ),
-        )
-        for index, speaker in zip(members, best, strict=True):
-            assigned[chunk][found.places[index][1]] = speaker
-    return [
-        ChunkActivity(first, activity, tuple(speakers))
-        for first, activity, speakers in zip(
-            found.first_frames, found.activity, assigned, strict=True
-        )
-    ]
 
 
 def _batches(chunks: Iterator[Chunk], size: int) -> Iterator[list[Chunk]]:

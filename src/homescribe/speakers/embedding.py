@@ -14,6 +14,11 @@ from numpy.typing import NDArray
 from homescribe.audio import SAMPLE_RATE
 from homescribe.errors import SetupError, UserError
 
+# Metadata that sherpa-onnx ends the process without, and the values that it ends it for.
+NEEDED = ("language", "normalize_samples", "output_dim")
+FRAMEWORKS = ("3d-speaker", "wespeaker")
+NORMALIZED = ("", "global-mean")
+
 
 class VoiceEmbedder:
     """The network of one ONNX file that sherpa-onnx knows. Safe to use from several threads."""
@@ -29,7 +34,6 @@ class VoiceEmbedder:
         _check(path)
         config = sherpa_onnx.SpeakerEmbeddingExtractorConfig(model=str(path), num_threads=1)
         self._extractor = sherpa_onnx.SpeakerEmbeddingExtractor(config)
-        self.size = int(self._extractor.dim)
         # Identifies the weights, also when the file has another name.
         self.model = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
@@ -43,18 +47,30 @@ class VoiceEmbedder:
 
 
 def _check(path: Path) -> None:
-    """Raise UserError if `path` is no such model: sherpa-onnx would end the process."""
+    """Raise UserError if `path` is no such model, because sherpa-onnx would end the process."""
     import onnxruntime
 
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        metadata = session.get_modelmeta().custom_metadata_map
+        session = onnxruntime.InferenceSession(
+            str(path), providers=["CPUExecutionProvider"], sess_options=options
+        )
+        metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
         rate = int(metadata["sample_rate"])
-        known = bool(metadata["framework"]) and int(metadata["output_dim"]) > 0
+        known = metadata["framework"] in FRAMEWORKS and all(key in metadata for key in NEEDED)
+        known = known and metadata.get("feature_normalize_type", "") in NORMALIZED
     except Exception as error:
-        raise UserError(
-            f"{path} is not a model for voice embeddings.",
-            "Use one of sherpa-onnx's speaker recognition models, such as 3D-Speaker's CAM++.",
-        ) from error
-    if not known or rate != SAMPLE_RATE:
-        raise UserError(f"{path} takes audio at {rate} Hz; {SAMPLE_RATE} Hz is needed.")
+        raise _no_model(path) from error
+    if not known:
+        raise _no_model(path)
+    if rate != SAMPLE_RATE:
+        raise UserError(f"{path} takes audio at {rate} Hz.", f"Use a model for {SAMPLE_RATE} Hz.")
+
+
+def _no_model(path: Path) -> UserError:
+    return UserError(
+        f"{path} is not a model for voice embeddings.",
+        "Use a speaker recognition model of 3D-Speaker or WeSpeaker, as sherpa-onnx publishes them.",
+    )

@@ -66,7 +66,9 @@ class Segmentation:
                 "Use pyannote's segmentation 3.0 as sherpa-onnx publishes it.",
             ) from error
         if rate != SAMPLE_RATE:
-            raise UserError(f"{path} takes audio at {rate} Hz; {SAMPLE_RATE} Hz is needed.")
+            raise UserError(
+                f"{path} takes audio at {rate} Hz.", f"Use a model for {SAMPLE_RATE} Hz."
+            )
         self.classes = powerset(speakers, together)
         self.step_frames = max(round(STEP * self.chunk_samples / self.frame_samples), 1)
 

@@ -1,0 +1,98 @@
+"""Which voice embeddings are of one person."""
+
+import numpy as np
+import pytest
+
+from homescribe.speakers import clustering
+from homescribe.speakers.clustering import SpeakerCount, cluster
+
+ANY = SpeakerCount()
+SIZE = 64
+
+
+def people(*numbers, spread=0.3, seed=0):
+    """Embeddings of as many people as there are numbers, so many of each: their similarity is about 0.9."""
+    draw = np.random.default_rng(seed)
+    centres = np.linalg.qr(draw.standard_normal((SIZE, SIZE)))[0][: len(numbers)]
+    vectors = np.concatenate(
+        [
+            centre + spread / SIZE**0.5 * draw.standard_normal((number, SIZE))
+            for centre, number in zip(centres, numbers, strict=True)
+        ]
+    )
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors.astype(np.float32), np.repeat(np.arange(len(numbers)), numbers)
+
+
+def seconds(number, each=3.0):
+    return np.full(number, each, np.float32)
+
+
+def same_partition(one, other):
+    """Whether the labels say the same, whatever the numbers are."""
+    pairs = set(zip(one.tolist(), other.tolist(), strict=True))
+    return len(pairs) == len(set(one.tolist())) == len(set(other.tolist()))
+
+
+@pytest.mark.parametrize("numbers", [(1,), (7,), (5, 9), (1, 30), (8, 4, 12, 6, 3)])
+def test_people_are_told_apart(numbers):
+    vectors, truth = people(*numbers)
+    assert same_partition(cluster(vectors, seconds(len(vectors)), ANY), truth)
+
+
+def test_the_order_of_the_vectors_does_not_matter():
+    vectors, truth = people(9, 14, 6)
+    order = np.random.default_rng(3).permutation(len(vectors))
+    found = cluster(vectors[order], seconds(len(vectors)), ANY)
+    assert same_partition(found, truth[order])
+
+
+def test_blocks_give_what_all_at_once_gives(monkeypatch):
+    vectors, truth = people(80, 50, 40, 30)
+    order = np.random.default_rng(3).permutation(len(vectors))
+    monkeypatch.setattr(clustering, "BLOCK", 25)
+    assert same_partition(cluster(vectors[order], seconds(len(vectors)), ANY), truth[order])
+
+
+def test_a_number_that_is_given_is_kept():
+    vectors, truth = people(9, 14, 6)
+    fewer = cluster(vectors, seconds(len(vectors)), SpeakerCount(2, 2))
+    assert set(fewer.tolist()) == {0, 1}
+    for person in range(3):  # two people became one, nobody was divided
+        assert len(set(fewer[truth == person].tolist())) == 1
+    more = cluster(vectors, seconds(len(vectors)), SpeakerCount(5, 5))
+    assert set(more.tolist()) == set(range(5))
+    for group in range(5):  # people were divided, none mixed
+        assert len(set(truth[more == group].tolist())) == 1
+
+
+def test_limits_change_nothing_that_is_within_them():
+    vectors, truth = people(9, 14, 6)
+    assert same_partition(cluster(vectors, seconds(len(vectors)), SpeakerCount(2, 4)), truth)
+
+
+def test_a_voice_of_a_second_is_no_speaker():
+    vectors, truth = people(10, 10, 1)
+    length = seconds(21)
+    length[20] = 1.0
+    found = cluster(vectors, length, ANY)
+    assert found[20] == -1
+    assert same_partition(found[:20], truth[:20])
+
+
+def test_a_voice_of_a_second_is_a_speaker_if_the_number_says_so():
+    vectors, truth = people(10, 10, 1)
+    length = seconds(21)
+    length[20] = 1.0
+    assert same_partition(cluster(vectors, length, SpeakerCount(3, 3)), truth)
+
+
+def test_one_short_voice_alone_is_a_speaker():
+    vectors, _ = people(1)
+    assert cluster(vectors, seconds(1, 0.8), ANY).tolist() == [0]
+
+
+@pytest.mark.parametrize("limits", [(0, 2), (3, 2), (-1, None)])
+def test_impossible_numbers_of_speakers(limits):
+    with pytest.raises(ValueError, match="number of speakers"):
+        SpeakerCount(*limits)
