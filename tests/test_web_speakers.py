@@ -166,6 +166,19 @@ def test_voices_are_listed_renamed_and_forgotten(page, library, axe):
     assert names(library)[0] == names(library, LATER)[0] == (None, None)
 
 
+def test_statistics_have_the_speaking_time_of_each_person(page, library):
+    with Library(library) as opened:
+        opened.name_speaker(TALK, ANN, "Ann")
+        opened.name_speaker(TALK, BEN, "Ben")
+    page.goto("/statistics")
+    people = page.get_by_role("region", name="Speaking time").get_by_role("listitem")
+    # Ann in both recordings, Ben in one: that he may be in the other does not count.
+    assert [text.split() for text in people.all_text_contents()] == [
+        ["Ann11", "s"],
+        ["Ben10", "s"],
+    ]
+
+
 # --- The API ---------------------------------------------------------------------------------------
 
 

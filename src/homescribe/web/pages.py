@@ -244,9 +244,10 @@ def _queue_lists(request: Request) -> QueueLists:
 
 
 def statistics(request: Request) -> HTMLResponse:
-    """Audio transcribed over time, words per channel, speed and price of each run."""
+    """Audio transcribed over time, words of channels, speech of people, speed and price of each run."""
     with open_library(request.app.state.config) as library:
         days, channels, runs = library.days(), library.channels(), library.runs()
+        people = library.people()
     by_words = sorted((c for c in channels if c.words), key=lambda channel: -channel.words)
     return render(
         request,
@@ -257,6 +258,8 @@ def statistics(request: Request) -> HTMLResponse:
         words=sum(day.words for day in days),
         channels=charts.bars([(c.name, float(c.words)) for c in by_words[:CHART_BARS]]),
         other_channels=max(0, len(by_words) - CHART_BARS),
+        people=charts.bars([(person.name, person.seconds) for person in people[:CHART_BARS]]),
+        other_people=max(0, len(people) - CHART_BARS),
         runs=runs[:CHART_BARS],
         speeds=charts.bars([(str(run.began), run.speed or 0.0) for run in runs[:CHART_BARS]]),
     )
