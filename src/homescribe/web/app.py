@@ -22,6 +22,7 @@ from homescribe.text.redaction import shown_text
 from homescribe.text.sanitize import utf8_safe
 from homescribe.web import (
     api,
+    audio_space,
     exports,
     media,
     openai_api,
@@ -71,6 +72,7 @@ def build_app(
             Route("/media/{key:path}", media.media),
             Route("/voices", voices_page.voices),
             *speaker_api.ROUTES,
+            *audio_space.ROUTES,
             *api.ROUTES,
             *upload_api.ROUTES,
             *openai_api.ROUTES,

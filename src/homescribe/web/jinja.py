@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from homescribe.plugins import link
-from homescribe.text.display import clock, count, moment, span
+from homescribe.text.display import clock, count, moment, size, span
 from homescribe.text.redaction import is_redacted, shown_text
 from homescribe.web.storage import storage_problem
 
@@ -95,7 +95,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"clock": clock, "span": span, "moment": moment}
+    environment.filters |= {"clock": clock, "span": span, "moment": moment, "size": size}
     environment.globals |= {
         "address": address,
         "count": count,

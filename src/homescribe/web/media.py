@@ -1,7 +1,7 @@
 """Recordings on this machine's disk, for the player. A request names a library key, never a path.
 
-Only recordings inside a folder that was added, or that were added themselves, are served: a symbolic link in
-such a folder may lead to any file.
+Of a user's own recordings, only those inside a folder that was added, or that were added themselves, are
+served: a symbolic link in such a folder may lead to any file. Of others, the audio that the library keeps is.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from homescribe.assemble import open_library
 from homescribe.audio import opened, probe
 from homescribe.core import Item
 from homescribe.errors import HomescribeError
-from homescribe.library import SourceRecord
+from homescribe.library import KeptAudio, SourceRecord
 from homescribe.web import params
 
 # Extensions that browsers can play and Python's table does not know.
@@ -35,9 +35,14 @@ MEDIA_TYPES = {
 }
 
 
-def media_type(item: Item) -> str | None:
+def _path(item: Item, kept: KeptAudio | None) -> Path | None:
+    """The file of a recording: the user's own, else the audio that is kept; None if neither is here."""
+    return plugins.source_of(item).local_path(item) or (kept.path if kept else None)
+
+
+def media_type(item: Item, kept: KeptAudio | None = None) -> str | None:
     """The MIME type of a recording on this disk that a browser may play; None for anything else."""
-    path = plugins.source_of(item).local_path(item)
+    path = _path(item, kept)
     if path is None:
         return None
     suffix = path.suffix.lower()
@@ -45,12 +50,18 @@ def media_type(item: Item) -> str | None:
     return found if found.startswith(("audio/", "video/")) else None
 
 
-def player_type(item: Item) -> str | None:
+def player_type(item: Item, kept: KeptAudio | None = None) -> str | None:
     """Like `media_type`, but a video file without a picture is audio."""
-    kind, path = media_type(item), plugins.source_of(item).local_path(item)
+    kind, path = media_type(item, kept), _path(item, kept)
     if kind and path and kind.startswith("video/") and not _has_picture(path):
         return kind.replace("video/", "audio/", 1)
     return kind
+
+
+def missing_file(item: Item) -> Path | None:
+    """The path of a user's own recording that is not there any more; None for any other."""
+    path = plugins.source_of(item).local_path(item)
+    return path if path is not None and not path.exists() else None
 
 
 def _has_picture(path: Path) -> bool:
@@ -113,8 +124,10 @@ def media(request: Request) -> Response:
     with open_library(request.app.state.config) as library:
         item = params.item(request, library).item
         sources = library.sources()
-    kind = media_type(item)
-    path = _served_path(item, sources)
+        kept = library.audio.find(item.key)
+    kind = media_type(item, kept)
+    own = plugins.source_of(item).local_path(item) is not None
+    path = _served_path(item, sources) if own or kept is None else kept.path
     if kind is None or path is None:
         raise HTTPException(404)
     return FileResponse(path, media_type=kind, content_disposition_type="inline")

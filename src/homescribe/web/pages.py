@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from homescribe import plugins
-from homescribe.assemble import open_library
+from homescribe.assemble import audio_limit, open_library
 from homescribe.config import Config
 from homescribe.core import HOUR, Item
 from homescribe.formats import coverage
@@ -22,7 +22,7 @@ from homescribe.plugins import link
 from homescribe.text.language_names import language_code
 from homescribe.web import again, charts, params, transcript_view
 from homescribe.web.jinja import render
-from homescribe.web.media import player_type
+from homescribe.web.media import missing_file, player_type
 from homescribe.web.speaker_view import speaker_views
 
 # Entries on a page, each list's longest first part.
@@ -181,6 +181,7 @@ def item(request: Request) -> HTMLResponse:
         record = params.item(request, library)
         transcript = library.transcript(record.item.key)
         corrections = library.corrections(record.item.key)
+        kept = library.audio.find(record.item.key)
     found = record.item
     made_with = transcript.options if transcript else None
     given_language = language_code(config.language or "") or (made_with and made_with.language)
@@ -205,7 +206,9 @@ def item(request: Request) -> HTMLResponse:
         given_language=given_language or "",
         language_choices=again.language_choices(),
         chapters=sorted(found.chapters, key=lambda chapter: chapter.start),
-        media_type=player_type(found),
+        media_type=player_type(found, kept),
+        kept=kept,
+        missing_file=missing_file(found),
         youtube_id=_youtube_id(found),
         original=link(found, 0),
         query=request.query_params.get("q", ""),
@@ -245,9 +248,10 @@ def _queue_lists(request: Request) -> QueueLists:
 
 def statistics(request: Request) -> HTMLResponse:
     """Audio transcribed over time, words of channels, speech of people, speed and price of each run."""
-    with open_library(request.app.state.config) as library:
+    config: Config = request.app.state.config
+    with open_library(config) as library:
         days, channels, runs = library.days(), library.channels(), library.runs()
-        people = library.people()
+        people, kept = library.people(), library.audio.total()
     by_words = sorted((c for c in channels if c.words), key=lambda channel: -channel.words)
     return render(
         request,
@@ -261,5 +265,7 @@ def statistics(request: Request) -> HTMLResponse:
         people=charts.bars([(person.name, person.seconds) for person in people[:CHART_BARS]]),
         other_people=max(0, len(people) - CHART_BARS),
         runs=runs[:CHART_BARS],
+        kept=kept,
+        audio_limit=audio_limit(config),
         speeds=charts.bars([(str(run.began), run.speed or 0.0) for run in runs[:CHART_BARS]]),
     )

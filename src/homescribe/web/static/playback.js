@@ -190,7 +190,11 @@ if (controls) {
   if (player) attachPlayer();
   playButton.onclick = togglePlayback;
   const loadButton = document.getElementById("load-player");
-  if (loadButton) loadButton.onclick = () => playFrom(...cued);
+  if (loadButton) loadButton.onclick = () => {
+    if (!player) return playFrom(...cued);
+    player.pause(); // the audio that is kept
+    loadVideo(player.currentTime);
+  };
   seekBar.oninput = () => {
     playUntil = Infinity;
     if (player) player.currentTime = Number(seekBar.value);
