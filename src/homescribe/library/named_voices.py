@@ -91,7 +91,8 @@ def find(db: sqlite3.Connection, name: str) -> list[int]:
 def forget(db: sqlite3.Connection, voice_ids: Collection[int], *, keep_names: bool) -> int:
     """Delete voices and the embeddings of their speakers; return how many speakers they had.
 
-    Their names are removed, too, unless `keep_names`. Namings can no longer be undone.
+    Their names are removed, too, unless `keep_names`. Namings can no longer be undone. SQLite overwrites what
+    is deleted (`secure_delete`); the write-ahead log has to be emptied afterwards.
     """
     ids = json.dumps(list(voice_ids))
     of_voices = "voice_id IN (SELECT value FROM json_each(:ids))"
@@ -111,7 +112,6 @@ def forget(db: sqlite3.Connection, voice_ids: Collection[int], *, keep_names: bo
     )
     db.execute(f"DELETE FROM voices WHERE {of_voices}", {"ids": ids})
     db.execute("DELETE FROM namings")
-    _rewrite_embeddings(db)
     return int(number)
 
 
@@ -122,15 +122,3 @@ def forget_all(db: sqlite3.Connection, *, keep_names: bool) -> int:
     forget(db, [row["voice_id"] for row in rows], keep_names=keep_names)
     db.execute("DELETE FROM speaker_embeddings")
     return int(number)
-
-
-def _rewrite_embeddings(db: sqlite3.Connection) -> None:
-    """Write the table of embeddings anew.
-
-    SQLite overwrites what is deleted, but where rows moved to another page, bytes of them may be left in the
-    page that they were in. Pages of a table that is emptied are overwritten.
-    """
-    db.execute("CREATE TABLE kept_embeddings AS SELECT * FROM speaker_embeddings ORDER BY rowid")
-    db.execute("DELETE FROM speaker_embeddings")
-    db.execute("INSERT INTO speaker_embeddings SELECT * FROM kept_embeddings ORDER BY rowid")
-    db.execute("DROP TABLE kept_embeddings")

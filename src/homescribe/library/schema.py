@@ -377,8 +377,7 @@ VERSION_13 = (
 )
 
 # Who speaks. A voice is a named person: it is known by the embeddings of the speakers that a person named.
-# Embeddings are in a table of their own, which is written anew when a voice is forgotten, so that no page of
-# the file keeps their bytes. Passages state who speaks in them: bit n for the speaker at position n.
+# Passages state who speaks in them: bit n for the speaker at position n.
 VERSION_14 = (
     "ALTER TABLE segments ADD COLUMN speaker TEXT",
     "ALTER TABLE transcripts ADD COLUMN turns TEXT",
