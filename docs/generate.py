@@ -121,12 +121,19 @@ def _entry(name: str, found: type | Callable[..., object]) -> str:
         )
         text += f"\n| field | type | default | |\n|---|---|---|---|\n{rows}"
     elif inspect.isclass(found) and not issubclass(found, Exception):
-        for method, function in vars(found).items():
+        for method, function in _methods(found):
             if inspect.isfunction(function) and not method.startswith("_") and function.__doc__:
                 text += (
                     f"\n- `{method}{_signature(function)}`: {_one_line(inspect.getdoc(function))}\n"
                 )
     return text
+
+
+def _methods(found: type) -> Iterator[tuple[str, object]]:
+    """Yield the attributes of a class by name, with those of its base classes in this package."""
+    for owner in found.__mro__:
+        if owner.__module__.partition(".")[0] == public.__name__:
+            yield from vars(owner).items()
 
 
 def _signature(function: Callable[..., object]) -> str:

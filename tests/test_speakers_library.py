@@ -441,3 +441,132 @@ def test_people_are_counted_with_their_minutes(season):
     season.name_speaker("podcast:id1", BOB, "Bob")
     assert season.people() == [Person("Ann", 2, 15.0), Person("Bob", 1, 5.0)]
     assert [each.sources for each in season.voices()] == [("A show",), ("A show",)]
+
+
+# --- Search ------------------------------------------------------------------------------------------
+
+
+DEBATE = conversation(
+    (0, "the lighthouse keeper lights the lamp"),
+    (1, "my lamp is broken and the harbour is dark"),
+    (0, "then repair it"),
+    (1, "a lighthouse needs no lamp"),
+)
+
+
+@pytest.fixture
+def debates(library):
+    """Two episodes; in the second, Ann and Bob have changed places."""
+    library.record(
+        "podcast",
+        Listing("https://feed", "A show", iter(())),
+        [item(1, upload_date="2026-01-01"), item(2, upload_date="2026-02-01")],
+    )
+    library.save(item(1), DEBATE)
+    library.save(item(2), conversation((0, "fog and a lamp"), (1, "rain"), voices=("bob", "ann")))
+    library.name_speaker("podcast:id1", ANN, "Ann Lee")
+    library.name_speaker("podcast:id1", BOB, "Bob")
+    return library
+
+
+def found(library, query, **options):
+    return [(hit.key[-1], hit.start, hit.speaker) for hit in library.search(query, **options)]
+
+
+def test_hits_say_who_speaks(debates):
+    assert found(debates, "harbour")[0][2] == "Bob"
+    assert found(debates, '"repair it"')[0][2] == "Ann Lee"
+    assert found(debates, "rain")[0][2] == "Ann Lee"
+
+
+def test_a_hit_ends_where_another_speaker_begins_unless_the_match_goes_on(debates):
+    (hit,) = debates.search("harbour")
+    assert hit.text == "my lamp is broken and the harbour is dark"
+    (hit,) = debates.search("dark repair")
+    assert hit.text == "my lamp is broken and the harbour is dark — then repair it"
+    assert [hit.text[a:b] for a, b in hit.highlights] == ["dark", "repair"]
+
+
+@pytest.mark.parametrize(
+    ("query", "options"),
+    [
+        ("speaker:bob lamp", {}),
+        ("lamp speaker:Bob", {}),
+        ('lamp SPEAKER:"bób"', {}),
+        ("lamp speaker:„Bob“", {}),
+        ("lamp", {"speaker": "Bob"}),
+        ("lamp", {"speaker": "Bob", "raw": True}),
+    ],
+)
+def test_search_finds_what_one_person_says(debates, query, options):
+    assert sorted(found(debates, query, **options)) == [
+        ("1", 6.0, "Bob"),  # not Ann's lamp, five seconds before
+        ("2", 3.0, "Bob"),
+    ]
+
+
+def test_all_words_must_be_said_by_the_person(debates):
+    assert found(debates, "lighthouse lamp", speaker="Bob") == [("1", 16.0, "Bob")]
+    assert found(debates, "keeper harbour", speaker="Bob") == []
+    assert found(debates, "keeper harbour", speaker="Ann") == []
+    assert found(debates, "keeper harbour") != []
+
+
+def test_a_speaker_alone_lists_what_she_says_the_newest_recording_first(debates):
+    assert [(hit.key[-1], hit.text) for hit in debates.search("speaker:ann")] == [
+        ("2", "rain"),
+        ("1", "the lighthouse keeper lights the lamp"),
+        ("1", "then repair it"),
+    ]
+    (second,) = debates.search("", speaker="Ann", offset=1, limit=1)
+    assert (second.start, second.end, second.url) == (0.0, 5.0, "https://feed/1#t=0")
+    assert found(debates, "speaker:ann", until="2026-01-15") == [
+        ("1", 0.0, "Ann Lee"),
+        ("1", 10.0, "Ann Lee"),
+    ]
+
+
+def test_a_part_of_a_name_is_enough_and_the_whole_name_is_preferred(debates):
+    assert {hit.speaker for hit in debates.search("speaker:lee")} == {"Ann Lee"}
+    assert {hit.speaker for hit in debates.search("speaker:le")} == {"Ann Lee"}
+    debates.name_speaker("podcast:id1", BOB, "Lee")
+    assert {hit.speaker for hit in debates.search("speaker:lee")} == {"Lee"}
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones(debates):
+    with pytest.raises(UserError, match="No speaker is called Eve") as caught:
+        debates.search("speaker:Eve lamp")
+    assert caught.value.hint == "Names: Ann Lee, Bob"
+    with pytest.raises(UserError) as caught:
+        debates.search("speaker:bop lamp")
+    assert caught.value.hint == "Did you mean Bob?"
+    debates.forget_all_voices()
+    with pytest.raises(UserError) as caught:
+        debates.search("speaker:Bob")
+    assert "homescribe speakers rename" in caught.value.hint
+
+
+def test_long_speech_is_listed_in_parts(library):
+    library.save(item(1), conversation(*[(0, f"line {n} " + "and on " * 20) for n in range(7)]))
+    library.name_speaker("podcast:id1", ANN, "Ann")
+    hits = library.search("speaker:ann")
+    assert [hit.start for hit in hits] == [0.0, 10.0, 20.0, 30.0]
+    assert all(len(hit.text) < 310 for hit in hits)
+
+
+def test_speakers_beyond_the_bits_of_a_passage_are_found(library):
+    crowd = conversation(
+        *[(n, f"number {n}") for n in range(70)], voices=[f"voice {n}" for n in range(70)]
+    )
+    library.save(item(1), crowd)
+    library.name_speaker("podcast:id1", "SPEAKER_69", "Last")
+    library.name_speaker("podcast:id1", "SPEAKER_63", "Near")
+    assert [hit.text for hit in library.search("number speaker:last")] == ["number 69"]
+    assert [hit.text for hit in library.search("number speaker:near")] == ["number 63"]
+
+
+def test_a_corrected_line_keeps_its_speaker(debates):
+    line = debates.correct("podcast:id1", 1, "my lantern is broken")
+    assert line.speaker == BOB
+    assert {word.speaker for word in line.words} == {BOB}
+    assert found(debates, "lantern", speaker="Bob") == [("1", 6.0, "Bob")]

@@ -24,8 +24,10 @@ from homescribe.core import (
     Segment,
     Skipped,
     SourceOptions,
+    Speaker,
     Transcript,
     TranscriptionOptions,
+    Turn,
     Word,
 )
 from homescribe.errors import (
@@ -40,7 +42,16 @@ from homescribe.errors import (
     SourceBlocked,
     UserError,
 )
-from homescribe.library import Hit, ItemRecord, Library, SourceRecord, Status
+from homescribe.library import (
+    Hit,
+    ItemRecord,
+    Library,
+    Naming,
+    Person,
+    SourceRecord,
+    Status,
+    VoiceRecord,
+)
 from homescribe.pipeline import ListingResult, Progress, Run, Sources, add, sync
 from homescribe.plugins import link
 
@@ -62,8 +73,10 @@ __all__ = [
     "Listing",
     "ListingResult",
     "LocalBackend",
+    "Naming",
     "Outcome",
     "PermanentError",
+    "Person",
     "Progress",
     "RetryableError",
     "Run",
@@ -74,10 +87,13 @@ __all__ = [
     "SourceOptions",
     "SourceRecord",
     "Sources",
+    "Speaker",
     "Status",
     "Transcript",
     "TranscriptionOptions",
+    "Turn",
     "UserError",
+    "VoiceRecord",
     "Word",
     "add",
     "link",

@@ -200,6 +200,10 @@ class Speaker:
     # the same source; "maybe": it resembles that voice.
     named_by: Literal["person", "voice", "maybe"] | None = None
 
+    def shown_name(self, number: int) -> str:
+        """Return the name as outputs show it. `number` counts the speakers of the transcript from 1."""
+        return (self.name or f"Speaker {number}") + ("?" if self.named_by == "maybe" else "")
+
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
@@ -234,8 +238,7 @@ class Transcript:
     def speaker_names(self) -> dict[str, str]:
         """The name of each speaker by label: "Ann", "Ann?" if it may be her, "Speaker 1" without a name."""
         return {
-            speaker.label: (speaker.name or f"Speaker {number}")
-            + ("?" if speaker.named_by == "maybe" else "")
+            speaker.label: speaker.shown_name(number)
             for number, speaker in enumerate(self.speakers, 1)
         }
 

@@ -101,6 +101,7 @@ def hit_as_json(hit: Hit) -> dict[str, object]:
         "upload_date": hit.upload_date,
         "start": hit.start,
         "end": hit.end,
+        "speaker": hit.speaker,
         "text": hit.text,
         "highlights": [list(span) for span in hit.highlights],
         "url": hit.url,

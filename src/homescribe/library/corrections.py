@@ -147,8 +147,11 @@ def _segment_row(db: sqlite3.Connection, item_id: int, key: str, position: int) 
 def _write(db: sqlite3.Connection, item_id: int, position: int, old: Segment, text: str) -> None:
     """Write `text` into a segment, after the space that the segment begins with, and clear its flags."""
     space = old.text[: len(old.text) - len(old.text.lstrip())]
-    words = timed_words(old.words, space + text, old.start, old.end)
-    row = segment_row(Segment(old.start, old.end, space + text, words=words))
+    words = [
+        replace(word, speaker=old.speaker)
+        for word in timed_words(old.words, space + text, old.start, old.end)
+    ]
+    row = segment_row(Segment(old.start, old.end, space + text, words=tuple(words)))
     values = dict(zip(SEGMENT_COLUMNS, row, strict=True))
     db.execute(
         "UPDATE segments SET text = ?, words = ?, flags = NULL WHERE item_id = ? AND position = ?",

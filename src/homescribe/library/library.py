@@ -424,6 +424,7 @@ class Library(SpeakerMethods):
         self,
         query: str,
         *,
+        speaker: str | None = None,
         raw: bool = False,
         as_typed: bool = False,
         channel: str | None = None,
@@ -437,7 +438,8 @@ class Library(SpeakerMethods):
         """Matches of `query` in speech, titles and descriptions, best first.
 
         All words must be said within about 25 seconds, "quoted words" as a phrase. Case and accents do not
-        matter.
+        matter. With `speaker`, or speaker:ann or speaker:"Ann Lee" in the query, they must all be said by
+        this person; without other words, all that this person says is returned, the newest recording first.
 
         `raw` takes the query as FTS5 syntax (AND, OR, NOT, NEAR, prefix*) and raises UserError when it is
         invalid. `as_typed`: the last word may be incomplete. Filters are those of `page`.
@@ -447,7 +449,12 @@ class Library(SpeakerMethods):
         )
         with self._reading() as db:
             return search.find(
-                db, query, chosen, raw=raw, as_typed=as_typed, limit=limit, offset=offset
+                *(db, query, chosen),
+                speaker=speaker,
+                raw=raw,
+                as_typed=as_typed,
+                limit=limit,
+                offset=offset,
             )
 
     def status(self) -> Status:

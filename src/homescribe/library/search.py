@@ -15,19 +15,26 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from homescribe.core import Item
 from homescribe.errors import UserError
+from homescribe.library import speaker_rows
 from homescribe.library.filters import Filter
+from homescribe.library.hit_text import HitText, said_by, speech_text, written_line
 from homescribe.library.passages import PASSAGE_BITS, Span, joined, without_compounds
-from homescribe.library.rows import to_item, to_segment
+from homescribe.library.rows import to_item
+from homescribe.library.speaker_query import (
+    SPOKEN_BY,
+    known_names,
+    labels_of,
+    lines_of,
+    split_speakers,
+)
 from homescribe.plugins import link
 from homescribe.text.sanitize import sqlite_safe
-from homescribe.text.scripts import CONTROL, UNSPACED, folded_words, separator, spaced
+from homescribe.text.scripts import UNSPACED, folded_words, spaced
 
 CANDIDATES = (
     1000  # matches that are ranked, of each kind: 10 ms for a word that is in every passage
@@ -35,9 +42,9 @@ CANDIDATES = (
 RAW_HINT = "See https://www.sqlite.org/fts5.html, section 3."
 PREFIX_LETTERS = 3  # of an incomplete word, for which the index has entries
 EXTRA_PASSAGES = 10  # read beyond the wanted number, because some hits are merged
-MAX_LINE = 300  # characters of a line of a description in a hit
-MAX_LEAD = 60  # of them before the match
-MIN_TEXT = 160  # characters of a hit in speech, where its passage has them
+
+WHOLE = (0, 1 << 62)  # a match that all segments are shown for
+SPEECH = "rowid > 0"  # ids of passages of speech
 
 OPEN, CLOSE = "\x02", "\x03"  # around matches; `spaced` removes control characters
 QUOTES = str.maketrans(dict.fromkeys("“”„«»＂", '"'))
@@ -50,7 +57,8 @@ class Hit:
 
     `start`: seconds at which the first found word is said where word times are stored, else at which its
     segment starts; `url` opens the recording there. `text` begins with that segment and ends at `end`;
-    `highlights` are ranges of its characters that match.
+    `highlights` are ranges of its characters that match. `speaker` is who says the beginning of it ("Ann",
+    "Ann?" if it may be her, "Speaker 1" without a name); where another one goes on, a dash is in front of it.
     """
 
     key: str
@@ -62,6 +70,7 @@ class Hit:
     text: str
     highlights: tuple[Span, ...]
     url: str
+    speaker: str | None = None
 
 
 # --- The query -----------------------------------------------------------------------------------
@@ -113,12 +122,22 @@ def find(
     query: str,
     chosen: Filter,
     *,
+    speaker: str | None = None,
     raw: bool,
     as_typed: bool,
     limit: int,
     offset: int,
 ) -> list[Hit]:
-    """Return hits of `query` in the items that match `chosen`, best first."""
+    """Return hits of `query` in the items that match `chosen`, best first.
+
+    With `speaker`, or speaker:name in the query, only what this person says; without other words all of it,
+    the newest first.
+    """
+    wanted_names = [] if speaker is None else [speaker]
+    if not raw:
+        query, in_query = split_speakers(query)
+        wanted_names += in_query
+    speakers = known_names(db, wanted_names) if wanted_names else None
     phrases = [] if raw else terms(query)
     unfinished = bool(phrases) and as_typed and is_unfinished(query)
     expression = match_expression(phrases, unfinished=unfinished)
@@ -126,18 +145,23 @@ def find(
         # In parentheses, because FTS5 reads an asterisk at the start as a command.
         expression = f"({spaced(sqlite_safe(query))[0]})"
     if not expression:
-        return []
+        if speakers is None or query.strip():
+            return []
+        lines = islice(_lines(db, speakers, chosen), offset, offset + limit)
+        return list(lines)
     hits: dict[tuple[object, ...], Hit] = {}
     wanted = offset + limit
     try:
-        matching = _matching(db, expression, chosen)
+        matching = _matching(db, expression, chosen, speakers)
         while len(hits) < wanted:
             ids = list(islice(matching, wanted - len(hits) + EXTRA_PASSAGES))
             if not ids:
                 break
             found = _marked(db, expression, ids, prefixes=unfinished or raw)
             for passage_id in ids:
-                hit = _hit(db, found[passage_id], phrases, unfinished)
+                hit = _hit(db, found[passage_id], phrases, unfinished, speakers)
+                if hit is None:
+                    continue
                 hits.setdefault((hit.key, hit.start, min(0, passage_id)), hit)
     except sqlite3.OperationalError as error:
         if not raw or getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR:
@@ -146,19 +170,26 @@ def find(
     return list(hits.values())[offset:wanted]
 
 
-def _matching(db: sqlite3.Connection, expression: str, chosen: Filter) -> Iterator[int]:
-    """Yield ids of passages that match: the CANDIDATES of each kind by rank, then the rest, newest first."""
+def _matching(
+    db: sqlite3.Connection, expression: str, chosen: Filter, speakers: Sequence[str] | None
+) -> Iterator[int]:
+    """Yield ids of passages that match: the CANDIDATES of each kind by rank, then the rest, newest first.
+
+    With `speakers`, only passages in which one of them speaks.
+    """
     best: list[tuple[float, int, int]] = []
     rests = []
     for kind, item_id, order, older in (
-        ("rowid > 0", f"rowid >> {PASSAGE_BITS}", "DESC", "rowid < :last"),  # speech
+        (SPEECH, f"rowid >> {PASSAGE_BITS}", "DESC", "rowid < :last"),  # speech
         ("rowid < 0", "(-rowid) >> 1", "ASC", "rowid > :last"),  # titles and descriptions
     ):
-        scope = kind
+        if speakers is not None and kind != SPEECH:
+            continue
+        scope = kind if speakers is None else f"{kind} AND {SPOKEN_BY}"
         if chosen.where:
             scope += f" AND {item_id} IN (SELECT item_id FROM items {chosen.where})"
         matching = f"FROM passages_fts WHERE passages_fts MATCH :expression AND {scope}"
-        values = {**chosen.parameters, "expression": expression}
+        values = {**chosen.parameters, "expression": expression, "names": json.dumps(speakers)}
         found = db.execute(
             f"SELECT bm25(passages_fts), rowid {matching} ORDER BY rowid {order} LIMIT {CANDIDATES}",
             values,
@@ -172,6 +203,12 @@ def _matching(db: sqlite3.Connection, expression: str, chosen: Filter) -> Iterat
     for rest, values in rests:
         for row in db.execute(rest, values):
             yield row[0]
+
+
+def _lines(db: sqlite3.Connection, names: Sequence[str], chosen: Filter) -> Iterator[Hit]:
+    """Yield what these people say, the newest recording first."""
+    for row, segments in lines_of(db, names, chosen):
+        yield _as_hit(db, row, speech_text(segments, (), WHOLE))
 
 
 def _marked(
@@ -198,32 +235,55 @@ def _marked(
     return found
 
 
-def _hit(db: sqlite3.Connection, row: sqlite3.Row, phrases: Sequence[str], unfinished: bool) -> Hit:
+def _hit(
+    db: sqlite3.Connection,
+    row: sqlite3.Row,
+    phrases: Sequence[str],
+    unfinished: bool,
+    speakers: Sequence[str] | None,
+) -> Hit | None:
+    """Return the hit in a passage; None if none of `speakers` says all of the phrases in it."""
     passage_id = row["passage_id"]
-    item = to_item(row)
     text, found = without_compounds(*_without_marks(row["marked"]))
-    match = _shortest_match(text, found, phrases, unfinished)
     if passage_id < 0:
+        match = _shortest_match(text, found, phrases, unfinished) or _first(found)
+        item = to_item(row)
         written = item.title if passage_id % 2 == 0 else item.description or ""
-        return _as_hit(item, 0.0, 0.0, *_written_line(written, found, match))
+        return _as_hit(db, row, written_line(written, found, match))
+    item_id = row["item_id"]
     segments = db.execute(
         "SELECT * FROM segments WHERE item_id = ? AND position BETWEEN ? AND ? ORDER BY position",
-        (row["item_id"], row["first_segment"], row["last_segment"]),
+        (item_id, row["first_segment"], row["last_segment"]),
     ).fetchall()
-    return _as_hit(item, *_speech_text(segments, found, match))
+    if speakers is not None:
+        found = said_by(segments, labels_of(db, item_id, speakers), found)
+        if not found:
+            return None
+    shortest = _shortest_match(text, found, phrases, unfinished)
+    if shortest is None and speakers is not None and phrases:
+        return None
+    match = shortest or _first(found)
+    return _as_hit(db, row, speech_text(segments, found, match))
 
 
-def _as_hit(item: Item, start: float, end: float, text: str, highlights: tuple[Span, ...]) -> Hit:
+def _first(found: Sequence[Span]) -> Span:
+    return next(iter(found), (0, 0))
+
+
+def _as_hit(db: sqlite3.Connection, row: sqlite3.Row, found: HitText) -> Hit:
+    """Return the hit with this text in the item of `row`."""
+    item = to_item(row)
     return Hit(
         key=item.key,
         title=item.title,
         channel=item.channel,
         upload_date=item.upload_date,
-        start=start,
-        end=end,
-        text=text,
-        highlights=highlights,
-        url=link(item, start),
+        start=found.start,
+        end=found.end,
+        text=found.text,
+        highlights=found.highlights,
+        url=link(item, found.start),
+        speaker=speaker_rows.shown_name(db, row["item_id"], found.speaker),
     )
 
 
@@ -245,8 +305,8 @@ def _without_marks(marked: str) -> tuple[str, list[Span]]:
 
 def _shortest_match(
     text: str, found: Sequence[Span], phrases: Sequence[str], unfinished: bool
-) -> Span:
-    """Return the shortest range of `text` with every phrase; the first match where that is unknown (raw)."""
+) -> Span | None:
+    """Return the shortest range of `text` with every phrase; None where there is none."""
     wanted = [[_words(spelling) for spelling in _spellings(phrase)] for phrase in phrases]
     if unfinished:
         wanted[-1] = [words.rstrip() for words in wanted[-1]]
@@ -263,91 +323,9 @@ def _shortest_match(
             first = min(latest.values())
             if best is None or end - first < best[1] - best[0]:
                 best = (first, end)
-    return best or next(iter(found), (0, 0))
+    return best
 
 
 def _words(text: str) -> str:
     """Return the folded words of `text`, each between spaces."""
     return f" {' '.join(folded_words(text))} "
-
-
-def _speech_text(
-    segments: Sequence[sqlite3.Row], found: Sequence[Span], match: Span
-) -> tuple[float, float, str, tuple[Span, ...]]:
-    """Return start, end, text and highlights of a hit in speech.
-
-    It has the segments from the beginning of the match to its end, and more up to MIN_TEXT characters. It
-    starts with the first word of the match where word times are stored, else with its segment.
-    """
-    shown: list[sqlite3.Row] = []
-    text = ""
-    places: list[int] = []  # offset in `text` of each character of the passage, from `origin` on
-    origin = offset = 0
-    for segment in segments:
-        said = CONTROL.sub(" ", segment["text"].strip())
-        indexed, own_places = spaced(said)
-        if shown and offset >= match[1] and len(text) >= MIN_TEXT:
-            break
-        if offset + len(indexed) > match[0]:
-            if shown:
-                places.append(len(text))
-                text += separator(text, said)
-            else:
-                origin = offset
-            places += [len(text) + place for place in own_places]
-            text += said
-            shown.append(segment)
-        offset += len(indexed) + 1
-    inside = [(begin - origin, end - origin) for begin, end in found]
-    start = _word_start(shown[0], places[max(0, min(match[0] - origin, len(places) - 1))])
-    return start, shown[-1]["end"], text, _highlights(inside, places, len(text))
-
-
-def _word_start(row: sqlite3.Row, offset: int) -> float:
-    """Return the time of the word at `offset` in the stripped text of a segment, else of the segment."""
-    segment = to_segment(row)
-    text = CONTROL.sub(" ", segment.text.strip())
-    end = 0
-    for word in segment.words:
-        spoken = CONTROL.sub(" ", word.word.strip())
-        begin = text.find(spoken, end)
-        if begin < 0:
-            continue
-        end = begin + len(spoken)
-        if end > offset:
-            return word.start if segment.start <= word.start <= segment.end else segment.start
-    return segment.start
-
-
-def _written_line(written: str, found: Sequence[Span], match: Span) -> tuple[str, tuple[Span, ...]]:
-    """Return the line of a title or description in which the match begins, shortened, and its highlights."""
-    _, places = spaced(written)
-    here = places[match[0]] if places else 0
-    first = line_first = written.rfind("\n", 0, here) + 1
-    last = line_last = (written + "\n").find("\n", here)
-    if last - first > MAX_LINE:
-        first = max(first, written.rfind(" ", first, max(first, here - MAX_LEAD)) + 1)
-        last = min(last, first + MAX_LINE)
-    before = "… " if first > line_first else ""
-    after = " …" if last < line_last else ""
-    shift = first - len(before)
-    highlights = (
-        (max(begin, first) - shift, min(end, last) - shift)
-        for begin, end in _highlights(found, places, len(written))
-        if begin < last and end > first
-    )
-    return before + CONTROL.sub(" ", written[first:last]) + after, tuple(highlights)
-
-
-def _highlights(found: Sequence[Span], places: Sequence[int], length: int) -> tuple[Span, ...]:
-    """Return ranges of indexed text as ranges of the original text, given the offset of each character.
-
-    `places` is sorted.
-    """
-    ranges: list[Span] = []
-    for begin, end in found:
-        begin, end = max(0, begin), min(end, len(places))
-        if begin < end:
-            after = bisect_right(places, places[end - 1])
-            ranges.append((places[begin], places[after] if after < len(places) else length))
-    return tuple(ranges)

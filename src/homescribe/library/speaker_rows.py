@@ -26,6 +26,15 @@ def load(db: sqlite3.Connection, item_id: int) -> tuple[Speaker, ...]:
     return tuple(Speaker(**dict(row)) for row in rows)
 
 
+def shown_name(db: sqlite3.Connection, item_id: int, label: str | None) -> str | None:
+    """Return the name of a speaker as outputs show it; None for an unknown one."""
+    if label is None:
+        return None
+    return {
+        each.label: each.shown_name(number) for number, each in enumerate(load(db, item_id), 1)
+    }.get(label)
+
+
 def load_with_embeddings(db: sqlite3.Connection, item_id: int) -> tuple[Speaker, ...]:
     """Return the same with embeddings."""
     speakers = load(db, item_id)
