@@ -10,6 +10,7 @@ import pytest
 from homescribe import demo, plugins
 from homescribe.audio import decode
 from homescribe.core import Chapter, Item, Segment, Speaker, TranscriptionOptions, Turn
+from homescribe.formats.json_lines import to_jsonl
 from homescribe.formats.markdown import to_md
 from homescribe.formats.rttm import to_rttm
 from homescribe.formats.spreadsheet import to_csv
@@ -84,10 +85,16 @@ def test_excerpts_of_json(fox):
             return {key: rounded(inside) for key, inside in value.items()}
         return round(value, 2) if isinstance(value, float) else value
 
-    (shown,) = (json.loads(text) for text in excerpts("json"))
+    shown, paragraph = (json.loads(text) for text in excerpts("json"))
     found = json.loads(to_json(*fox))
     assert found["text"].startswith(shown["text"].removesuffix(" ..."))
     assert list(found) == list(shown)
     (segment,) = shown["segments"]
     assert list(rounded(found["segments"][0]).items()) == list(segment.items())
     assert list(rounded(found["homescribe"]).items()) == list(shown["homescribe"].items())
+    (line, *_) = to_jsonl(*fox).splitlines()
+    line = rounded(json.loads(line))
+    text = paragraph.pop("text").removesuffix(" ...")
+    assert line.pop("text").startswith(text)
+    assert list(line) == list(paragraph)
+    assert {**line, "end": 0} == {**paragraph, "end": 0}

@@ -44,6 +44,7 @@ BUILT_IN: dict[Group, dict[str, str]] = {
         "md": "homescribe.formats.markdown:to_md",
         "docx": "homescribe.formats.word_document:to_docx",
         "csv": "homescribe.formats.spreadsheet:to_csv",
+        "jsonl": "homescribe.formats.json_lines:to_jsonl",
         "rttm": "homescribe.formats.rttm:to_rttm",
     },
 }

@@ -19,6 +19,7 @@ from homescribe import __version__
 from homescribe.cli.commands import (
     audio_files,
     cloud,
+    export,
     query,
     ray_cluster,
     serve,
@@ -54,7 +55,7 @@ def homescribe() -> None:
     """
 
 
-for _module in (sources, cloud, ray_cluster, transcribe, query, audio_files, serve, setup):
+for _module in (sources, cloud, ray_cluster, transcribe, query, export, audio_files, serve, setup):
     for _command in _module.COMMANDS:
         homescribe.add_command(_command)
 

@@ -6,6 +6,7 @@ Titles and texts come from strangers: nothing in them becomes markup, HTML or a 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from urllib.parse import quote
 
 from homescribe.core import Item, Transcript
@@ -26,22 +27,32 @@ def to_md(item: Item, transcript: Transcript) -> str:
     to it, so that a reader can check it against the audio. A paragraph begins with its speaker's name, except
     after one of the same speaker in the same chapter.
     """
-    names = Names(transcript)
-    blocks = [f"# {_escaped(item.title) or _escaped(item.id)}", _facts(item, transcript)]
+    blocks = [page_header(item, transcript), *page_blocks(item, transcript)]
     if not transcript.text:
         blocks.append(NO_SPEECH)
+    return "\n\n".join(blocks) + "\n"
+
+
+def page_header(item: Item, transcript: Transcript, *, continued: bool = False) -> str:
+    """Return the title and the facts. With `continued`, what follows is not the beginning."""
+    title = _escaped(item.title) or _escaped(item.id)
+    return f"# {title}{' (continued)' if continued else ''}\n\n{_facts(item, transcript)}"
+
+
+def page_blocks(item: Item, transcript: Transcript) -> Iterator[str]:
+    """Yield the headings of chapters and the paragraphs."""
+    names = Names(transcript)
     for section in sections(transcript, item.chapters):
         if section.title is not None:
             title = f"{_time_link(item, section.start)} {_escaped(section.title)}"
-            blocks.append(f"## {title}".rstrip())
+            yield f"## {title}".rstrip()
         speaker = ""
         for paragraph in section.paragraphs:
             name = names.name(paragraph.speaker)
-            blocks.append(_paragraph(item, paragraph, name if name != speaker else ""))
+            yield _paragraph(item, paragraph, name if name != speaker else "")
             speaker = name
     if any(segment.flags for segment in transcript.segments):
-        blocks.append("(?) The model doubted the words before this mark: follow it to hear them.")
-    return "\n\n".join(blocks) + "\n"
+        yield "(?) The model doubted the words before this mark: follow it to hear them."
 
 
 def _facts(item: Item, transcript: Transcript) -> str:

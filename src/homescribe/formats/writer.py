@@ -9,7 +9,7 @@ import errno
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from homescribe.formats.exporters import file_content
 from homescribe.formats.filenames import file_names
 
 # Formats that have nothing but the text. A recording without speech gets no such file.
-TEXT_FORMATS = frozenset({"txt", "srt", "vtt", "tsv", "lrc", "csv"})
+TEXT_FORMATS = frozenset({"txt", "srt", "vtt", "tsv", "lrc", "csv", "jsonl"})
 # Formats that have nothing but the speakers.
 SPEAKER_FORMATS = frozenset({"rttm"})
 NO_SPEECH = "no speech was found"
@@ -86,6 +86,33 @@ def write(
         path = directory / file_names(item, copies, extension)[number]
         replace(path, content)
         paths.append(path)
+    return paths
+
+
+def write_parts(directory: Path, name: str, extension: str, parts: Iterable[str]) -> list[Path]:
+    """Write "name.md", or "name (1 of 3).md" and so on, and return the paths.
+
+    The parts get their names after the last one, when their number is known. Raises UserError as `write`.
+    """
+    written: list[Path] = []
+    with translated(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            for content in parts:
+                part = directory / _PART.format(secrets.token_hex(8))
+                written.append(part)
+                with part.open("xb") as file:
+                    file.write(content.encode(errors="replace"))
+                    file.flush()
+                    os.fsync(file.fileno())
+            paths = []
+            for number, part in enumerate(written, start=1):
+                numbered = f"{name} ({number} of {len(written)})" if len(written) > 1 else name
+                paths.append(part.replace(directory / f"{numbered}.{extension}"))
+        except BaseException:
+            for part in written:
+                part.unlink(missing_ok=True)
+            raise
     return paths
 
 

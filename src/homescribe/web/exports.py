@@ -34,6 +34,7 @@ MEDIA_TYPES = {
     "lrc": "text/plain",
     "rttm": "text/plain",
     "csv": "text/csv",
+    "jsonl": "application/jsonl",
     "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
 }
 

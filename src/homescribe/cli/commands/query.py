@@ -1,4 +1,4 @@
-"""Commands that read the library: list, status, search, show, export."""
+"""Commands that read the library: list, status, search, show."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import click
 from homescribe import plugins
 from homescribe.assemble import open_library
 from homescribe.cli.commands.cloud import spent_in_words
-from homescribe.cli.exit_codes import ExitCode
-from homescribe.cli.export_writer import ExportWriter, Target
-from homescribe.cli.options import SUBTITLE_SETTINGS, command, configured, export_options
+from homescribe.cli.options import command, configured
 from homescribe.cli.output import (
     highlighted,
     print_cut,
@@ -22,7 +20,6 @@ from homescribe.cli.output import (
 from homescribe.cli.program import message
 from homescribe.config import Config
 from homescribe.core import Item, Skipped, Transcript
-from homescribe.errors import UserError
 from homescribe.formats.coverage import (
     NO_SPEECH,
     hole_in_words,
@@ -219,27 +216,6 @@ def _show(record: ItemRecord, transcript: Transcript | None) -> None:
             )
 
 
-@command()
-@click.argument("keys", metavar="[KEY]...", nargs=-1)
-@export_options(required=True, directory="LIBRARY/exports")
-@configured(*SUBTITLE_SETTINGS)
-def export(config: Config, keys: tuple[str, ...], formats: list[str], target: Target) -> ExitCode:
-    """Write transcripts as files: all, or those with a given KEY."""
-    subtitles = config.subtitles()
-    with open_library(config, must_exist=True) as library:
-        chosen = [library.item(key).item.key for key in keys]
-        chosen = chosen or [record.item.key for record in library.items(state="done")]
-        writer = ExportWriter(formats, target, subtitles, default=library.directory / "exports")
-        written = writer.write_stored(library, chosen)
-    writer.report()
-    if written < len(chosen):
-        raise UserError(
-            f"{len(chosen) - written} of {count(len(chosen), 'item')} not transcribed yet.",
-            "Transcribe them first: homescribe run",
-        )
-    return ExitCode.SOME_FAILED if writer.failed else ExitCode.OK
-
-
 def _reason(record: ItemRecord) -> str:
     """Return why an item failed, and when it is tried again, or that it has no text; else ""."""
     if record.state == "done" and not record.speech:
@@ -288,4 +264,4 @@ def _facts(record: ItemRecord, transcript: Transcript | None) -> list[tuple[str,
     return [(name, value) for name, value in facts if value]
 
 
-COMMANDS = (list_, status, search, show, export)
+COMMANDS = (list_, status, search, show)

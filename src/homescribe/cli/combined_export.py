@@ -1,0 +1,75 @@
+"""Write many transcripts into one file, or into parts of bounded size."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from homescribe.cli.export_writer import STDOUT, Target
+from homescribe.cli.program import message
+from homescribe.core import Item, Transcript
+from homescribe.errors import UserError
+from homescribe.formats import combined, writer
+from homescribe.formats.filenames import safe_name
+from homescribe.library import ItemRecord, Library
+from homescribe.text.display import count
+from homescribe.text.sanitize import terminal_safe_part
+
+NAME = "transcripts"  # of the file, unless all recordings are of one channel
+NAME_BYTES = 100
+
+
+def write_combined(
+    library: Library,
+    records: Sequence[ItemRecord],
+    formats: list[str],
+    target: Target,
+    part_words: int,
+    *,
+    default: Path,
+) -> None:
+    """Write the transcripts of `records`, the oldest recording first, in one format.
+
+    The file is named after the channel, if there is just one. Raises UserError for options that do not go
+    together, and if the directory cannot be written to.
+    """
+    extension = combined.checked_format(formats)
+    if target.beside or target.template:
+        option = "--beside" if target.beside else "--output-template"
+        raise UserError(f"{option} and --combine exclude each other.", "Give one of them.")
+    channels = {record.item.channel for record in records}
+    channel = channels.pop() if len(channels) == 1 else None
+    name = safe_name(channel or NAME, size=NAME_BYTES, alone=True) or NAME
+    oldest_first = sorted(records, key=lambda record: record.item.upload_date or "")
+    recordings = _transcripts(library, oldest_first)
+    if target.directory == STDOUT:
+        _print(combined.parts(recordings, extension, None))
+        return
+    directory = target.directory or default
+    parts = combined.parts(recordings, extension, part_words)
+    paths = writer.write_parts(directory, name, extension, parts)
+    for path in paths:
+        message(f"written: {path.absolute()}")
+    if not paths:
+        message("No transcript has text, so no file is written.")
+    elif silent := sum(not record.speech for record in records):
+        message(f"{count(silent, 'recording')} without speech left out.")
+
+
+def _transcripts(
+    library: Library, records: Iterable[ItemRecord]
+) -> Iterator[tuple[Item, Transcript]]:
+    for record in records:
+        if transcript := library.transcript(record.item.key):
+            yield record.item, transcript
+
+
+def _print(parts: Iterable[str]) -> None:
+    for part in parts:
+        text = part
+        if sys.stdout.isatty():
+            text = "\n".join(map(terminal_safe_part, part.split("\n")))
+        click.echo(text, nl=False)
