@@ -8,7 +8,9 @@ from playwright.sync_api import expect
 
 from conversation import ANN, BEN, EVE, LATER, TALK, save_conversations
 from homescribe import Library
-from pages import check_view
+from homescribe.library.speaker_query import split_speakers
+from homescribe.web.speaker_search import suggestions
+from pages import check_view, until
 from web_server import TOKEN, serving
 
 
@@ -177,6 +179,105 @@ def test_statistics_have_the_speaking_time_of_each_person(page, library):
         ["Ann11", "s"],
         ["Ben10", "s"],
     ]
+
+
+# --- Search ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def named(library):
+    """Ann in both recordings, Ben in one; that he is in the other is a question."""
+    with Library(library) as opened:
+        opened.name_speaker(TALK, ANN, "Ann Lee")
+        opened.name_speaker(TALK, BEN, "Ben")
+
+
+def found_by(page):
+    return page.locator(".hit b").all_text_contents()
+
+
+def test_results_say_who_and_a_query_can_name_the_speaker(page, named):
+    page.goto("/?q=morning")
+    expect(page.locator(".hit")).not_to_have_count(0)
+    assert {"Ben", "Ben?"} <= set(found_by(page))
+    page.goto("/")
+    page.keyboard.type("morning speaker:b")
+    expect(page.locator(".suggestions a")).to_have_text(["Ben"])
+    page.keyboard.press("Tab")  # to the filters
+    page.keyboard.press("Tab")
+    expect(page.locator(".suggestions a")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#q")).to_have_value("morning speaker:Ben ")
+    expect(page.locator("#q")).to_be_focused()
+    expect(page.locator(".suggestions")).to_have_count(0)
+    until(page, "document.querySelectorAll('.hit').length > 0")
+    assert set(found_by(page)) == {"Ben", "Ben?"}
+
+
+def test_a_result_shows_what_the_speaker_says_in_the_recording(page, named):
+    page.goto('/?q=morning speaker:"Ann Lee"')
+    assert set(found_by(page)) == {"Ann Lee"}
+    page.locator("a.hit").first.click()
+    expect(page.locator("h1")).to_have_text(re.compile("ridge|later"))
+    expect(page.locator("#find")).to_have_value("morning")
+    expect(page.locator(".chip[aria-pressed=true] .name-text")).to_have_text("Ann Lee")
+    assert set(column(page)) == {"Ann Lee"}
+    expect(page.locator("#hit-counter span")).to_have_text("1 of 1")
+    assert page.evaluate("CSS.highlights.get('hit').size") == 1
+    page.keyboard.press("0")
+    assert len(column(page)) == 5
+
+
+def test_the_filter_lists_all_that_a_person_says(page, named, axe):
+    page.goto("/")
+    page.locator(".filters summary").click()
+    page.get_by_label("Speaker").select_option("Ann Lee")
+    expect(page.locator(".hit").first).to_contain_text("Ann Lee Welcome back.")
+    until(page, "new URLSearchParams(location.search).get('speaker') === 'Ann Lee'")
+    assert set(found_by(page)) == {"Ann Lee"}
+    expect(page.locator("#overview")).to_be_hidden()
+    check_view(page, axe, "what a person says")
+    page.reload()
+    expect(page.get_by_label("Speaker")).to_have_value("Ann Lee")
+    assert set(found_by(page)) == {"Ann Lee"}
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones(page, named):
+    page.goto("/?q=morning speaker:Anne")
+    expect(page.locator(".nothing")).to_contain_text("No speaker is called Anne.")
+    page.goto("/?q=morning speaker:")
+    expect(page.locator(".suggestions a")).to_have_text(["Ann Lee", "Ben"])
+    page.locator(".suggestions a").first.click()
+    expect(page.locator("#q")).to_have_value('morning speaker:"Ann Lee" ')
+    expect(page.locator(".hit b").first).to_have_text("Ann Lee")
+
+
+def test_the_api_searches_by_speaker(api, named):
+    hits = api.get("/api/search", params={"q": "morning", "speaker": "Ben"}).json()["hits"]
+    assert {(hit["key"], hit["speaker"]) for hit in hits} == {(TALK, "Ben"), (LATER, "Ben?")}
+    response = api.get("/api/search", params={"q": "morning", "speaker": "Nobody"})
+    assert response.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("speaker:", ["Ann Lee", "Joanne", "Ben"]),
+        ("ice speaker:an", ["Ann Lee"]),
+        ('ice SPEAKER:"ann l', ["Ann Lee"]),
+        ("speaker:lee", ["Ann Lee"]),
+        ("speaker:ben", ["Ben"]),
+        ("speaker:Ben", []),  # complete
+        ("speaker:ann ice", []),  # not being typed
+        ("loudspeaker:ann", []),
+        ("speaker:zoe", []),
+    ],
+)
+def test_suggestions_of_names(query, found):
+    suggested = suggestions(query, ["Ann Lee", "Joanne", "Ben"])
+    assert [each.name for each in suggested] == found
+    for each in suggested:
+        assert split_speakers(each.query)[1] == [each.name]
 
 
 # --- The API ---------------------------------------------------------------------------------------

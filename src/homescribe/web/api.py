@@ -74,6 +74,7 @@ def search(request: Request) -> Response:
     with open_library(request.app.state.config) as library:
         hits = library.search(
             request.query_params.get("q", ""),
+            speaker=params.speaker(request),
             raw=request.query_params.get("raw") == "true",
             **params.filters(request).arguments(),
             limit=params.number(request, "limit", 20, MAX_HITS),

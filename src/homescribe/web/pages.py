@@ -14,15 +14,18 @@ from homescribe import plugins
 from homescribe.assemble import audio_limit, open_library
 from homescribe.config import Config
 from homescribe.core import HOUR, Item
+from homescribe.errors import UserError
 from homescribe.formats import coverage
 from homescribe.formats.made_with import options_in_words
 from homescribe.formats.paragraphs import sections
 from homescribe.library import ChannelRecord, Hit, Library, Page, SourceRecord
+from homescribe.library.speaker_query import split_speakers
 from homescribe.plugins import link
 from homescribe.text.language_names import language_code
 from homescribe.web import again, charts, params, transcript_view
 from homescribe.web.jinja import render
 from homescribe.web.media import missing_file, player_type
+from homescribe.web.speaker_search import Suggestion, labels_meant, suggestions
 from homescribe.web.speaker_view import speaker_views
 
 # Entries on a page, each list's longest first part.
@@ -32,6 +35,7 @@ ITEMS = 50
 RECENT_ITEMS = 8
 FAILED_ITEMS = 100
 CHANNEL_CHOICES = 300  # the channels with the most items, in a filter
+SPEAKER_CHOICES = 300  # those with the most speech
 CHART_BARS = 20
 CHANNELS = 60
 
@@ -64,6 +68,9 @@ class Results(TypedDict):
     hits_per_item: int
     more: dict[str, object] | None  # query of the next page of results
     offset: int
+    speaker: str | None  # the search is limited to what this person says
+    suggestions: list[Suggestion]  # speakers whose names begin as the query ends
+    problem: str  # why there can be no results, or ""
 
 
 def home(request: Request) -> HTMLResponse:
@@ -74,19 +81,20 @@ def home(request: Request) -> HTMLResponse:
         results = _search(request, library, query, filters)
         channels = library.channels()
         overview = None
-        if not query:
+        if not query and not results["speaker"]:
             overview = {
                 "status": library.status(),
                 "channels": channels[:CHANNELS],
                 "recent": library.page(state="done", sort="done", limit=RECENT_ITEMS).records,
             }
         choices = _choices(library, channels)
+        choices["speaker"] = _names(library)[:SPEAKER_CHOICES]
     return render(
         request,
         "home.html",
         query=query,
         filters=asdict(filters),
-        is_filtered=filters.any(),
+        is_filtered=filters.any() or results["speaker"] is not None,
         choices=choices,
         overview=overview,
         **results,
@@ -103,17 +111,35 @@ def results(request: Request) -> HTMLResponse:
 
 def _search(request: Request, library: Library, query: str, filters: params.Filters) -> Results:
     offset = params.number(request, "offset", 0, 10_000)
+    speaker = params.speaker(request)
     hits: list[Hit] = []
-    if query:
-        hits = library.search(
-            query, as_typed=True, **filters.arguments(), limit=HITS + 1, offset=offset
-        )
+    problem = ""
+    if query or speaker:
+        try:
+            hits = library.search(
+                query,
+                speaker=speaker,
+                as_typed=True,
+                **filters.arguments(),
+                limit=HITS + 1,
+                offset=offset,
+            )
+        except UserError as error:  # nobody has the name
+            problem = f"{error.message} {error.hint}".strip()
     return {
+        "speaker": speaker,
+        "suggestions": suggestions(query, _names(library)) if "speaker:" in query.lower() else [],
+        "problem": problem,
         "groups": _groups(hits[:HITS]),
         "hits_per_item": HITS_PER_ITEM,
         "more": _query_at(request, offset + HITS) if len(hits) > HITS else None,
         "offset": offset,
     }
+
+
+def _names(library: Library) -> list[str]:
+    """The names of speakers, those with the most speech first."""
+    return [person.name for person in library.people()]
 
 
 def _query_at(request: Request, offset: int) -> dict[str, object]:
@@ -187,6 +213,10 @@ def item(request: Request) -> HTMLResponse:
     given_language = language_code(config.language or "") or (made_with and made_with.language)
     originals = {position: correction.original for position, correction in corrections.items()}
     divided = list(sections(transcript, found.chapters)) if transcript else []
+    speakers = speaker_views(transcript) if transcript else {}
+    query = request.query_params.get("q", "")
+    words, names = split_speakers(query)
+    names += [name] if (name := params.speaker(request)) else []
     return render(
         request,
         "item.html",
@@ -195,7 +225,8 @@ def item(request: Request) -> HTMLResponse:
         transcript=transcript,
         sections=divided,
         lines=transcript_view.lines(divided, originals),
-        speakers=speaker_views(transcript) if transcript else {},
+        speakers=speakers,
+        chosen=labels_meant(names, speakers.values()),
         direction=transcript_view.direction,
         languages=coverage.languages_in_words(transcript) if transcript else "",
         skipped=coverage.skipped_in_words(transcript) if transcript else "",
@@ -211,7 +242,8 @@ def item(request: Request) -> HTMLResponse:
         missing_file=missing_file(found),
         youtube_id=_youtube_id(found),
         original=link(found, 0),
-        query=request.query_params.get("q", ""),
+        query=query,
+        words=words.strip(),
         formats=plugins.names("exporters"),
     )
 

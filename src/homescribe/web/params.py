@@ -64,6 +64,11 @@ def filters(request: Request) -> Filters:
     return Filters(**given)
 
 
+def speaker(request: Request) -> str | None:
+    """The name of the speaker that a search is limited to; None for everybody."""
+    return request.query_params.get("speaker", "").strip() or None
+
+
 def state(request: Request) -> State | None:
     """The `state` filter; None selects every state."""
     given = _one_of(request, "state", get_args(State))

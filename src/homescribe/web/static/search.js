@@ -26,7 +26,7 @@ async function show(search) {
   const { signal } = pending;
   const query = new URLSearchParams(search);
   const overview = document.getElementById("overview");
-  if (!query.get("q")) {
+  if (!query.get("q") && !query.get("speaker")) {
     results.replaceChildren();
     if (overview) overview.hidden = false;
     else if (search !== shown) location.reload(); // the page was opened with a query, without the overview
@@ -50,7 +50,7 @@ async function show(search) {
   const more = results.querySelector(".more") ? "or more " : "";
   document.getElementById("result-count").textContent = `${hits} ${more}results in ${results.querySelectorAll(".group").length} recordings`;
   shown = search;
-  document.title = `${query.get("q")} · homescribe`;
+  document.title = `${query.get("q") ?? query.get("speaker")} · homescribe`;
 }
 
 /** Update the address and the results: one history entry for each search, not for each letter. */
@@ -80,6 +80,13 @@ addEventListener("popstate", () => {
   show(location.search);
 });
 results.addEventListener("click", (event) => {
+  const suggestion = event.target.closest(".suggestions a");
+  if (suggestion && !event.ctrlKey && !event.metaKey) {
+    event.preventDefault();
+    input.value = new URLSearchParams(suggestion.search).get("q");
+    input.focus();
+    return update();
+  }
   const button = event.target.closest(".show-all");
   if (!button) return;
   const group = button.closest(".group");
