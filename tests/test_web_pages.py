@@ -367,10 +367,10 @@ def test_adding_transcribing_and_exporting_a_folder(page, new_library, clips, tm
     shutil.copy(clips / "ep1.webm", folder)
     shutil.copy(clips / "junk.mp3", folder)
     page.goto(new_library)
-    page.get_by_role("link", name="Add recordings").click()
-    expect(page.get_by_role("button", name="Add", exact=True)).to_be_enabled()
-    page.get_by_label("Address of a channel").fill(str(folder))
+    page.get_by_role("link", name="Add recordings").last.click()
+    page.get_by_label("Address", exact=True).fill(str(folder))
     page.keyboard.press("Enter")
+    page.wait_for_url("**/queue")
     expect(page.locator("#plan")).to_contain_text("New items")
     expect(page.locator("#plan dd").nth(3)).to_have_text("free")
     page.reload()  # the plan is still there

@@ -144,11 +144,20 @@ def make_library(directory):
 
 
 @contextmanager
-def serving(directory, *, port=0, token_required=False, host="127.0.0.1", **settings):
+def serving(
+    directory, *, port=0, token_required=False, host="127.0.0.1", config_file=None, **settings
+):
     """Serve the library in `directory` from a thread; yields its address, without a slash at the end."""
     config = Config(**{"library": directory, "model": "demo", "sleep_interval": 0.0, **settings})
     closing = threading.Event()
-    app = build_app(config, token=TOKEN, host=host, token_required=token_required, closing=closing)
+    app = build_app(
+        config,
+        token=TOKEN,
+        host=host,
+        token_required=token_required,
+        config_file=config_file,
+        closing=closing,
+    )
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", port))

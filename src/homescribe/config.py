@@ -378,6 +378,12 @@ def _parse(setting: Setting, text: str) -> object:
         return text
 
 
+def checked(setting: Setting, value: object) -> str | int | float | bool | None:
+    """Return a value that a person entered, the default for None; raise UserError for an invalid one."""
+    fitted = setting.default if value is None else _fit(setting, value, "entered")
+    return fitted if isinstance(fitted, str | int | float | bool) else None
+
+
 def _fit(setting: Setting, value: object, origin: str) -> object:
     """Return `value` as the setting's type; raise UserError if it is invalid."""
     if value is None:

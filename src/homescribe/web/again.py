@@ -5,21 +5,17 @@ from __future__ import annotations
 import dataclasses
 from typing import TypedDict
 
-from homescribe import plugins
 from homescribe.assemble import check_options, engine_and_model
 from homescribe.config import Config
-from homescribe.core import EngineRequirements, Transcript
+from homescribe.core import Transcript
 from homescribe.errors import UserError
 from homescribe.formats.made_with import differences, options_in_words
 from homescribe.library import Library
 from homescribe.text.language_names import LANGUAGES
 from homescribe.text.redaction import shown_text
 from homescribe.text.sanitize import utf8_safe
+from homescribe.web import model_choices
 from homescribe.web.estimate import Estimate, estimate
-
-# Models to choose from, beside that of the settings and that of the transcript: a request with the path of
-# a file must not decide what is loaded.
-MODELS = ("tiny", "base", "small", "medium", "large-v3", "turbo")
 
 
 class Preview(TypedDict):
@@ -35,28 +31,6 @@ class Preview(TypedDict):
     plan: Estimate
 
 
-def models(config: Config, transcript: Transcript) -> list[str]:
-    """Return the models that may be chosen, the one of the settings first."""
-    engine, model = engine_and_model(config)
-    requirements: EngineRequirements | None = getattr(
-        plugins.load("engines", engine), "requirements", None
-    )
-    known = [name for name in MODELS if _is_known(requirements, name)]
-    # The model of a transcript by another engine may not be one of this engine.
-    own = [transcript.model] if transcript.engine == engine else []
-    return list(dict.fromkeys([model, *own, *known]))
-
-
-def _is_known(requirements: EngineRequirements | None, model: str) -> bool:
-    if requirements is None or requirements.check_model is None:
-        return False
-    try:
-        requirements.check_model(model)
-    except UserError:
-        return False
-    return True
-
-
 def settings(
     config: Config, library: Library, key: str, model: str | None, language: str | None
 ) -> Config:
@@ -69,7 +43,7 @@ def settings(
         language: None for that of the settings; "" to detect it.
     """
     transcript = _transcript(library, key)
-    if model is not None and model not in (known := models(config, transcript)):
+    if model is not None and model not in (known := model_choices.models(config, transcript)):
         raise UserError(f"Unknown model {model!r}.", f"Choose from: {', '.join(known)}.")
     changed = dataclasses.replace(config, model=model or config.model)
     if language is not None:

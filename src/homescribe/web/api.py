@@ -163,8 +163,14 @@ class RetryResult(TypedDict):
     started: bool  # whether a run was started
 
 
+class EnqueueResult(TypedDict):
+    """What "enqueue" adds to the snapshot."""
+
+    queued: bool  # whether the items are transcribed now or after the present run
+
+
 Body = Mapping[str, object]
-Action = Callable[[Jobs, Body], RetryResult | None]
+Action = Callable[[Jobs, Body], RetryResult | EnqueueResult | None]
 
 
 def _add(jobs: Jobs, body: Body) -> None:
@@ -173,6 +179,10 @@ def _add(jobs: Jobs, body: Body) -> None:
 
 def _run(jobs: Jobs, body: Body) -> None:
     jobs.transcribe(_keys(body))
+
+
+def _enqueue(jobs: Jobs, body: Body) -> EnqueueResult:
+    return {"queued": jobs.enqueue(_keys(body) or [])}
 
 
 def _retry(jobs: Jobs, body: Body) -> RetryResult:
@@ -200,6 +210,7 @@ ACTIONS: dict[str, Action] = {
     "keep": _without_arguments(Jobs.keep),
     "drop": _without_arguments(Jobs.drop),
     "run": _run,
+    "enqueue": _enqueue,
     "again": _again,
     "cancel-listing": _without_arguments(Jobs.cancel_listing),
     "pause": _without_arguments(Jobs.pause),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from http import HTTPStatus
+from pathlib import Path
 from threading import Event
 
 from starlette.applications import Starlette
@@ -27,6 +28,7 @@ from homescribe.web import (
     media,
     openai_api,
     pages,
+    settings_api,
     speaker_api,
     upload_api,
     voices_page,
@@ -34,6 +36,7 @@ from homescribe.web import (
 from homescribe.web.jinja import STATIC, render
 from homescribe.web.jobs import Jobs
 from homescribe.web.json_response import JSONResponse
+from homescribe.web.run_settings import RunSettings
 from homescribe.web.security import SecurityMiddleware
 from homescribe.web.shared_engine import SharedEngine
 from homescribe.web.snapshot import Snapshots
@@ -48,6 +51,7 @@ def build_app(
     token: str,
     host: str = "127.0.0.1",
     token_required: bool = False,
+    config_file: Path | None = None,
     closing: Event | None = None,
 ) -> ASGIApp:
     """Build the application for the library in `config`, behind the security middleware.
@@ -55,6 +59,7 @@ def build_app(
     Args:
         token: allows a program to write, and where `token_required` to do anything.
         host: the address that the server listens on.
+        config_file: where changed settings are stored; None: they hold until the server stops.
         token_required: every request needs the token, because other machines can reach the server.
         closing: set by the server when it shuts down, so that event streams end.
     """
@@ -74,6 +79,7 @@ def build_app(
             *speaker_api.ROUTES,
             *audio_space.ROUTES,
             *api.ROUTES,
+            *settings_api.ROUTES,
             *upload_api.ROUTES,
             *openai_api.ROUTES,
             Mount("/static/{version}", _StaticFiles(directory=STATIC)),
@@ -86,6 +92,7 @@ def build_app(
         lifespan=_lifespan,
     )
     app.state.config = config
+    app.state.settings = RunSettings(config, config_file)
     app.state.jobs = Jobs(config)
     app.state.snapshots = Snapshots(config, app.state.jobs)
     app.state.engine = SharedEngine(config)

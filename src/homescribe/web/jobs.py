@@ -64,7 +64,7 @@ class Jobs:
             None  # a listing whose new items were neither accepted nor dropped
         )
         self.changes = 0  # grows whenever a job may have changed the library
-        self._config = config
+        self.config = config  # of the next run
         self._lock = Lock()
         self._queued: dict[str, None] = {}  # keys of the next run, which starts when this one ends
         self._closing = False
@@ -121,13 +121,13 @@ class Jobs:
 
     def again(self, key: str, model: str | None, language: str | None) -> None:
         """Transcribe an item again, with a model and a language as for `again.settings`."""
-        with open_library(self._config) as library:
+        with open_library(self.config) as library:
             key = library.item(key).item.key
-            config = settings(self._config, library, key, model, language)
+            config = settings(self.config, library, key, model, language)
         self._run(Job("run", keys=frozenset([key]), again=True, config=config))
 
     def _run(self, job: Job) -> None:
-        with open_library(self._config) as library:
+        with open_library(self.config) as library:
             process = library.running()
         if process is not None and process != str(os.getpid()):
             raise UserError(
@@ -150,7 +150,7 @@ class Jobs:
     def drop(self) -> None:
         """Remove the new items of the latest listing, unless a run has already started on them."""
         listing = self._require_undecided()
-        with open_library(self._config) as library:
+        with open_library(self.config) as library:
             library.remove([item.key for item in library.pending(keys=listing.new_keys())])
             for record in library.sources():
                 if record.url in listing.new_sources:
@@ -190,7 +190,7 @@ class Jobs:
         With `keys`, also start a run over them unless one is active. Returns the number of forgotten
         failures and whether a run was started.
         """
-        with open_library(self._config) as library:
+        with open_library(self.config) as library:
             forgotten = library.retry(keys)
             is_free = library.running() is None
         self.changes += 1
@@ -242,7 +242,7 @@ class Jobs:
             thread.start()
 
     def _work(self, job: Job, work: Callable[[Job, Library, Sources], None]) -> None:
-        config = self._config
+        config = self.config
         try:
             with open_library(config) as library, open_sources(config, library) as sources:
                 work(job, library, sources)
@@ -287,7 +287,7 @@ class Jobs:
 
     def _transcribe(self, job: Job, library: Library, sources: Sources) -> None:
         again = job.keys or () if job.again else ()
-        config = job.config or self._config
+        config = job.config or self.config
         run = build_run(config, library, sources, keys=job.keys, again=again, stop=job.stop)
         job.progress = run.progress
         corrected = corrected_lines(library, again)

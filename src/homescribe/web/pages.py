@@ -22,7 +22,7 @@ from homescribe.library import ChannelRecord, Hit, Library, Page, SourceRecord
 from homescribe.library.speaker_query import split_speakers
 from homescribe.plugins import link
 from homescribe.text.language_names import language_code
-from homescribe.web import again, charts, params, transcript_view
+from homescribe.web import again, charts, model_choices, params, transcript_view
 from homescribe.web.jinja import render
 from homescribe.web.media import missing_file, player_type
 from homescribe.web.speaker_search import Suggestion, labels_meant, suggestions
@@ -233,7 +233,7 @@ def item(request: Request) -> HTMLResponse:
         hole_in_words=coverage.hole_in_words,
         no_speech=coverage.NO_SPEECH,
         options=options_in_words(transcript) if transcript else "",
-        models=again.models(config, transcript) if transcript else [],
+        models=model_choices.models(config, transcript) if transcript else [],
         given_language=given_language or "",
         language_choices=again.language_choices(),
         chapters=sorted(found.chapters, key=lambda chapter: chapter.start),

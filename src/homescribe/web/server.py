@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import uvicorn
 
+from homescribe import config as config_module
 from homescribe.assemble import open_library
 from homescribe.config import Config
 from homescribe.errors import UserError
@@ -52,7 +53,12 @@ def serve(config: Config, *, host: str, port: int, token: str | None, open_page:
         _print_address(plain if chosen else address, token_required, chosen)
         closing = Event()
         app = build_app(
-            config, token=token, host=host, token_required=token_required, closing=closing
+            config,
+            token=token,
+            host=host,
+            token_required=token_required,
+            config_file=config_module.path(),
+            closing=closing,
         )
         settings = uvicorn.Config(
             app,

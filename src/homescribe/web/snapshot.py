@@ -110,6 +110,7 @@ class Snapshot(LibraryFigures):
     plan: Estimate | None
     progress: RunProgress | None
     recent: list[FinishedItem]
+    queued: list[str]  # keys of the items that are transcribed after the present run
     error: Message | None
     storage_problem: str | None  # why nothing new can be stored in the library
 
@@ -152,9 +153,10 @@ class Snapshots:
             "state": _state(run, active, process),
             "process": process,
             "listing": listing,
-            "plan": _plan(self._config, undecided, reading.speed) if undecided else None,
+            "plan": _plan(self._jobs.config, undecided, reading.speed) if undecided else None,
             "progress": _progress(run.progress) if run and run.progress else None,
             "recent": [_finished_item(each, run.notes) for each in list(run.recent)] if run else [],
+            "queued": self._jobs.queued(),
             "error": _error(run),
             "storage_problem": storage_problem(self._config.library),
         }

@@ -26,10 +26,18 @@ if (given) {
   history.replaceState(history.state, "", location.pathname + location.search);
 }
 
-function headers(body) {
+/** The header with the token. */
+export function authorization() {
   const token = localStorage.getItem("token");
+  return token === null ? {} : { Authorization: `Bearer ${token}` };
+}
+
+/** The address of the page of an item. */
+export const itemAddress = (key) => `/items/${encodeURIComponent(key).replaceAll("%3A", ":").replaceAll("%2F", "/")}`;
+
+function headers(body) {
   return {
-    ...(token === null ? {} : { Authorization: `Bearer ${token}` }),
+    ...authorization(),
     ...(body === undefined ? {} : { "Content-Type": "application/json" }),
   };
 }
@@ -51,8 +59,9 @@ export async function request(method, path, body) {
   const content = await response.json().catch(() => ({}));
   if (!response.ok) {
     const { message = response.statusText, hint = "" } = content.error ?? {};
-    showMessage(hint ? `${message} ${hint}` : message);
-    throw new Error(message);
+    const text = hint ? `${message} ${hint}` : message;
+    showMessage(text);
+    throw new Error(text);
   }
   return content;
 }

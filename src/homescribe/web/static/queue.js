@@ -1,13 +1,12 @@
 // The queue page. Every event carries the whole state, so a reload or a lost connection loses nothing.
 
 import { count, span } from "./amounts.js";
-import { clock, request, showMessage } from "./app.js";
+import { clock, itemAddress, request, showMessage } from "./app.js";
+import { onSnapshot } from "./live.js";
 
-const RECONNECT_DELAY = 3000; // milliseconds
 const LISTS_DELAY = 300; // milliseconds after a change, so that a burst of changes is one request
 
 const element = (id) => document.getElementById(id);
-const itemAddress = (key) => `/items/${encodeURIComponent(key).replaceAll("%3A", ":").replaceAll("%2F", "/")}`;
 const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
 
 // --- Text -----------------------------------------------------------------------------------------
@@ -137,11 +136,10 @@ function drawRun(snapshot) {
     ...Object.entries(snapshot.waiting_for).map(([site, wait]) => entry("waiting", `${site}, until ${new Date(wait.until * 1000).toLocaleTimeString()}: ${wait.reason}`)),
   );
   element("recent").replaceChildren(...snapshot.recent.map((each) => entry(each.done ? "transcribed" : each.blocked ? "blocked" : "failed", each.done ? [each.title, each.note].filter(Boolean).join(": ") : `${each.title}: ${each.error} ${each.hint ?? ""}`, itemAddress(each.key))));
-  showButton("run", ["idle", "paused"].includes(state) && items.pending > 0, `Transcribe ${count(items.pending, "item")}`);
-  element("run").classList.toggle("quiet", state === "paused");
+  showButton("run", state === "idle" && items.pending > 0, `Transcribe ${count(items.pending, "item")}`);
   showButton("resume", state === "paused");
   showButton("pause", state === "running");
-  showButton("cancel", ["running", "paused"].includes(state));
+  showButton("cancel", state === "paused"); // a run that goes on is paused first
 }
 
 let listed = null; // the part of the snapshot that the lists below were drawn from
@@ -207,19 +205,6 @@ document.body.classList.add("drawn");
 
 // --- Events ---------------------------------------------------------------------------------------
 
-let events = null;
-
-function connect() {
-  events?.close();
-  events = new EventSource("/api/queue/events");
-  events.addEventListener("queue", (event) => draw(JSON.parse(event.data)));
-  events.addEventListener("error", () => {
-    element("state").textContent = "Connection lost. Reconnecting…";
-    // After some errors, a browser does not reconnect by itself.
-    if (events.readyState === EventSource.CLOSED) setTimeout(connect, RECONNECT_DELAY);
-  });
-}
-
-// A browser opens few connections to one server, so a hidden page closes its own.
-document.addEventListener("visibilitychange", () => (document.hidden ? events.close() : connect()));
-connect();
+onSnapshot(draw, () => {
+  element("state").textContent = "Connection lost. Reconnecting…";
+});
