@@ -80,14 +80,15 @@ ALLOWED = {
         *("audio", "core", "errors", "library", "plugins", "private_files", "text", "pipeline"),
     },
     "config": {"core", "errors", "speakers/speaker_setting", "text"},
+    "config_file": {"errors", "private_files"},
     "doctor": {"assemble", "errors", "config", "library", "text/display"},
     "assemble": {
         *("backends", "config", "core", "cost", "demo", "engines/languages", "errors", "library"),
         *("pipeline", "plugins", "speakers"),
     },
     "web": {
-        *("assemble", "audio", "core", "errors", "config", "cost", "formats", "library"),
-        *("pipeline", "plugins", "speakers", "private_files", "text", "web"),
+        *("assemble", "audio", "core", "errors", "config", "config_file", "cost", "formats"),
+        *("library", "pipeline", "plugins", "speakers", "private_files", "text", "web"),
     },
 }
 # Loaded by the functions that need them, so that `homescribe --help` answers at once.

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import shutil
 import socket
 import stat
 import time
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from homescribe import Library, demo
+from homescribe.cli.main import main
 from homescribe.core import DISK_RESERVE
 from homescribe.formats.filenames import NAME_BYTES, safe_file_name
 from homescribe.web import partial_uploads, slow_bodies, upload_api
@@ -69,6 +71,14 @@ def files_of(library):
         for path in library.glob("recordings/**/*")
         if path.is_file()
     )
+
+
+def remove(*arguments_and_library):
+    """Run `homescribe remove`; returns whether it succeeded."""
+    *arguments, library = arguments_and_library
+    with pytest.raises(SystemExit) as ended:
+        main(["remove", *arguments, "--library", str(library)])
+    return not ended.value.code
 
 
 def wait_until(condition):
@@ -156,6 +166,36 @@ def test_two_files_of_one_name_are_both_kept(client, library):
         "recordings/Uploads/talk.mp3",
     ]
     assert client.get("/api/items").json()["total"] == 2
+
+
+# --- Removing ---------------------------------------------------------------------------------------
+
+
+def test_removing_an_item_deletes_its_uploaded_file(client, library, capsys):
+    key = upload(client).headers["upload-item"]
+    other = upload(client, OTHER, "b.webm").headers["upload-item"]
+    assert remove(key, "--yes", library)
+    assert "Removed 1 item and 1 uploaded file." in capsys.readouterr().err
+    assert files_of(library) == ["recordings/Uploads/b.webm"]
+    assert remove(other, "--yes", "--keep-files", library)
+    assert files_of(library) == ["recordings/Uploads/b.webm"]
+    client.post("/api/queue", json={"action": "sync"})
+    wait_until(lambda: client.get("/api/items").json()["total"] == 1)  # it is listed again
+    assert remove(other, "--yes", library)
+    assert files_of(library) == []
+    assert client.get("/api/sources").json()["sources"] == []  # nothing that sync could miss
+
+
+def test_removing_an_item_leaves_the_users_own_file(client, library, tmp_path):
+    own = tmp_path / "own.mp3"
+    shutil.copy(SAMPLE, own)
+    client.post("/api/queue", json={"action": "add", "url": str(own)})
+    wait_until(lambda: client.get("/api/items").json()["total"] == 1)
+    [item] = client.get("/api/items").json()["items"]
+    assert upload(client).headers["upload-item"] == item["key"]  # not kept a second time
+    assert files_of(library) == []
+    assert remove(item["key"], "--yes", library)
+    assert own.read_bytes() == DATA
 
 
 # --- Resuming ---------------------------------------------------------------------------------------

@@ -82,10 +82,11 @@ def delete_uploads(library: Library, files: Collection[Path]) -> None:
                 f"{path} cannot be deleted: {error.strerror}.", "Check the permissions."
             )
     folder = uploads_folder(library.directory)
-    if any(record.url == str(folder) and not record.items for record in library.sources()):
+    with suppress(OSError):  # not empty
+        folder.rmdir()
+    listed = any(record.url == str(folder) and not record.items for record in library.sources())
+    if listed and not folder.exists():
         library.remove_source(str(folder))
-        with suppress(OSError):  # not empty
-            folder.rmdir()
     if failed:
         raise failed
 

@@ -25,6 +25,7 @@ from homescribe.errors import UserError
 from homescribe.library import Library, SourceRecord
 from homescribe.library.as_json import source_as_json
 from homescribe.pipeline import may_have_new_items
+from homescribe.pipeline.uploaded_files import delete_uploads, uploaded_files
 from homescribe.text.display import count, moment, size
 from homescribe.text.sanitize import terminal_safe
 
@@ -118,14 +119,20 @@ def move(config: Config, old: str, new: str) -> ExitCode:
 @click.option(
     "--items", "with_items", is_flag=True, help="Also remove the items of the removed sources."
 )
+@click.option(
+    "--keep-files", is_flag=True, help="Keep files that were uploaded to the page; sync adds them."
+)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @configured()
-def remove(config: Config, names: tuple[str, ...], with_items: bool, yes: bool) -> None:
+def remove(
+    config: Config, names: tuple[str, ...], with_items: bool, keep_files: bool, yes: bool
+) -> None:
     """Remove items or sources from the library.
 
     KEY removes an item and its transcript. URL removes a source, as `homescribe sources` lists
     it, but keeps its items; with --items, items that only this source lists are removed too.
-    `sync` adds a removed item again as long as one of the sources lists it.
+    `sync` adds a removed item again as long as one of the sources lists it. Files that were
+    uploaded to the page are deleted with their items; your own files are never touched.
     """
     with open_library(config, must_exist=True) as library:
         known = {record.url: record for record in library.sources()}
@@ -135,11 +142,9 @@ def remove(config: Config, names: tuple[str, ...], with_items: bool, yes: bool) 
         urls = [record.url for record in chosen]
         below = library.only_listed_by(urls) if with_items and urls else []
         keys = list(dict.fromkeys([*named, *below]))
-        found = " and ".join(
-            count(number, noun)
-            for number, noun in ((len(urls), "source"), (len(keys), "item"))
-            if number
-        )
+        files = [] if keep_files else uploaded_files(library, keys)
+        counted = ((len(urls), "source"), (len(keys), "item"), (len(files), "uploaded file"))
+        found = " and ".join(count(number, noun) for number, noun in counted if number)
         # A run would store the transcripts of items that are gone.
         with library.run_lock() if keys else nullcontext():
             if not yes and not _confirmed(library, chosen, keys, found):
@@ -148,6 +153,7 @@ def remove(config: Config, names: tuple[str, ...], with_items: bool, yes: bool) 
             for url in urls:
                 library.remove_source(url)
             library.remove(keys)
+            delete_uploads(library, files)
     message(f"Removed {found}.")
 
 
