@@ -2,16 +2,20 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import click
 import pytest
 
+from command_line import CommandLine
 from fake_plugins import item, transcript
-from homescribe import doctor
+from homescribe import demo, doctor
 from homescribe.cli.main import run as run_command
 from homescribe.config import Config
 from homescribe.library import Library, kept_audio
+from loopback import LoopbackServer
+from speech_samples import assert_words, sample_text
 
 
 @pytest.fixture(autouse=True)
@@ -149,3 +153,37 @@ def test_doctor_forgets_nothing_while_the_folder_is_not_there(library):
     assert kept(library) == ["1", "2", "3"]
     (library.directory / "elsewhere").rename(library.audio.path)
     assert doctors(library).finding == "3 files, 6.0 MB"
+
+
+@pytest.mark.models
+@pytest.mark.slow
+def test_an_episode_is_transcribed_again_without_its_server(tmp_path):
+    """As a person does: transcribe a feed, and months later once more, when the feed is gone."""
+    shutil.copy(demo.samples() / "fox-20s.mp3", tmp_path / "fox.mp3")
+    user = CommandLine(tmp_path, model="demo", keep_audio="speech", sleep_interval=0)
+    with LoopbackServer(tmp_path) as server:
+        feed = (
+            '<rss version="2.0"><channel><title>A podcast</title><item><title>Fox</title>'
+            f'<guid>1</guid><enclosure url="{server.base}/media/fox.mp3" type="audio/mpeg"/>'
+            "</item></channel></rss>"
+        )
+        server.routes["/feed.xml"] = lambda *_: (
+            200,
+            feed,
+            {"Content-Type": "application/rss+xml"},
+        )
+        code, out, err = user.run("transcribe", server.url("/feed.xml"), "-o", "-")
+    assert code == 0, err
+    assert_words(sample_text("fox-20s"), out)
+    [key] = user.done()
+    listed = json.loads(user.run("audio", "--json")[1])
+    assert [(one["key"], one["kind"], one["missing"]) for one in listed] == [(key, "speech", False)]
+    assert 10_000 < listed[0]["bytes"] < 60_000
+    code, out, err = user.run("run", "--again", key, "-f", "txt", "-o", "-")
+    assert code == 0, err
+    assert_words(sample_text("fox-20s"), out)
+    user.run("audio", "remove", "--yes", key)
+    code, _, err = user.run("run", "--again", key)
+    assert code == 1, err  # there is nothing to transcribe any more, and the transcript stays
+    shown = json.loads(user.run("show", key, "--json")[1])
+    assert_words(sample_text("fox-20s"), shown["transcript"]["text"])

@@ -2,7 +2,11 @@
 
 import errno
 import io
+import multiprocessing
+import os
+import random
 import threading
+import time
 import wave
 from collections import namedtuple
 from dataclasses import replace
@@ -367,6 +371,45 @@ def test_a_file_that_nothing_names_is_swept_by_the_next_run(library, source):
     lost.with_name(lost.name + ".part").write_bytes(b"half")
     list(run(library, source, engine()))
     assert files(library) == []
+
+
+def keep_all_of(directory, keys):
+    """Transcribe these items again, and keep their audio, of which only half fits."""
+    with Library(directory) as library:
+        options = {"again": keys, "keys": keys, "keep_audio": KeepAudio("speech", limit=30_000)}
+        list(run(library, FakeSource(fetching=lambda item: wav()), engine(), **options))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="forks")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_killed_run_leaves_no_row_without_a_file(library):
+    """Whenever a process dies, rows and files agree, but for files that the next run deletes."""
+    items = [two_seconds(number) for number in range(10)]
+    add(library, *items)
+    keys = [each.key for each in items]
+    rng, longest, kills = random.Random(1), 0.0, 0
+    fork = multiprocessing.get_context("fork")
+    for number in range(30):
+        library.audio.remove(keys[: number % len(keys)])
+        process = fork.Process(target=keep_all_of, args=(library.directory, keys))
+        began = time.monotonic()
+        process.start()
+        process.join(60 if number % 5 == 0 else rng.uniform(longest / 4, longest))
+        if number % 5 == 0:
+            longest = time.monotonic() - began
+        process.kill()
+        process.join()
+        kills += process.exitcode != 0
+        assert library.audio.missing() == []
+        assert library.check() == []
+        library.retry(permanent=True)
+    assert kills >= 5
+    keep_all_of(library.directory, keys)
+    assert library.audio.missing() == []
+    assert library.audio.unrecorded() == []
+    assert library.audio.total().bytes <= 30_000
+    assert len(files(library)) == library.audio.total().files > 0
 
 
 # --- Times -----------------------------------------------------------------------------------------
