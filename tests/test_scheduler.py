@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
 from threading import Barrier, Event
 
@@ -167,6 +168,48 @@ def test_an_empty_text_where_speech_was_detected_is_retried(tokenizer, scripted)
     transcribe, _, _ = scripted(answer)
     results = transcribe([window(1, spoken=[(0.5, 2.5)]), window(2)])
     assert [[s.text for s in r.segments] for r in results] == [[" here"], []]
+
+
+def test_text_that_nobody_can_say_in_its_time_is_decoded_again(tokenizer, scripted):
+    sentence = "printing in the only sense with which we are at present concerned differs from most"
+
+    def answer(one):
+        careful = one.options.beam_size == 5
+        return result(tokenizer, sentence, 0.0, 8.0 if careful else 0.4)
+
+    transcribe, network, _ = scripted(answer, beam_size=1)
+    [found] = transcribe([window(1, length=9.0, spoken=[(0.2, 8.8)])])
+    assert [(s.start, s.end) for s in found.segments] == [(0.0, 8.0)]
+    assert len(network.batches) == 2
+
+
+def test_sounds_that_may_be_no_speech_keep_only_text_that_whisper_is_sure_of(tokenizer, scripted):
+    texts = {
+        1: result(tokenizer, "quite different than the", logprob=-0.4, silence=0.1),
+        2: result(tokenizer, "thank you", logprob=-0.8, silence=0.1),
+        3: result(tokenizer, "thank you", logprob=-0.4, silence=0.5),
+        4: result(tokenizer, "oh " * 60, logprob=-0.1, silence=0.1),
+    }
+
+    transcribe, _, _ = scripted(lambda one: texts[one.features])
+    found = transcribe(window(n) for n in texts)
+    assert ["".join(s.text for s in r.segments) for r in found] == [
+        *(" quite different than the", "", "", "")
+    ]
+
+
+def test_a_sentence_that_is_written_twice_is_kept_once():
+    """Whisper wrote it for the noise before it, too, in less time than anybody can say it."""
+    sentence = " Mr. Quilter is the apostle of the middle classes, and we are glad to welcome him."
+    copy, said = Segment(4.3, 6.9, sentence), Segment(6.9, 12.2, sentence)
+    other = Segment(12.2, 12.4, " Thank you.")
+    assert quality.without_copies([copy, said, other]) == (said, other)
+    assert quality.without_copies([said, replace(copy, start=12.2, end=12.9)]) == (said,)
+    slow = (Segment(0.0, 5.0, sentence), Segment(5.0, 10.5, sentence))
+    assert quality.without_copies(slow) == slow  # said twice
+    assert quality.without_copies([copy, other]) == (copy, other)
+    short = (Segment(0.0, 1.0, " No."), Segment(1.0, 1.1, " No."))
+    assert quality.without_copies(short) == short
 
 
 def test_text_without_its_timestamp_is_kept(tokenizer):
@@ -420,7 +463,7 @@ def test_a_window_that_fails_is_first_computed_again_with_care(tokenizer, script
     transcribe([window(1)], beam_size=5)  # which is as careful as can be
     assert seen == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
     seen.clear()
-    (found,) = transcribe([window(1)], temperature=(0.0,))
+    (found,) = transcribe([window(1, spoken=[(0.2, 2.8)])], temperature=(0.0,))
     assert len(seen) == 1  # no other temperature, no other attempt
     assert found.segments[0].flags == ("repetition",)
 

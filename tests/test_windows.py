@@ -239,3 +239,39 @@ def test_a_segment_starts_with_its_own_words(start, speech, expected):
     window = Window(100.0, samples, tuple(speech))
     (placed,) = place([Segment(start, 4.5, " and I'm saying")], window, 0.0)
     assert placed.start == pytest.approx(100.0 + expected)
+
+
+def chunks(*levels):
+    """Samples of one chunk for each level."""
+    return np.concatenate([np.full(CHUNK, level, np.float32) for level in levels])
+
+
+def test_sounds_as_loud_as_clear_speech_before_them_are_likelier_speech(monkeypatch):
+    detector = SpeechDetector()
+    clear, hoarse, far = [0.1] * 40, [0.05] * 30, [0.01] * 30
+    found = np.array([0.9] * 40 + [0.12] * 30 + [0.12] * 30, np.float32)
+    monkeypatch.setattr(vad, "speech_probabilities", lambda samples, before: found)
+    detector.extend(chunks(*clear, *hoarse, *far))
+    assert detector.above.tolist() == [True] * 70 + [False] * 30
+
+
+def test_sounds_that_may_be_speech_are_in_a_window_without_being_speech(monkeypatch):
+    """A hoarse voice gets low probabilities, so whoever has spoken before decides how loud it must be."""
+    one = CHUNKS_PER_SECOND
+    silent, soft = round(12 * one), round(2 * one)
+    levels = [0.1] * 60 + [0.0] * silent + [0.015] * soft + [0.0] * silent + [0.005] * soft
+    found = [0.9] * 60 + [0.0] * silent + [0.1] * soft + [0.0] * silent + [0.1] * soft
+    kept = np.array(found, np.float32)
+
+    def probabilities(samples, before):
+        nonlocal kept
+        here, kept = kept[: len(samples) // CHUNK], kept[len(samples) // CHUNK :]
+        return here
+
+    monkeypatch.setattr(vad, "speech_probabilities", probabilities)
+    spoken, doubtful = split_windows([chunks(*levels)])
+    assert spoken.speech
+    assert doubtful.speech == ()
+    start = (60 + silent) / one
+    assert doubtful.start <= start
+    assert start + 2.0 <= doubtful.end <= start + 3.0

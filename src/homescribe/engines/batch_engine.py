@@ -68,7 +68,9 @@ class BatchEngine:
             for result in transcriber.results(windows):
                 window = result.window
                 after = segments[-1].end if segments else 0.0
-                placed = place(result.segments, window, after, move_starts=options.vad_filter)
+                placed = quality.without_copies(
+                    place(result.segments, window, after, move_starts=options.vad_filter)
+                )
                 segments += placed
                 if window.start > end:
                     skipped.append(Skipped(end, window.start, "no_speech"))

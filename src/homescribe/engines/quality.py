@@ -30,6 +30,13 @@ SHORT_SPEECH = 0.5  # seconds
 SHORT_LOGPROB_THRESHOLD = -0.7
 SHORT_NO_SPEECH_THRESHOLD = 0.3
 
+# Nobody speaks faster. Whisper writes such text for sounds that are no speech, often what was said before.
+MAX_CHARACTERS_PER_SECOND = 40
+FREE_CHARACTERS = 20  # for times that are not exact
+FAST_CHARACTERS_PER_SECOND = (
+    25  # of the fastest speakers; of a copy of the sentence beside it, a mistake
+)
+
 
 def compression_ratio(text: str) -> float:
     """Bytes of `text` divided by its bytes under zlib: about 1 to 2 for speech, far more for repetitions."""
@@ -63,6 +70,24 @@ def is_silence(avg_logprob: float, no_speech_prob: float, speech: float = 30.0) 
     ):
         return True
     return no_speech_prob > NO_SPEECH_THRESHOLD and avg_logprob < LOGPROB_THRESHOLD
+
+
+def is_too_fast(text: str, seconds: float) -> bool:
+    """Whether nobody can say `text` in `seconds`."""
+    return len(text) > MAX_CHARACTERS_PER_SECOND * seconds + FREE_CHARACTERS
+
+
+def without_copies(segments: Sequence[Segment]) -> tuple[Segment, ...]:
+    """Return `segments` without those that say what the one beside them says, too fast for any speaker."""
+    kept = []
+    for number, segment in enumerate(segments):
+        beside = [segments[n] for n in (number - 1, number + 1) if 0 <= n < len(segments)]
+        limit = FAST_CHARACTERS_PER_SECOND * (segment.end - segment.start)
+        fast = len(segment.text) > limit and len(segment.text) > FREE_CHARACTERS
+        slower = [s for s in beside if s.end - s.start > segment.end - segment.start]
+        if not (fast and any(_same_text(segment, other) for other in slower)):
+            kept.append(segment)
+    return tuple(kept)
 
 
 def needs_retry(text: str, avg_logprob: float) -> bool:

@@ -24,6 +24,7 @@ from homescribe.engines.language_choice import (
     parts_of,
 )
 from homescribe.engines.scheduler import MIN_CAPACITY, AnyTask, Scheduler
+from homescribe.engines.segments import split_segments
 from homescribe.engines.sentences import MAX_JOIN_PAUSE, is_continued
 from homescribe.engines.tokenizer import Tokenizer, text_tokens
 from homescribe.engines.whisper_network import (
@@ -313,11 +314,12 @@ class RecordingTranscriber:
         speech = pending.window.speech_seconds() if self.options.vad_filter else 30.0
         if quality.is_silence(result.avg_logprob, result.no_speech_prob, speech):
             pending.accepted = replace(attempt, text="")
-        elif not _fails(pending.window, attempt):
+        elif not _fails(pending.window, attempt, tokenizer):
             pending.accepted = attempt
         elif options := self._next_options(pending):
             pending.task = self._retry(pending, options)
-        elif pending.is_remainder:  # a few words that no temperature made sense of
+        elif pending.is_remainder or (self.options.vad_filter and not pending.window.speech):
+            # A few words, or sounds that are perhaps no speech: no temperature made sense of them.
             pending.accepted = replace(attempt, text="")
         else:
             pending.accepted = best_attempt(pending.attempts)
@@ -361,15 +363,20 @@ class RecordingTranscriber:
         return window_result(pending.window, pending.accepted, tokenizer, pending.language)
 
 
-def _fails(window: Window, attempt: Attempt) -> bool:
+def _fails(window: Window, attempt: Attempt, tokenizer: Tokenizer) -> bool:
     """Whether to decode `window` again."""
     result = attempt.result
-    if (
-        not attempt.text.strip()
-    ):  # the detector found speech, and the network is not sure of silence
+    if not attempt.text.strip():
+        # The detector found speech, and the network is not sure of silence.
         speech = window.speech_seconds() >= MIN_REMAINDER
         return speech and result.no_speech_prob <= quality.NO_SPEECH_THRESHOLD
-    return quality.needs_retry(attempt.text, result.avg_logprob)
+    if quality.needs_retry(attempt.text, result.avg_logprob):
+        return True
+    segments = split_segments(result.tokens, tokenizer, window.duration)
+    return any(
+        quality.is_too_fast(tokenizer.decode(tokens), end - start)
+        for start, end, tokens in segments
+    )
 
 
 def _remainder(result: WindowResult) -> Window | None:

@@ -37,6 +37,12 @@ LEVEL_CHUNKS = 300  # of clear speech whose median is the level
 LOUD = 10 ** (-12 / 20)  # share of that level from which a chunk is as loud
 LOUD_GAIN = 3.0  # of a loud chunk's probability
 
+# Sounds that may be unclear speech: they are transcribed, and only text that Whisper is sure of is kept.
+AUDIBLE = 10 ** (-18 / 20)  # share of the level of clear speech
+POSSIBLE = 0.05  # probability
+DOUBTFUL_GAP = round(0.5 * CHUNKS_PER_SECOND)  # chunks between two sounds of one stretch
+MIN_DOUBTFUL = round(0.6 * CHUNKS_PER_SECOND)  # chunks of such sounds in a stretch
+
 ONSET = 0.3  # probability above which speech begins
 OFFSET = 0.15  # probability below which speech ends
 MIN_SPEECH = 3  # chunks; words are longer than 0.1 s, clicks are not
@@ -89,6 +95,7 @@ class SpeechDetector:
         self.above = np.zeros(0, bool)  # of these chunks: between ONSET and OFFSET
         self.before = np.zeros(0, np.float32)  # samples for the network to settle on
         self.levels = np.zeros(0, np.float32)  # of the last chunks of clear speech
+        self.audible = np.zeros(0, bool)  # of the kept chunks: may be speech that is unclear
         self.speaking = False
         self.ended = False
         self.since_speech = (
@@ -113,8 +120,12 @@ class SpeechDetector:
         level = np.sqrt(np.mean(samples.reshape(-1, CHUNK) ** 2, axis=1))
         self.levels = np.concatenate([self.levels, level[found >= CLEAR]])[-LEVEL_CHUNKS:]
         if len(self.levels) < MIN_CLEAR:
+            self.audible = np.concatenate([self.audible, np.zeros(len(found), bool)])
             return found
-        loud = level >= LOUD * np.median(self.levels)
+        usual = np.median(self.levels)
+        audible = (level >= AUDIBLE * usual) & (found >= POSSIBLE)
+        self.audible = np.concatenate([self.audible, audible])
+        loud = level >= LOUD * usual
         return np.where(loud, np.minimum(LOUD_GAIN * found, 1.0), found).astype(np.float32)
 
     def end(self) -> None:
@@ -147,6 +158,24 @@ class SpeechDetector:
             utterance = []
         return found
 
+    def doubtful(self) -> NDArray[np.bool_]:
+        """Return for every chunk that was not dropped whether it may be unclear speech.
+
+        It is as loud as clear speech before it, and the network does not rule speech out.
+        """
+        found = np.zeros(len(self.audible), bool)
+        stretch: list[tuple[int, int]] = []
+        sounds = runs(self.audible)
+        for number, run in enumerate(sounds):
+            stretch.append(run)
+            last = number + 1 == len(sounds)
+            if not last and sounds[number + 1][0] - run[1] < DOUBTFUL_GAP:
+                continue
+            if sum(b - a for a, b in stretch) >= MIN_DOUBTFUL:
+                found[stretch[0][0] : run[1]] = True
+            stretch = []
+        return found
+
     def _is_utterance(self, found: list[tuple[int, int]]) -> bool:
         return any(self.probabilities[a:b].sum() >= MIN_EVIDENCE for a, b in found)
 
@@ -155,6 +184,7 @@ class SpeechDetector:
         self.since_speech = 0 if speech else self.since_speech + count
         self.probabilities = self.probabilities[count:]
         self.above = self.above[count:]
+        self.audible = self.audible[count:]
 
 
 def runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -158,7 +158,11 @@ class _Buffer:
 
     def _decide(self) -> None:
         self.speech = self.detector.speech()
-        self.required = self.speech if self.vad_filter else np.ones(len(self.speech), bool)
+        self.required = (
+            self.speech | self.detector.doubtful()
+            if self.vad_filter
+            else np.ones(len(self.speech), bool)
+        )
 
     def drop_silence(self) -> bool:
         """Drop what comes before the next speech. Returns False if there is none."""
