@@ -45,6 +45,7 @@ BUILT_IN: dict[Group, dict[str, str]] = {
         "docx": "homescribe.formats.word_document:to_docx",
         "csv": "homescribe.formats.spreadsheet:to_csv",
         "jsonl": "homescribe.formats.json_lines:to_jsonl",
+        "notes.txt": "homescribe.formats.show_notes:to_notes",
         "rttm": "homescribe.formats.rttm:to_rttm",
     },
 }

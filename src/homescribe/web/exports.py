@@ -35,6 +35,7 @@ MEDIA_TYPES = {
     "rttm": "text/plain",
     "csv": "text/csv",
     "jsonl": "application/jsonl",
+    "notes.txt": "text/plain",
     "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
 }
 
