@@ -4,7 +4,8 @@
 
 An engine's class states the packages that it uses. What those need in turn is resolved by uv, for the
 Python and the platform of the images, and written to src/homescribe/backends/modal/locks/ENGINE.txt. Images
-install what is in the file and nothing else. `python .ci/lock_images.py --upgrade` takes the newest
+install what is in the file and nothing else. speakers.txt has what tells speakers apart, which uses packages
+that every engine has.  `python .ci/lock_images.py --upgrade` takes the newest
 versions of what the classes leave open. Without it, versions in the file stay as long as they fit.
 """
 
@@ -14,44 +15,56 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import cast
 
 from homescribe import plugins
 from homescribe.backends.engine_code import EngineClass
 from homescribe.backends.modal import images
+from homescribe.speakers.speaker_models import PACKAGES
 
 HEADER = "# The packages of {}'s image at Modal. Written by: make lock-images\n"
+SPEAKER_HEADER = (
+    "# What images at Modal have besides to tell speakers apart. Written by: make lock-images\n"
+)
 
 
-def requirements(engine_class: EngineClass) -> str:
-    """Return the packages that an engine states, one a line."""
+def requirements(engine_class: EngineClass) -> tuple[str, ...]:
+    """Return the packages that an engine states."""
     needs = engine_class.requirements
-    return "".join(f"{package}\n" for package in (*needs.packages, *needs.gpu_packages))
+    return (*needs.packages, *needs.gpu_packages)
 
 
-def lock(engine: str, engine_class: EngineClass, *, upgrade: bool = False) -> str:
-    """Return the content of an engine's lock file. SystemExit when the packages do not fit together."""
+def locks() -> dict[str, tuple[str, ...]]:
+    """Return by the name of each lock file the packages that are stated: of each engine, and for speakers."""
+    classes = {name: plugins.load("engines", name) for name in plugins.BUILT_IN["engines"]}
+    stated = {name: requirements(cast(EngineClass, found)) for name, found in classes.items()}
+    return stated | {images.SPEAKER_LOCK: PACKAGES}
+
+
+def lock(name: str, *, upgrade: bool = False) -> str:
+    """Return the content of a lock file. SystemExit when the packages do not fit together."""
     with tempfile.TemporaryDirectory() as folder:
         stated, locked = Path(folder, "stated.in"), Path(folder, "locked.txt")
-        stated.write_text(requirements(engine_class))
-        if images.lock_file(engine).exists() and not upgrade:
-            locked.write_text(images.lock_file(engine).read_text())
+        stated.write_text("".join(f"{package}\n" for package in locks()[name]))
+        if images.lock_file(name).exists() and not upgrade:
+            locked.write_text(images.lock_file(name).read_text())
         command = [
             *(sys.executable, "-m", "uv", "pip", "compile", str(stated), "-o", str(locked)),
             *("--quiet", "--generate-hashes", "--no-header", "--no-annotate"),
             *("--python-version", images.PYTHON, "--python-platform", images.PLATFORM),
         ]
         if subprocess.run(command, check=False).returncode:
-            sys.exit(f"The packages of {engine} cannot be resolved: see above.")
-        return HEADER.format(engine) + locked.read_text()
+            sys.exit(f"The packages of {name} cannot be resolved: see above.")
+        header = SPEAKER_HEADER if name == images.SPEAKER_LOCK else HEADER.format(name)
+        return header + locked.read_text()
 
 
 def main() -> None:
-    """Write the lock files of the engines that come with homescribe."""
-    for engine in plugins.BUILT_IN["engines"]:
-        engine_class = plugins.load("engines", engine)
-        content = lock(engine, engine_class, upgrade="--upgrade" in sys.argv)  # type: ignore[arg-type]
-        images.lock_file(engine).write_text(content)
-        print(f"{images.lock_file(engine)}: {content.count('==')} packages")
+    """Write the lock files of the engines that come with homescribe, and that for speakers."""
+    for name in locks():
+        content = lock(name, upgrade="--upgrade" in sys.argv)
+        images.lock_file(name).write_text(content)
+        print(f"{images.lock_file(name)}: {content.count('==')} packages")
 
 
 if __name__ == "__main__":

@@ -55,22 +55,22 @@ ALLOWED = {
     "backends/repeated_failures": {"errors"},
     "backends/wire": {"core", "errors"},
     "backends/modal": {
-        *("core", "errors", "plugins", "cost"),
+        *("core", "errors", "plugins", "cost", "speakers/speaker_models"),
         *("backends/modal", "backends/repeated_failures", "backends/wire"),
     },
     "backends/modal/modal_transcribe": {
         *("core", "errors", "plugins", "cost/prices"),
         *("backends/engine_code", "backends/wire", "backends/modal/images"),
-        *("backends/modal/claims", "backends/modal/worker"),
+        *("backends/modal/claims", "backends/modal/worker", "speakers"),
     },
     "backends/modal/claims": {"errors", "backends/wire"},
     "backends/modal/worker": {
         *("core", "errors", "backends/wire", "backends/modal/claims", "backends/meter"),
     },
-    "backends/modal/images": {"backends/engine_code"},
+    "backends/modal/images": {"backends/engine_code", "speakers/speaker_models"},
     "backends/ray": {
         *("core", "errors", "plugins", "backends/engine_code", "backends/meter", "backends/wire"),
-        *("backends/ray", "backends/repeated_failures"),
+        *("backends/ray", "backends/repeated_failures", "speakers"),
     },
     "backends/ray/worker_pool": {"errors", "backends/wire"},  # knows nothing of Ray
     "backends/ray/worker_spec": {"core", "errors"},

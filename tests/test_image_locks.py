@@ -12,9 +12,11 @@ import pytest
 
 from homescribe import plugins
 from homescribe.backends.modal import images
+from homescribe.speakers.speaker_models import COMMON_PACKAGES, PACKAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 ENGINES = list(plugins.BUILT_IN["engines"])
+LOCKS = [*ENGINES, images.SPEAKER_LOCK]
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +48,14 @@ def locked(engine):
     return found
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", LOCKS)
 def test_every_stated_package_is_locked_in_its_version(engine, lock_images):
     packages = locked(engine)
-    stated = lock_images.requirements(plugins.load("engines", engine)).split()
+    stated = lock_images.locks()[engine]
     for requirement in stated:
         name, _, version = requirement.partition("==")
         assert packages[name.replace("_", "-")][0] == version
-    assert len(packages) > len(stated)
+    assert len(packages) > len(stated)  # what these need in turn
     assert all(hashes for _, hashes in packages.values())
 
 
@@ -62,18 +64,25 @@ def test_faster_whispers_image_has_no_torch_and_openai_whispers_no_second_cuda()
     assert not [name for name in locked("openai-whisper") if name.endswith("cu12")]
 
 
+def test_engines_have_what_speakers_import_besides():
+    assert {package.partition("==")[0] for package in PACKAGES} <= set(locked(images.SPEAKER_LOCK))
+    for engine in ENGINES:
+        assert set(COMMON_PACKAGES) <= set(locked(engine))
+        assert not set(locked(engine)) & set(locked(images.SPEAKER_LOCK))
+
+
 @pytest.mark.network
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", LOCKS)
 def test_a_lock_file_is_what_make_lock_images_writes(engine, lock_images, index):
     """Nothing is missing, nothing is left over, and the versions fit together."""
-    content = lock_images.lock(engine, plugins.load("engines", engine))
+    content = lock_images.lock(engine)
     assert content == images.lock_file(engine).read_text()
 
 
 @pytest.mark.network
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", LOCKS)
 def test_the_locked_packages_can_be_installed_for_the_images_python(engine, tmp_path, index):
     """With their dependencies, none of which may be without a hash."""
     done = subprocess.run(

@@ -82,22 +82,39 @@ def build_backend(
     if config.backend == "local" and compares_voices(options):
         return LocalBackend(build_speaker_finder(config))
     if config.backend == "modal":
-        return build_modal_backend(config, library)
+        return build_modal_backend(config, library, options)
     if config.backend == "ray":
-        return build_ray_backend(config)
+        return build_ray_backend(config, options)
     return plugins.load("backends", config.backend)()
 
 
-def build_ray_backend(config: Config) -> RayBackend:
-    """Return the Ray backend, configured with the cluster's address and the size of workers."""
+def build_ray_backend(config: Config, options: TranscriptionOptions | None = None) -> RayBackend:
+    """Return the Ray backend, configured with the cluster's address and the size of workers.
+
+    Args:
+        options: used instead of the transcription settings of `config`.
+    """
     plugins.load("backends", "ray")  # names the package to install if the extra is missing
     from homescribe.backends.ray.ray_backend import RayBackend, RayOptions
 
-    return RayBackend(RayOptions(config.address, config.workers, config.gpu_per_worker))
+    return RayBackend(
+        RayOptions(
+            config.address,
+            config.workers,
+            config.gpu_per_worker,
+            speakers=_needed_speaker_models(config, options),
+        )
+    )
 
 
-def build_modal_backend(config: Config, library: Library) -> ModalBackend:
-    """Return the Modal backend, configured with the speed and boot time measured by this library's calls."""
+def build_modal_backend(
+    config: Config, library: Library, options: TranscriptionOptions | None = None
+) -> ModalBackend:
+    """Return the Modal backend, configured with the speed and boot time measured by this library's calls.
+
+    Args:
+        options: used instead of the transcription settings of `config`.
+    """
     plugins.load("backends", "modal")  # names the package to install if the extra is missing
     from homescribe.backends.modal.backend import ModalBackend
     from homescribe.backends.modal.session import ModalOptions
@@ -107,16 +124,17 @@ def build_modal_backend(config: Config, library: Library) -> ModalBackend:
         config.model or DEFAULT_MODEL,
         machine(config.gpu or DEFAULT_GPU).gpu,
     )
-    options = ModalOptions(
+    rent = ModalOptions(
         gpu=config.gpu or DEFAULT_GPU,
+        speakers=_needed_speaker_models(config, options),
         max_containers=config.containers,
         max_cost=config.max_cost,
         when=config.when,
         suspects=library.suspects(),
     )
     if rental:
-        options = dataclasses.replace(options, speed=rental.speed, boot=rental.boot)
-    return ModalBackend(options)
+        rent = dataclasses.replace(rent, speed=rental.speed, boot=rental.boot)
+    return ModalBackend(rent)
 
 
 def engine_and_model(config: Config) -> tuple[str, str]:
@@ -160,7 +178,8 @@ def check_speakers(config: Config, options: TranscriptionOptions) -> None:
     """Raise UserError for a setting of speakers that is not valid, or needs what is not here."""
     if not compares_voices(options):
         return
-    speaker_models(config).check()
+    if config.backend != "ray":  # its machines may have the files elsewhere
+        speaker_models(config).check()
     if config.backend == "local":
         try:
             importlib.import_module("sherpa_onnx")
@@ -181,6 +200,13 @@ def build_speaker_finder(config: Config) -> SpeakerFinder:
 def speaker_models(config: Config) -> SpeakerModels:
     """Return which models tell speakers apart."""
     return SpeakerModels(config.speaker_segmentation, config.speaker_embedding)
+
+
+def _needed_speaker_models(
+    config: Config, options: TranscriptionOptions | None
+) -> SpeakerModels | None:
+    """Return which models a run needs to tell speakers apart; None where it does not compare voices."""
+    return speaker_models(config) if compares_voices(options or config.transcription()) else None
 
 
 def build_run(

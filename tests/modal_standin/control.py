@@ -234,6 +234,16 @@ class Control(Containers, ModalClientBase):
         names = sorted(each.relative_to(folder).as_posix() for each in found.iterdir())
         yield pb.VolumeListFilesResponse(entries=[pb.FileEntry(path=name) for name in names])
 
+    async def rpc_VolumePutFiles(self, request, metadata):
+        folder = Path(self.settings.container_env["HOMESCRIBE_WEIGHTS"])
+        for file in request.files:
+            target = folder / file.filename.lstrip("/")
+            if target.exists() and request.disallow_overwrite_existing_files:
+                raise grpclib.GRPCError(grpclib.Status.ALREADY_EXISTS, f"{file.filename} exists")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(self.files[file.sha256_hex])
+        return Empty()
+
     async def rpc_VolumeCommit(self, request, metadata):
         return pb.VolumeCommitResponse()
 

@@ -191,8 +191,12 @@ def _known_fields(kind: type, plain: object) -> Plain:
 
 
 def parse_options(plain: Plain) -> TranscriptionOptions:
-    """Return the TranscriptionOptions that `dataclasses.asdict` turned into `plain`."""
-    return TranscriptionOptions(**{**plain, "temperature": tuple(plain["temperature"])})
+    """Return the TranscriptionOptions that `dataclasses.asdict` turned into `plain`.
+
+    Unknown fields, of a newer version, are ignored.
+    """
+    known = _known_fields(TranscriptionOptions, plain)
+    return TranscriptionOptions(**{**known, "temperature": tuple(plain["temperature"])})
 
 
 def audio_of(media: bytes, request: Request) -> Audio:

@@ -96,7 +96,8 @@ def make_plan(
     """
     audio_seconds = sum(item.duration or UNKNOWN_LENGTH for item in items)
     download_seconds = _download_seconds(items, pause)
-    rows = [_local(items, audio_seconds, download_seconds, model, deadline)]
+    speakers = any(machine.speakers for machine in machines)
+    rows = [_local(items, audio_seconds, download_seconds, model, deadline, speakers=speakers)]
     for machine in machines:
         rental = library.rental(engine, model, machine.gpu)
         speed, source = expected_speed(engine, model, machine)
@@ -193,9 +194,11 @@ def _local(
     download_seconds: float,
     model: str,
     deadline: float | None,
+    *,
+    speakers: bool,
 ) -> Row:
     """Return the row for this machine: free, at the published speed of a processor."""
-    speed, source = cpu_speed(LOCAL_ENGINE, model, os.cpu_count() or 1)
+    speed, source = cpu_speed(LOCAL_ENGINE, model, os.cpu_count() or 1, speakers=speakers)
     wall = max(audio_seconds / speed, download_seconds)
     return Row(
         backend="local",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from homescribe.errors import UserError
 
@@ -29,6 +29,13 @@ class Machine:
     cores: float = 2.0  # physical
     memory: int = 8  # GiB
     streams: int = 1  # times the recordings that an engine works on at once, to fill larger batches
+    speakers: bool = False  # its cores also tell speakers apart
+
+    @property
+    def with_speakers(self) -> Machine:
+        """The machine for a run that tells speakers apart: with twice the cores beside its GPU."""
+        cores = self.cores * (2 if self.gpu_dollars else 1)
+        return replace(self, cores=cores, speakers=True)
 
 
 # Two cores decode audio and detect speech at about 240 times realtime (speeds.CORE_SPEED). GPUs that are

@@ -17,6 +17,8 @@ FIRST_PLAN_FACTOR = 3.0
 
 # Times realtime that one core decodes audio and detects speech: about 30 s per hour (benchmarks/stages.py).
 CORE_SPEED = 120.0
+# Times realtime that one core tells speakers apart: 24.5 s for 1,066 s of audio, on an AMD EPYC (Zen 4).
+SPEAKER_SPEED = 43.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ CPU_SOURCE = "faster-whisper's README ({}, eight threads of a Core i7), scaled b
 def expected_speed(engine: str, model: str, rented: Machine) -> tuple[float, str]:
     """Return the expected times realtime of `model` on a machine that was not measured, and the source."""
     if rented.gpu == "CPU":
-        return cpu_speed(engine, model, round(2 * rented.cores))
+        return cpu_speed(engine, model, round(2 * rented.cores), speakers=rented.speakers)
     figures = FIGURES.get(engine, FIGURES["openai-whisper"])
     nearest = min(figures, key=lambda figure: abs(figure.bandwidth - rented.bandwidth))
     limit = max(FASTEST_SCALED, *(figure.bandwidth for figure in figures))
@@ -99,15 +101,24 @@ def expected_speed(engine: str, model: str, rented: Machine) -> tuple[float, str
         source += ", scaled by memory bandwidth"
     if engine not in FIGURES:
         source += ", of another engine"
-    return min(speed, CORE_SPEED * rented.cores), source
+    core = 1 / (1 / CORE_SPEED + 1 / SPEAKER_SPEED) if rented.speakers else CORE_SPEED
+    return min(speed, core * rented.cores), source
 
 
-def cpu_speed(engine: str, model: str, threads: int) -> tuple[float, str]:
-    """Return the expected times realtime of `model` on a processor, and the source."""
+def cpu_speed(
+    engine: str, model: str, threads: int, *, speakers: bool = False
+) -> tuple[float, str]:
+    """Return the expected times realtime of `model` on a processor, and the source.
+
+    Args:
+        speakers: whether it also tells speakers apart.
+    """
     measured = engine if engine in CPU_SECONDS else "openai-whisper"
     small = 780 / CPU_SECONDS[measured]
     relative = _relative(model, RELATIVE_ON_CPU) / RELATIVE_ON_CPU["small"]
     speed = min(small * relative * threads / CPU_THREADS, CORE_SPEED * threads)
+    if speakers:
+        speed = 1 / (1 / speed + 1 / (SPEAKER_SPEED * threads))
     return speed, CPU_SOURCE.format(measured)
 
 

@@ -12,6 +12,11 @@ from pathlib import Path
 
 from homescribe.errors import SetupError, UserError
 
+# For machines that have only an engine's packages, with an exact version: see EngineRequirements.packages.
+PACKAGES = ("sherpa-onnx==2.0.1",)
+# What is imported besides, in whatever version the engine needs it.
+COMMON_PACKAGES = ("av", "numpy", "onnxruntime")
+
 
 @dataclass(frozen=True, slots=True)
 class PublishedModel:

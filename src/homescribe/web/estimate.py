@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypedDict
 
-from homescribe.assemble import open_library
+from homescribe.assemble import compares_voices, open_library
 from homescribe.config import Config
 from homescribe.core import Item
 from homescribe.cost.plan import make_plan
@@ -74,6 +74,9 @@ def estimate(
 
 def _add_modal_price(result: Estimate, config: Config, items: Sequence[Item], pause: float) -> None:
     """Fill in time and price for the GPU of `config`, at Modal's published prices."""
+    rented = machine(config.gpu or DEFAULT_GPU)
+    if compares_voices(config.transcription()):
+        rented = rented.with_speakers
     with open_library(config) as library:
         planned = make_plan(
             library,
@@ -83,7 +86,7 @@ def _add_modal_price(result: Estimate, config: Config, items: Sequence[Item], pa
             pause=lambda item: pause,
             rate=published_rate,
             prices=f"{PRICES_FROM} as of {PRICES_DATE}",
-            machines=[machine(config.gpu or DEFAULT_GPU)],
+            machines=[rented],
             containers=config.containers,
         )
     row = next(row for row in planned.rows if row.backend == "modal")

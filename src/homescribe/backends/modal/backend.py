@@ -54,12 +54,15 @@ class ModalBackend:
                 f"{model} is a path on this machine, and Modal downloads models by name.",
                 "Use a published name such as turbo or large-v3.",
             )
+        models = self.options.speakers
+        paths = models.found() if models is not None else None
         with account_errors():
             place = deployment.find_place()
-            deployment.deploy_if_needed(engine)
+            deployment.deploy_if_needed(engine, speakers=paths is not None)
             deployment.fetch_weights(engine, model)
+            hashes = deployment.upload_speaker_models(paths) if paths is not None else ""
             rate = self.rate()
-        session = ModalSession(self.options, engine, model, requirements, rate, place)
+        session = ModalSession(self.options, engine, model, requirements, rate, place, hashes)
         try:
             yield session
         finally:

@@ -8,6 +8,8 @@ somebody else's, and is left alone.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
+from pathlib import Path
 
 import modal
 import modal.exception
@@ -18,6 +20,7 @@ from homescribe.backends.modal.call_metadata import Place
 from homescribe.backends.modal.images import class_name, fetcher_name
 from homescribe.backends.modal.modal_errors import fetch_errors
 from homescribe.errors import SetupError
+from homescribe.speakers.speaker_models import sha256_of
 
 FINGERPRINT = "fingerprint"  # the tag of our apps
 VOLUME = "volume"  # the tag that says which volume the containers of an app have
@@ -52,18 +55,23 @@ def fingerprints() -> list[str]:
     return sorted(found, key=lambda each: (each != modal_transcribe.FINGERPRINT, each))
 
 
-def deploy_if_needed(engine: str) -> None:
-    """Deploy this version unless it is deployed with `engine` and with the volume that there is now."""
+def deploy_if_needed(engine: str, *, speakers: bool = False) -> None:
+    """Deploy this version unless it is deployed with `engine` and with the volume that there is now.
+
+    Args:
+        speakers: whether the class is needed that also tells speakers apart.
+    """
     tags = _tags(modal_transcribe.APP)
-    if tags is None or tags.get(VOLUME) != _volume_id() or not _is_deployed(engine):
-        deploy(engine)
+    deployed = _is_deployed(engine) and (not speakers or _is_deployed(engine, speakers=True))
+    if tags is None or tags.get(VOLUME) != _volume_id() or not deployed:
+        deploy(engine, speakers=speakers)
 
 
-def deploy(*engines: str, show: bool = False) -> None:
+def deploy(*engines: str, speakers: bool = False, show: bool = False) -> None:
     """Deploy this version with the default engine, those that are deployed, and `engines`.
 
     Building an image takes minutes, so nobody waits for that of an engine that was not requested. `show`
-    prints how the images are built.
+    prints how the images are built. `speakers`: deploy `engines` also with what tells speakers apart.
 
     Raises SetupError where an app of this name is not ours.
     """
@@ -75,11 +83,34 @@ def deploy(*engines: str, show: bool = False) -> None:
             "Stop it (modal app stop), or use another environment (MODAL_ENVIRONMENT).",
         )
     for engine in modal_transcribe.ENGINES:
-        if engine in engines or (tags is not None and _is_deployed(engine)):
-            modal_transcribe.declare_once(engine)
+        wanted = engine in engines
+        if wanted or (tags is not None and _is_deployed(engine)):
+            known = tags is not None and _is_deployed(engine, speakers=True)
+            modal_transcribe.declare_once(engine, speakers=(wanted and speakers) or known)
     with modal.enable_output() if show else contextlib.nullcontext():
         modal_transcribe.app.deploy(name=modal_transcribe.APP)
     modal_transcribe.app.set_tags({FINGERPRINT: modal_transcribe.FINGERPRINT, VOLUME: _volume_id()})
+
+
+def upload_speaker_models(paths: Iterable[Path]) -> str:
+    """Put models that tell speakers apart into the volume, unless they are there.
+
+    Return their hashes, "HASH,HASH". A file is named by its hash, so another model is another file.
+    """
+    hashes = []
+    folder = modal_transcribe.speaker_model("").parent.relative_to(modal_transcribe.WEIGHTS)
+    present: set[str] = set()
+    with contextlib.suppress(modal.exception.NotFoundError):
+        present = {Path(entry.path).name for entry in _volume().listdir(f"/{folder.as_posix()}")}
+    for path in paths:
+        digest = sha256_of(path)
+        hashes.append(digest)
+        name = modal_transcribe.speaker_model(digest).name
+        if name not in present:
+            # Another machine may put the same file there at the same time.
+            with contextlib.suppress(FileExistsError), _volume().batch_upload() as batch:
+                batch.put_file(path, f"/{folder.as_posix()}/{name}")
+    return ",".join(hashes)
 
 
 def stop_all() -> bool:
@@ -121,10 +152,11 @@ def _tags(app: str) -> dict[str, str] | None:
     return tags
 
 
-def _is_deployed(engine: str) -> bool:
-    """Return whether this version is deployed with `engine`."""
+def _is_deployed(engine: str, *, speakers: bool = False) -> bool:
+    """Return whether this version is deployed with `engine`, and with what tells speakers apart."""
+    name = class_name(engine, speakers=speakers)
     try:
-        modal.Cls.from_name(modal_transcribe.APP, class_name(engine)).hydrate()
+        modal.Cls.from_name(modal_transcribe.APP, name).hydrate()
     except modal.exception.NotFoundError:
         return False
     return True

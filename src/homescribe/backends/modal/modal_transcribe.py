@@ -39,6 +39,8 @@ from homescribe.backends.modal.images import (
     ENGINE,
     ENGINE_CLASS,
     GPU_SNAPSHOTS,
+    SPEAKER_LOCK,
+    SPEAKERS,
     build_image,
     class_name,
     fetcher_name,
@@ -71,6 +73,9 @@ from homescribe.cost.prices import (
     machine,
 )
 from homescribe.errors import HomescribeError, SetupError, UserError
+from homescribe.speakers.speaker_engine import SpeakerEngine
+from homescribe.speakers.speaker_finder import SpeakerFinder
+from homescribe.speakers.speaker_models import SpeakerModels
 
 NAME = "homescribe"  # of the apps of all versions, before the version
 VOLUME = "homescribe-weights"
@@ -97,6 +102,7 @@ def installed_engines() -> dict[str, EngineClass]:
 def fingerprint(engine_classes: Mapping[str, EngineClass]) -> str:
     """Return a name for what is deployed. It changes with the code and with an engine's requirements."""
     digest = hashlib.sha256(str(GPU_SNAPSHOT).encode())
+    digest.update(lock_file(SPEAKER_LOCK).read_bytes())
     packages = ["homescribe"]
     for engine, engine_class in engine_classes.items():
         needs = engine_class.requirements
@@ -176,6 +182,11 @@ def weights_of(engine: str, model: str) -> Path:
     return WEIGHTS / engine / model.replace("/", "--")
 
 
+def speaker_model(sha256: str) -> Path:
+    """Return the path in the volume of a model that tells speakers apart, by its hash."""
+    return WEIGHTS / "speakers" / f"{sha256}.onnx"
+
+
 def load_class() -> EngineClass:
     """Import the class of this container's engine."""
     module, _, name = os.environ[ENGINE_CLASS].partition(":")
@@ -213,12 +224,19 @@ class Service:
 
 
 services: dict[str, Service] = {}
+with_speakers: dict[str, modal.Cls] = {}  # the classes of engines that also tell speakers apart
 
 
-def declare_once(engine: str) -> None:
-    """Declare an engine unless it is declared already."""
+def declare_once(engine: str, *, speakers: bool = False) -> None:
+    """Declare an engine unless it is declared already.
+
+    Args:
+        speakers: declare its class with speakers as well.
+    """
     if engine not in services:
         declare_engine(engine, ENGINES[engine])
+    if speakers and engine not in with_speakers:
+        declare_with_speakers(engine, ENGINES[engine])
 
 
 def declare_engine(engine: str, engine_class: EngineClass) -> None:
@@ -229,16 +247,39 @@ def declare_engine(engine: str, engine_class: EngineClass) -> None:
     services[engine] = declare(engine, image, engine_class.requirements.slots)
 
 
+def declare_with_speakers(engine: str, engine_class: EngineClass) -> None:
+    """Declare the image and the class of an engine with what tells speakers apart."""
+    image = build_image(engine, engine_class, speakers=True)
+    slots = engine_class.requirements.slots
+    with_speakers[engine] = declare_class(engine, image, slots, speakers=True)
+
+
 def declare(engine: str, image: modal.Image, slots: int) -> Service:
     """Declare the class and the weight fetcher of an engine.
 
     A container finds them as globals of this module, under names that follow from the engine's name.
     """
 
+    def fetch(model: str) -> None:
+        fetch_weights(engine, model)
+
+    fetch.__name__ = fetch.__qualname__ = fetcher_name(engine)
+    fetcher: modal.Function[[str], None, None] = fetching(image=image)(fetch)
+    globals()[fetcher_name(engine)] = fetcher
+    return Service(declare_class(engine, image, slots), fetcher)
+
+
+def declare_class(
+    engine: str, image: modal.Image, slots: int, *, speakers: bool = False
+) -> modal.Cls:
+    """Declare the class of an engine."""
+
     class Transcriber:
         """A model of the engine, loaded once for each container."""
 
         model: str = modal.parameter()
+        # Hashes of the two models that tell speakers apart, "HASH,HASH"; "" without them.
+        speakers: str = modal.parameter(default="")
 
         @modal.enter(snap=True)
         def prepare(self) -> None:
@@ -254,7 +295,11 @@ def declare(engine: str, image: modal.Image, slots: int) -> Service:
 
         def _load(self) -> Worker:
             return Worker(
-                engine, self.model, claims, lambda: load_engine(engine, self.model), gpu_available
+                engine,
+                self.model,
+                claims,
+                lambda: load_engine(engine, self.model, self.speakers),
+                gpu_available,
             )
 
         @modal.method()
@@ -262,18 +307,14 @@ def declare(engine: str, image: modal.Image, slots: int) -> Service:
             """Transcribe one recording; see `Worker.answer`."""
             return self.worker.answer(media, request)
 
-    def fetch(model: str) -> None:
-        fetch_weights(engine, model)
-
-    Transcriber.__name__ = Transcriber.__qualname__ = class_name(engine)
-    fetch.__name__ = fetch.__qualname__ = fetcher_name(engine)
+    name = class_name(engine, speakers=speakers)
+    Transcriber.__name__ = Transcriber.__qualname__ = name
     # Modal's decorators return other types than they are annotated with.
     transcriber = cast(
         modal.Cls, transcribing(image=image)(modal.concurrent(max_inputs=slots)(Transcriber))
     )
-    fetcher: modal.Function[[str], None, None] = fetching(image=image)(fetch)
-    globals().update({class_name(engine): transcriber, fetcher_name(engine): fetcher})
-    return Service(transcriber, fetcher)
+    globals()[name] = transcriber
+    return transcriber
 
 
 class Hardware(TypedDict, total=False):
@@ -305,8 +346,22 @@ def import_libraries() -> None:
             importlib.import_module(module)
 
 
-def load_engine(engine: str, model: str) -> Engine:
-    """Load `model` from the volume. What the engine raises is raised; see Worker."""
+def load_engine(engine: str, model: str, speakers: str = "") -> Engine:
+    """Load `model` from the volume. What the engine raises is raised; see Worker.
+
+    Args:
+        speakers: hashes of the models that tell speakers apart; "" for none.
+    """
+    finder = SpeakerFinder()
+    if speakers:
+        with contextlib.suppress(Exception):  # they may be there all the same
+            weights.reload()
+        finder = SpeakerFinder(SpeakerModels(*map(speaker_model, speakers.split(","))))
+        finder.load()
+    return SpeakerEngine(_load_model(engine, model), finder)
+
+
+def _load_model(engine: str, model: str) -> Engine:
     if model == "demo":
         return cast(type[Engine], load_class())(model)
     place = weights_of(engine, model)
@@ -332,6 +387,8 @@ if modal.is_local():
     for name in ENGINES:
         if name == DEFAULT_ENGINE or not __package__:
             declare_once(name)
+elif os.environ.get(SPEAKERS) == "1":
+    declare_class(os.environ[ENGINE], modal.Image.debian_slim(), slots=1, speakers=True)
 else:  # the server has the definition; a container only looks up the names
     declare(os.environ[ENGINE], modal.Image.debian_slim(), slots=1)
 

@@ -66,6 +66,7 @@ from homescribe.errors import (
     SetupError,
     UserError,
 )
+from homescribe.speakers.speaker_models import SpeakerModels
 
 Spawn = Callable[[bytes, Request], Coroutine[object, None, modal.FunctionCall[PlainReply]]]
 
@@ -90,6 +91,7 @@ class ModalOptions:
     """Which machines to rent, how many and how long. `machine` raises UserError for an unknown GPU."""
 
     gpu: str = DEFAULT_GPU
+    speakers: SpeakerModels | None = None  # which tell speakers apart; None: no run needs that
     max_containers: int = MAX_CONTAINERS
     max_cost: float | None = None  # dollars that one run may spend
     when: Literal["burst", "stream"] = "burst"
@@ -104,7 +106,8 @@ class ModalOptions:
 
     @property
     def machine(self) -> Machine:
-        return machine(self.gpu)
+        rented = machine(self.gpu)
+        return rented if self.speakers is None else rented.with_speakers
 
 
 def upload_limit(uploads: Uploads, size: int) -> float:
@@ -126,8 +129,15 @@ class ModalSession:
         requirements: EngineRequirements,
         rate: float,
         place: Place | None = None,
+        speaker_models: str = "",
     ) -> None:
+        """Start no container yet.
+
+        Args:
+            speaker_models: hashes of the models in the volume that tell speakers apart; "" for none.
+        """
         self.uploads = Uploads()
+        self._speaker_models = speaker_models
         self._place = place or Place()
         self._options = options
         self._engine, self._model = engine, model
@@ -234,7 +244,8 @@ class ModalSession:
         others, and it is counted in the cap.
         """
         if alone not in self._spawns:
-            deployed = modal.Cls.from_name(modal_transcribe.APP, class_name(self._engine))
+            name = class_name(self._engine, speakers=bool(self._speaker_models))
+            deployed = modal.Cls.from_name(modal_transcribe.APP, name)
             rented = deployed.with_options(
                 **modal_transcribe.hardware(self._options.machine),
                 max_containers=1 if alone else self._options.max_containers,
@@ -245,7 +256,10 @@ class ModalSession:
             rented = rented.with_concurrency(max_inputs=1 if alone else together)
             if alone:
                 self.budget.add_machine()
-            self._spawns[alone] = rented(model=self._model).transcribe.spawn.aio
+            parameters = {"model": self._model}
+            if self._speaker_models:
+                parameters["speakers"] = self._speaker_models
+            self._spawns[alone] = rented(**parameters).transcribe.spawn.aio
         return self._spawns[alone]
 
     @contextmanager

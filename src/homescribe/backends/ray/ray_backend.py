@@ -26,6 +26,7 @@ from homescribe.backends.ray.ray_worker import decode
 from homescribe.backends.ray.worker_spec import MACHINES, Node, WorkerSpec, share_of_workers
 from homescribe.core import MINUTE, EngineRequirements, Session
 from homescribe.errors import SetupError, UserError
+from homescribe.speakers.speaker_models import PACKAGES, SpeakerModels
 
 START_LIMIT = 30 * MINUTE  # until the first worker is ready: packages and a model may be downloaded
 TICK = 0.5
@@ -38,6 +39,7 @@ class RayOptions:
     address: str | None = None  # "ray://HOST:10001"; None: a cluster on this machine
     workers: int | None = None
     gpu_per_worker: float | None = None
+    speakers: SpeakerModels | None = None  # which tell speakers apart; None: no run needs that
     idle: float = IDLE  # seconds without work after which workers end
     max_silence: float = MAX_SILENCE
 
@@ -84,6 +86,7 @@ class RayBackend:
             packages = [
                 *requirements.packages,
                 *(requirements.gpu_packages if share.gpus else ()),
+                *(PACKAGES if self.options.speakers is not None else ()),
             ]
             spec = WorkerSpec(
                 engine=engine,
@@ -94,6 +97,7 @@ class RayBackend:
                 gpus=share.gpus,
                 packages=tuple(packages) if cluster.missing_packages(nodes, packages) else (),
                 environment=tuple(requirements.environment.items()) if share.gpus else (),
+                speakers=_paths(self.options.speakers),
             )
 
             def start_ledger() -> None:
@@ -214,6 +218,13 @@ class RayBackend:
                 with suppress(LedgerGone):  # it ended meanwhile
                     cluster.kill(ledger)
             return bool(ledgers)
+
+
+def _paths(models: SpeakerModels | None) -> tuple[str, str] | None:
+    """Return the paths of models as text, "" for a published one, so that equal ones are equal everywhere."""
+    if models is None:
+        return None
+    return str(models.segmentation or ""), str(models.embedding or "")
 
 
 def _unreachable(error: Unavailable) -> SetupError:

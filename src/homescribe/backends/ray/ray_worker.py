@@ -40,6 +40,9 @@ from homescribe.backends.wire import (
 )
 from homescribe.core import Engine, Transcript
 from homescribe.errors import HomescribeError, RetryableError, SetupError
+from homescribe.speakers.speaker_engine import SpeakerEngine
+from homescribe.speakers.speaker_finder import SpeakerFinder
+from homescribe.speakers.speaker_models import SpeakerModels
 
 # --- Replies as bytes ------------------------------------------------------------------------------
 
@@ -122,7 +125,12 @@ class TranscribingActor:
                 f"{self._spec.engine} finds no GPU on {os.uname().nodename} that it can use.",
                 "Check its driver, or use --gpu-per-worker 0.",
             )
-        return cast(type[Engine], engine_class)(self._spec.model)
+        finder = SpeakerFinder()
+        if self._spec.speakers is not None:
+            paths = [Path(path) if path else None for path in self._spec.speakers]
+            finder = SpeakerFinder(SpeakerModels(*paths))
+            finder.load()
+        return SpeakerEngine(cast(type[Engine], engine_class)(self._spec.model), finder)
 
     def _transcript(self, media: bytes, request: Request) -> Transcript:
         audio = audio_of(media, request)

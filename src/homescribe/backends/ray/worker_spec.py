@@ -35,6 +35,9 @@ class WorkerSpec:
     gpus: float
     packages: tuple[str, ...] = ()  # pip requirements to install first; () where they are installed
     environment: tuple[tuple[str, str], ...] = ()  # as EngineRequirements.environment
+    # Paths on the worker's machine of the models that tell speakers apart, "" for those that are published;
+    # None: they are not loaded.
+    speakers: tuple[str, str] | None = None
 
     @property
     def machine(self) -> str:

@@ -8,7 +8,13 @@ from collections.abc import Sequence
 
 import click
 
-from homescribe.assemble import build_modal_backend, build_ray_backend, open_library, open_sources
+from homescribe.assemble import (
+    build_modal_backend,
+    build_ray_backend,
+    compares_voices,
+    open_library,
+    open_sources,
+)
 from homescribe.cli.options import Group, command, configured
 from homescribe.cli.output import print_table
 from homescribe.cli.program import message
@@ -43,7 +49,8 @@ PUBLISHED = f"{PRICES_FROM} as of {PRICES_DATE}"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @configured(
-    "backend", "engine", "model", "gpu", "upload", "containers", "workers", "sleep_interval"
+    *("backend", "engine", "model", "speakers", "gpu", "upload", "containers", "workers"),
+    "sleep_interval",
 )
 def plan(config: Config, keys: tuple[str, ...], deadline: float | None, as_json: bool) -> None:
     """Estimate time, bytes and price of all pending items.
@@ -52,6 +59,8 @@ def plan(config: Config, keys: tuple[str, ...], deadline: float | None, as_json:
     if Modal reports them. With --backend ray, also the cluster, at the speed of this library's calls.
     """
     machines = [machine(config.gpu)] if config.gpu else list(MACHINES.values())
+    if compares_voices(config.transcription()):
+        machines = [rented.with_speakers for rented in machines]
     with open_library(config) as library, open_sources(config, library) as sources:
 
         def pause(item: Item) -> float:
