@@ -53,6 +53,7 @@ ALLOWED = {
     "backends/engine_code": {"core"},
     "backends/meter": set(),
     "backends/repeated_failures": {"errors"},
+    "backends/speakers_only": {"core", "speakers", "backends/local"},
     "backends/wire": {"core", "errors"},
     "backends/modal": {
         *("core", "errors", "plugins", "cost", "speakers/speaker_models"),
@@ -83,7 +84,17 @@ ALLOWED = {
     "config_file": {"errors", "private_files"},
     "doctor": {"assemble", "errors", "config", "library", "text/display"},
     "assemble": {
-        *("backends", "config", "core", "cost", "demo", "engines/languages", "errors", "library"),
+        *(
+            "backends",
+            "config",
+            "core",
+            "cost",
+            "demo",
+            "engines/cpu",
+            "engines/languages",
+            "errors",
+            "library",
+        ),
         *("pipeline", "plugins", "speakers"),
     },
     "web": {

@@ -19,11 +19,14 @@ from homescribe.config import Config
 from homescribe.core import (
     Backend,
     EngineRequirements,
+    Item,
     Outcome,
     SourceOptions,
+    Transcript,
     TranscriptionOptions,
 )
 from homescribe.cost.prices import DEFAULT_ENGINE, DEFAULT_GPU, DEFAULT_MODEL, machine
+from homescribe.engines.cpu import workers
 from homescribe.engines.languages import LANGUAGES, check_language
 from homescribe.errors import ItemError, PermanentError, RetryableError, UserError
 from homescribe.library import ItemRecord, Library
@@ -33,7 +36,7 @@ from homescribe.pipeline.run import Run, with_language_code
 from homescribe.pipeline.speech_upload import speech_upload
 from homescribe.speakers.speaker_finder import SpeakerFinder
 from homescribe.speakers.speaker_models import SpeakerModels
-from homescribe.speakers.speaker_setting import parse_speakers
+from homescribe.speakers.speaker_setting import AUTO, parse_speakers, speakers_option
 
 if TYPE_CHECKING:
     from homescribe.backends.modal.backend import ModalBackend
@@ -244,6 +247,56 @@ def build_run(
         disk=round(config.disk * BYTES_PER_GIGABYTE),
         keep_audio=kept_of_downloads(config),
         prepare=speech_upload if uploads_speech(config) else None,
+        stop=stop,
+    )
+
+
+def build_speaker_run(
+    config: Config,
+    library: Library,
+    sources: Sources,
+    keys: Collection[str],
+    *,
+    stop: Event | None = None,
+) -> Run:
+    """Return a Run that tells the speakers of transcribed items apart on this machine, without transcribing.
+
+    Its outcomes have the stored transcripts with their speakers. `config.speakers` says how many there are,
+    None: their number is found.
+
+    Args:
+        keys: items that are transcribed.
+
+    Raises UserError for a setting of speakers that is not valid, or needs what is not here.
+    """
+    wanted = speakers_option(config.speakers) or AUTO
+    setting = parse_speakers(wanted)
+    if setting.channels:
+        raise UserError(
+            "Speakers on two channels are told apart while they are transcribed.",
+            "Transcribe again: homescribe run --again KEY --speakers channels",
+        )
+    options = dataclasses.replace(config.transcription(), speakers=wanted)
+    check_speakers(dataclasses.replace(config, backend="local"), options)
+
+    def store(item: Item, found: Transcript, seconds: float) -> Transcript | None:
+        added = library.add_speakers(
+            item.key, found.speakers, found.turns, setting=wanted, least=setting.least
+        )
+        return library.transcript(item.key) if added else None
+
+    from homescribe.backends.speakers_only import SpeakersOnlyBackend
+
+    return Run(
+        library,
+        sources,
+        SpeakersOnlyBackend(build_speaker_finder(config), min(len(keys), workers()) or 1),
+        options=options,
+        keys=keys,
+        again=keys,
+        sleep_interval=config.sleep_interval,
+        keep_audio=kept_of_downloads(config),
+        store=store,
         stop=stop,
     )
 

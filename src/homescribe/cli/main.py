@@ -25,6 +25,7 @@ from homescribe.cli.commands import (
     serve,
     setup,
     sources,
+    speakers,
     transcribe,
 )
 from homescribe.cli.exit_codes import ExitCode, exit_code
@@ -55,7 +56,18 @@ def homescribe() -> None:
     """
 
 
-for _module in (sources, cloud, ray_cluster, transcribe, query, export, audio_files, serve, setup):
+for _module in (
+    sources,
+    cloud,
+    ray_cluster,
+    transcribe,
+    query,
+    speakers,
+    export,
+    audio_files,
+    serve,
+    setup,
+):
     for _command in _module.COMMANDS:
         homescribe.add_command(_command)
 

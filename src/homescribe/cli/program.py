@@ -39,6 +39,7 @@ COMMANDS = (
         "status",
         "search",
         "show",
+        "speakers",
         "export",
         "audio",
         "serve",

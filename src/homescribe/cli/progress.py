@@ -14,7 +14,7 @@ from homescribe.core import SECOND, Outcome, Transcript, Uploads
 from homescribe.errors import SourceBlocked
 from homescribe.formats.coverage import NO_SPEECH, languages_in_words
 from homescribe.pipeline import Progress, Run
-from homescribe.text.display import clock, moment, realtime, shortened, size, span
+from homescribe.text.display import clock, count, moment, realtime, shortened, size, span
 from homescribe.text.sanitize import terminal_message, terminal_safe
 
 if TYPE_CHECKING:
@@ -30,10 +30,15 @@ ACTION_WIDTH = 12  # columns of "transcribing", "downloading" and "uploading"
 
 
 class Display:
-    """Print the outcomes of a run, above a live view of what it is doing if standard error is a terminal."""
+    """Print the outcomes of a run, above a live view of what it is doing if standard error is a terminal.
 
-    def __init__(self, run: Run) -> None:
+    Args:
+        action: what the engine does, in the live view.
+    """
+
+    def __init__(self, run: Run, action: str = "transcribing") -> None:
         self._run = run
+        self._action = action
         self._progress = run.progress
         self._console: Console | None = None
 
@@ -47,7 +52,12 @@ class Display:
         from rich.live import Live
 
         self._console = Console(stderr=True)
-        live = Live(_View(self._run), console=self._console, transient=True, refresh_per_second=4)
+        live = Live(
+            _View(self._run, self._action),
+            console=self._console,
+            transient=True,
+            refresh_per_second=4,
+        )
         ended = Event()
         starter = Thread(target=self._start_when_loaded, args=(live, ended), daemon=True)
         starter.start()
@@ -107,6 +117,8 @@ def _result(transcript: Transcript, seconds: float) -> str:
     languages = languages_in_words(transcript)
     if languages != transcript.language:
         facts.append(languages)
+    if transcript.speakers:
+        facts.append(count(len(transcript.speakers), "speaker"))
     if transcript.skipped_seconds >= SECOND:
         facts.append(f"{transcript.skipped_seconds:,.0f} s without text")
     return f" ({', '.join(facts)})"
@@ -115,8 +127,9 @@ def _result(transcript: Transcript, seconds: float) -> str:
 class _View:
     """The live view: a progress bar, a summary, and a line per item or site."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, action: str) -> None:
         self._run = run
+        self._action = action
         self._since: dict[str, float] = {}  # when each item was first shown, by the monotonic clock
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -133,7 +146,7 @@ class _View:
             width=options.max_width,
         )
         yield Segment.line()
-        for line in _lines(progress, self._since):
+        for line in _lines(progress, self._since, self._action):
             yield Text(line, no_wrap=True, overflow="ellipsis")
         if self._run.stop.is_set():
             yield Text("Stopping. Press Ctrl-C again to stop at once.", style="bold")
@@ -153,7 +166,7 @@ def is_unknown(progress: Progress) -> bool:
     return bool(progress.transcribing) and not known
 
 
-def _lines(progress: Progress, since: dict[str, float]) -> Iterator[str]:
+def _lines(progress: Progress, since: dict[str, float], action: str) -> Iterator[str]:
     """Return the summary and what is being done, a line each.
 
     An item shows for how long it is being transcribed until its first windows are done: they are decoded in
@@ -167,7 +180,7 @@ def _lines(progress: Progress, since: dict[str, float]) -> Iterator[str]:
         share = f"at {clock(seconds)}" if seconds else f"for {clock(elapsed)}"
         if item.duration and seconds:
             share = f"{min(1.0, seconds / item.duration):.0%}"
-        yield _line("transcribing", share, item.title)
+        yield _line(action, share, item.title)
     if progress.uploads and progress.uploads.current:
         yield _upload(progress.uploads)
     for item in _first(progress.downloading):

@@ -118,6 +118,21 @@ def print_summary(
     failed = "0 failed." if not progress.failed else f"{progress.failed} failed:"
     done = f" ({span(progress.audio_seconds_done)} of audio in {span(seconds)}{speed})"
     message(f"{count(progress.done, 'item')} transcribed{done if progress.done else ''}, {failed}")
+    print_reasons(failures)
+    if progress.failed:
+        message("Which items: homescribe list --state failed")
+    retries = [
+        record.retry_at
+        for record in library.items(state="failed")
+        if record.retry_at and not record.permanent
+    ]
+    if retries:
+        items = count(len(retries), "failed item")
+        message(f"{items} will be tried again by runs after {moment(min(retries))}.")
+
+
+def print_reasons(failures: Iterable[HomescribeError]) -> None:
+    """Print how many items failed for each reason, with what to do."""
     reasons = Counter(
         (terminal_message(error.message), terminal_message(error.hint))
         for error in failures
@@ -130,16 +145,6 @@ def print_summary(
     if len(reasons) > MOST_REASONS:
         rest = sum(reasons.values()) - sum(n for _, n in reasons.most_common(MOST_REASONS))
         message(f"{rest:>4} x other reasons")
-    if progress.failed:
-        message("Which items: homescribe list --state failed")
-    retries = [
-        record.retry_at
-        for record in library.items(state="failed")
-        if record.retry_at and not record.permanent
-    ]
-    if retries:
-        items = count(len(retries), "failed item")
-        message(f"{items} will be tried again by runs after {moment(min(retries))}.")
 
 
 # --- Corrections ---------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from homescribe.core import json_fields
+from homescribe.core import Speaker, json_fields
 from homescribe.library import (
     AudioTotal,
     Hit,
@@ -14,6 +14,7 @@ from homescribe.library import (
     SourceRecord,
     Spending,
     Status,
+    VoiceRecord,
 )
 from homescribe.text.redaction import shown_item, shown_text
 from homescribe.text.sanitize import utf8_safe
@@ -120,4 +121,27 @@ def source_as_json(record: SourceRecord) -> dict[str, object]:
         "added_at": record.added_at,
         "listed_at": record.listed_at,
         "since": record.since,
+    }
+
+
+def speaker_as_json(speaker: Speaker, number: int) -> dict[str, object]:
+    """Return a speaker as in `speakers list KEY --json`. `number` counts those of the recording from 1."""
+    return {
+        "label": speaker.label,
+        "number": number,
+        "name": speaker.name,
+        "named_by": speaker.named_by,
+        "seconds": speaker.seconds,
+    }
+
+
+def voice_as_json(voice: VoiceRecord) -> dict[str, object]:
+    """Return a voice as in `speakers voices --json`."""
+    return {
+        "name": voice.name,
+        "recordings": voice.recordings,
+        "maybe": voice.maybe,
+        "seconds": voice.seconds,
+        "samples": voice.samples,
+        "sources": [shown_text(each) for each in voice.sources],
     }

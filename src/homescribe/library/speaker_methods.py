@@ -8,8 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from homescribe.core import Speaker
-from homescribe.library import items, named_voices, namings, speaker_rows
+from homescribe.core import Speaker, Turn
+from homescribe.library import engine_work, items, named_voices, namings, speaker_rows, transcripts
 from homescribe.library.named_voices import Person, VoiceRecord
 from homescribe.library.namings import Naming, NewNaming
 
@@ -30,6 +30,33 @@ class SpeakerMethods(ABC):
         with self._reading() as db:
             (item_id,) = items.find_ids(db, [key], time.time())
             return speaker_rows.load(db, item_id)
+
+    def without_speakers(self, source_url: str | None = None) -> list[str]:
+        """Keys of transcribed items whose speakers were not told apart; of all, or of those of one source."""
+        with self._reading() as db:
+            return transcripts.without_speakers(db, source_url)
+
+    def add_speakers(
+        self,
+        key: str,
+        speakers: tuple[Speaker, ...],
+        turns: tuple[Turn, ...],
+        *,
+        setting: str = "auto",
+        least: int = 1,
+    ) -> bool:
+        """Add speakers to an item's transcript, in place of those that it has; False when there is none.
+
+        Its text, its corrections and the names of its speakers stay. `setting` is stored as
+        `TranscriptionOptions.speakers`; of more than `least` speakers, those with little speech are left out.
+        """
+        with self._writing() as db:
+            found = items.known_rows(db, [key])
+            if key not in found:
+                return False
+            item_id = int(found[key]["item_id"])
+            engine_work.end(db, item_id)
+            return transcripts.add_speakers(db, item_id, speakers, turns, setting, least)
 
     def name_speaker(self, key: str, label: str, name: str) -> Naming:
         """Name a speaker of an item's transcript, "" to remove the name.

@@ -5,10 +5,19 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 
-from homescribe.core import Segment, Transcript, Turn
-from homescribe.library import speaker_matches, speaker_rows
+from homescribe.core import (
+    SECOND,
+    Segment,
+    Speaker,
+    Transcript,
+    TranscriptionOptions,
+    Turn,
+)
+from homescribe.library import added_speakers, speaker_matches, speaker_rows
 from homescribe.library.corrections import reapply
+from homescribe.library.filters import item_filter
 from homescribe.library.passages import index_segments
 from homescribe.library.rows import (
     SEGMENT_COLUMNS,
@@ -23,16 +32,19 @@ from homescribe.library.rows import (
 from homescribe.text.sanitize import sqlite_safe
 from homescribe.text.scripts import count_words
 
+SAME_AUDIO = 1 * SECOND  # difference of durations up to which two transcripts are of the same audio
+
 
 def load(db: sqlite3.Connection, key: str) -> Transcript | None:
     """Return the transcript of the item with this key, None when it has none."""
-    row = db.execute(
-        "SELECT transcripts.* FROM transcripts JOIN items USING (item_id) WHERE key = ?",
-        (sqlite_safe(key),),
-    ).fetchone()
+    row = db.execute("SELECT item_id FROM items WHERE key = ?", (sqlite_safe(key),)).fetchone()
+    return None if row is None else _load(db, row["item_id"])
+
+
+def _load(db: sqlite3.Connection, item_id: int) -> Transcript | None:
+    row = db.execute("SELECT * FROM transcripts WHERE item_id = ?", (item_id,)).fetchone()
     if row is None:
         return None
-    item_id = row["item_id"]
     return to_transcript(row, _segment_rows(db, item_id), speaker_rows.load(db, item_id))
 
 
@@ -41,11 +53,83 @@ def save(
 ) -> None:
     """Store a transcript in place of an earlier one, and end the item's failure and call.
 
-    Names of speakers and corrections are carried over.
+    Names of speakers and corrections are carried over. So are the speakers themselves, where the new one was
+    made of the same audio without telling speakers apart.
     """
-    old = speaker_matches.before(db, item_id, _turns(db, item_id))
+    old = _load(db, item_id)
+    before = speaker_matches.before(db, item_id, old.turns if old else ())
+    if old is not None and _lacks_speakers(transcript, old):
+        transcript = added_speakers.assigned(
+            transcript, before.speakers, before.turns, len(before.speakers)
+        )
     for table in ("segments", "transcripts", "failures", "calls"):
         db.execute(f"DELETE FROM {table} WHERE item_id = ?", (item_id,))
+    _insert(db, item_id, transcript, seconds, now)
+    speaker_rows.insert(db, item_id, transcript.speakers)
+    speaker_matches.carry_over(db, item_id, before, transcript.speakers, transcript.turns)
+    if reapply(db, item_id):
+        refresh(db, item_id)
+    else:
+        index_segments(db, item_id, transcript.segments)
+
+
+def add_speakers(
+    db: sqlite3.Connection,
+    item_id: int,
+    speakers: tuple[Speaker, ...],
+    turns: tuple[Turn, ...],
+    setting: str,
+    least: int,
+) -> bool:
+    """Add speakers to the stored transcript in place of those that it has; False when there is none.
+
+    Args:
+        setting: as in `TranscriptionOptions.speakers`.
+        least: number of speakers that there are at least.
+    """
+    stored = _load(db, item_id)
+    if stored is None:
+        return False
+    before = speaker_matches.before(db, item_id, stored.turns)
+    done = db.execute(
+        "SELECT seconds, done_at FROM transcripts WHERE item_id = ?", (item_id,)
+    ).fetchone()
+    found, places = added_speakers.with_added(db, item_id, stored, speakers, turns, least)
+    options = replace(stored.options or TranscriptionOptions(), speakers=setting)
+    for table in ("segments", "transcripts", "failures"):
+        db.execute(f"DELETE FROM {table} WHERE item_id = ?", (item_id,))
+    found = replace(found, options=options)
+    _insert(db, item_id, found, done["seconds"], done["done_at"])
+    added_speakers.move_corrections(db, item_id, places)
+    speaker_rows.insert(db, item_id, found.speakers)
+    speaker_matches.carry_over(db, item_id, before, found.speakers, found.turns)
+    index_segments(db, item_id, found.segments)
+    return True
+
+
+def without_speakers(db: sqlite3.Connection, source_url: str | None) -> list[str]:
+    """Return the keys of transcribed items whose speakers were not told apart; of one source, or of all."""
+    chosen = item_filter(source_url=source_url)
+    rows = db.execute(
+        "SELECT key FROM items JOIN transcripts USING (item_id) WHERE turns IS NULL "
+        "AND json_extract(options, '$.speakers') IS NULL "
+        f"AND item_id IN (SELECT item_id FROM items {chosen.where}) ORDER BY item_id",
+        chosen.parameters,
+    )
+    return [row["key"] for row in rows]
+
+
+def _lacks_speakers(new: Transcript, old: Transcript) -> bool:
+    """Whether speakers of `old` are missing in `new`, which is of the same audio."""
+    if new.speakers or new.turns or not old.turns:
+        return False
+    return abs(new.duration - old.duration) <= SAME_AUDIO
+
+
+def _insert(
+    db: sqlite3.Connection, item_id: int, transcript: Transcript, seconds: float, now: float
+) -> None:
+    """Insert a transcript with its segments, without its speakers."""
     db.execute(
         "INSERT INTO transcripts (item_id, seconds, done_at, words, languages, "
         f"{quoted(TRANSCRIPT_COLUMNS)}) VALUES ({marks(5 + len(TRANSCRIPT_COLUMNS))})",
@@ -63,12 +147,6 @@ def save(
             for position, segment in enumerate(transcript.segments)
         ),
     )
-    speaker_rows.insert(db, item_id, transcript.speakers)
-    speaker_matches.carry_over(db, item_id, old, transcript.speakers, transcript.turns)
-    if reapply(db, item_id):
-        refresh(db, item_id)
-    else:
-        index_segments(db, item_id, transcript.segments)
 
 
 def refresh(db: sqlite3.Connection, item_id: int) -> None:
@@ -86,12 +164,6 @@ def segment(db: sqlite3.Connection, item_id: int, position: int) -> Segment:
             "SELECT * FROM segments WHERE item_id = ? AND position = ?", (item_id, position)
         ).fetchone()
     )
-
-
-def _turns(db: sqlite3.Connection, item_id: int) -> tuple[Turn, ...]:
-    """Return the turns of the stored transcript, () without one."""
-    row = db.execute("SELECT * FROM transcripts WHERE item_id = ?", (item_id,)).fetchone()
-    return () if row is None else to_transcript(row, (), ()).turns
 
 
 def _segment_rows(db: sqlite3.Connection, item_id: int) -> sqlite3.Cursor:

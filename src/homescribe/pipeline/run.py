@@ -15,7 +15,7 @@ the caller, and `Run._ending`), and the state in state.py, which guards itself.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from homescribe.core import (
     Item,
     Outcome,
     Session,
+    Transcript,
     TranscriptionOptions,
     Usage,
 )
@@ -76,6 +77,8 @@ HELD_BACK_BYTES = 2_000_000_000
 # Seconds that the threads get to finish after a stop.
 GRACE = 1.5
 
+Store = Callable[[Item, Transcript, float], Transcript | None]
+
 
 def with_language_code(options: TranscriptionOptions) -> TranscriptionOptions:
     """Return `options` with Whisper's code as the language: "de" for "German" or "de_AT"."""
@@ -99,6 +102,8 @@ class Run:
         known_good: a recording that any engine can transcribe, to find out whether an engine that fails is
             broken. None: each failure is that of its item.
         keep_audio: keep the audio of downloads in the library. Kept audio is transcribed without a download.
+        store: stores what the engine returns, and returns the transcript of the item; None if the item is not
+            there any more. Default: its transcript is replaced.
         prepare: makes what is submitted from what was fetched, in the pause before the next download.
         stop: set it, from any thread or a signal handler, to end the run early. Nothing is lost.
 
@@ -124,6 +129,7 @@ class Run:
         known_good: Path | None = None,
         keep_audio: KeepAudio | None = None,
         prepare: Prepare | None = None,
+        store: Store | None = None,
         stop: Flag | None = None,
     ) -> None:
         # Used by all threads:
@@ -147,6 +153,7 @@ class Run:
         self._disk = disk
         self._keep_audio = keep_audio
         self._prepare = prepare
+        self._store = store or self._save
         # Used only by the iterating thread:
         self._library = library
         self._not_kept: dict[str, str] = {}  # by key, why the audio is not kept
@@ -372,7 +379,7 @@ class Run:
             case Transcribed(item, transcript, seconds):
                 try:
                     item = replace(item, duration=transcript.duration)  # measured, not estimated
-                    saved = self._library.save(item, transcript, seconds, insert=False)
+                    now_stored = self._store(item, transcript, seconds)
                 except UserError:
                     raise
                 except Exception as error:  # noqa: BLE001 - an engine's transcript that is none
@@ -381,7 +388,7 @@ class Run:
                     )
                     yield from self._handle(failed, downloads)
                     return
-                if not saved:
+                if now_stored is None:
                     yield from self._handle(Failed(item, gone(item)), downloads)
                     return
                 self._forget(item)
@@ -392,7 +399,7 @@ class Run:
                 self._limit_audio()
                 note = self._not_kept.pop(item.key, None)
                 notes = (note,) if note else ()
-                yield Outcome(item, transcript=transcript, seconds=seconds, notes=notes)
+                yield Outcome(item, transcript=now_stored, seconds=seconds, notes=notes)
             case Failed(item, error):
                 permanent = isinstance(error, PermanentError)
                 self._finish(item, Stage.FAILED if permanent else Stage.RETRYABLE, downloads)
@@ -427,6 +434,10 @@ class Run:
             case Crashed(crash):
                 self._end()
                 raise crash
+
+    def _save(self, item: Item, transcript: Transcript, seconds: float) -> Transcript | None:
+        saved = self._library.save(item, transcript, seconds, insert=False)
+        return transcript if saved else None
 
     def _record(self, failed: Failed) -> Outcome:
         self._library.fail(failed.item, failed.error, keep_call=failed.keep_call, insert=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import get_args
 
 import click
@@ -20,6 +21,7 @@ from homescribe.cli.output import (
 from homescribe.cli.program import message
 from homescribe.config import Config
 from homescribe.core import Item, Skipped, Transcript
+from homescribe.errors import UserError
 from homescribe.formats.coverage import (
     NO_SPEECH,
     hole_in_words,
@@ -35,6 +37,10 @@ from homescribe.plugins import link
 from homescribe.text.display import clock, count, moment, realtime, size, span
 from homescribe.text.redaction import shown_item
 from homescribe.text.sanitize import terminal_message, terminal_safe
+
+# Colors that are apart for most people and readable on dark and on light.
+SPEAKER_COLORS = ("blue", "yellow", "cyan", "magenta", "green", "red")
+UNKNOWN_SPEAKER = "\N{EN DASH}"
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 channel_option = click.option("--channel", metavar="NAME", help="Only items of this channel.")
@@ -116,7 +122,8 @@ def status(config: Config, as_json: bool) -> None:
 
 
 @command()
-@click.argument("query", nargs=-1, required=True)
+@click.argument("query", nargs=-1)
+@click.option("--speaker", metavar="NAME", help="Only what this person says.")
 @click.option(
     "--raw", is_flag=True, help="QUERY uses SQLite's FTS5 syntax (AND, OR, NOT, NEAR, prefix*)."
 )
@@ -136,6 +143,7 @@ def status(config: Config, as_json: bool) -> None:
 def search(
     config: Config,
     query: tuple[str, ...],
+    speaker: str | None,
     raw: bool,
     channel: str | None,
     since: str | None,
@@ -146,11 +154,20 @@ def search(
     """Search the transcripts.
 
     Each result links to its time in the recording. All words must occur near each other; words in
-    "quotes" must occur as a phrase.
+    "quotes" must occur as a phrase. speaker:ann or speaker:"Ann Lee" in QUERY is as --speaker;
+    without other words, all that this person says is listed.
     """
+    if not query and speaker is None:
+        raise UserError("Nothing to search for.", "Give words: homescribe search WORD...")
     with open_library(config, must_exist=True) as library:
         hits = library.search(
-            " ".join(query), raw=raw, channel=channel, since=since, until=until, limit=limit
+            " ".join(query),
+            speaker=speaker,
+            raw=raw,
+            channel=channel,
+            since=since,
+            until=until,
+            limit=limit,
         )
     if as_json:
         print_json([hit_as_json(hit) for hit in hits])
@@ -166,7 +183,8 @@ def search(
             print_cut(about)
             last = hit.key
         time = clock(hit.start) if hit.end else "about"  # in the title or description
-        print_wrapped(f"  {time:>7}  ", highlighted(hit.text, hit.highlights))
+        who = f"{click.style(terminal_safe(hit.speaker), bold=True)}: " if hit.speaker else ""
+        print_wrapped(f"  {time:>7}  ", f"{who}{highlighted(hit.text, hit.highlights)}")
         click.echo(f"{'':<11}{terminal_safe(hit.url)}")
 
 
@@ -177,8 +195,8 @@ def search(
 def show(config: Config, keys: tuple[str, ...], as_json: bool) -> None:
     """Print items and their transcripts.
 
-    Prints the time of each segment. A `?` marks segments that may be wrong, with the reason. Stretches of
-    more than five seconds without text are marked, too.
+    Prints the time of each segment, and who speaks where it changes. A `?` marks segments that may
+    be wrong, with the reason. Stretches of more than five seconds without text are marked, too.
     """
     with open_library(config, must_exist=True) as library:
         records = [library.item(key) for key in keys]
@@ -204,6 +222,8 @@ def _show(record: ItemRecord, transcript: Transcript | None) -> None:
         click.echo()
         if not transcript.segments:
             click.echo(NO_SPEECH)
+        names = transcript.speaker_names
+        speaker: str | None = None
         for segment in with_holes(transcript):
             if isinstance(segment, Skipped):
                 line = f"{clock(segment.start):>8}   [{hole_in_words(segment)}]"
@@ -211,9 +231,21 @@ def _show(record: ItemRecord, transcript: Transcript | None) -> None:
                 continue
             doubt = "?" if segment.flags else " "
             flags = f"  ({', '.join(segment.flags).replace('_', ' ')})" if segment.flags else ""
+            who = ""
+            if segment.speaker != speaker:
+                speaker = segment.speaker
+                who = _name(names, speaker)
             print_wrapped(
-                f"{clock(segment.start):>8} {doubt} ", f"{terminal_safe(segment.text)}{flags}"
+                f"{clock(segment.start):>8} {doubt} ", f"{who}{terminal_safe(segment.text)}{flags}"
             )
+
+
+def _name(names: Mapping[str, str], label: str | None) -> str:
+    """Return what stands in front of a line where the speaker changes; a dash for an unknown one."""
+    if label is None or label not in names:
+        return f"{UNKNOWN_SPEAKER} "
+    color = SPEAKER_COLORS[list(names).index(label) % len(SPEAKER_COLORS)]
+    return f"{click.style(terminal_safe(names[label]), fg=color, bold=True)}: "
 
 
 def _reason(record: ItemRecord) -> str:
@@ -260,6 +292,9 @@ def _facts(record: ItemRecord, transcript: Transcript | None) -> list[tuple[str,
             languages = languages_in_words(transcript)
             facts.append(("languages", languages if languages != transcript.language else ""))
             facts.append(("no text", skipped_in_words(transcript)))
+        shown = transcript.speaker_names
+        speaking = (f"{shown[each.label]} ({span(each.seconds)})" for each in transcript.speakers)
+        facts.append(("speakers", terminal_safe(", ".join(speaking))))
         facts += [("note", terminal_safe(warning)) for warning in transcript.warnings]
     return [(name, value) for name, value in facts if value]
 
