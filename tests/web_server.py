@@ -145,7 +145,15 @@ def make_library(directory):
 
 @contextmanager
 def serving(
-    directory, *, port=0, token_required=False, host="127.0.0.1", config_file=None, **settings
+    directory,
+    *,
+    port=0,
+    token_required=False,
+    host="127.0.0.1",
+    config_file=None,
+    hosts=(),
+    origins=(),
+    **settings,
 ):
     """Serve the library in `directory` from a thread; yields its address, without a slash at the end."""
     config = Config(**{"library": directory, "model": "demo", "sleep_interval": 0.0, **settings})
@@ -156,6 +164,8 @@ def serving(
         host=host,
         token_required=token_required,
         config_file=config_file,
+        hosts=hosts,
+        origins=origins,
         closing=closing,
     )
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:

@@ -40,7 +40,11 @@ ALIASES = {
     "sinhalese": "si",
     "valencian": "ca",
 }
-_CODES = {name: code for code, name in LANGUAGES.items()} | ALIASES | {"nb": "no", "jv": "jw"}
+_CODES = (
+    {name: code for code, name in LANGUAGES.items()}
+    | ALIASES
+    | {"nb": "no", "jv": "jw", "fil": "tl"}
+)
 
 
 def language_code(name: str) -> str:

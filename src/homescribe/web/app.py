@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import ExitStack, asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route
+from starlette.routing import Match, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
@@ -25,6 +25,7 @@ from homescribe.web import (
     api,
     audio_space,
     exports,
+    health,
     media,
     openai_api,
     pages,
@@ -52,6 +53,8 @@ def build_app(
     host: str = "127.0.0.1",
     token_required: bool = False,
     config_file: Path | None = None,
+    hosts: Collection[str] = (),
+    origins: Collection[str] = (),
     closing: Event | None = None,
 ) -> ASGIApp:
     """Build the application for the library in `config`, behind the security middleware.
@@ -60,11 +63,13 @@ def build_app(
         token: allows a program to write, and where `token_required` to do anything.
         host: the address that the server listens on.
         config_file: where changed settings are stored; None: they hold until the server stops.
+        hosts, origins: as for SecurityMiddleware.
         token_required: every request needs the token, because other machines can reach the server.
         closing: set by the server when it shuts down, so that event streams end.
     """
     app = Starlette(
         routes=[
+            *health.ROUTES,
             Route("/", pages.home),
             Route("/results", pages.results),
             Route("/library", pages.library),
@@ -99,7 +104,15 @@ def build_app(
     app.state.uploads = Uploads(config.library / "uploads")
     app.state.transfers = upload_api.Transfers(config)
     app.state.closing = closing or Event()
-    return SecurityMiddleware(app, token=token, token_required=token_required, host=host)
+    return SecurityMiddleware(
+        app,
+        token=token,
+        token_required=token_required,
+        host=host,
+        hosts=hosts,
+        origins=origins,
+        knows=lambda scope: any(route.matches(scope)[0] != Match.NONE for route in app.routes),
+    )
 
 
 @asynccontextmanager

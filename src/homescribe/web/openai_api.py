@@ -1,8 +1,8 @@
 """OpenAI's audio endpoints, so that programs written for OpenAI work with a changed base URL.
 
     POST /v1/audio/transcriptions   file, model, language, prompt, response_format, temperature,
-    POST /v1/audio/translations     timestamp_granularities[]
-    GET  /v1/models
+    POST /v1/audio/translations     timestamp_granularities[], stream, speakers
+    GET  /v1/models, /v1/models/ID
 
 https://platform.openai.com/docs/api-reference/audio. The recording is transcribed on this machine with the
 engine and model of the settings, and deleted when the response is sent. OpenAI's model names are aliases of
@@ -14,7 +14,8 @@ from __future__ import annotations
 import asyncio
 import math
 import shutil
-from contextlib import ExitStack
+from collections.abc import Awaitable, Sequence
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import replace
 from functools import partial
 from threading import Event
@@ -34,6 +35,7 @@ from homescribe.formats.subtitles import to_srt, to_vtt
 from homescribe.speakers.speaker_setting import AUTO, speakers_option
 from homescribe.text.language_names import LANGUAGES, language_code
 from homescribe.web.json_response import JSONResponse
+from homescribe.web.openai_stream import STREAMED, EventResponse, stream
 from homescribe.web.shared_engine import SharedEngine
 from homescribe.web.storage import stored
 from homescribe.web.uploads import Uploads
@@ -101,8 +103,8 @@ class VerboseAnswer(TypedDict):
     language: str
     duration: float
     text: str
-    segments: list[SegmentAnswer]
     usage: DurationUsage
+    segments: NotRequired[list[SegmentAnswer]]
     words: NotRequired[list[WordAnswer]]
 
 
@@ -120,21 +122,34 @@ async def models(request: Request) -> Response:
     """List the accepted model names."""
     engine: SharedEngine = request.app.state.engine
     names = dict.fromkeys(["whisper-1", engine.model])
-    data = [
-        {"id": name, "object": "model", "created": 0, "owned_by": "homescribe"} for name in names
-    ]
-    return JSONResponse({"object": "list", "data": data})
+    return JSONResponse({"object": "list", "data": [_model(name) for name in names]})
+
+
+async def model(request: Request) -> Response:
+    """One of the accepted models."""
+    engine: SharedEngine = request.app.state.engine
+    name: str = request.path_params["model"]
+    if not (name == engine.model or name.startswith(OPENAI_MODEL_PREFIXES)):
+        raise HTTPException(404, f"The model {name!r} does not exist here. Use {engine.model!r}.")
+    return JSONResponse(_model(name))
+
+
+def _model(name: str) -> dict[str, str | int]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "homescribe"}
 
 
 async def _answer(request: Request, task: Task) -> Response:
     uploads: Uploads = request.app.state.uploads
-    with uploads.place():
+    async with AsyncExitStack() as stack:
+        stack.enter_context(uploads.place())
         with stored():
             form = await request.form(max_files=1, max_fields=50)
-        try:
-            return await _answer_form(request, form, task, uploads)
-        finally:
-            await form.close()
+        stack.push_async_callback(form.close)
+        response = await _answer_form(request, form, task, uploads)
+        if isinstance(response, EventResponse):
+            # The place and the recording are needed until the last event is sent.
+            response.resources = stack.pop_all()
+        return response
 
 
 async def _answer_form(request: Request, form: FormData, task: Task, uploads: Uploads) -> Response:
@@ -159,17 +174,47 @@ async def _answer_form(request: Request, form: FormData, task: Task, uploads: Up
     upload = form.get("file")
     if not isinstance(upload, UploadFile):
         raise UserError("No file was sent.", "Send the recording as the form field `file`.")
+    streamed = _text(form, "stream").lower() in ("true", "1")
+    if streamed and response_format not in STREAMED:
+        raise UserError(
+            f"{response_format} cannot be streamed.",
+            f"Leave stream out, or use {', '.join(STREAMED)}.",
+        )
     stop = Event()
+    work = partial(_transcribe, uploads, engine, upload.file, options, stop)
+    if streamed:
+        events = stream(_streamed_transcript(request, uploads.run(work), stop, response_format))
+        return EventResponse(events)
     watcher = asyncio.create_task(_watch_connection(request, stop))
     try:
-        transcript = await uploads.run(
-            partial(_transcribe, uploads, engine, upload.file, options, stop)
-        )
+        transcript = await uploads.run(work)
     except Cancelled:
         return Response(status_code=499)  # the client has disconnected
     finally:
         watcher.cancel()
-    return _formatted(transcript, response_format, task, options.word_timestamps)
+    return _formatted(transcript, response_format, task, _granularities(form))
+
+
+async def _streamed_transcript(
+    request: Request, work: Awaitable[Transcript], stop: Event, response_format: str
+) -> tuple[Transcript, Sequence[DiarizedSegment]]:
+    """The transcript, and for diarized_json its segments. `stop` is set if it is not awaited any more."""
+    watcher = asyncio.create_task(_watch_closing(request, stop))
+    try:
+        transcript = await work
+    finally:
+        stop.set()
+        watcher.cancel()
+    if response_format != DIARIZED:
+        return transcript, ()
+    return transcript, _diarized(transcript, _usage(transcript))["segments"]
+
+
+async def _watch_closing(request: Request, stop: Event) -> None:
+    """Set `stop` when the server shuts down. The response itself notices that the client disconnects."""
+    while not request.app.state.closing.is_set():
+        await asyncio.sleep(POLL_INTERVAL)
+    stop.set()
 
 
 async def _watch_connection(request: Request, stop: Event) -> None:
@@ -207,7 +252,7 @@ def _options(form: FormData, task: Task) -> TranscriptionOptions:
         language=language_code(_text(form, "language")) or None,
         task=task,
         initial_prompt=_text(form, "prompt") or None,
-        word_timestamps="word" in form.getlist("timestamp_granularities[]")
+        word_timestamps="word" in _granularities(form)
         or _text(form, "response_format") in SUBTITLE_FORMATS,
         speakers=speakers_option(
             _text(form, "speakers")
@@ -218,15 +263,26 @@ def _options(form: FormData, task: Task) -> TranscriptionOptions:
     return replace(options, temperature=(temperature,)) if temperature else options
 
 
+def _granularities(form: FormData) -> frozenset[str]:
+    """The times that verbose_json has: of each "segment" (also if none is named), of each "word"."""
+    given = [*form.getlist("timestamp_granularities[]"), *form.getlist("timestamp_granularities")]
+    found = frozenset(value for value in given if isinstance(value, str))
+    if unknown := found - {"word", "segment"}:
+        raise UserError(
+            f"Unknown timestamp_granularities {min(unknown)!r}.", "Send word, segment or both."
+        )
+    return found or frozenset({"segment"})
+
+
 def _text(form: FormData, name: str) -> str:
     value = form.get(name, "")
     return value.strip() if isinstance(value, str) else ""
 
 
 def _formatted(
-    transcript: Transcript, response_format: str, task: Task, with_words: bool
+    transcript: Transcript, response_format: str, task: Task, granularities: frozenset[str]
 ) -> Response:
-    usage = DurationUsage(type="duration", seconds=math.ceil(transcript.duration))
+    usage = _usage(transcript)
     match response_format:
         case "text":
             return PlainTextResponse(f"{transcript.text}\n")
@@ -243,16 +299,21 @@ def _formatted(
         language=LANGUAGES.get(transcript.language, transcript.language),
         duration=transcript.duration,
         text=transcript.text,
-        segments=[_segment(number, each) for number, each in enumerate(transcript.segments)],
         usage=usage,
     )
-    if with_words:
+    if "segment" in granularities:
+        answer["segments"] = [_segment(n, each) for n, each in enumerate(transcript.segments)]
+    if "word" in granularities:
         answer["words"] = [
             {"word": word.word.strip(), "start": word.start, "end": word.end}
             for segment in transcript.segments
             for word in segment.words
         ]
     return JSONResponse(answer)
+
+
+def _usage(transcript: Transcript) -> DurationUsage:
+    return DurationUsage(type="duration", seconds=math.ceil(transcript.duration))
 
 
 def _diarized(transcript: Transcript, usage: DurationUsage) -> DiarizedAnswer:
@@ -307,4 +368,5 @@ ROUTES = [
     Route("/v1/audio/transcriptions", transcriptions, methods=["POST"]),
     Route("/v1/audio/translations", translations, methods=["POST"]),
     Route("/v1/models", models),
+    Route("/v1/models/{model:path}", model),
 ]

@@ -1,11 +1,14 @@
 """Protection against other sites, other hosts and other machines.
 
-    Host      must name this server, so that a stranger's domain cannot be pointed at it (DNS rebinding)
-    Origin    must be this server or absent: requests from other sites' pages are refused, reads too
+    Host      must name this server, so that a stranger's domain cannot be pointed at it (DNS rebinding). A
+              page at such a domain does not know the token, so a request that has it passes with any name
+    Origin    must be this server, one of `--allow-origin`, or absent: requests from other sites' pages are
+              refused, reads too
     writes    need the token of this start. Another account on this machine can send any header, Origin and
               Sec-Fetch-Site too, but does not know the token. The page gets it from the address that
               `homescribe serve` opens, in the fragment, which is not sent to any server
-    token     is required for every request when the server listens on any address but loopback
+    token     is required for every request when the server listens on any address but loopback, except for
+              /health, which says nothing about the library
 
 Every response carries a Content-Security-Policy that allows no inline script, so markup in a title cannot run
 even if it were not escaped.
@@ -16,6 +19,7 @@ from __future__ import annotations
 import ipaddress
 import secrets
 import socket
+from collections.abc import Callable, Collection
 from urllib.parse import quote, urlencode, urlsplit
 
 from starlette.datastructures import MutableHeaders
@@ -35,7 +39,9 @@ TOKEN_REQUIRED = (
     "The token is missing: it is in the address that `homescribe serve` printed, or you have set it with "
     "--token or HOMESCRIBE_TOKEN and add ?token=... to the address."
 )
+HOST_HINT = "Send the token, or start homescribe serve with --allow-host NAME."
 SAFE_METHODS = frozenset({"GET", "HEAD"})
+HEALTH = "/health"
 # The OpenAI endpoint changes nothing in the library, and OpenAI's clients send their own key as the token.
 OPENAI_PREFIX = "/v1/"
 MAX_LENGTH_DIGITS = 18  # of a Content-Length
@@ -68,6 +74,18 @@ HEADERS = {
 }
 
 
+# Headers that a page of an allowed origin may send and read, beside those that every page may.
+REQUEST_HEADERS = (
+    "Authorization, Content-Type, Range, Tus-Resumable, Upload-Length, Upload-Metadata, "
+    "Upload-Offset"
+)
+RESPONSE_HEADERS = (
+    "Content-Disposition, Content-Range, Location, Retry-After, Tus-Resumable, Upload-Expires, Upload-Item, "
+    "Upload-Length, Upload-New, Upload-Offset, Upload-Transcribing"
+)
+PREFLIGHT_SECONDS = 600  # for which a browser remembers what is allowed
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a server that listens on `host`."""
     if host == "localhost":
@@ -85,13 +103,28 @@ class SecurityMiddleware:
         token: the token of this server.
         token_required: every request needs the token, because other machines can reach the server.
         host: the address that the server listens on; it is allowed as a Host.
+        hosts: other names that are allowed as a Host without the token.
+        origins: other sites ("https://notes.example") whose pages may send requests and read the answers.
+        knows: whether `app` has an address for a scope.
     """
 
-    def __init__(self, app: ASGIApp, *, token: str, token_required: bool, host: str) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        token: str,
+        token_required: bool,
+        host: str,
+        hosts: Collection[str] = (),
+        origins: Collection[str] = (),
+        knows: Callable[[Scope], bool] = lambda scope: True,
+    ) -> None:
         self._app = app
+        self._origins = frozenset(origins)
+        self._knows = knows
         self._token = token
         self._token_required = token_required
-        self._names = {"localhost", host.lower()}
+        self._names = {"localhost", host.lower(), *(name.lower() for name in hosts)}
         if token_required:
             name = socket.gethostname().lower()
             self._names |= {name, f"{name}.local", name.partition(".")[0]}
@@ -103,30 +136,48 @@ class SecurityMiddleware:
         if scope["type"] != "http":  # there are no web sockets
             return
         request = Request(scope)
-        response = self._refuse(request)
+        origin = request.headers.get("origin", "")
+        send = _add_headers(send, origin if origin in self._origins else "")
+        response = self._refuse(request) or self._preflight(request)
         if response is not None:
-            await response(scope, receive, _add_headers(send))
+            await response(scope, receive, send)
             return
         limited = _limit_body(limit_waiting(receive), _max_bytes(request))
-        await self._app(scope, limited, _add_headers(send))
+        await self._app(scope, limited, send)
+
+    def _preflight(self, request: Request) -> Response | None:
+        """The answer to a browser that asks what a page of another origin may send; None for a request.
+
+        https://fetch.spec.whatwg.org/#cors-preflight-fetch
+        """
+        if not (request.headers.get("origin") in self._origins and _asks_before(request)):
+            return None
+        headers = {
+            "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
+            "Access-Control-Allow-Headers": REQUEST_HEADERS,
+            "Access-Control-Max-Age": str(PREFLIGHT_SECONDS),
+        }
+        return Response(status_code=204, headers=headers)
 
     def _refuse(self, request: Request) -> Response | None:
         """The response to a request that may not pass; None for one that may."""
-        if not self._is_allowed_host(_host(request)):
-            return _refusal(request, 421, "Unknown host name.")
-        if not _is_same_origin(request):
+        has_token = self._has_token(request)
+        given = request.query_params.get("token", "")
+        opens = self._token_required and request.method == "GET" and self._is_token(given)
+        if not (has_token or opens or self._is_allowed_host(_host(request))):
+            return _refusal(request, 421, f"Unknown host name. {HOST_HINT}")
+        is_allowed = request.headers.get("origin") in self._origins
+        if not (is_allowed or _is_same_origin(request)):
             return _refusal(request, 403, "Requests from other sites are refused.")
+        if is_allowed and _asks_before(request):
+            return None
         length = request.headers.get("content-length") or "0"
         if not (length.isascii() and length.isdigit()) or len(length) > MAX_LENGTH_DIGITS:
             return _refusal(request, 400, "The Content-Length is not a number.")
-        if int(length) > _max_bytes(request):
+        if int(length) > _max_bytes(request) and self._knows(request.scope):
             return _refusal(request, 413, "The request body is too large.")
-        has_token = self._has_token(request)
-        if self._token_required and not has_token:
-            given = request.query_params.get("token", "")
-            if request.method == "GET" and self._is_token(given):
-                return self._set_cookie(request)
-            return _refusal(request, 401, TOKEN_REQUIRED)
+        if self._token_required and not has_token and request.scope["path"] != HEALTH:
+            return self._set_cookie(request) if opens else _refusal(request, 401, TOKEN_REQUIRED)
         needs_no_proof = request.method in SAFE_METHODS or request.scope["path"].startswith(
             OPENAI_PREFIX
         )
@@ -165,6 +216,11 @@ class SecurityMiddleware:
         response = RedirectResponse(f"{path}{query}", status_code=303)
         response.set_cookie(COOKIE, self._token, httponly=True, samesite="lax")
         return response
+
+
+def _asks_before(request: Request) -> bool:
+    """Whether a browser asks for permission before it sends the request of a page."""
+    return request.method == "OPTIONS" and "access-control-request-method" in request.headers
 
 
 def _host(request: Request) -> str | None:
@@ -206,14 +262,19 @@ def _refusal(request: Request, status: int, message: str) -> Response:
     return PlainTextResponse(f"{message}\n", status_code=status)
 
 
-def _add_headers(send: Send) -> Send:
-    """`send` that adds HEADERS to the response."""
+def _add_headers(send: Send, origin: str) -> Send:
+    """`send` that adds HEADERS to the response, and lets pages of `origin` read it."""
 
     async def wrapped(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
                 headers[name] = value
+            if origin:
+                headers["Access-Control-Allow-Origin"] = origin
+                headers["Access-Control-Expose-Headers"] = RESPONSE_HEADERS
+                headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+                headers.add_vary_header("Origin")
         await send(message)
 
     return wrapped

@@ -8,6 +8,7 @@ import secrets
 import socket
 import sys
 import webbrowser
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from threading import Event, Timer
@@ -35,8 +36,20 @@ SHUTDOWN_SECONDS = 2  # for open responses, such as event streams, to end
 BROWSER_DELAY = 0.5  # seconds until the server accepts requests
 
 
-def serve(config: Config, *, host: str, port: int, token: str | None, open_page: bool) -> None:
+def serve(
+    config: Config,
+    *,
+    host: str,
+    port: int,
+    token: str | None,
+    open_page: bool,
+    hosts: Collection[str] = (),
+    origins: Collection[str] = (),
+) -> None:
     """Serve at `host` and `port` (0: any free port) until SIGINT or SIGTERM.
+
+    Args:
+        hosts, origins: as for SecurityMiddleware.
 
     Raises UserError when the library cannot be opened or the port is taken.
     """
@@ -58,6 +71,8 @@ def serve(config: Config, *, host: str, port: int, token: str | None, open_page:
             host=host,
             token_required=token_required,
             config_file=config_module.path(),
+            hosts=hosts,
+            origins=origins,
             closing=closing,
         )
         settings = uvicorn.Config(
@@ -131,8 +146,24 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def _address(host: str, port: int) -> str:
-    shown = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
+    shown = _network_address(host) if host in ("0.0.0.0", "::") else host
     return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
+
+
+def _network_address(host: str) -> str:
+    """This machine's address in the local network: a phone may not know its name.
+
+    It is that of the interface which leads to other networks. Connecting a datagram socket sends nothing.
+    """
+    family, elsewhere = (
+        (socket.AF_INET6, "2001:db8::1") if host == "::" else (socket.AF_INET, "192.0.2.1")
+    )
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((elsewhere, 9))
+            return str(probe.getsockname()[0])
+    except OSError:  # no network
+        return socket.gethostname()
 
 
 def _print_address(address: str, token_required: bool, chosen: bool) -> None:
