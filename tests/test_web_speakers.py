@@ -1,17 +1,25 @@
 """The page and the API of speakers and voices: names, undo, questions, search."""
 
 import re
+from threading import Event
+from types import SimpleNamespace
 
 import httpx
 import pytest
 from playwright.sync_api import expect
 
 from conversation import ANN, BEN, EVE, LATER, TALK, save_conversations
-from homescribe import Library
+from homescribe import Item, Library, Listing, PermanentError, add, assemble, demo
+from homescribe.assemble import open_sources
+from homescribe.config import Config
+from homescribe.core import Speaker, Turn
+from homescribe.errors import Cancelled
 from homescribe.library.speaker_query import split_speakers
+from homescribe.speakers.diarizer import Diarization
+from homescribe.speakers.speaker_finder import SpeakerFinder
 from homescribe.web.speaker_search import suggestions
 from pages import check_view, until
-from web_server import TOKEN, serving
+from web_server import TOKEN, sample_segments, serving, transcript
 
 
 @pytest.fixture
@@ -280,6 +288,105 @@ def test_suggestions_of_names(query, found):
         assert split_speakers(each.query)[1] == [each.name]
 
 
+# --- Finding speakers ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def finder(monkeypatch):
+    """Two voices in every recording, found when `finder.go` is set. What was requested is in `requested`."""
+    go, requested = Event(), []
+
+    def find(finder, audio, setting, track, stop, progress):
+        requested.append(str(setting))
+        progress(4.0)
+        while not go.wait(0.05):
+            if stop.is_set():
+                raise Cancelled
+        turns = (Turn(0, 9, "SPEAKER_00"), Turn(9, 18, "SPEAKER_01"))
+        speakers = (
+            Speaker("SPEAKER_00", 9.0, (1.0, 0.0), "test"),
+            Speaker("SPEAKER_01", 9.0, (0.0, 1.0), "test"),
+        )
+        return Diarization(turns, speakers)
+
+    monkeypatch.setattr(SpeakerFinder, "load", lambda finder: None)
+    monkeypatch.setattr(SpeakerFinder, "find", find)
+    monkeypatch.setattr(assemble, "check_speakers", lambda config, options: None)
+    return SimpleNamespace(go=go, requested=requested)
+
+
+@pytest.fixture
+def fox(library):
+    """A recording on the disk whose transcript has no speakers."""
+    config = Config(library=library)
+    with Library(library) as opened, open_sources(config, opened) as sources:
+        [listed] = add(opened, sources, str(demo.samples() / "fox-20s.mp3"), Event())
+        [item] = listed.items
+        opened.save(item, transcript(sample_segments("fox-20s")), 4.0)
+    return item.key
+
+
+def test_speakers_are_found_without_transcribing_again(page, library, finder, fox, axe):
+    page.goto(f"/items/{fox}")
+    text = page.locator("#transcript").inner_text().replace("0:00", "")
+    expect(page.locator(".chip")).to_have_count(0)
+    page.get_by_label("Who speaks?").select_option("2 people")
+    page.get_by_role("button", name="Find speakers").click()
+    expect(page.locator("#finding")).to_have_text(re.compile(r"Finding speakers, 2\d %"))
+    expect(page.get_by_role("progressbar", name="Finding speakers")).to_be_visible()
+    expect(page.get_by_role("button", name="Find speakers")).to_be_disabled()
+    check_view(page, axe, "finding speakers")
+    page.reload()  # the page shows it again
+    expect(page.locator("#finding")).to_have_text(re.compile(r"Finding speakers, 2\d %"))
+    finder.go.set()
+    expect(page.locator(".chip .name-text")).to_have_text(["Speaker 1", "Speaker 2"])
+    expect(page.locator("#find-speakers")).to_be_hidden()
+    assert finder.requested == ["2"]
+    with Library(library) as opened:
+        stored = opened.transcript(fox)
+    assert stored.text in " ".join(text.split()) or stored.text.split() == text.split()
+    assert stored.options.speakers == "2"
+    # Two clicks and two words give both a name.
+    for number, name in enumerate(("Ann", "Ben")):
+        page.locator(f".who .name[data-speaker=SPEAKER_0{number}]").first.click()
+        page.keyboard.type(name)
+        page.keyboard.press("Enter")
+        expect(page.locator("#toast")).to_contain_text(f"This is {name}.")
+    assert [name for name, _ in names(library, fox)] == ["Ann", "Ben"]
+    page.get_by_text("More", exact=True).click()
+    page.get_by_role("button", name="Find speakers again").click()
+    expect(page.get_by_label("Who speaks?")).to_be_focused()
+    page.get_by_role("button", name="Find speakers", exact=True).click()
+    expect(page.locator("#find-speakers")).to_be_hidden()
+    assert finder.requested == ["2", "auto"]
+    assert [name for name, _ in names(library, fox)] == ["Ann", "Ben"]  # names stay
+
+
+def test_why_no_speakers_were_found_is_said(page, finder, fox, monkeypatch):
+    def find(*arguments):
+        raise PermanentError("The audio cannot be decoded.", "Play the file.")
+
+    monkeypatch.setattr(SpeakerFinder, "find", find)
+    page.goto(f"/items/{fox}")
+    page.get_by_role("button", name="Find speakers").click()
+    expect(page.locator("#toast")).to_have_text("The audio cannot be decoded. Play the file.")
+    expect(page.get_by_role("button", name="Find speakers")).to_be_enabled()
+
+
+def test_the_api_finds_speakers_only_where_there_is_a_transcript(api, library, finder):
+    item = Item("file", "new", "/new.mp3", "new", "samples")
+    with Library(library) as opened:
+        opened.record("file", Listing("/", "samples", iter(())), [item])
+    for body in (
+        {"action": "speakers", "key": "file:new"},
+        {"action": "speakers", "key": TALK, "speakers": "many"},
+        {"action": "speakers", "key": "youtube:none"},
+    ):
+        response = api.post("/api/queue", json=body)
+        assert response.status_code == 400
+        assert response.json()["error"]["message"]
+
+
 # --- The API ---------------------------------------------------------------------------------------
 
 
@@ -289,7 +396,7 @@ def test_the_api_names_confirms_rejects_and_undoes(api):
         *((ANN, "Speaker 1", 5.5), (BEN, "Speaker 2", 9.5), (EVE, "Speaker 3", 1.5))
     ]
     assert {frozenset(each) for each in found} == {
-        frozenset(("label", "name", "named_by", "display_name", "seconds"))
+        frozenset(("label", "number", "name", "named_by", "display_name", "seconds"))
     }
     named = api.put(f"/api/items/{TALK}/speakers/{BEN}", json={"name": "Ben"}).json()
     assert (named["speakers"][1]["name"], named["speakers"][1]["named_by"]) == ("Ben", "person")

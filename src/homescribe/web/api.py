@@ -196,6 +196,10 @@ def _again(jobs: Jobs, body: Body) -> None:
     )
 
 
+def _speakers(jobs: Jobs, body: Body) -> None:
+    jobs.find_speakers(_string(body, "key"), _optional_string(body, "speakers"))
+
+
 def _without_arguments(method: Callable[[Jobs], None]) -> Action:
     def action(jobs: Jobs, body: Body) -> None:
         method(jobs)
@@ -212,6 +216,7 @@ ACTIONS: dict[str, Action] = {
     "run": _run,
     "enqueue": _enqueue,
     "again": _again,
+    "speakers": _speakers,
     "cancel-listing": _without_arguments(Jobs.cancel_listing),
     "pause": _without_arguments(Jobs.pause),
     "resume": _without_arguments(Jobs.resume),

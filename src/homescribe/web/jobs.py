@@ -6,6 +6,7 @@ in a terminal never overlap.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections import deque
 from collections.abc import Callable, Collection
@@ -13,13 +14,14 @@ from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
 from typing import Literal
 
-from homescribe.assemble import build_run, open_library, open_sources
+from homescribe.assemble import build_run, build_speaker_run, open_library, open_sources
 from homescribe.config import Config
 from homescribe.core import Outcome
 from homescribe.errors import Cancelled, HomescribeError, UserError
 from homescribe.library import Library
 from homescribe.pipeline import ListingResult, Progress, Sources, add, sync
 from homescribe.pipeline.kept_corrections import corrected_lines, lost_corrections
+from homescribe.speakers.speaker_setting import parse_speakers
 from homescribe.text.log_lines import print_traceback
 from homescribe.web.again import settings
 
@@ -37,6 +39,7 @@ class Job:
     url: str = ""  # of a listing: one source, "" for all sources
     keys: frozenset[str] | None = None  # of a run: these items, None for all pending items
     again: bool = False  # of a run: transcribe `keys` even if they are transcribed
+    finds_speakers: bool = False  # of a run: find the speakers of `keys`, without transcribing
     config: Config | None = None  # of a run: other settings than those of the server
     stop: Event = field(default_factory=Event)
     stopped_as: Literal["", "paused", "cancelled"] = ""
@@ -126,6 +129,22 @@ class Jobs:
             config = settings(self.config, library, key, model, language)
         self._run(Job("run", keys=frozenset([key]), again=True, config=config))
 
+    def find_speakers(self, key: str, speakers: str | None) -> None:
+        """Find who speaks in an item that is transcribed.
+
+        Args:
+            speakers: as in `TranscriptionOptions.speakers`; None for that of the settings.
+        """
+        config = self.config
+        if speakers is not None:
+            config = dataclasses.replace(config, speakers=str(parse_speakers(speakers)))
+        with open_library(config) as library:
+            record = library.item(key)
+        if record.state != "done":
+            raise UserError(f"{record.item.key} is not transcribed yet.", "Start a run.")
+        keys = frozenset([record.item.key])
+        self._run(Job("run", keys=keys, finds_speakers=True, config=config))
+
     def _run(self, job: Job) -> None:
         with open_library(self.config) as library:
             process = library.running()
@@ -163,8 +182,17 @@ class Jobs:
         job = self.run
         if job is None or job.stopped_as != "paused":
             raise UserError("No run is paused.", "Start a run.")
-        keys = job.keys - job.done if job.keys is not None and job.again else job.keys
-        self._run(Job("run", keys=keys, again=job.again, config=job.config))
+        redone = job.again or job.finds_speakers
+        keys = job.keys - job.done if job.keys is not None and redone else job.keys
+        self._run(
+            Job(
+                "run",
+                keys=keys,
+                again=job.again,
+                finds_speakers=job.finds_speakers,
+                config=job.config,
+            )
+        )
 
     def pause(self) -> None:
         """Stop the run so that `resume` can continue it."""
@@ -288,7 +316,10 @@ class Jobs:
     def _transcribe(self, job: Job, library: Library, sources: Sources) -> None:
         again = job.keys or () if job.again else ()
         config = job.config or self.config
-        run = build_run(config, library, sources, keys=job.keys, again=again, stop=job.stop)
+        if job.finds_speakers:
+            run = build_speaker_run(config, library, sources, job.keys or (), stop=job.stop)
+        else:
+            run = build_run(config, library, sources, keys=job.keys, again=again, stop=job.stop)
         job.progress = run.progress
         corrected = corrected_lines(library, again)
         for outcome in run:

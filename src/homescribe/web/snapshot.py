@@ -109,6 +109,7 @@ class Snapshot(LibraryFigures):
     listing: Listing | None
     plan: Estimate | None
     progress: RunProgress | None
+    finding_speakers: list[str]  # keys of the items in which the latest run finds the speakers
     recent: list[FinishedItem]
     queued: list[str]  # keys of the items that are transcribed after the present run
     error: Message | None
@@ -155,6 +156,7 @@ class Snapshots:
             "listing": listing,
             "plan": _plan(self._jobs.config, undecided, reading.speed) if undecided else None,
             "progress": _progress(run.progress) if run and run.progress else None,
+            "finding_speakers": sorted(run.keys or ()) if run and run.finds_speakers else [],
             "recent": [_finished_item(each, run.notes) for each in list(run.recent)] if run else [],
             "queued": self._jobs.queued(),
             "error": _error(run),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from typing import TypedDict
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -13,32 +11,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from homescribe.assemble import open_library
-from homescribe.core import Transcript
 from homescribe.errors import UserError
 from homescribe.library import Library, Naming
+from homescribe.library.as_json import speaker_as_json, voice_as_json
 from homescribe.text.sanitize import utf8_safe
 from homescribe.web import params
 from homescribe.web.json_body import json_object
 from homescribe.web.json_response import JSONResponse
-
-
-class SpeakerJSON(TypedDict):
-    """One speaker of a recording."""
-
-    label: str
-    name: str | None
-    named_by: str | None
-    display_name: str  # "Ann", "Ann?" if it may be her, "Speaker 1" without a name
-    seconds: float
-
-
-class NamedJSON(TypedDict):
-    """The speakers of a recording after one of them was named, confirmed or rejected."""
-
-    speakers: list[SpeakerJSON]
-    recordings: int  # other recordings in which the voice is known
-    maybe: int  # other recordings in which it may be
-
 
 Change = Callable[[Library, str, str], Naming]  # of a library, a key and a label
 
@@ -86,7 +65,7 @@ def voices(request: Request) -> Response:
     """{"voices": [...]}, those with the most speech first."""
     with open_library(request.app.state.config) as library:
         found = library.voices()
-    return JSONResponse({"voices": [asdict(voice) for voice in found]})
+    return JSONResponse({"voices": [{"id": voice.id, **voice_as_json(voice)} for voice in found]})
 
 
 async def rename_voice(request: Request) -> Response:
@@ -124,12 +103,8 @@ def _changed(request: Request, change: Change) -> Response:
     with open_library(request.app.state.config) as library:
         record = params.item(request, library)
         naming = change(library, record.item.key, request.path_params["label"])
-        found: NamedJSON = {
-            "speakers": _speakers(library, record.item.key),
-            "recordings": naming.recordings,
-            "maybe": naming.maybe,
-        }
-    return JSONResponse(found)
+        found = _speakers(library, record.item.key)
+    return JSONResponse({"speakers": found, "recordings": naming.recordings, "maybe": naming.maybe})
 
 
 def _changed_voice(request: Request, change: Callable[[Library, int], None]) -> Response:
@@ -148,18 +123,10 @@ def _string(body: Mapping[str, object], name: str) -> str:
     return value
 
 
-def _speakers(library: Library, key: str) -> list[SpeakerJSON]:
-    found = library.speakers(key)
-    names = Transcript("", "", "", 0.0, (), speakers=found).speaker_names
+def _speakers(library: Library, key: str) -> list[dict[str, object]]:
     return [
-        {
-            "label": each.label,
-            "name": each.name and utf8_safe(each.name),
-            "named_by": each.named_by,
-            "display_name": utf8_safe(names[each.label]),
-            "seconds": each.seconds,
-        }
-        for each in found
+        {**speaker_as_json(each, number), "display_name": utf8_safe(each.shown_name(number))}
+        for number, each in enumerate(library.speakers(key), 1)
     ]
 
 
