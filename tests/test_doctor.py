@@ -118,3 +118,19 @@ def test_no_hint_installs_homescribe_from_pypi():
     """On PyPI, that name may belong to another project."""
     for path in sorted(Path(doctor.__file__).parent.rglob("*.py")):
         assert not re.search(r"pip install (-U )?'?homescribe", path.read_text()), path
+
+
+def test_speakers_are_checked_where_the_settings_request_them(machine, monkeypatch, tmp_path):
+    def finding(**settings):
+        config = replace(Config(), library=machine / "library", **settings)
+        [one] = [one for one in doctor.check(config) if one.name == "speakers"]
+        return one
+
+    assert finding().state == "ok"
+    assert finding(speakers="auto").finding.startswith("sherpa-onnx 2")
+    missing = finding(speakers="auto", speaker_embedding=tmp_path / "none.onnx")
+    assert (missing.state, "names no file" in missing.finding) == ("broken", True)
+    assert finding(speakers="many").state == "broken"
+    monkeypatch.setitem(sys.modules, "sherpa_onnx", None)
+    without = finding(speakers="auto")
+    assert (without.state, ".[speakers]" in without.fix) == ("broken", True)

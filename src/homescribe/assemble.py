@@ -36,7 +36,7 @@ from homescribe.pipeline.run import Run, with_language_code
 from homescribe.pipeline.speech_upload import speech_upload
 from homescribe.speakers.speaker_finder import SpeakerFinder
 from homescribe.speakers.speaker_models import SpeakerModels
-from homescribe.speakers.speaker_setting import AUTO, parse_speakers, speakers_option
+from homescribe.speakers.speaker_setting import AUTO, CHANNELS, parse_speakers, speakers_option
 
 if TYPE_CHECKING:
     from homescribe.backends.modal.backend import ModalBackend
@@ -246,7 +246,7 @@ def build_run(
         known_good=demo.samples() / "fox-20s.mp3",
         disk=round(config.disk * BYTES_PER_GIGABYTE),
         keep_audio=kept_of_downloads(config),
-        prepare=speech_upload if uploads_speech(config) else None,
+        prepare=speech_upload if uploads_speech(config, options) else None,
         stop=stop,
     )
 
@@ -314,9 +314,11 @@ def audio_limit(config: Config) -> int | None:
     return None if limit is None else round(limit * BYTES_PER_GIGABYTE)
 
 
-def uploads_speech(config: Config) -> bool:
-    """Return whether smaller copies are uploaded. A chosen audio track exists only in the original."""
-    return config.upload == "speech" and config.backend != "local" and config.audio_track is None
+def uploads_speech(config: Config, options: TranscriptionOptions | None = None) -> bool:
+    """Return whether smaller copies are uploaded. Tracks and channels are only in the original."""
+    options = options or config.transcription()
+    whole = options.audio_track is not None or options.speakers == CHANNELS
+    return config.upload == "speech" and config.backend != "local" and not whole
 
 
 def transcribe(

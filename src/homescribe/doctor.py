@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from homescribe.assemble import build_ray_backend
+from homescribe.assemble import build_ray_backend, check_speakers
 from homescribe.config import Config
 from homescribe.errors import UserError
 from homescribe.library import Library
@@ -50,6 +50,7 @@ def check(config: Config) -> Iterator[Check]:
     yield _javascript()
     yield _engine("faster-whisper", "faster_whisper", "pip install faster-whisper", required=True)
     yield _engine("openai-whisper", "whisper", INSTALL_WHISPER, required=False)
+    yield _speakers(config)
     if config.backend == "ray":
         yield _ray(config)
     yield _models()
@@ -113,6 +114,17 @@ def _engine(name: str, module: str, install: str, *, required: bool) -> Check:
             name, "broken" if required else "ok", "not installed", install if required else ""
         )
     return Check(name, "ok", version(name))
+
+
+def _speakers(config: Config) -> Check:
+    """Check for what tells speakers apart, which is needed only where the settings say so."""
+    try:
+        check_speakers(config, config.transcription())
+    except UserError as error:
+        return Check("speakers", "broken", error.message, error.hint)
+    if importlib.util.find_spec("sherpa_onnx") is None:
+        return Check("speakers", "ok", "sherpa-onnx is not installed; only --speakers needs it")
+    return Check("speakers", "ok", f"sherpa-onnx {version('sherpa-onnx')}")
 
 
 def _ray(config: Config) -> Check:

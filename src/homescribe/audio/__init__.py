@@ -10,19 +10,30 @@ PyAV contains ffmpeg's libraries; no ffmpeg program is needed.
 """
 
 from homescribe.audio.container import opened, probe
+from homescribe.audio.flac_bytes import to_flac
 from homescribe.audio.media_errors import reaction, translated
 from homescribe.audio.speech_copy import SUFFIX, write_speech_copy
-from homescribe.audio.waveform import SAMPLE_RATE, blocks, check_duration, decode
+from homescribe.audio.waveform import (
+    SAMPLE_RATE,
+    blocks,
+    channel_count,
+    check_duration,
+    decode,
+    stereo_blocks,
+)
 
 __all__ = [
     "SAMPLE_RATE",
     "SUFFIX",
     "blocks",
+    "channel_count",
     "check_duration",
     "decode",
     "opened",
     "probe",
     "reaction",
+    "stereo_blocks",
+    "to_flac",
     "translated",
     "write_speech_copy",
 ]

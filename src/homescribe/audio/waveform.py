@@ -60,6 +60,39 @@ def blocks(
         PermanentError: not audio or video, no audio stream, or nothing decodable.
         RetryableError: after the last block, if clearly less than `duration` seconds was decoded.
     """
+    return _decoded(source, 1, seconds, duration, track, strict=strict, warnings=warnings)
+
+
+def stereo_blocks(
+    source: Path | bytes,
+    *,
+    seconds: float = 30.0,
+    duration: float | None = None,
+    track: int | None = None,
+    strict: bool = True,
+    warnings: list[str] | None = None,
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the waveform of `source` as `blocks` does, with its two channels: of shape (samples, 2)."""
+    return _decoded(source, 2, seconds, duration, track, strict=strict, warnings=warnings)
+
+
+def channel_count(source: Path | bytes, track: int | None = None) -> int:
+    """Return the number of channels of the track that `blocks` decodes. Raises PermanentError as `blocks`."""
+    track = _audible_track(source, track, [])
+    with opened(source) as container:
+        return audio_stream(container, track).codec_context.layout.nb_channels
+
+
+def _decoded(
+    source: Path | bytes,
+    channels: int,
+    seconds: float,
+    duration: float | None,
+    track: int | None,
+    *,
+    strict: bool,
+    warnings: list[str] | None,
+) -> Iterator[NDArray[np.float32]]:
     notes = [] if warnings is None else warnings
     size = round(seconds * SAMPLE_RATE)
     kept: list[NDArray[np.int16]] = []
@@ -70,7 +103,7 @@ def blocks(
         stream = audio_stream(container, track)
         state.stream_seconds = stream_seconds(stream)
         state.container_seconds = container_seconds(container)
-        for piece in _waveform(container, stream, state):
+        for piece in _waveform(container, stream, state, channels):
             total += len(piece)
             if total > MAX_SECONDS * SAMPLE_RATE:
                 raise PermanentError("The recording is longer than a week.", "Split it into parts.")
@@ -175,16 +208,18 @@ def _has_sound(source: Path | bytes, track: int) -> bool:
 
 
 def _waveform(
-    container: InputContainer, stream: AudioStream, state: _State
+    container: InputContainer, stream: AudioStream, state: _State, channels: int = 1
 ) -> Iterator[NDArray[np.int16]]:
-    """Yield int16 mono 16 kHz in pieces of about a second, with silence for gaps in the timestamps.
+    """Yield int16 16 kHz in pieces of about a second, with silence for gaps in the timestamps.
+
+    Mono of shape (samples,), or two channels of shape (samples, 2).
 
     Resampled as s16, because as float stereo becomes 1.4 times louder and clips.
     """
     start = None if container.start_time is None else container.start_time / 1e6
     last = container_seconds(container)
     clock = 0.0  # seconds so far, by sample count
-    mixer = _Mixer()
+    mixer = _Mixer(channels)
     for frame in _frames(container, stream, state):
         check_shape(frame.sample_rate, frame.layout.nb_channels)
         if frame.time is not None:
@@ -197,7 +232,7 @@ def _waveform(
                     _warn_of_gap(gap, clock, state)
                 elif frame.time - start <= (clock + 60 if last is None else last):
                     yield from mixer.flush()
-                    yield from _silence(gap)
+                    yield from _silence(gap, channels)
                     clock += gap
                     if state.damaged:
                         state.lost += gap
@@ -241,19 +276,24 @@ def _frames(container: InputContainer, stream: AudioStream, state: _State) -> It
             state.damaged = True
 
 
-def _silence(seconds: float) -> Iterator[NDArray[np.int16]]:
+def _silence(seconds: float, channels: int) -> Iterator[NDArray[np.int16]]:
     """Yield zeros for a gap, a piece at a time."""
     samples = round(seconds * SAMPLE_RATE)
     while samples > 0:
         piece = min(samples, 30 * SAMPLE_RATE)
-        yield np.zeros(piece, np.int16)
+        yield np.zeros(piece if channels == 1 else (piece, channels), np.int16)
         samples -= piece
 
 
 class _Mixer:
-    """Resample frames to int16 mono 16 kHz, even if rate, layout or sample format change midway."""
+    """Resample frames to int16 16 kHz, even if rate, layout or sample format change midway.
 
-    def __init__(self) -> None:
+    Args:
+        channels: 1 to mix them, 2 to keep them apart.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self.channels = channels
         self.shape: tuple[str, str, int] | None = None
         self.stereo = False
         self.fifo: AudioFifo | None = None
@@ -267,7 +307,7 @@ class _Mixer:
         if shape != self.shape or self.fifo is None:
             yield from self.flush()
             self.shape = shape
-            self.stereo = frame.layout.nb_channels == 2
+            self.stereo = self.channels == 2 or frame.layout.nb_channels == 2
             self.fifo = av.AudioFifo()
             layout = "stereo" if self.stereo else "mono"
             self.resampler = av.AudioResampler(format="s16", layout=layout, rate=SAMPLE_RATE)
@@ -289,7 +329,12 @@ class _Mixer:
         for piece in self.resampler.resample(frame):
             if piece is not None:  # None: nothing to flush if the input needs no resampling
                 samples = piece.to_ndarray().reshape(-1).astype(np.int16, copy=False)
-                yield mono(samples.reshape(-1, 2)) if self.stereo else samples
+                if not self.stereo:
+                    yield samples
+                elif self.channels == 2:
+                    yield samples.reshape(-1, 2)
+                else:
+                    yield mono(samples.reshape(-1, 2))
 
 
 def mono(stereo: NDArray[np.int16]) -> NDArray[np.int16]:

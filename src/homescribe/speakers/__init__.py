@@ -15,6 +15,8 @@ Of a run with speakers:
     speaker_models    the two networks: files of the user, or downloaded once
     speaker_finder    both networks, loaded once, for recordings of all threads
     speaker_engine    an engine with a finder beside it
+    two_channels      interviews with a person on each channel
+    channel_levels    whose speech is on which channel
     assignment        the speaker of each word, segments split where the speaker changes
 
 Nothing here knows of an engine in particular, or of the library.

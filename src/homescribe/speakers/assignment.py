@@ -313,12 +313,13 @@ def _both(a: Segment, b: Segment) -> Segment:
 def _finished(segment: Segment, labels: dict[str, str], index: TurnIndex) -> Segment:
     """Return the segment with the new labels, and with the flag where several people speak."""
     label = labels[segment.speaker] if segment.speaker is not None else None
+    words = tuple(replace(word, speaker=label) for word in segment.words)
+    return marked_overlap(replace(segment, speaker=label, words=words), index)
+
+
+def marked_overlap(segment: Segment, index: TurnIndex) -> Segment:
+    """Return the segment with the flag if several people speak in it, else without."""
     length = segment.end - segment.start
     several = index.overlap(segment.start, segment.end) >= max(min(MIN_OVERLAP, length / 2), 0.05)
     flags = tuple(flag for flag in segment.flags if flag != OVERLAP)
-    return replace(
-        segment,
-        speaker=label,
-        words=tuple(replace(word, speaker=label) for word in segment.words),
-        flags=(*flags, OVERLAP) if several else flags,
-    )
+    return replace(segment, flags=(*flags, OVERLAP) if several else flags)

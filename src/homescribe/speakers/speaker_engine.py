@@ -13,6 +13,7 @@ from homescribe.speakers.assignment import with_speakers
 from homescribe.speakers.diarizer import Diarization
 from homescribe.speakers.speaker_finder import SpeakerFinder
 from homescribe.speakers.speaker_setting import SpeakerSetting, parse_speakers
+from homescribe.speakers.two_channels import transcribe_channels
 
 TICK = 0.1  # seconds between two looks at `stop`
 
@@ -40,6 +41,8 @@ class SpeakerEngine:
         if options.speakers is None:
             return self._engine.transcribe(audio, options, stop, progress)
         setting = parse_speakers(options.speakers)
+        if setting.channels:
+            return transcribe_channels(self._engine, audio, options, stop, progress)
         slower = SlowerProgress(progress)
         search = SpeakerSearch(
             self._finder, audio, setting, options.audio_track, stop, slower.reporter()

@@ -11,6 +11,7 @@ from homescribe.speakers.clustering import SpeakerCount
 from homescribe.speakers.diarizer import Diarization, Diarizer
 from homescribe.speakers.speaker_models import SpeakerModels
 from homescribe.speakers.speaker_setting import SpeakerSetting
+from homescribe.speakers.two_channels import channel_diarization, channel_speech
 
 
 class SpeakerFinder:
@@ -45,8 +46,11 @@ class SpeakerFinder:
         Args:
             track: audio track, from 1; None for the one that is transcribed by default.
 
-        Raises as `load` and as `audio.blocks`, and Cancelled soon after `stop` is set.
+        Raises as `load` and as `audio.blocks`, and Cancelled soon after `stop` is set. For channels, nothing
+        is loaded, and NoChannels is raised for a recording that does not have two.
         """
+        if setting.channels:
+            return channel_diarization(channel_speech(audio, track, stop, []))
         return self.load().diarize(
             blocks(audio.media, duration=audio.duration, track=track, strict=False),
             SpeakerCount(setting.least, setting.most),
