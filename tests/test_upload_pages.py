@@ -12,6 +12,7 @@ from playwright.sync_api import expect, sync_playwright
 
 import browser as browsers
 from homescribe import demo
+from homescribe.web import snapshot
 from web_server import PENDING, PRIVATE, TOKEN, make_library, serving
 
 pytestmark = pytest.mark.browser
@@ -317,6 +318,40 @@ def test_a_pending_item_starts_alone(page, base, tmp_path):
         expect(page.locator("#transcript")).to_contain_text("quick brown fox", timeout=90_000)
         states = {e["title"]: e["state"] for e in client.get("/api/items").json()["items"]}
         assert states == {"one": "done", "two": "pending"}
+
+
+def test_an_item_is_removed_with_its_uploaded_file(page, base, tmp_path):
+    page.goto("/")
+    drop(page, FOX)
+    page.wait_for_url("**/items/file:*")
+    expect(page.locator("#transcript")).to_contain_text("quick brown fox", timeout=90_000)
+    page.get_by_role("button", name="Remove from the library").click()
+    dialog = page.get_by_role("dialog", name="Remove this recording?")
+    expect(dialog).to_contain_text("Its transcript is removed, too.")
+    expect(dialog.get_by_label("Delete the uploaded file")).to_be_checked()
+    page.keyboard.press("Escape")
+    assert (tmp_path / "library/recordings/Uploads/fox-20s.mp3").exists()
+    page.get_by_role("button", name="Remove from the library").click()
+    dialog.get_by_role("button", name="Remove").click()
+    page.wait_for_url("**/library")
+    assert httpx.get(f"{base}/api/items").json()["total"] == 0
+    assert not (tmp_path / "library/recordings/Uploads").exists()
+
+
+@pytest.mark.parametrize(
+    ("state", "buttons"),
+    [("running", ["Pause"]), ("paused", ["Resume", "End"]), ("idle", ["Transcribe 1 item"])],
+)
+def test_a_run_has_one_button_that_stops_it(browser, tmp_path, monkeypatch, state, buttons):
+    take = snapshot.Snapshots.take
+    monkeypatch.setattr(snapshot.Snapshots, "take", lambda self: {**take(self), "state": state})
+    with serving(make_library(tmp_path / "library")) as base:
+        page = opened(browser, base)
+        page.goto("/queue")
+        found = page.locator("[aria-labelledby=run-title] button:visible")
+        expect(found).to_have_text(buttons)
+        page.goto("about:blank")
+        page.context.close()
 
 
 @pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")])

@@ -1,11 +1,14 @@
 """Files that are uploaded to the page: in parts, resumed, recorded as items, and removed."""
 
 import base64
+import io
 import os
 import shutil
 import socket
 import stat
 import time
+import wave
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -186,6 +189,33 @@ def test_removing_an_item_deletes_its_uploaded_file(client, library, capsys):
     assert client.get("/api/sources").json()["sources"] == []  # nothing that sync could miss
 
 
+def test_an_item_is_removed_with_its_file_by_the_api(client, library):
+    key = upload(client).headers["upload-item"]
+    preview = client.get(f"/api/items/{key}/removal").json()
+    assert preview == {
+        "transcript": False,
+        "corrections": 0,
+        "files": ["talk.mp3"],
+        "bytes": len(DATA),
+    }
+    stranger = httpx.delete(client.base_url.join(f"/api/items/{key}/removal"))
+    assert stranger.status_code == 403
+    with Library(library) as opened, opened.run_lock():
+        assert client.delete(f"/api/items/{key}/removal").status_code == 400
+    assert files_of(library) == ["recordings/Uploads/talk.mp3"]
+    answer = client.delete(f"/api/items/{key}/removal")
+    assert answer.json() == {"removed": 1, "files": ["talk.mp3"]}
+    assert files_of(library) == []
+    assert client.delete(f"/api/items/{key}/removal").status_code == 404
+
+
+def test_a_file_may_stay_when_its_item_is_removed(client, library):
+    key = upload(client).headers["upload-item"]
+    answer = client.delete(f"/api/items/{key}/removal", params={"keep_files": "true"})
+    assert answer.json() == {"removed": 1, "files": []}
+    assert files_of(library) == ["recordings/Uploads/talk.mp3"]
+
+
 def test_removing_an_item_leaves_the_users_own_file(client, library, tmp_path):
     own = tmp_path / "own.mp3"
     shutil.copy(SAMPLE, own)
@@ -196,6 +226,21 @@ def test_removing_an_item_leaves_the_users_own_file(client, library, tmp_path):
     assert files_of(library) == []
     assert remove(item["key"], "--yes", library)
     assert own.read_bytes() == DATA
+
+
+# --- What should be known about a file --------------------------------------------------------------
+
+
+def test_a_recording_that_is_incomplete_is_kept_and_said(client):
+    file = io.BytesIO()
+    with wave.open(file, "wb") as wav:
+        wav.setparams((1, 2, 16000, 0, "NONE", ""))
+        wav.writeframes(bytes(64000))
+    answer = upload(client, file.getvalue()[:40_000], "half.wav")
+    assert answer.headers["upload-new"] == "true"
+    warning = unquote(answer.headers["upload-warning"])
+    assert warning == "half.wav is shorter than its header says: it is incomplete."
+    assert "upload-warning" not in upload(client).headers
 
 
 # --- Resuming ---------------------------------------------------------------------------------------

@@ -48,7 +48,8 @@ HEADERS = st.dictionaries(
     st.sampled_from(
         [
             *("Origin", "Host", "Cookie", "Range", "If-Range", "Content-Type", "Content-Length"),
-            *("Sec-Fetch-Site", "Accept"),
+            *("Sec-Fetch-Site", "Accept", "Upload-Length", "Upload-Offset", "Upload-Metadata"),
+            *("Access-Control-Request-Method", "Tus-Resumable"),
         ]
     ),
     st.text(
@@ -76,6 +77,7 @@ PATHS = st.sampled_from(
         ),
         *(f"/api/items/{RIDGE}/segments/0", f"/api/items/{RIDGE}/segments/{'9' * 30}"),
         f"/api/items/{RIDGE}/segments/{'9' * 5000}",
+        *("/api/settings", "/api/uploads", "/api/uploads/x", f"/api/uploads/{'0' * 32}", "/add"),
         "/v1/audio/transcriptions",
     ]
 )

@@ -81,7 +81,7 @@ REQUEST_HEADERS = (
 )
 RESPONSE_HEADERS = (
     "Content-Disposition, Content-Range, Location, Retry-After, Tus-Resumable, Upload-Expires, Upload-Item, "
-    "Upload-Length, Upload-New, Upload-Offset, Upload-Transcribing"
+    "Upload-Length, Upload-New, Upload-Offset, Upload-Transcribing, Upload-Warning"
 )
 PREFLIGHT_SECONDS = 600  # for which a browser remembers what is allowed
 

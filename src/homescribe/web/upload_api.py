@@ -258,11 +258,13 @@ def _expires(transfers: Transfers, upload: PartialUpload) -> dict[str, str]:
 
 
 def _result(result: Finished) -> dict[str, str]:
+    warnings = {"Upload-Warning": quote(" ".join(result.warnings))} if result.warnings else {}
     flags = {"Upload-New": result.new, "Upload-Transcribing": result.transcribing}
     return {
         "Upload-Offset": str(result.size),
         "Upload-Item": quote(result.key, safe=":"),
         **{name: "true" if value else "false" for name, value in flags.items()},
+        **warnings,
     }
 
 

@@ -42,7 +42,7 @@ async function begin({ file, name, modified, transcribe }) {
 function resultOf(header) {
   const key = header("Upload-Item");
   if (key === null) return null;
-  return { key: decodeURIComponent(key), isNew: header("Upload-New") === "true", isTranscribing: header("Upload-Transcribing") === "true" };
+  return { key: decodeURIComponent(key), warning: decodeURIComponent(header("Upload-Warning") ?? ""), isNew: header("Upload-New") === "true", isTranscribing: header("Upload-Transcribing") === "true" };
 }
 
 /** The offset from which the upload continues, or its result; null if the server does not know it any more. */

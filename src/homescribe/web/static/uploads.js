@@ -19,7 +19,7 @@ const TEXTS = {
   lost: () => "Choose the file again to continue.",
   taken: () => "continues in another window",
   failed: (upload) => upload.error,
-  done: (upload) => upload.progress ?? (upload.isNew ? "added" : "is in the library already"),
+  done: (upload) => [upload.progress ?? (upload.isNew ? "added" : "is in the library already"), upload.warning].filter(Boolean).join(". "),
 };
 
 // --- Drawing --------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ let added = 0; // files that were added on this page
 function openOnlyUpload() {
   const [only] = uploads;
   const isBusy = document.querySelector("dialog[open]") || document.activeElement?.matches("input, textarea, select, [contenteditable]") && document.activeElement.value || [...document.querySelectorAll("audio, video")].some((media) => !media.paused);
-  if (added === 1 && uploads.length === 1 && only.state === "done" && !isBusy) location.assign(itemAddress(only.key));
+  if (added === 1 && uploads.length === 1 && only.state === "done" && !only.warning && !isBusy) location.assign(itemAddress(only.key));
 }
 
 /** Upload files. One that continues an unfinished upload is known by its name, size and date. */
