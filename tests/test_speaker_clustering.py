@@ -87,6 +87,25 @@ def test_a_voice_of_a_second_is_a_speaker_if_the_number_says_so():
     assert same_partition(cluster(vectors, length, SpeakerCount(3, 3)), truth)
 
 
+def test_a_mixture_of_two_people_is_no_speaker():
+    """The segmentation took them for one local speaker, in a few chunks."""
+    vectors, truth = people(20, 20, 10, 3)
+    vectors, truth, noise = vectors[:50], truth[:50], vectors[50:]
+    mixed = vectors[:3] + vectors[20:23] + 0.8 * noise
+    mixed /= np.linalg.norm(mixed, axis=1, keepdims=True)
+    found = cluster(np.concatenate([vectors, mixed]), seconds(53), ANY)
+    assert found[50:].tolist() == [-1, -1, -1]
+    assert same_partition(found[:50], truth)
+
+
+@pytest.mark.parametrize(("share", "speakers"), [(0.0, 3), (0.8, 2)])
+def test_a_single_vector_is_a_speaker_if_it_is_unlike_the_others(share, speakers):
+    vectors, _ = people(20, 20, 1)
+    vectors[40] += share * vectors[0]
+    vectors[40] /= np.linalg.norm(vectors[40])
+    assert len(set(cluster(vectors, seconds(41), ANY).tolist()) - {-1}) == speakers
+
+
 def test_one_short_voice_alone_is_a_speaker():
     vectors, _ = people(1)
     assert cluster(vectors, seconds(1, 0.8), ANY).tolist() == [0]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from threading import Event
@@ -18,12 +20,12 @@ from homescribe.speakers.clustering import SIGNIFICANT, SpeakerCount, Vectors, c
 from homescribe.speakers.embedding import VoiceEmbedder
 from homescribe.speakers.local_speakers import assign
 from homescribe.speakers.segmentation import Chunk, Segmentation
-from homescribe.speakers.timeline import ChunkActivity, turns
+from homescribe.speakers.timeline import ACTIVE, ChunkActivity, turns
 
 BATCH = 4  # chunks in one call of the segmentation network
 MIN_VOICE = 0.4  # seconds of speech from which a voice is embedded
 SURE_VOICE = 1.0  # seconds from which it may make a speaker
-MAX_VOICE = 5.0  # seconds of a chunk's local speaker that are embedded: more changes little
+MAX_VOICE = 4.0  # seconds of a local speaker that are embedded; more tells little more
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +36,23 @@ class Diarization:
     speakers: tuple[Speaker, ...]
 
 
-@dataclass(slots=True)
-class Observations:
-    """What the networks found in a recording: a few kilobytes for each chunk."""
+@dataclass(frozen=True, slots=True)
+class LocalVoice:
+    """The voice of one local speaker of a chunk."""
 
-    activity: list[NDArray[np.uint8]] = field(default_factory=list)  # (frames, local speakers)
-    first_frames: list[int] = field(default_factory=list)
-    vectors: list[Vectors] = field(default_factory=list)  # embeddings
-    places: list[tuple[int, int]] = field(default_factory=list)  # their chunks and local speakers
-    seconds: list[float] = field(default_factory=list)  # of speech behind each of them
-    duration: float = 0.0  # seconds of the recording
+    local: int
+    embedding: Vectors  # (size,)
+    seconds: float  # of speech that was embedded
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkVoices:
+    """What the networks found in one chunk."""
+
+    first_frame: int
+    activity: NDArray[np.uint8]  # (frames, local speakers), probabilities of 0 to 255
+    voices: tuple[LocalVoice, ...]
+    end: float  # seconds from the start of the recording
 
 
 class Diarizer:
@@ -80,118 +89,146 @@ class Diarizer:
         Raises:
             Cancelled: soon after `stop` is set.
         """
-        return self.linked(self.observe(blocks, stop, progress), count)
+        chunks: list[ChunkVoices] = []
+        batches = _batches(self._segmentation.chunks(blocks), BATCH)
+        for found in _in_order(lambda batch: self._voices(batch, stop), batches, self._threads):
+            chunks += found
+            progress(chunks[-1].end)
+        return self._linked(chunks, count, stop)
 
-    def observe(
-        self,
-        blocks: Iterable[NDArray[np.float32]],
-        stop: Event,
-        progress: Callable[[float], None],
-    ) -> Observations:
-        """Run both networks over the stream."""
-        found = Observations()
-        chunks = self._segmentation.chunks(blocks)
-        for batch in _batches(chunks, BATCH):
-            if stop.is_set():
-                raise Cancelled
-            for chunk, activity in zip(batch, self._segmentation.activity(batch), strict=True):
-                self._embed(chunk, activity, found, stop)
-                found.activity.append(np.rint(activity * 255).astype(np.uint8))
-                found.first_frames.append(chunk.first_frame)
-                found.duration = chunk.seconds
-                progress(chunk.seconds)
+    def _voices(self, batch: Sequence[Chunk], stop: Event) -> list[ChunkVoices]:
+        """Run both networks over some chunks."""
+        if stop.is_set():
+            raise Cancelled
+        found: list[ChunkVoices] = []
+        for chunk, activity in zip(batch, self._segmentation.activity(batch), strict=True):
+            active = activity > ACTIVE
+            alone = active & (active.sum(axis=1, keepdims=True) == 1)
+            voices: list[LocalVoice] = []
+            for local in range(active.shape[1]):
+                samples = self._speech(chunk, alone[:, local])
+                if len(samples) < MIN_VOICE * SAMPLE_RATE:
+                    continue
+                if stop.is_set():
+                    raise Cancelled
+                embedding = self._embedder.embed(samples)
+                voices.append(LocalVoice(local, embedding, len(samples) / SAMPLE_RATE))
+            probabilities = np.rint(activity * 255).astype(np.uint8)
+            found.append(
+                ChunkVoices(chunk.first_frame, probabilities, tuple(voices), chunk.seconds)
+            )
         return found
 
-    def _embed(
-        self, chunk: Chunk, activity: NDArray[np.float32], found: Observations, stop: Event
-    ) -> None:
-        active = activity > 0.5
-        alone = active & (active.sum(axis=1, keepdims=True) == 1)
-        for local in range(active.shape[1]):
-            samples = self._speech(chunk, alone[:, local])
-            seconds = len(samples) / SAMPLE_RATE
-            if seconds < MIN_VOICE:
-                continue
+    def _speech(self, chunk: Chunk, frames: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Return the samples of the frames, at most MAX_VOICE seconds, those nearest the chunk's middle.
+
+        There the segmentation is most reliable, and the next chunk has other speech in its middle.
+        """
+        size = self._segmentation.frame_samples
+        indices = np.flatnonzero(frames)
+        by_distance = indices[np.argsort(np.abs(indices - len(frames) / 2), kind="stable")]
+        taken = np.sort(by_distance[: round(MAX_VOICE * SAMPLE_RATE / size)])
+        whole = chunk.samples[: len(frames) * size].reshape(len(frames), size)
+        return whole[taken].reshape(-1)
+
+    def _linked(
+        self, chunks: Sequence[ChunkVoices], count: SpeakerCount, stop: Event
+    ) -> Diarization:
+        """Decide which local speakers are one person, and return everybody's turns."""
+        places = [(n, voice.local) for n, chunk in enumerate(chunks) for voice in chunk.voices]
+        if not places:
+            return Diarization((), ())
+        vectors = np.stack([voice.embedding for chunk in chunks for voice in chunk.voices])
+        seconds = np.asarray(
+            [voice.seconds for chunk in chunks for voice in chunk.voices], np.float32
+        )
+        voices = _speakers(vectors, seconds, count, stop)
+        while True:
             if stop.is_set():
                 raise Cancelled
-            found.vectors.append(self._embedder.embed(samples))
-            found.places.append((len(found.activity), local))
-            found.seconds.append(seconds)
-
-    def _speech(self, chunk: Chunk, frames: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Return the samples of the frames, the longest runs first chosen, up to MAX_VOICE seconds."""
-        edges = np.flatnonzero(np.diff(np.pad(frames.astype(np.int8), 1)))
-        runs = sorted(
-            zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True),
-            key=lambda run: run[0] - run[1],
-        )
-        size = self._segmentation.frame_samples
-        left = round(MAX_VOICE * SAMPLE_RATE)
-        taken: list[tuple[int, int]] = []
-        for a, b in runs:
-            if left <= 0:
-                break
-            taken.append((a * size, min(b * size, a * size + left)))
-            left -= taken[-1][1] - taken[-1][0]
-        return np.concatenate(
-            [chunk.samples[a:b] for a, b in sorted(taken)] or [np.zeros(0, np.float32)]
-        )
-
-    def linked(self, found: Observations, count: SpeakerCount) -> Diarization:
-        """Decide which local speakers are one person, and return everybody's turns."""
-        if not found.vectors:
-            return Diarization((), ())
-        vectors = np.stack(found.vectors)
-        seconds = np.asarray(found.seconds, np.float32)
-        sure = seconds >= min(SURE_VOICE, float(seconds.max()))
-        labels = cluster(vectors[sure], seconds[sure], count)
-        number = int(labels.max()) + 1
-        # Weighted by their length: a long piece of speech tells more of a voice than a short one.
-        weighted = vectors[sure] * seconds[sure, None]
-        voices = np.stack([weighted[labels == speaker].sum(axis=0) for speaker in range(number)])
-        voices /= np.maximum(np.linalg.norm(voices, axis=1, keepdims=True), 1e-9)
-        while True:
-            speaker_of = assign(found.places, seconds, vectors @ voices.T)
-            chunks = [
-                ChunkActivity(
-                    first,
-                    activity,
-                    tuple(speaker_of.get((chunk, one), -1) for one in range(activity.shape[1])),
-                )
-                for chunk, (first, activity) in enumerate(
-                    zip(found.first_frames, found.activity, strict=True)
-                )
-            ]
-            time = self._segmentation.frame_time
-            found_turns = turns(chunks, len(voices), time, found.duration)
+            speaker_of = assign(places, seconds, vectors @ voices.T)
+            found = self._turns(chunks, speaker_of, len(voices))
             spoken = np.zeros(len(voices))
-            for turn in found_turns:
+            for turn in found:
                 spoken[int(turn.speaker)] += turn.end - turn.start
-            kept = np.argsort(-spoken, kind="stable")
-            kept = kept[: max(int((spoken >= SIGNIFICANT).sum()), count.min)]
-            if len(kept) in (0, len(voices)):
-                return self._labelled(found_turns, voices)
-            voices = voices[
-                np.sort(kept)
-            ]  # the speech of the others goes to the most similar voices
+            number = max(int((spoken >= SIGNIFICANT).sum()), min(count.min, len(voices)))
+            if number in (0, len(voices)):
+                return self._labelled(found, voices)
+            # The speech of those who say too little goes to the most similar voices.
+            voices = voices[np.sort(np.argsort(-spoken, kind="stable")[:number])]
+
+    def _turns(
+        self,
+        chunks: Sequence[ChunkVoices],
+        speaker_of: Mapping[tuple[int, int], int],
+        speakers: int,
+    ) -> list[Turn]:
+        activities = [
+            ChunkActivity(
+                chunk.first_frame,
+                chunk.activity,
+                tuple(speaker_of.get((n, one), -1) for one in range(chunk.activity.shape[1])),
+            )
+            for n, chunk in enumerate(chunks)
+        ]
+        return turns(activities, speakers, self._segmentation.frame_time, chunks[-1].end)
 
     def _labelled(self, found: Sequence[Turn], voices: Vectors) -> Diarization:
-        order = list(dict.fromkeys(int(turn.speaker) for turn in found))
-        labels = {str(speaker): f"SPEAKER_{number:02}" for number, speaker in enumerate(order)}
+        """Name the speakers of turns in the order of their first words."""
+        spoken: dict[str, float] = {}
+        for turn in found:
+            spoken[turn.speaker] = spoken.get(turn.speaker, 0.0) + turn.end - turn.start
+        labels = {speaker: f"SPEAKER_{number:02}" for number, speaker in enumerate(spoken)}
         speakers = tuple(
             Speaker(
-                labels[str(speaker)],
-                round(sum(t.end - t.start for t in found if t.speaker == str(speaker)), 3),
-                tuple(voices[speaker].tolist()),
+                labels[speaker],
+                round(seconds, 3),
+                tuple(voices[int(speaker)].tolist()),
                 self.embedding_model,
             )
-            for speaker in order
+            for speaker, seconds in spoken.items()
         )
         return Diarization(
             tuple(Turn(turn.start, turn.end, labels[turn.speaker]) for turn in found), speakers
         )
 
 
+def _speakers(
+    vectors: Vectors, seconds: NDArray[np.float32], count: SpeakerCount, stop: Event
+) -> Vectors:
+    """Return the voice of each speaker, (speakers, size)."""
+    sure = seconds >= min(SURE_VOICE, float(seconds.max()))
+    vectors, seconds = vectors[sure], seconds[sure]
+    labels = cluster(vectors, seconds, count, stop)
+    # Weighted by their length: a long piece of speech tells more of a voice than a short one.
+    weighted = vectors * seconds[:, None]
+    voices = np.stack([weighted[labels == one].sum(axis=0) for one in range(labels.max() + 1)])
+    lengths = np.linalg.norm(voices, axis=1, keepdims=True)
+    return np.asarray(voices / np.maximum(lengths, 1e-9), np.float32)
+
+
 def _batches(chunks: Iterator[Chunk], size: int) -> Iterator[list[Chunk]]:
     while batch := list(islice(chunks, size)):
         yield batch
+
+
+def _in_order(
+    work: Callable[[list[Chunk]], list[ChunkVoices]],
+    batches: Iterator[list[Chunk]],
+    threads: int,
+) -> Iterator[list[ChunkVoices]]:
+    """Yield the results of `work` in the order of the batches, computed by so many threads."""
+    if threads == 1:
+        yield from map(work, batches)
+        return
+    with ThreadPoolExecutor(threads, thread_name_prefix="diarizer") as pool:
+        waiting: deque[Future[list[ChunkVoices]]] = deque()
+        try:
+            for batch in batches:
+                waiting.append(pool.submit(work, batch))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
