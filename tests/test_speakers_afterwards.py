@@ -196,9 +196,10 @@ def test_items_without_speakers_are_known(talks):
     assert talks.without_speakers() == []
 
 
-def test_channels_need_a_transcription(talks):
-    with pytest.raises(UserError, match="two channels"):
-        find(talks, speakers="channels")
+def test_channels_are_told_apart_afterwards(talks):
+    find(talks, speakers="channels")
+    assert talks.finder.settings == ["channels"]
+    assert talks.transcript(talks.key).options.speakers == "channels"
 
 
 # --- Commands ----------------------------------------------------------------------------------------

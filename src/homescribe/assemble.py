@@ -271,11 +271,6 @@ def build_speaker_run(
     """
     wanted = speakers_option(config.speakers) or AUTO
     setting = parse_speakers(wanted)
-    if setting.channels:
-        raise UserError(
-            "Speakers on two channels are told apart while they are transcribed.",
-            "Transcribe again: homescribe run --again KEY --speakers channels",
-        )
     options = dataclasses.replace(config.transcription(), speakers=wanted)
     check_speakers(dataclasses.replace(config, backend="local"), options)
 
@@ -290,7 +285,11 @@ def build_speaker_run(
     return Run(
         library,
         sources,
-        SpeakersOnlyBackend(build_speaker_finder(config), min(len(keys), workers()) or 1),
+        SpeakersOnlyBackend(
+            build_speaker_finder(config),
+            min(len(keys), workers()) or 1,
+            voices=not setting.channels,
+        ),
         options=options,
         keys=keys,
         again=keys,

@@ -18,20 +18,23 @@ class SpeakersOnlyBackend:
     Args:
         finder: finds them. It is loaded when a session starts.
         slots: recordings at once; each takes one core.
+        voices: whether voices are compared. Channels are not, and need nothing loaded.
     """
 
     name = "speakers"
     default_engine = "speakers"
     default_model = "for speakers"
 
-    def __init__(self, finder: SpeakerFinder, slots: int = 1) -> None:
+    def __init__(self, finder: SpeakerFinder, slots: int = 1, *, voices: bool = True) -> None:
         self._finder = finder
+        self._voices = voices
         self._slots = slots
 
     @contextmanager
     def start(self, engine: str, model: str) -> Iterator[Session]:
         """Load the models and start a session with them."""
-        self._finder.load()
+        if self._voices:
+            self._finder.load()
         yield LocalSession(_SpeakersOnly(self._finder, self._slots))
 
 

@@ -7,6 +7,7 @@ from threading import Event, Lock
 
 from homescribe.audio import blocks
 from homescribe.core import Audio
+from homescribe.speakers.channel_levels import FRAMES_PER_SECOND
 from homescribe.speakers.clustering import SpeakerCount
 from homescribe.speakers.diarizer import Diarization, Diarizer
 from homescribe.speakers.speaker_models import SpeakerModels
@@ -50,7 +51,9 @@ class SpeakerFinder:
         is loaded, and NoChannels is raised for a recording that does not have two.
         """
         if setting.channels:
-            return channel_diarization(channel_speech(audio, track, stop, []))
+            own = channel_speech(audio, track, stop, [])
+            progress(len(own) / FRAMES_PER_SECOND)
+            return channel_diarization(own)
         return self.load().diarize(
             blocks(audio.media, duration=audio.duration, track=track, strict=False),
             SpeakerCount(setting.least, setting.most),
