@@ -7,7 +7,8 @@ fills a library with random text through `Library.record` and `Library.save`, as
 each call several times in this process, after one to warm up. `cpu` is the median CPU time of the process,
 which is about the time on an idle machine. Every twentieth item is Chinese. Words follow Zipf's law: a few
 are in almost every passage, most in very few; a word's rank is its place in that order. Where a row names a
-range of ranks, each repetition uses another one.
+range of ranks, each repetition uses another one. Every item is a conversation of the host of its channel, who
+is named once, and a guest, who is named in one item of the library only.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from homescribe.core import Item, Listing, Segment, Transcript
+from homescribe.core import Item, Listing, Segment, Speaker, Transcript, Turn
 from homescribe.library import Library
 
 SEGMENT = 4.0  # seconds; Whisper's are 2 to 8
@@ -34,6 +35,9 @@ VOCABULARY = 60_000
 HAN = 4_000  # characters in use
 CHINESE = 20  # every twentieth item
 CHANNELS = 50
+HOST, GUEST = "SPEAKER_00", "SPEAKER_01"
+TURN = 5  # segments
+DIMENSIONS = 192  # of an embedding
 SYLLABLES = [c + v for c in "bcdfghjklmnprstvwz" for v in ("a", "e", "i", "o", "u", "ai", "ou")]
 
 
@@ -122,9 +126,19 @@ def build(library: Library, text: RandomText, items: int, segments: int) -> list
         record.call(partial(library.record, "ytdlp", listing, of_channel))
     save = Timer(f"save a transcript of {per_item} segments")
     for number, item in enumerate(listed):
-        transcript = _transcript(text, per_item, chinese=number % CHINESE == 0)
+        transcript = _transcript(
+            text, per_item, chinese=number % CHINESE == 0, channel=item.channel
+        )
         save.call(partial(library.save, item, transcript))
-    return [record.row(), save.row()]
+    name = Timer(f"name the host of {items // CHANNELS} items")
+    for channel in range(CHANNELS):
+        name.call(partial(library.name_speaker, listed[channel].key, HOST, f"Host {channel}"))
+    library.name_speaker(listed[items // 2].key, GUEST, "Guest")
+    again = Timer("save a transcript, voices are known")
+    for item in listed[-20:]:
+        transcript = _transcript(text, per_item, chinese=False, channel=item.channel)
+        again.call(partial(library.save, item, transcript))
+    return [record.row(), save.row(), name.row(), again.row()]
 
 
 def write_more(library: Library, text: RandomText) -> Iterator[Row]:
@@ -145,10 +159,33 @@ def write_more(library: Library, text: RandomText) -> Iterator[Row]:
     yield remove.row()
 
 
-def _transcript(text: RandomText, segments: int, *, chinese: bool) -> Transcript:
-    spoken = tuple(text.segments(segments, chinese))
+def _transcript(
+    text: RandomText, segments: int, *, chinese: bool, channel: str | None = None
+) -> Transcript:
+    """Return a transcript in which two people take turns; the host has the voice of the channel."""
+    lines = list(text.segments(segments, chinese))
+    labels = [HOST if position // TURN % 2 == 0 else GUEST for position in range(segments)]
+    spoken = tuple(replace(line, speaker=label) for line, label in zip(lines, labels, strict=True))
+    turns = tuple(
+        Turn(line.start, line.end, label) for line, label in zip(lines, labels, strict=True)
+    )
+    voices = {HOST: random.Random(channel), GUEST: text.random}
+    speakers = tuple(
+        Speaker(label, labels.count(label) * SEGMENT, _embedding(source), "a model")
+        for label, source in voices.items()
+    )
     language = "zh" if chinese else "en"
-    return Transcript("faster-whisper", "small", language, segments * SEGMENT, spoken)
+    return Transcript(
+        *("faster-whisper", "small", language, segments * SEGMENT, spoken),
+        speakers=speakers,
+        turns=turns,
+    )
+
+
+def _embedding(source: random.Random) -> tuple[float, ...]:
+    values = [source.gauss(0, 1) for _ in range(DIMENSIONS)]
+    length = sum(value * value for value in values) ** 0.5
+    return tuple(value / length for value in values)
 
 
 def _item(number: int, text: RandomText) -> Item:
@@ -198,6 +235,13 @@ def operations(library: Library, text: RandomText) -> Iterator[tuple[str, Callab
         "as typed, common word and 3 letters",
         lambda n: search(f"{words[0]} {words[20_000 + 500 * n][:3]}", as_typed=True),
     )
+    yield "common word, said by a host", lambda n: search(words[0], speaker=f"Host {n}")
+    yield "rank 1,000, said by a host", lambda n: search(words[1000 + n], speaker=f"Host {n}")
+    yield "two words, said by a host", lambda n: search(f"speaker:host {words[n]} {words[50 + n]}")
+    yield "common word, said by a guest", lambda n: search(f"speaker:guest {words[n]}")
+    yield "all that a host says", lambda n: search(f'speaker:"Host {n}"')
+    yield "speakers and their minutes", lambda n: library.people()
+    yield "voices", lambda n: library.voices()
     yield "open the library", lambda n: _reopened(library)
     yield "status", lambda n: [library.status()]
     yield "pending items (there are none)", lambda n: library.pending()

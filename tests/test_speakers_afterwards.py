@@ -242,9 +242,19 @@ def test_the_commands_find_name_and_forget(talks):
     assert "Rob" in command(talks, "search", "eight", "--speaker", "rob").stdout
     with pytest.raises(UserError, match="not a terminal"):
         command(talks, "speakers", "forget", "rob")
+    for version in (13, 14):
+        (talks.directory / f"library-v{version}.db").touch()
     done = command(talks, "speakers", "forget", "rob", "--yes")
-    assert done.stderr == "Forgotten: the voice of rob, from 1 speaker of recordings.\n"
+    assert done.stderr == (
+        "Forgotten: the voice of rob, from 1 speaker of recordings.\n"
+        "Still in backups, which you may delete: library-v14.db\n"
+    )
     assert talks.voices() == []
+
+
+def test_no_summary_of_a_command_is_cut(talks):
+    listed = command(talks, "speakers", "--help").stdout.split("Commands:")[1]
+    assert "..." not in listed
 
 
 @pytest.mark.parametrize(

@@ -345,6 +345,17 @@ def test_naming_what_does_not_exist_is_an_error(season, missing):
     assert season.voices() == []
 
 
+def test_speakers_of_channels_have_names_without_a_voice(library):
+    show(library, 1, 2)
+    for number in (1, 2):
+        library.save(item(number), conversation((0, "hi"), (1, "ho"), voices=("", "")))
+    library.name_speaker("podcast:id1", ANN, "Ann")
+    assert names(library, 1) == ["Ann", "Speaker 2"]
+    assert names(library, 2) == ["Speaker 1", "Speaker 2"]
+    library.undo_naming()
+    assert names(library, 1) == ["Speaker 1", "Speaker 2"]
+
+
 # --- Transcribed again -------------------------------------------------------------------------------
 
 

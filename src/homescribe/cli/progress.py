@@ -166,7 +166,9 @@ def is_unknown(progress: Progress) -> bool:
     return bool(progress.transcribing) and not known
 
 
-def _lines(progress: Progress, since: dict[str, float], action: str) -> Iterator[str]:
+def _lines(
+    progress: Progress, since: dict[str, float], action: str = "transcribing"
+) -> Iterator[str]:
     """Return the summary and what is being done, a line each.
 
     An item shows for how long it is being transcribed until its first windows are done: they are decoded in

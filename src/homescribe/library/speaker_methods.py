@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 from homescribe.core import Speaker, Turn
 from homescribe.library import engine_work, items, named_voices, namings, speaker_rows, transcripts
 from homescribe.library.named_voices import Person, VoiceRecord
 from homescribe.library.namings import Naming, NewNaming
 
+VOICES_SINCE = 14  # the schema's version
+
 
 class SpeakerMethods(ABC):
     """Speakers of transcripts, their names, and the voices that are known by a name."""
+
+    directory: Path
 
     @abstractmethod
     def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
@@ -119,6 +125,14 @@ class SpeakerMethods(ABC):
             number = named_voices.forget_all(db, keep_names=keep_names)
         self._empty_log()
         return number
+
+    def backups_with_voices(self) -> list[str]:
+        """Names of the files beside the library that migrations left and that may have voices."""
+        versions = (
+            (path.name, re.fullmatch(r"library-v(\d+)\.db", path.name))
+            for path in sorted(self.directory.glob("library-v*.db"))
+        )
+        return [name for name, found in versions if found and int(found[1]) >= VOICES_SINCE]
 
     @abstractmethod
     def _empty_log(self) -> None:

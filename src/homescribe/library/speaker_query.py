@@ -21,11 +21,14 @@ QUOTES = str.maketrans(dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb\uff02", '"'
 LISTED_NAMES = 10  # in a hint
 LINE_CHARACTERS = 300  # of what a person says without a break, in one hit
 
-# Condition on `passages_fts` that one of the people called :names speaks in a passage.
-SPOKEN_BY = f"""rowid IN (
+NAMED = "IN (SELECT value FROM json_each(:names))"
+# Condition on `passages_fts` that one of the people called :names speaks in a passage. Most passages are of
+# recordings in which none of them does: these are left out first.
+SPOKEN_BY = f"""rowid >> {PASSAGE_BITS} IN (SELECT item_id FROM speakers WHERE name {NAMED})
+    AND rowid IN (
         SELECT passage_id FROM passage_speakers WHERE passage_id = passages_fts.rowid AND EXISTS (
             SELECT 1 FROM speakers AS speaking WHERE speaking.item_id = passage_id >> {PASSAGE_BITS}
-            AND speaking.name IN (SELECT value FROM json_each(:names))
+            AND speaking.name {NAMED}
             AND passage_speakers.speakers >> min(speaking.position, {LAST_BIT}) & 1))"""
 
 

@@ -55,10 +55,11 @@ def speakers_() -> None:
 @click.option("--all", "everything", is_flag=True, help="All items without speakers.")
 @configured(*SPEAKER_SETTINGS, "sleep_interval", *REQUEST_SETTINGS)
 def find(config: Config, names: tuple[str, ...], everything: bool) -> ExitCode:
-    """Find the speakers of recordings that are transcribed, without transcribing again.
+    """Find the speakers of recordings that are transcribed.
 
-    KEY is an item, URL a source, whose items without speakers are chosen. The audio is read from
-    the disk, or downloaded if the library does not keep it. Text, corrections and names stay.
+    Nothing is transcribed again. KEY is an item, URL a source, whose items without speakers are
+    chosen. The audio is read from the disk, or downloaded if the library does not keep it. Text,
+    corrections and names stay.
     """
     if not names and not everything:
         raise UserError(
@@ -117,7 +118,7 @@ def _chosen(library: Library, names: tuple[str, ...], everything: bool) -> list[
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @configured()
 def list_speakers(config: Config, key: str | None, as_json: bool) -> None:
-    """List the speakers of an item, or without KEY everybody who has a name."""
+    """List the speakers of an item, or all who have a name."""
     with open_library(config, must_exist=True) as library:
         if key is None:
             _list_people(library, as_json)
@@ -186,7 +187,10 @@ def rename(config: Config, key: str, old: str, new: str) -> None:
 @click.argument("speaker")
 @configured()
 def confirm(config: Config, key: str, speaker: str) -> None:
-    """Confirm a name that was recognized by its voice: "Ann?" is Ann."""
+    """Confirm a name that was recognized by its voice.
+
+    "Ann?" is Ann: from then on, her voice is known better.
+    """
     with open_library(config, must_exist=True) as library:
         _report(library.confirm_speaker(key, _label(library, key, speaker)))
 
@@ -196,7 +200,10 @@ def confirm(config: Config, key: str, speaker: str) -> None:
 @click.argument("speaker")
 @configured()
 def reject(config: Config, key: str, speaker: str) -> None:
-    """Reject a name that was recognized by its voice: "Ann?" is not Ann, and will not become her."""
+    """Reject a name that was recognized by its voice.
+
+    "Ann?" is not Ann, and will not become her.
+    """
     with open_library(config, must_exist=True) as library:
         library.reject_speaker(key, _label(library, key, speaker))
     message("Rejected. To undo: homescribe speakers undo")
@@ -205,7 +212,10 @@ def reject(config: Config, key: str, speaker: str) -> None:
 @speakers_.command("undo")
 @configured()
 def undo(config: Config) -> None:
-    """Undo the latest rename, confirm or reject, with all that it changed in other recordings."""
+    """Undo the latest rename, confirm or reject.
+
+    What it changed in other recordings is undone, too.
+    """
     with open_library(config, must_exist=True) as library:
         keys = library.undo_naming()
     message(f"Undone in {count(len(keys), 'recording')}.")
@@ -215,7 +225,10 @@ def undo(config: Config) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @configured()
 def voices(config: Config, as_json: bool) -> None:
-    """List the voices that are known by a name, and where they are looked for."""
+    """List the voices that are known by a name.
+
+    A voice is looked for in the sources and channels in which you named it.
+    """
     with open_library(config, must_exist=True) as library:
         found = library.voices()
     if as_json:
@@ -259,7 +272,7 @@ def rename_voice(config: Config, old: str, new: str) -> None:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @configured()
 def forget(config: Config, name: str | None, everything: bool, keep_names: bool, yes: bool) -> None:
-    """Delete a voice from the library: what it is recognized by, and its name.
+    """Delete a voice from the library, and its name.
 
     No byte of it is left in library.db. Copies that you made of the library still have it. This
     cannot be undone.
@@ -282,7 +295,10 @@ def forget(config: Config, name: str | None, everything: bool, keep_names: bool,
             number = library.forget_all_voices(keep_names=keep_names)
         else:
             number = sum(library.forget_voice(each, keep_names=keep_names) for each in chosen)
+        backups = library.backups_with_voices()
     message(f"Forgotten: {what}, from {count(number, 'speaker')} of recordings.")
+    if backups:
+        message(f"Still in backups, which you may delete: {', '.join(backups)}")
 
 
 def _label(library: Library, key: str, wanted: str) -> str:
