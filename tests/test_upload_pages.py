@@ -189,7 +189,7 @@ def test_an_upload_continues_after_a_lost_connection_and_a_reload(page, base):
     hold_parts(page)
     drop(page, FOX, "interview.mp3")
     tray = page.get_by_role("region", name="Uploading")
-    expect(tray).to_contain_text("No connection, trying again")
+    expect(tray).to_contain_text("no connection, trying again")
     [unfinished] = httpx.get(f"{base}/api/uploads").json()["uploads"]
     size = FOX.stat().st_size
     assert (unfinished["offset"], unfinished["size"]) == (size // 2, size)
@@ -325,12 +325,14 @@ def test_an_item_is_removed_with_its_uploaded_file(page, base, tmp_path):
     drop(page, FOX)
     page.wait_for_url("**/items/file:*")
     expect(page.locator("#transcript")).to_contain_text("quick brown fox", timeout=90_000)
+    page.get_by_text("More", exact=True).click()
     page.get_by_role("button", name="Remove from the library").click()
     dialog = page.get_by_role("dialog", name="Remove this recording?")
     expect(dialog).to_contain_text("Its transcript is removed, too.")
     expect(dialog.get_by_label("Delete the uploaded file")).to_be_checked()
     page.keyboard.press("Escape")
     assert (tmp_path / "library/recordings/Uploads/fox-20s.mp3").exists()
+    page.get_by_text("More", exact=True).click()
     page.get_by_role("button", name="Remove from the library").click()
     dialog.get_by_role("button", name="Remove").click()
     page.wait_for_url("**/library")

@@ -15,7 +15,7 @@ const percent = (upload) => Math.floor((100 * (upload.sent ?? 0)) / Math.max(1, 
 const TEXTS = {
   waiting: () => "waiting",
   uploading: (upload) => `${percent(upload)} % uploaded`,
-  retrying: (upload) => `${percent(upload)} % uploaded. No connection, trying again…`,
+  retrying: (upload) => `${percent(upload)} %, no connection, trying again…`,
   lost: () => "Choose the file again to continue.",
   taken: () => "continues in another window",
   failed: (upload) => upload.error,
