@@ -126,7 +126,9 @@ def check_page(page, axe, name):
 def check_view(page, axe, name):
     """No violation of axe's rules (contrast, names, landmarks), no horizontal scrolling."""
     wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert page.evaluate(wide) == 0, name
+    assert page.evaluate(wide) == 0, f"{name} scrolls sideways"
     page.evaluate(axe)
-    found = page.evaluate("axe.run()")["violations"]
-    assert [(each["id"], each["nodes"][0]["html"]) for each in found] == [], name
+    found = [
+        (each["id"], each["nodes"][0]["html"]) for each in page.evaluate("axe.run()")["violations"]
+    ]
+    assert not found, f"{name}: {found}"

@@ -1,5 +1,6 @@
 """The page and the API of speakers and voices: names, undo, questions, search."""
 
+import dataclasses
 import re
 from threading import Event
 from types import SimpleNamespace
@@ -8,12 +9,12 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from conversation import ANN, BEN, EVE, LATER, TALK, save_conversations
+from conversation import ANN, BEN, EVE, LATER, TALK, conversation, save_conversations
 from homescribe import Item, Library, Listing, PermanentError, add, assemble, demo
 from homescribe.assemble import open_sources
 from homescribe.config import Config
-from homescribe.core import Speaker, Turn
-from homescribe.errors import Cancelled
+from homescribe.core import Segment, Speaker, Turn
+from homescribe.errors import Cancelled, UserError
 from homescribe.library.speaker_query import split_speakers
 from homescribe.speakers.diarizer import Diarization
 from homescribe.speakers.speaker_finder import SpeakerFinder
@@ -288,6 +289,87 @@ def test_suggestions_of_names(query, found):
         assert split_speakers(each.query)[1] == [each.name]
 
 
+# --- Lines of another speaker ----------------------------------------------------------------------
+
+
+def test_a_line_is_given_to_another_speaker_and_back(page, library, axe):
+    page.goto(f"/items/{TALK}")
+    line = page.locator(".line", has_text="Every winter morning.")
+    page.locator(".who .name[data-speaker=SPEAKER_01]").first.click()
+    page.keyboard.type("Ben")
+    page.keyboard.press("Enter")
+    expect(page.locator("#toast")).to_contain_text("This is Ben.")
+    page.locator("#main").focus()
+    for _ in range(6):
+        page.keyboard.press("j")
+    expect(line).to_be_focused()
+    page.keyboard.press("s")
+    menu = page.get_by_role("toolbar", name="Who says this")
+    expect(menu.get_by_role("button")).to_have_text(["Speaker 1", "Ben", "Speaker 3"])
+    check_view(page, axe, "who says this")
+    page.keyboard.press("Escape")
+    expect(menu).to_be_hidden()
+    expect(line).to_be_focused()
+    page.keyboard.press("s")
+    menu.get_by_role("button", name="Ben").click()
+    expect(page.locator("#toast")).to_contain_text("1 line: Ben.")
+    assert column(page) == ["Speaker 1", "Ben", "Speaker 1", "Ben"]
+    with Library(library) as opened:
+        [hit] = opened.search("winter speaker:ben")
+        assert hit.speaker == "Ben"
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#toast")).to_contain_text("Undone.")
+    assert column(page) == ["Speaker 1", "Ben", "Speaker 1", "Speaker 3", "Ben"]
+
+
+def test_selected_lines_are_given_to_another_speaker(page, library):
+    page.goto(f"/items/{TALK}")
+    page.evaluate(
+        """() => {
+            const lines = document.querySelectorAll(".line");
+            getSelection().setBaseAndExtent(lines[0].firstChild, 2, lines[2].firstChild, 4);
+        }"""
+    )
+    page.get_by_role("toolbar", name="Selection").get_by_role("button", name="Speaker").click()
+    page.get_by_role("toolbar", name="Who says this").get_by_role("button").nth(2).click()
+    expect(page.locator("#toast")).to_contain_text("3 lines: Speaker 3.")
+    with Library(library) as opened:
+        said = [segment.speaker for segment in opened.transcript(TALK).segments[:4]]
+    assert said == [EVE, EVE, EVE, BEN]
+
+
+def test_turns_words_and_speaking_times_follow_the_speaker_of_a_line(library):
+    with Library(library) as opened:
+        before = {speaker.label: speaker.seconds for speaker in opened.speakers(TALK)}
+        assert opened.set_speaker(TALK, [1, 2], EVE) == {1: ANN, 2: BEN}  # 1.0 to 4.5, to 5.5
+        changed = opened.transcript(TALK)
+        after = {speaker.label: speaker.seconds for speaker in opened.speakers(TALK)}
+        assert changed.turns[:3] == (Turn(0, 1, ANN), Turn(1, 5.5, EVE), Turn(5.5, 8.5, BEN))
+        assert {word.speaker for word in changed.segments[1].words} == {EVE}
+        assert after == {ANN: before[ANN] - 3.5, BEN: before[BEN] - 1, EVE: before[EVE] + 4.5}
+        opened.set_speaker(TALK, [1], ANN)
+        opened.set_speaker(TALK, [2], BEN)
+        assert opened.transcript(TALK).turns == conversation().turns
+        assert {each.label: each.seconds for each in opened.speakers(TALK)} == before
+        for positions, label in (([99], EVE), ([-1], EVE), ([0], "SPEAKER_09")):
+            with pytest.raises(UserError):
+                opened.set_speaker(TALK, positions, label)
+
+
+def test_search_finds_a_line_by_its_corrected_speaker(library):
+    said = [(0, "The ice was thin.", ANN), (100, "The hut was cold.", BEN), (200, "Good.", EVE)]
+    segments = tuple(Segment(at, at + 5, f" {text}", speaker=who) for at, text, who in said)
+    turns = tuple(Turn(at, at + 5, who) for at, _, who in said)
+    item = Item("file", "long", "/long.mp3", "long", "talks")
+    with Library(library) as opened:
+        opened.save(item, dataclasses.replace(conversation(), segments=segments, turns=turns))
+        opened.name_speaker(item.key, EVE, "Eve")
+        assert opened.search("hut speaker:eve") == []
+        opened.set_speaker(item.key, [1], EVE)
+        [hit] = opened.search("hut speaker:eve")
+    assert (hit.key, hit.start, hit.speaker) == (item.key, 100, "Eve")
+
+
 # --- Finding speakers ------------------------------------------------------------------------------
 
 
@@ -427,6 +509,10 @@ def test_the_api_names_confirms_rejects_and_undoes(api):
         ("POST", f"/api/items/{TALK}/speakers/{ANN}", {"action": "guess"}, 400),
         ("POST", f"/api/items/{TALK}/speakers/{ANN}", {"action": "confirm"}, 400),
         ("POST", "/api/speakers/undo", {}, 400),
+        ("PUT", f"/api/items/{TALK}/speakers", {"positions": [0], "label": "SPEAKER_07"}, 400),
+        ("PUT", f"/api/items/{TALK}/speakers", {"positions": [99], "label": ANN}, 400),
+        ("PUT", f"/api/items/{TALK}/speakers", {"positions": [True], "label": ANN}, 400),
+        ("PUT", f"/api/items/{TALK}/speakers", {"positions": [], "label": ANN}, 400),
         ("PUT", "/api/voices/99", {"name": "Ann"}, 404),
         ("DELETE", "/api/voices/99", None, 404),
         ("PUT", "/api/voices/999999999999999999", {"name": "Ann"}, 404),
@@ -443,6 +529,7 @@ def test_names_are_changed_only_with_the_token(base, library):
         ("PUT", f"/api/items/{TALK}/speakers/{ANN}"),
         ("POST", f"/api/items/{TALK}/speakers/{ANN}"),
         ("POST", "/api/speakers/undo"),
+        ("PUT", f"/api/items/{TALK}/speakers"),
         ("PUT", "/api/voices/1"),
         ("DELETE", "/api/voices/1"),
         ("DELETE", "/api/voices"),

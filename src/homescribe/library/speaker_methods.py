@@ -6,7 +6,7 @@ import re
 import sqlite3
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -63,6 +63,16 @@ class SpeakerMethods(ABC):
             item_id = int(found[key]["item_id"])
             engine_work.end(db, item_id)
             return transcripts.add_speakers(db, item_id, speakers, turns, setting, least)
+
+    def set_speaker(self, key: str, positions: Sequence[int], label: str) -> dict[int, str | None]:
+        """Correct who says the segments at `positions`: the speaker with this label.
+
+        Returns the labels that they had, by position. Raises UserError for a segment or a speaker that there
+        is not.
+        """
+        with self._writing() as db:
+            (item_id,) = items.find_ids(db, [key], time.time())
+            return transcripts.set_speaker(db, item_id, positions, label)
 
     def name_speaker(self, key: str, label: str, name: str) -> Naming:
         """Name a speaker of an item's transcript, "" to remove the name.

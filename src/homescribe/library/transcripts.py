@@ -15,7 +15,8 @@ from homescribe.core import (
     TranscriptionOptions,
     Turn,
 )
-from homescribe.library import added_speakers, speaker_matches, speaker_rows
+from homescribe.errors import UserError
+from homescribe.library import added_speakers, segment_speakers, speaker_matches, speaker_rows
 from homescribe.library.corrections import reapply
 from homescribe.library.filters import item_filter
 from homescribe.library.passages import index_segments
@@ -147,6 +148,20 @@ def _insert(
             for position, segment in enumerate(transcript.segments)
         ),
     )
+
+
+def set_speaker(
+    db: sqlite3.Connection, item_id: int, positions: Sequence[int], label: str
+) -> dict[int, str | None]:
+    """Store that the speaker `label` says these segments. Returns their speakers before, by position."""
+    stored = _load(db, item_id)
+    if stored is None:
+        raise UserError("This recording is not transcribed.", "Start a run.")
+    segments, turns = segment_speakers.with_speaker(stored, positions, label)
+    before = {position: stored.segments[position].speaker for position in positions}
+    segment_speakers.store(db, item_id, stored, replace(stored, segments=segments, turns=turns))
+    index_segments(db, item_id, segments)
+    return before
 
 
 def refresh(db: sqlite3.Connection, item_id: int) -> None:

@@ -55,6 +55,23 @@ ANSWERS: dict[str, Change] = {
 }
 
 
+async def set_speaker(request: Request) -> Response:
+    """PUT {"positions", "label"}: who says these segments. Returns {"before": {position: label or null}}."""
+    body = await json_object(request)
+    label = _string(body, "label")
+    given = body.get("positions")
+    numbers = [n for n in given if type(n) is int] if isinstance(given, list) else []
+    if not numbers or given != numbers:
+        raise UserError("positions is not a list of numbers of segments.", "Send [0, 1].")
+
+    def change() -> Response:
+        with open_library(request.app.state.config) as library:
+            record = params.item(request, library)
+            return JSONResponse({"before": library.set_speaker(record.item.key, numbers, label)})
+
+    return await run_in_threadpool(change)
+
+
 def undo(request: Request) -> Response:
     """POST: undo the latest naming, confirmation or rejection. Returns {"keys"} of the items that changed."""
     with open_library(request.app.state.config) as library:
@@ -131,7 +148,8 @@ def _speakers(library: Library, key: str) -> list[dict[str, object]]:
 
 
 ROUTES = [
-    Route("/api/items/{key:path}/speakers", speakers),
+    Route("/api/items/{key:path}/speakers", speakers, methods=["GET"]),
+    Route("/api/items/{key:path}/speakers", set_speaker, methods=["PUT"]),
     Route("/api/items/{key:path}/speakers/{label}", name, methods=["PUT"]),
     Route("/api/items/{key:path}/speakers/{label}", answer, methods=["POST"]),
     Route("/api/speakers/undo", undo, methods=["POST"]),

@@ -15,8 +15,8 @@ function overlap(range, line) {
   return text.data.slice(from, to);
 }
 
-/** {line, start, end, text, range} of the selected words; null without a selection in the transcript. */
-function selectedWords() {
+/** {line, lines, start, end, text, range} of the selected words; null without a selection in the transcript. */
+export function selectedWords() {
   const selection = getSelection();
   if (!transcript || selection.isCollapsed || !selection.rangeCount) return null;
   const range = selection.getRangeAt(0);
@@ -32,14 +32,14 @@ function selectedWords() {
   }
   const paragraphs = Map.groupBy(inside, (line) => line.closest(".paragraph"));
   const text = [...paragraphs.values()].map((each) => each.map((line) => overlap(range, line) + (line.nextSibling?.textContent ?? "")).join("").trim()).join("\n\n");
-  return { line: first, start, end, text, range };
+  return { line: first, lines: inside, start, end, text, range };
 }
 
 /** The focused line, in the form of selectedWords(). */
 export function focusedLine() {
   const line = document.activeElement;
   if (!line.matches(".line")) return null;
-  return { line, start: Number(line.dataset.s), end: Number(line.dataset.e), text: line.textContent };
+  return { line, lines: [line], start: Number(line.dataset.s), end: Number(line.dataset.e), text: line.textContent };
 }
 
 /** A link to this page that highlights and plays the words. */

@@ -1,0 +1,102 @@
+"""The speaker of a segment, corrected by a person.
+
+The turns follow, so that every output agrees, and so that the corrected speaker stays where the recording is
+transcribed again without telling speakers apart.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from homescribe.core import Segment, Transcript, Turn
+from homescribe.errors import UserError
+from homescribe.library.rows import (
+    SEGMENT_COLUMNS,
+    TRANSCRIPT_COLUMNS,
+    segment_row,
+    transcript_row,
+)
+
+
+def with_speaker(
+    stored: Transcript, positions: Sequence[int], label: str
+) -> tuple[tuple[Segment, ...], tuple[Turn, ...]]:
+    """Return the segments and turns of a transcript in which the speaker `label` says these segments.
+
+    Raises UserError for a segment or a speaker that there is not.
+    """
+    if label not in {speaker.label for speaker in stored.speakers}:
+        raise UserError(f"There is no speaker {label} in this recording.", "")
+    segments, turns = list(stored.segments), list(stored.turns)
+    for position in positions:
+        if not 0 <= position < len(segments):
+            raise UserError(f"There is no segment {position}.", "Reload the page.")
+        segment = segments[position]
+        if segment.speaker == label:
+            continue
+        words = tuple(replace(word, speaker=label) for word in segment.words)
+        segments[position] = replace(segment, speaker=label, words=words)
+        if segment.speaker is not None:
+            turns = _without(turns, segment.speaker, segment.start, segment.end)
+        turns.append(Turn(segment.start, segment.end, label))
+    return tuple(segments), joined_turns(turns)
+
+
+def _without(turns: Iterable[Turn], label: str, start: float, end: float) -> list[Turn]:
+    """Return `turns` in which this speaker is silent from `start` to `end`."""
+    found: list[Turn] = []
+    for turn in turns:
+        if turn.speaker != label or turn.end <= start or turn.start >= end:
+            found.append(turn)
+            continue
+        if turn.start < start:
+            found.append(replace(turn, end=start))
+        if turn.end > end:
+            found.append(replace(turn, start=end))
+    return found
+
+
+def joined_turns(turns: Iterable[Turn]) -> tuple[Turn, ...]:
+    """Return `turns` in order of time, with those of one speaker that touch or overlap as one."""
+    latest: dict[str, Turn] = {}
+    found: list[Turn] = []
+    for turn in sorted(turns, key=lambda each: (each.start, each.end)):
+        before = latest.get(turn.speaker)
+        if before is not None and turn.start <= before.end:
+            latest[turn.speaker] = replace(before, end=max(before.end, turn.end))
+            continue
+        if before is not None:
+            found.append(before)
+        latest[turn.speaker] = turn
+    found += latest.values()
+    return tuple(sorted(found, key=lambda each: (each.start, each.end, each.speaker)))
+
+
+def store(db: sqlite3.Connection, item_id: int, stored: Transcript, changed: Transcript) -> None:
+    """Store the speakers of segments, the turns, and the seconds of speech of each speaker."""
+    names = [SEGMENT_COLUMNS.index(name) for name in ("speaker", "words")]
+    db.executemany(
+        "UPDATE segments SET speaker = ?, words = ? WHERE item_id = ? AND position = ?",
+        (
+            (*(segment_row(segment)[n] for n in names), item_id, position)
+            for position, (before, segment) in enumerate(
+                zip(stored.segments, changed.segments, strict=True)
+            )
+            if before != segment
+        ),
+    )
+    turns = transcript_row(changed)[TRANSCRIPT_COLUMNS.index("turns")]
+    db.execute("UPDATE transcripts SET turns = ? WHERE item_id = ?", (turns, item_id))
+    db.executemany(
+        "UPDATE speakers SET seconds = max(0, seconds + ?) WHERE item_id = ? AND label = ?",
+        (
+            (_seconds(changed, each.label) - _seconds(stored, each.label), item_id, each.label)
+            for each in stored.speakers
+        ),
+    )
+
+
+def _seconds(transcript: Transcript, label: str) -> float:
+    return sum(turn.end - turn.start for turn in transcript.turns if turn.speaker == label)
