@@ -76,6 +76,7 @@ ALLOWED = {
     "backends/ray/worker_pool": {"errors", "backends/wire"},  # knows nothing of Ray
     "backends/ray/worker_spec": {"core", "errors"},
     "formats": {"core", "errors", "plugins", "text", "formats"},
+    "static_site": {"core", "errors", "formats", "plugins", "text", "static_site"},
     "library": {"core", "errors", "plugins", "private_files", "speakers", "text", "library"},
     "pipeline": {
         *("audio", "core", "errors", "library", "plugins", "private_files", "text", "pipeline"),

@@ -334,3 +334,25 @@ def test_no_name_breaks_a_file(name):
         texts = "".join(child.content for child in token.children)
         strong.append(texts)
     assert strong[0] == f"0:00 {shown}: Hello."
+
+
+def test_a_browser_reads_the_speakers_of_a_vtt_file(browser):
+    names = ("Ann & <Bob>", "--", None)
+    file = to_vtt(ITEM, conversation((A, " 1 < 2."), (B, " Yes."), (A, " Good."), names=names))
+    page = browser.new_context().new_page()
+    cues = page.evaluate(
+        """file => new Promise((done, failed) => {
+            const video = document.createElement("video");
+            const track = video.appendChild(document.createElement("track"));
+            track.track.mode = "hidden";
+            track.onload = () => done([...track.track.cues].map(cue => {
+                const span = cue.getCueAsHTML().querySelector("span");
+                return [span.title, span.textContent];
+            }));
+            track.onerror = failed;
+            track.src = URL.createObjectURL(new Blob([file], {type: "text/vtt"}));
+        })""",
+        file,
+    )
+    page.context.close()
+    assert cues == [["Ann & <Bob>", "1 < 2."], ["--", "Yes."], ["Ann & <Bob>", "Good."]]

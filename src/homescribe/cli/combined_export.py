@@ -1,4 +1,4 @@
-"""Write many transcripts into one file, or into parts of bounded size."""
+"""Write many transcripts together: into one file, into parts of bounded size, or as a website."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from homescribe.errors import UserError
 from homescribe.formats import combined, writer
 from homescribe.formats.filenames import safe_name
 from homescribe.library import ItemRecord, Library
+from homescribe.static_site.site_writer import write_site
 from homescribe.text.display import count
 from homescribe.text.sanitize import terminal_safe_part
 
@@ -40,9 +41,7 @@ def write_combined(
     if target.beside or target.template:
         option = "--beside" if target.beside else "--output-template"
         raise UserError(f"{option} and --combine exclude each other.", "Give one of them.")
-    channels = {record.item.channel for record in records}
-    channel = channels.pop() if len(channels) == 1 else None
-    name = safe_name(channel or NAME, size=NAME_BYTES, alone=True) or NAME
+    name = safe_name(_title(records), size=NAME_BYTES, alone=True) or NAME
     oldest_first = sorted(records, key=lambda record: record.item.upload_date or "")
     recordings = _transcripts(library, oldest_first)
     if target.directory == STDOUT:
@@ -57,6 +56,27 @@ def write_combined(
         message("No transcript has text, so no file is written.")
     elif silent := sum(not record.speech for record in records):
         message(f"{count(silent, 'recording')} without speech left out.")
+
+
+def write_site_and_report(library: Library, records: Sequence[ItemRecord], directory: Path) -> None:
+    """Write the website of `records`, the newest recording first, and print where it is.
+
+    Raises UserError if a file that homescribe did not write is in the way.
+    """
+    if directory == STDOUT:
+        raise UserError("A site is a directory: it cannot be printed.", "Give one: --site DIR")
+    newest_first = sorted(records, key=lambda record: record.item.upload_date or "", reverse=True)
+    written = write_site(
+        directory, _title(records).capitalize(), _transcripts(library, newest_first)
+    )
+    page = (directory / "index.html").absolute()
+    message(f"{count(written, 'recording')} written. Open the page: {page.as_uri()}")
+
+
+def _title(records: Iterable[ItemRecord]) -> str:
+    """Return the channel of all records; NAME if there are several."""
+    channels = {record.item.channel for record in records}
+    return (channels.pop() if len(channels) == 1 else None) or NAME
 
 
 def _transcripts(

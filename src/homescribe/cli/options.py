@@ -135,13 +135,13 @@ def _option(setting: config.Setting) -> Decorator:
     return click.option(flag, type=kind, default=None, metavar=setting.metavar or None, help=text)
 
 
-def export_options(*, required: bool = False, directory: str = "") -> Decorator:
+def export_options(*, required_unless: str = "", directory: str = "") -> Decorator:
     """Add `-f FORMATS` and where to write, for commands that write transcripts as files.
 
     The function gets `formats`, and `target`, a Target.
 
     Args:
-        required: whether the formats must be given, except with --beside.
+        required_unless: the formats must be given, except with --beside and with this option.
         directory: the default directory, as the help text names it.
     """
 
@@ -158,7 +158,7 @@ def export_options(*, required: bool = False, directory: str = "") -> Decorator:
             template = checked_template(output_template) if output_template else None
             target = Target(output, beside, template)
             formats = formats or (["srt"] if beside else [])
-            if required and not formats:
+            if required_unless and not formats and not kwargs[required_unless]:
                 raise click.MissingParameter(param_type="option", param_hint="'-f'")
             return decorated(*args, formats=formats, target=target, **kwargs)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from homescribe.assemble import open_library
-from homescribe.cli.combined_export import write_combined
+from homescribe.cli.combined_export import write_combined, write_site_and_report
 from homescribe.cli.commands.query import channel_option, since_option, until_option
 from homescribe.cli.exit_codes import ExitCode
 from homescribe.cli.export_writer import ExportWriter, Target
@@ -22,7 +24,7 @@ from homescribe.text.display import count
 @channel_option
 @since_option
 @until_option
-@export_options(required=True, directory="LIBRARY/exports")
+@export_options(required_unless="site", directory="LIBRARY/exports")
 @click.option(
     "--combine",
     is_flag=True,
@@ -35,6 +37,12 @@ from homescribe.text.display import count
     default=PART_WORDS,
     help=f"With --combine: begin another file after this many words. Default: {PART_WORDS:,}.",
 )
+@click.option(
+    "--site",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write a website with a page for each recording and a search, which needs no server.",
+)
 @configured(*SUBTITLE_SETTINGS)
 def export(
     config: Config,
@@ -46,14 +54,20 @@ def export(
     target: Target,
     combine: bool,
     part_words: int,
+    site: Path | None,
 ) -> ExitCode:
     """Write transcripts as files: all, those with a given KEY, or those of a channel."""
     subtitles = config.subtitles()
     with open_library(config, must_exist=True) as library:
         directory = library.directory / "exports"
+        if site and (formats or combine or target != Target()):
+            raise UserError("--site and other outputs exclude each other.", "Give either of them.")
         chosen = _chosen(library, keys, channel, since, until)
         done = [record for record in chosen if record.state == "done"]
-        if combine:
+        if site:
+            write_site_and_report(library, done, site)
+            failed = 0
+        elif combine:
             write_combined(library, done, formats, target, part_words, default=directory)
             failed = 0
         else:

@@ -1,0 +1,131 @@
+"""Write a static site into a directory, where files of other programs may be, too.
+
+`homescribe-site.json` says that index.html and three folders there are of a site. It lists their files, so
+that a later export removes those that it does not write again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from importlib import resources
+from pathlib import Path
+
+from homescribe.core import Item, Transcript
+from homescribe.errors import UserError
+from homescribe.formats.writer import translated
+from homescribe.static_site.search_index import (
+    PARAGRAPHS,
+    IndexedParagraph,
+    SearchIndex,
+    directory_script,
+    text_script,
+)
+from homescribe.static_site.site_pages import PageFacts, front_page, page_facts, recording_page
+
+LIST = "homescribe-site.json"
+FOLDERS = ("recordings", "index", "assets")
+ASSETS = ("words.js", "search.js", "recording.js", "site.css")
+
+
+def write_site(directory: Path, title: str, recordings: Iterable[tuple[Item, Transcript]]) -> int:
+    """Write the site of `recordings`, in the order in which it shows them; return how many there are.
+
+    Raises UserError if a file that is not of an earlier site is in the way, or as `formats.writer.write`.
+    """
+    with translated(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        earlier = _claimed(directory)
+        site = _Site(directory)
+        facts = _write_pages(site, recordings)
+        site.write("index.html", front_page(title, facts))
+        for name in ASSETS:
+            content = resources.files("homescribe.static_site").joinpath("assets", name)
+            site.write(f"assets/{name}", content.read_text(encoding="utf-8"))
+        for name in earlier - site.files:
+            (directory / name).unlink(missing_ok=True)
+        (directory / LIST).write_text(json.dumps(sorted(site.files), indent=0), encoding="utf-8")
+    return len(facts)
+
+
+class _Site:
+    """Writes files, and knows which."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.files: set[str] = set()
+        for folder in FOLDERS:
+            (directory / folder).mkdir(exist_ok=True)
+
+    def write(self, name: str, content: str) -> None:
+        (self._directory / name).write_text(content, encoding="utf-8", newline="\n")
+        self.files.add(name)
+
+
+def _write_pages(site: _Site, recordings: Iterable[tuple[Item, Transcript]]) -> list[PageFacts]:
+    """Write the pages of the recordings and the index; return what the list shows."""
+    index = SearchIndex()
+    facts: list[PageFacts] = []
+
+    def paragraphs() -> Iterator[IndexedParagraph]:
+        for item, transcript in recordings:
+            page, found = recording_page(item, transcript, len(facts))
+            facts.append(page_facts(item, transcript))
+            site.write(facts[-1].page, page)
+            yield from found
+
+    script: list[IndexedParagraph] = []
+    scripts = 0
+    for paragraph in paragraphs():
+        index.add(paragraph)
+        script.append(paragraph)
+        if len(script) == PARAGRAPHS:
+            site.write(f"index/texts-{scripts}.js", text_script(scripts, script))
+            script, scripts = [], scripts + 1
+    if script:
+        site.write(f"index/texts-{scripts}.js", text_script(scripts, script))
+    first_words = []
+    for number, (word, content) in enumerate(index.shards()):
+        first_words.append(word)
+        site.write(f"index/words-{number}.js", content)
+    shown = [{"page": each.page, "title": each.title, "date": each.date} for each in facts]
+    site.write(
+        "index/directory.js",
+        directory_script(
+            {
+                "shards": first_words,
+                "paragraphs": index.size,
+                "perScript": PARAGRAPHS,
+                "recordings": shown,
+            }
+        ),
+    )
+    return facts
+
+
+def _claimed(directory: Path) -> set[str]:
+    """Return the files of the site that is in `directory`. Without one, claim the directory for a site.
+
+    Raises UserError if a file or a folder has a name that the site needs.
+    """
+    try:
+        names = json.loads((directory / LIST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        for name in ("index.html", *FOLDERS):
+            if (directory / name).exists():
+                raise UserError(
+                    f"{directory} has {name}, which homescribe did not write.",
+                    "Choose another directory, or remove it.",
+                ) from None
+        # Before all else: an export that is interrupted leaves a directory that the next one may write to.
+        (directory / LIST).write_text("[]", encoding="utf-8")
+        return set()
+    except ValueError:
+        return set()
+    return {name for name in names if _is_of_a_site(name)} if isinstance(names, list) else set()
+
+
+def _is_of_a_site(name: object) -> bool:
+    """Whether a list, which may have been altered, names a file inside the folders of a site."""
+    parts = name.split("/") if isinstance(name, str) else []
+    return len(parts) == 2 and parts[0] in FOLDERS and parts[1] not in ("", ".", "..")
