@@ -8,14 +8,15 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-import browser as browsers
-from homescribe import demo
+from homescribe import Library, assemble, demo
+from homescribe.core import Speaker, Turn
+from homescribe.speakers.diarizer import Diarization
+from homescribe.speakers.speaker_finder import SpeakerFinder
 from homescribe.web import snapshot
 from web_server import PENDING, PRIVATE, TOKEN, make_library, serving
 
-pytestmark = pytest.mark.browser
 expect.set_options(timeout=30_000)  # milliseconds, for busy machines
 FOX = demo.samples() / "fox-20s.mp3"
 CHANNEL = demo.samples() / "channel-40s.webm"
@@ -39,17 +40,6 @@ FULL_DATABASE = """() => {
         return put.call(this, value);
     };
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = browsers.find()
-    if path is None:
-        pytest.fail(browsers.MISSING, pytrace=False)
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 @pytest.fixture
@@ -160,6 +150,51 @@ def test_the_same_file_again_opens_what_is_there(page):
     drop(page, FOX, "renamed.mp3")
     page.wait_for_url("**/items/file:*")
     assert page.url == first
+
+
+CLICKS = """() => {
+    const clicks = JSON.parse(sessionStorage.getItem("clicks") ?? "[]");
+    addEventListener("click", event => {
+        if (event.detail) clicks.push(event.target.textContent.trim()); // by a pointer, not by a key
+        sessionStorage.setItem("clicks", JSON.stringify(clicks));
+    }, true);
+}"""
+
+
+def test_an_interview_has_two_named_speakers_after_two_clicks(browser, tmp_path, monkeypatch):
+    """With `speakers` chosen before, as the page remembers it."""
+
+    def find(finder, audio, setting, track, stop, progress):
+        turns = (Turn(0, 9, "SPEAKER_00"), Turn(9, 18, "SPEAKER_01"))
+        speakers = (
+            Speaker("SPEAKER_00", 9.0, (1.0, 0.0), "test"),
+            Speaker("SPEAKER_01", 9.0, (0.0, 1.0), "test"),
+        )
+        return Diarization(turns, speakers)
+
+    monkeypatch.setattr(SpeakerFinder, "load", lambda finder: None)
+    monkeypatch.setattr(SpeakerFinder, "find", find)
+    monkeypatch.setattr(assemble, "check_speakers", lambda config, options: None)
+    library = tmp_path / "library"
+    with serving(library, speakers="auto") as base:
+        page = opened(browser, base)
+        page.add_init_script(f"({CLICKS})()")
+        page.goto("/")
+        drop(page, FOX, "interview.mp3")
+        expect(page.locator(".who .name").first).to_have_text("Speaker 1", timeout=90_000)
+        for number, name in ((1, "Ann Lee"), (2, "Ben")):
+            page.locator(".who .name", has_text=f"Speaker {number}").first.click()
+            page.keyboard.type(name)
+            page.keyboard.press("Enter")
+            expect(page.locator(".who .name", has_text=name).first).to_be_visible()
+        clicks = page.evaluate("JSON.parse(sessionStorage.getItem('clicks'))")
+        assert clicks == ["Speaker 1", "Speaker 2"]
+        [item] = httpx.get(f"{base}/api/items").json()["items"]
+        with Library(library) as stored:
+            names = [speaker.name for speaker in stored.speakers(item["key"])]
+        page.goto("about:blank")
+        page.context.close()
+    assert names == ["Ann Lee", "Ben"]
 
 
 # --- Interruptions ----------------------------------------------------------------------------------
