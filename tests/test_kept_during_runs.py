@@ -138,6 +138,7 @@ def test_again_needs_no_download(library, source, keep):
     assert path.exists()
 
 
+@pytest.mark.timeout(60)
 def test_kept_audio_needs_no_pause_and_no_site(library, source):
     """Ten of them would take ten pauses, and a site that waits would let none through."""
     many = [two_seconds(number) for number in range(10)]
