@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import time
 from pathlib import Path
 from threading import Event
 from urllib.parse import parse_qsl, urljoin, urlsplit
@@ -75,6 +76,24 @@ def test_search_while_typing_keeps_the_address_up_to_date(page):
     expect(page.locator("#overview")).to_be_visible()
     page.go_forward()
     expect(page.locator("#q")).to_have_value("quick brown fox jumps")
+
+
+def test_the_title_of_a_search_stays_when_the_queue_changes(page, library):
+    page.goto("/")
+    page.keyboard.type("quick brown")
+    expect(page).to_have_title("quick brown · homescribe")
+    with page.expect_event("console"):
+        page.evaluate(
+            """async () => {
+                const live = performance.getEntriesByType("resource").find(e => e.name.endsWith("live.js"));
+                const { onSnapshot } = await import(live.name);
+                let seen = 0;
+                onSnapshot(() => ++seen === 2 && console.info("changed"));
+            }"""
+        )
+        with Library(library) as opened:
+            opened.block_site("site.example", time.time() + 1, "Wait.")
+    expect(page).to_have_title("quick brown · homescribe")
 
 
 def test_a_hit_opens_its_line_and_plays_from_it(page):

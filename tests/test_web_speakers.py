@@ -357,7 +357,7 @@ def test_turns_words_and_speaking_times_follow_the_speaker_of_a_line(library):
 
 
 def test_search_finds_a_line_by_its_corrected_speaker(library):
-    said = [(0, "The ice was thin.", ANN), (100, "The hut was cold.", BEN), (200, "Good.", EVE)]
+    said = [(0, "Thin ice.", ANN), (100, "A hut.", BEN), (200, "Yes.", ANN), (300, "No.", EVE)]
     segments = tuple(Segment(at, at + 5, f" {text}", speaker=who) for at, text, who in said)
     turns = tuple(Turn(at, at + 5, who) for at, _, who in said)
     item = Item("file", "long", "/long.mp3", "long", "talks")

@@ -4,7 +4,8 @@ import { onSnapshot } from "./live.js";
 
 const link = document.getElementById("queue-link");
 const badge = document.getElementById("run-badge");
-const title = document.title;
+let title = document.title;
+let written = title; // the title that this file has set last; another one is of a search on this page
 
 /** "Transcribing 42 %", and what the badge shows of it; null if nothing runs. */
 function status({ state, progress }) {
@@ -24,5 +25,7 @@ onSnapshot((snapshot) => {
   if (current) link.setAttribute("aria-label", `Queue: ${current[0]}`);
   else link.removeAttribute("aria-label");
   const [text] = current ?? [""];
-  document.title = text ? `${text} · ${title}` : title;
+  if (document.title !== written) title = document.title;
+  written = text ? `${text} · ${title}` : title;
+  document.title = written;
 });
