@@ -25,6 +25,7 @@ from homescribe import (
     Transcript,
     Word,
 )
+from homescribe.core import Speaker, Turn
 
 IMAGES = Path(__file__).parent / "images"
 DESKTOP: ViewportSize = {"width": 1200, "height": 760}
@@ -59,27 +60,55 @@ TITLES = (
 CHANNEL = "Field Notes from the Ridge"
 
 
+SPEAKERS = {"SPEAKER_00": "Regula Frei", "SPEAKER_01": "Jon Caduff"}
+
+
 def segments_of_text() -> tuple[Segment, ...]:
-    """One segment for each sentence, with a time for every word."""
+    """One segment for each sentence, with a time for every word, and who says it: two people in turn."""
     generator = random.Random(5)
     found: list[Segment] = []
     at = 1.2
-    for paragraph in TEXT.split("\n\n"):
+    for number, paragraph in enumerate(TEXT.split("\n\n")):
+        speaker = list(SPEAKERS)[number % len(SPEAKERS)]
         for sentence in re.findall(r"[^.?!]+[.?!]", paragraph):
             words: list[Word] = []
             start = at
             for word in sentence.split():
                 length = 0.14 + 0.055 * len(word)
                 words.append(
-                    Word(round(at, 2), round(at + length, 2), f" {word}", generator.random())
+                    Word(
+                        *(round(at, 2), round(at + length, 2), f" {word}", generator.random()),
+                        speaker,
+                    )
                 )
                 at += length + 0.03
             text = "".join(word.word for word in words)
             doubt = ("low_probability",) if "chamois" in text else ()
-            found.append(Segment(start, at, text, -0.3, 0.01, 1.5, 0.0, tuple(words), doubt))
+            confidence = (-0.3, 0.01, 1.5, 0.0)
+            found.append(
+                Segment(start, at, text, *confidence, tuple(words), doubt, speaker=speaker)
+            )
             at += 0.25
         at += 2.6
     return tuple(found)
+
+
+def with_speakers(segments: tuple[Segment, ...], end: float) -> Transcript:
+    """A transcript whose voices are the same in every recording."""
+    turns = tuple(Turn(each.start, each.end, each.speaker or "") for each in segments)
+    speakers = tuple(
+        Speaker(
+            label,
+            sum(turn.end - turn.start for turn in turns if turn.speaker == label),
+            tuple(float(place == number) for place in range(len(SPEAKERS))),
+            "imaginary",
+        )
+        for number, label in enumerate(SPEAKERS)
+        if label in {turn.speaker for turn in turns}
+    )
+    return Transcript(
+        *("faster-whisper", "large-v3", "en", end, segments), speakers=speakers, turns=turns
+    )
 
 
 def make_library(directory: Path) -> None:
@@ -101,7 +130,9 @@ def make_library(directory: Path) -> None:
         library.record("ytdlp", Listing("https://www.youtube.com/@ridge", CHANNEL, iter(())), items)
         for number, item in enumerate(items[:-1]):
             part = segments if not number else segments[number * 3 : number * 3 + 12]
-            library.save(item, Transcript("faster-whisper", "large-v3", "en", end, part), 21.0)
+            library.save(item, with_speakers(part, end), 21.0)
+        for label, name in SPEAKERS.items():
+            library.name_speaker(items[0].key, label, name)
         library.fail(items[-1], PermanentError("This video is private.", "Ask its owner."))
 
 
