@@ -82,6 +82,23 @@ def test_a_path_without_a_file_is_refused(tmp_path):
     assemble.check_options(replace(missing, speakers="channels"))  # compares no voices
 
 
+def test_a_backend_of_another_package_must_say_that_it_finds_speakers(monkeypatch):
+    class Rented:
+        default_engine, default_model = "faster-whisper", "tiny"
+
+    load = assemble.plugins.load
+    monkeypatch.setattr(
+        "homescribe.plugins.load",
+        lambda group, name: Rented if name == "rented" else load(group, name),
+    )
+    for speakers in ("auto", "channels"):
+        with pytest.raises(UserError, match="'rented' cannot tell speakers apart"):
+            assemble.check_options(Config(backend="rented", speakers=speakers))
+    assemble.check_options(Config(backend="rented"))
+    Rented.finds_speakers = True
+    assemble.check_options(Config(backend="rented", speakers="auto"))
+
+
 def test_a_missing_extra_is_named_before_anything_is_downloaded(monkeypatch):
     monkeypatch.setitem(sys.modules, "sherpa_onnx", None)
     with pytest.raises(SetupError, match="--speakers needs the package 'sherpa_onnx'") as caught:

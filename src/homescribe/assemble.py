@@ -179,6 +179,17 @@ def check_options(config: Config, options: TranscriptionOptions | None = None) -
 
 def check_speakers(config: Config, options: TranscriptionOptions) -> None:
     """Raise UserError for a setting of speakers that is not valid, or needs what is not here."""
+    if options.speakers is None:
+        return
+    # Another package's backend that does not know the option would ignore it.
+    built_in = config.backend in plugins.BUILT_IN["backends"]
+    if not built_in and not getattr(
+        plugins.load("backends", config.backend), "finds_speakers", False
+    ):
+        raise UserError(
+            f"The backend {config.backend!r} cannot tell speakers apart.",
+            "Run without --speakers, then add them: homescribe speakers KEY",
+        )
     if not compares_voices(options):
         return
     if config.backend != "ray":  # its machines may have the files elsewhere

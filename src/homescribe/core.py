@@ -605,7 +605,11 @@ class Session(Protocol):
 
 
 class Backend(Protocol):
-    """Where engines run."""
+    """Where engines run.
+
+    One that follows `TranscriptionOptions.speakers`, for example with a SpeakerEngine, has an attribute
+    `finds_speakers` that is True.
+    """
 
     name: str
     default_engine: str
