@@ -26,7 +26,7 @@ from homescribe.speakers.channel_levels import levels, own_speech
 from homescribe.speakers.speaker_engine import SpeakerEngine
 from homescribe.speakers.speaker_finder import SpeakerFinder
 from homescribe.speakers.speaker_setting import SpeakerSetting
-from homescribe.speakers.two_channels import NoChannels
+from homescribe.speakers.two_channels import NoChannels, _in_order
 from speech_samples import assert_words, sample_text
 
 CHANNELS = TranscriptionOptions(speakers="channels")
@@ -120,7 +120,9 @@ def test_each_word_is_written_once_and_by_its_channel(tmp_path):
     assert found.turns[0] == Turn(2.0, 4.0, A)
     assert found.skipped == engine_skipped()
     assert reported == [6.0, 12.0]
-    assert all(options == replace(CHANNELS, speakers=None) for _, options in engine.given)
+    timed = replace(CHANNELS, speakers=None, word_timestamps=True)
+    assert all(options == timed for _, options in engine.given)
+    assert not any(segment.words for segment in found.segments)
     assert all(isinstance(part.media, bytes) for part, _ in engine.given)
 
 
@@ -142,6 +144,26 @@ def test_speakers_of_channels_are_found_without_transcribing(tmp_path):
     found = SpeakerFinder().find(audio, setting, None, Event(), lambda seconds: None)
     assert [(t.speaker, round(t.start), round(t.end)) for t in found.turns] == [
         *((A, 2, 4), (B, 4, 6), (A, 7, 9), (B, 8, 9)),
+    ]
+
+
+def test_an_answer_in_between_is_where_it_was_said():
+    texts = [" It was late.", " We went home.", " And slept."]
+    words = tuple(Word(3.0 * n, 3.0 * n + 2.5, text, 0.9) for n, text in enumerate(texts))
+    long = Segment(0, 9, "".join(texts), words=words)
+    left = Transcript("e", "m", "en", 9.0, (long,))
+    right = Transcript("e", "m", "de", 9.0, (Segment(2.6, 3.0, " Ja."),))
+    found = _in_order([left, right])
+    assert [(channel, s.text, s.language) for channel, s in found] == [
+        (0, " It was late.", "en"),
+        (1, " Ja.", "de"),
+        (0, " We went home. And slept.", "en"),
+    ]
+    assert [len(segment.words) for _, segment in found] == [1, 0, 2]
+    assert (found[0][1].end, found[2][1].start, found[2][1].end) == (2.5, 3.0, 9)
+    during = replace(right, segments=(Segment(4.0, 4.4, " Ja."),))
+    assert [s.text for _, s in _in_order([left, during])] == [
+        *(" It was late. We went home.", " Ja.", " And slept."),
     ]
 
 

@@ -256,6 +256,17 @@ def _split(segment: Segment, units: Sequence[_Unit]) -> list[_Piece]:
     runs = [list(run) for _, run in groupby(units, key=lambda unit: unit.speaker)]
     if len(runs) == 1:
         return [_Piece(replace(segment, speaker=units[0].speaker), part=False)]
+    return [_Piece(part, part=True) for part in _parts(segment, runs)]
+
+
+def sentences_of(segment: Segment) -> list[Segment]:
+    """Return the sentences of a segment as segments."""
+    sentences = list(_sentences(_units(segment, 0)))
+    return [segment] if len(sentences) == 1 else _parts(segment, sentences)
+
+
+def _parts(segment: Segment, runs: Sequence[Sequence[_Unit]]) -> list[Segment]:
+    """Return the parts of a segment that consist of these units."""
     parts: list[Segment] = []
     for run in runs:
         start = min(max(run[0].start, parts[-1].end), segment.end) if parts else segment.start
@@ -269,7 +280,7 @@ def _split(segment: Segment, units: Sequence[_Unit]) -> list[_Piece]:
             speaker=run[0].speaker,
         )
         parts.append(part)
-    return [_Piece(part, part=True) for part in parts]
+    return parts
 
 
 def _joined(pieces: Iterable[_Piece]) -> Iterator[Segment]:

@@ -42,7 +42,8 @@ class SpeakerEngine:
             return self._engine.transcribe(audio, options, stop, progress)
         setting = parse_speakers(options.speakers)
         if setting.channels:
-            return transcribe_channels(self._engine, audio, options, stop, progress)
+            transcript = transcribe_channels(self._engine, audio, options, stop, progress)
+            return transcript if options.word_timestamps else without_words(transcript)
         slower = SlowerProgress(progress)
         search = SpeakerSearch(
             self._finder, audio, setting, options.audio_track, stop, slower.reporter()
@@ -79,11 +80,13 @@ def finished(
         transcript = replace(transcript, warnings=(*transcript.warnings, warning))
     else:
         transcript = with_speakers(transcript, diarization, setting.least)
-    if options.word_timestamps:
-        return transcript
-    return replace(
-        transcript, segments=tuple(replace(each, words=()) for each in transcript.segments)
-    )
+    return transcript if options.word_timestamps else without_words(transcript)
+
+
+def without_words(transcript: Transcript) -> Transcript:
+    """Return the transcript without the times of words, which were only needed to find their speakers."""
+    segments = tuple(replace(segment, words=()) for segment in transcript.segments)
+    return replace(transcript, segments=segments)
 
 
 class SpeakerSearch:

@@ -6,6 +6,7 @@ before, so that no word is written twice.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from threading import Event
@@ -17,6 +18,7 @@ from homescribe.audio import SAMPLE_RATE, channel_count, stereo_blocks, to_flac
 from homescribe.core import (
     Audio,
     Engine,
+    Segment,
     Skipped,
     Speaker,
     Transcript,
@@ -24,7 +26,7 @@ from homescribe.core import (
     Turn,
 )
 from homescribe.errors import Cancelled, PermanentError
-from homescribe.speakers.assignment import marked_overlap
+from homescribe.speakers.assignment import marked_overlap, sentences_of
 from homescribe.speakers.channel_levels import (
     FRAMES_PER_SECOND,
     Own,
@@ -76,6 +78,7 @@ def transcribe_channels(
     """
     warnings: list[str] = []
     plain = replace(options, speakers=None)
+    timed = replace(plain, word_timestamps=True, audio_track=None)
     try:
         own = channel_speech(audio, options.audio_track, stop, warnings)
     except NoChannels as error:
@@ -91,7 +94,7 @@ def transcribe_channels(
             progress((before + done) / 2)
 
         part = replace(audio, data=data, duration=seconds)
-        found.append(engine.transcribe(part, replace(plain, audio_track=None), stop, report))
+        found.append(engine.transcribe(part, timed, stop, report))
     return _merged(found, own, warnings)
 
 
@@ -126,12 +129,7 @@ def _compressed(blocks: Iterable[NDArray[np.float32]]) -> tuple[float, bytes]:
 
 def _merged(found: Sequence[Transcript], own: Own, warnings: Sequence[str]) -> Transcript:
     """Return both transcripts as one, with segments in the order of time."""
-    spoken = [
-        (channel, replace(segment, language=segment.language or transcript.language))
-        for channel, transcript in enumerate(found)
-        for segment in transcript.segments
-    ]
-    spoken.sort(key=lambda each: (each[1].start, each[1].end))
+    spoken = _in_order(found)
     turns = _turns(own)
     order = [CHANNELS[channel] for channel, _ in spoken] + [turn.speaker for turn in turns]
     diarization = _labelled(turns, order)
@@ -162,6 +160,41 @@ def _merged(found: Sequence[Transcript], own: Own, warnings: Sequence[str]) -> T
         speakers=diarization.speakers,
         turns=diarization.turns,
     )
+
+
+def _in_order(found: Sequence[Transcript]) -> list[tuple[int, Segment]]:
+    """Return the segments with their channels in the order of time.
+
+    One in which the other person begins is split between sentences, so that a "Yes." is where it was said.
+    """
+    starts = [[segment.start for segment in transcript.segments] for transcript in found]
+    spoken: list[tuple[int, Segment]] = []
+    for channel, transcript in enumerate(found):
+        for segment in transcript.segments:
+            named = replace(segment, language=segment.language or transcript.language)
+            others = starts[1 - channel]
+            inside = others[bisect_right(others, segment.start) : bisect_left(others, segment.end)]
+            spoken += [(channel, part) for part in _split_before(named, inside)]
+    return sorted(spoken, key=lambda each: (each[1].start, each[1].end))
+
+
+def _split_before(segment: Segment, times: Sequence[float]) -> list[Segment]:
+    """Return the segment in parts, with an end of a sentence between them for each of the times."""
+    parts: list[list[Segment]] = []
+    for sentence in sentences_of(segment) if times else [segment]:
+        if parts and not any(parts[-1][0].start < at <= sentence.start for at in times):
+            parts[-1].append(sentence)
+        else:
+            parts.append([sentence])
+    return [
+        replace(
+            part[0],
+            end=part[-1].end,
+            text="".join(sentence.text for sentence in part),
+            words=tuple(word for sentence in part for word in sentence.words),
+        )
+        for part in parts
+    ]
 
 
 def _turns(own: Own) -> list[Turn]:
