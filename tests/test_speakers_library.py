@@ -567,13 +567,16 @@ def test_long_speech_is_listed_in_parts(library):
 
 def test_speakers_beyond_the_bits_of_a_passage_are_found(library):
     crowd = conversation(
-        *[(n, f"number {n}") for n in range(70)], voices=[f"voice {n}" for n in range(70)]
+        *[(n, f"number {n}") for n in range(70)],
+        *[(0, "and so on") for _ in range(20)],
+        *[(69, "farewell"), (63, "farewell, too")],
+        voices=[f"voice {n}" for n in range(70)],
     )
     library.save(item(1), crowd)
     library.name_speaker("podcast:id1", "SPEAKER_69", "Last")
     library.name_speaker("podcast:id1", "SPEAKER_63", "Near")
-    assert [hit.text for hit in library.search("number speaker:last")] == ["number 69"]
-    assert [hit.text for hit in library.search("number speaker:near")] == ["number 63"]
+    assert [hit.text for hit in library.search("farewell speaker:last")] == ["farewell"]
+    assert [hit.text for hit in library.search("farewell speaker:near")] == ["farewell, too"]
 
 
 def test_a_corrected_line_keeps_its_speaker(debates):
