@@ -267,3 +267,20 @@ def test_a_seek_in_ten_hours_is_exact(page, folder):
     usual = lateness(page.evaluate(LISTEN, None))
     for seconds in (35_990.0, 3.2, 17_999.3, 30_001.0, 7_205.5):
         assert lateness(page.evaluate(LISTEN, seconds)) == pytest.approx(usual, abs=0.1), seconds
+
+
+@pytest.mark.browser
+def test_keeping_audio_is_chosen_before_the_next_run(page, base, folder):
+    """The fixture serves a library whose runs keep copies for speech."""
+    page.goto("/library")
+    page.get_by_role("link", name="Add recordings").first.click()
+    choice = page.get_by_label("Keep the audio of downloads")
+    expect(choice).to_be_checked()
+    for checked, expected in ((False, "none"), (True, "speech")):
+        choice.set_checked(checked)
+        expect(page.locator("[data-saved]")).to_have_text("Saved for the next run.")
+        until(
+            page,
+            "fetch('/api/settings').then(answer => answer.json()).then(state => "
+            f"state.settings.keep_audio.value === '{expected}')",
+        )

@@ -20,7 +20,10 @@ from homescribe.errors import UserError
 from homescribe.web import model_choices
 
 # In the order of the page.
-CHANGEABLE = ("model", "language", "speakers", "task", "word_timestamps", "initial_prompt")
+CHANGEABLE = (
+    *("model", "language", "speakers", "task", "word_timestamps", "initial_prompt"),
+    "keep_audio",
+)
 
 
 class SettingState(TypedDict):

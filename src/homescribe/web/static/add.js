@@ -28,7 +28,7 @@ async function upload(files) {
 
 /** What the fields of the settings say; "" and false are the default. */
 function chosenSettings(form) {
-  const { model, language, speakers, initial_prompt, task, word_timestamps } = form.elements;
+  const { model, language, speakers, initial_prompt, task, word_timestamps, keep_audio } = form.elements;
   return {
     model: model.selectedIndex >= 0 ? model.value : null,
     language: language.value || null,
@@ -36,6 +36,7 @@ function chosenSettings(form) {
     initial_prompt: initial_prompt.value.trim() || null,
     task: task.checked ? "translate" : null,
     word_timestamps: word_timestamps.checked || null,
+    keep_audio: keep_audio.checked ? keep_audio.value : null,
   };
 }
 
