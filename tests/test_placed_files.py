@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from homescribe.cli.main import run as run_command
@@ -118,12 +118,16 @@ def test_another_recording_with_the_same_name_does_not_replace_it(talks, tmp_pat
     assert "Hello." in (talks / "talk.en.srt").read_text()
 
 
-def test_a_link_is_not_followed(talks, tmp_path, capsys):
-    secret = tmp_path / "secret"
-    secret.write_text("secret")
-    (talks / "talk.en.srt").symlink_to(secret)
+def test_a_link_is_kept(talks, tmp_path, capsys):
+    export(capsys, "--beside", "-f", "srt")
+    link, target = talks / "talk.en.srt", tmp_path / "moved.srt"
+    link.rename(target)
+    link.symlink_to(target)
+    before = target.read_text()
+    add(tmp_path, talks / "talk.mp4", "0a1b", spoken(" Better."))
     assert export(capsys, "--beside", "-f", "srt")[0] == 1
-    assert secret.read_text() == "secret"
+    assert link.is_symlink()
+    assert target.read_text() == before
 
 
 def test_recordings_elsewhere_are_counted_or_go_to_a_directory(talks, tmp_path, capsys):
@@ -224,6 +228,7 @@ TITLES = st.one_of(
 
 
 @given(TITLES, TITLES, st.booleans())
+@example("Inc.", "Inc. ..", False)
 def test_no_title_leads_out_of_the_directory(title, channel, tagged):
     item = replace(ITEM, title=title, channel=channel)
     template = checked_template("%(channel)s/%(title)s/%(title)s %(id)s")

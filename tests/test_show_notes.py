@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from itertools import pairwise
 
-from homescribe.core import MINUTE, Chapter, Segment, Speaker
+from homescribe.core import MINUTE, Chapter, Item, Segment, Speaker
 from homescribe.formats.show_notes import to_notes
 from homescribe.formats.topics import SHORTEST_PART, divided, keywords, sentences
 from transcripts import HOSTILE, ITEM, spoken, transcript
@@ -74,6 +74,13 @@ def test_notes_have_title_chapters_and_quotes_with_links():
     for quote in quotes:
         text, seconds = re.fullmatch(r"“(.+)” [\d:]+ https://\S+&t=(\d+)s", quote).groups()
         assert texts.index(text) * 6 == int(seconds)
+
+
+def test_no_path_of_this_computer_is_published():
+    item = Item("file", "0a1b", "/home/me/secret/talk.mp3", "Talk")
+    notes = to_notes(item, talk())
+    assert "secret" not in notes
+    assert re.fullmatch(r"“.+” [\d:]+", lines(notes, "Quotes\n")[0])
 
 
 def test_the_publishers_chapters_are_kept():

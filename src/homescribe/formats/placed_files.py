@@ -21,7 +21,7 @@ from homescribe.formats.text_language import text_language
 
 # Formats that players pair with a recording by its name and a language: "talk.en.srt" with "talk.mp4".
 # https://mpv.io/manual/stable/#options-sub-auto
-# https://jellyfin.org/docs/general/server/media/movies#external-subtitles-and-audio-tracks
+# https://jellyfin.org/docs/general/server/media/external-files
 # https://support.plex.tv/articles/200471133-adding-local-subtitles-to-your-media/
 SUBTITLES = frozenset({"srt", "vtt"})
 

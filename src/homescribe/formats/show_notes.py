@@ -5,6 +5,7 @@ Plain text, because that is what video sites and podcast hosts take: they make l
 
 from __future__ import annotations
 
+from homescribe import plugins
 from homescribe.core import Item, Transcript
 from homescribe.formats.recording_facts import recording_address
 from homescribe.formats.topics import (
@@ -31,9 +32,10 @@ def to_notes(item: Item, transcript: Transcript) -> str:
     """
     said = sentences(transcript)
     facts = [item.channel or "", item.upload_date or "", clock(transcript.duration)]
-    blocks = [
-        [item.title or item.id, " · ".join(filter(None, facts)), recording_address(item)],
-    ]
+    blocks = [[item.title or item.id, " · ".join(filter(None, facts))]]
+    # Notes are published: a path of this computer would tell nothing.
+    if not plugins.source_of(item).local_path(item):
+        blocks[0].append(recording_address(item))
     if item.chapters:
         marks = sorted(item.chapters, key=lambda chapter: chapter.start)
         starts = [chapter.start for chapter in marks]
@@ -65,5 +67,6 @@ def to_notes(item: Item, transcript: Transcript) -> str:
 
 def _quote(item: Item, sentence: Sentence) -> str:
     speaker = f" {sentence.speaker}," if sentence.speaker else ""
-    address = link(item, sentence.start)
-    return f"“{sentence.text}”{speaker} {clock(sentence.start)} {address}"
+    local = plugins.source_of(item).local_path(item)
+    address = "" if local else f" {link(item, sentence.start)}"
+    return f"“{sentence.text}”{speaker} {clock(sentence.start)}{address}"

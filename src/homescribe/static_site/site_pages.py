@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from homescribe import plugins
 from homescribe.core import Item, Transcript
 from homescribe.formats.attribution import Names, segment_speaker
 from homescribe.formats.coverage import NO_SPEECH, languages_in_words
@@ -58,7 +57,6 @@ def recording_page(
 ) -> tuple[str, list[IndexedParagraph]]:
     """Return the page of a recording, and its paragraphs for the index, as recording `number`."""
     facts = page_facts(item, transcript)
-    elsewhere = plugins.source_of(item).local_path(item) is None
     names = Names(transcript)
     voices = {speaker.label: n % VOICES for n, speaker in enumerate(transcript.speakers)}
     known = [
@@ -68,7 +66,7 @@ def recording_page(
         languages_in_words(transcript) if transcript.segments else "",
     ]
     shown = [escape(fact) for fact in known if fact]
-    if elsewhere and _is_web(address := shown_item(item).url):
+    if _is_web(address := shown_item(item).url):
         shown.append(f'<a href="{escape(address)}" rel="noopener noreferrer">recording</a>')
     body = [f'<h1>{escape(facts.title)}</h1>\n<p class="facts">{" · ".join(shown)}</p>']
     indexed: list[IndexedParagraph] = []
@@ -88,7 +86,7 @@ def recording_page(
             ]
             indexed.append(IndexedParagraph(number, name, lines))
             voice = voices.get(segment_speaker(paragraph.lines[0].segment) or "")
-            body.append(_paragraph(item if elsewhere else None, paragraph, name, voice))
+            body.append(_paragraph(item, paragraph, name, voice))
     page = _page(
         facts.title,
         "../",
@@ -100,11 +98,10 @@ def recording_page(
     return page, indexed
 
 
-def _paragraph(item: Item | None, paragraph: Paragraph, speaker: str, voice: int | None) -> str:
+def _paragraph(item: Item, paragraph: Paragraph, speaker: str, voice: int | None) -> str:
     """Return a paragraph whose time links to the recording, if that is on the web."""
     time = clock(paragraph.start)
-    address = link(item, paragraph.start) if item else ""
-    if _is_web(address):
+    if _is_web(address := link(item, paragraph.start)):
         time = f'<a class="time" href="{escape(address)}" rel="noopener noreferrer">{time}</a>'
     else:
         time = f'<span class="time">{time}</span>'
@@ -171,4 +168,5 @@ def _page(title: str, root: str, body: str, scripts: Sequence[str]) -> str:
 
 
 def _is_web(address: str) -> bool:
+    """Whether others can open `address`: it is no path of this computer, and has no secret left out."""
     return bool(re.match("https?://", address, re.IGNORECASE)) and not is_redacted(address)
