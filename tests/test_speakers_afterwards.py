@@ -14,6 +14,7 @@ from homescribe.assemble import build_speaker_run
 from homescribe.cli.main import homescribe
 from homescribe.config import Config
 from homescribe.core import (
+    Call,
     Segment,
     SourceOptions,
     Speaker,
@@ -187,6 +188,25 @@ def test_a_recording_that_fails_keeps_its_transcript(talks):
     assert talks.transcript(talks.key).text == spoken(*TEXTS).text
     talks.finder.error = None
     assert find(talks)[0].transcript.speakers
+
+
+def test_the_outcome_of_a_run_has_the_names_of_known_voices(talks):
+    find(talks)
+    talks.name_speaker(talks.key, "SPEAKER_01", "Bob")
+    run = build_speaker_run(
+        Config(library=talks.directory), talks, talks.sources_of_test, [talks.key]
+    )
+    run._store = run._save  # as a run that transcribes
+    (outcome,) = run
+    assert outcome.transcript.speaker_names == {"SPEAKER_00": "Speaker 1", "SPEAKER_01": "Bob"}
+    assert [each.embedding for each in outcome.transcript.speakers] == [(), ()]
+
+
+def test_an_item_that_is_being_transcribed_again_is_left_alone(talks):
+    item = talks.item(talks.key).item
+    talks.add_call(Call(item, "modal", 1.0, "fc-1"))
+    assert "Nothing was done" in command(talks, "speakers", talks.key).stderr
+    assert talks.finder.settings == []
 
 
 def test_items_without_speakers_are_known(talks):

@@ -337,6 +337,17 @@ def test_without_its_recordings_a_voice_is_unknown_and_its_names_stay(season):
     assert season.check() == []
 
 
+def test_a_question_mark_at_the_end_of_a_name_would_mean_maybe(season):
+    assert season.name_speaker("podcast:id1", ANN, "Ann? ?").name == "Ann"
+
+
+def test_two_speakers_with_one_label_are_one(library):
+    """A plug-in's engine may return anything."""
+    twice = replace(TALK, speakers=(*TALK.speakers, replace(TALK.speakers[0], seconds=1.0)))
+    library.save(item(1), twice)
+    assert [each.seconds for each in library.speakers("podcast:id1")] == [10.0, 5.0]
+
+
 @pytest.mark.parametrize("missing", ["speaker", "recording"])
 def test_naming_what_does_not_exist_is_an_error(season, missing):
     key, label = ("podcast:id1", "SPEAKER_09") if missing == "speaker" else ("podcast:no", ANN)

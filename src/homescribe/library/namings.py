@@ -230,8 +230,8 @@ def drop_unused(db: sqlite3.Connection) -> None:
 
 
 def checked_name(name: str) -> str:
-    """Return a name on one line, as the library stores it."""
-    return one_line(sqlite_safe(name), MAX_NAME)
+    """Return a name on one line, as the library stores it. A question mark at its end would mean "maybe"."""
+    return one_line(sqlite_safe(name), MAX_NAME).rstrip("? ")
 
 
 def counted(db: sqlite3.Connection, item_id: int, label: str) -> Naming:

@@ -46,8 +46,12 @@ def load_with_embeddings(db: sqlite3.Connection, item_id: int) -> tuple[Speaker,
 
 
 def insert(db: sqlite3.Connection, item_id: int, speakers: Sequence[Speaker]) -> None:
-    """Store the speakers of a new transcript."""
-    cleaned = [replace(each, label=sqlite_safe(each.label)) for each in speakers]
+    """Store the speakers of a new transcript. Of several with one label, the first counts."""
+    by_label: dict[str, Speaker] = {}
+    for each in speakers:
+        label = sqlite_safe(each.label)
+        by_label.setdefault(label, replace(each, label=label))
+    cleaned = list(by_label.values())
     db.executemany(
         f"INSERT INTO speakers (item_id, position, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (

@@ -436,8 +436,10 @@ class Run:
                 raise crash
 
     def _save(self, item: Item, transcript: Transcript, seconds: float) -> Transcript | None:
-        saved = self._library.save(item, transcript, seconds, insert=False)
-        return transcript if saved else None
+        if not self._library.save(item, transcript, seconds, insert=False):
+            return None
+        # With speakers, the stored one has the names of known voices, and no embeddings.
+        return self._library.transcript(item.key) if transcript.speakers else transcript
 
     def _record(self, failed: Failed) -> Outcome:
         self._library.fail(failed.item, failed.error, keep_call=failed.keep_call, insert=False)

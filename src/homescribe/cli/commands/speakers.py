@@ -83,10 +83,12 @@ def find(config: Config, names: tuple[str, ...], everything: bool) -> ExitCode:
                         failures[outcome.item.key] = outcome.error
         if len(keys) == 1 and run.progress.done:
             _print_speakers(library.speakers(keys[0]))
-        elif run.progress.done or failures:
+        elif run.progress.items:
             message(
                 f"{count(run.progress.done, 'item')} with speakers, {run.progress.failed} failed."
             )
+        else:
+            message("Nothing was done: a new transcript is on its way. First: homescribe run")
         print_reasons(failures.values())
     if stop.is_set():
         raise Cancelled
