@@ -62,6 +62,19 @@ def add_usage(library, number, **fields):
     library.add_usage(dataclasses.replace(usage, **fields))
 
 
+def test_kept_audio_is_not_downloaded(library):
+    before = planned(library)
+    for video in VIDEOS[:50]:
+        path = library.audio.new_path(video.key, ".opus")
+        path.write_bytes(b"12345")
+        assert library.audio.add(video, path, "speech")
+    after = planned(library)
+    assert after.audio_seconds == before.audio_seconds
+    assert after.bytes_down == before.bytes_down * 3 / 4
+    assert after.bytes_up == before.bytes_up * 3 / 4 + 50 * 5
+    assert after.download_seconds == 1500.0
+
+
 def test_hours_and_bytes_of_a_channel(library):
     plan = planned(library)
     assert (plan.items, plan.items_of_unknown_length) == (200, 0)

@@ -95,7 +95,9 @@ def make_plan(
         deadline: seconds from now by which everything must be transcribed.
     """
     audio_seconds = sum(item.duration or UNKNOWN_LENGTH for item in items)
-    download_seconds = _download_seconds(items, pause)
+    kept = {one.key: one.bytes for one in library.audio.records() if one.is_there}
+    downloads = [item for item in items if item.key not in kept]
+    download_seconds = _download_seconds(downloads, pause)
     speakers = any(machine.speakers for machine in machines)
     rows = [_local(items, audio_seconds, download_seconds, model, deadline, speakers=speakers)]
     for machine in machines:
@@ -123,8 +125,8 @@ def make_plan(
         items=len(items),
         items_of_unknown_length=sum(item.duration is None for item in items),
         audio_seconds=audio_seconds,
-        bytes_down=sum(_download_bytes(item) for item in items),
-        bytes_up=sum(_upload_bytes(item, upload) for item in items),
+        bytes_down=sum(_download_bytes(item) for item in downloads),
+        bytes_up=sum(_upload_bytes(item, upload, kept.get(item.key)) for item in items),
         download_seconds=download_seconds,
         prices=prices,
         rows=tuple(rows),
@@ -228,9 +230,13 @@ def _download_bytes(item: Item) -> int:
     return plugins.source_of(item).expected_bytes(item, item.duration or UNKNOWN_LENGTH)
 
 
-def _upload_bytes(item: Item, upload: Literal["original", "speech"]) -> int:
-    """Return the bytes to upload for `item`: of the local file, of the download, or of a smaller copy."""
-    size = _original_bytes(item)
+def _upload_bytes(item: Item, upload: Literal["original", "speech"], kept: int | None) -> int:
+    """Return the bytes to upload for `item`: of the local file, of the download, or of a smaller copy.
+
+    Args:
+        kept: bytes of its audio that the library keeps, which is transcribed instead of a download.
+    """
+    size = _original_bytes(item) if kept is None else kept
     copy = round((item.duration or UNKNOWN_LENGTH) * SPEECH_COPY_BYTES)
     return min(size, copy) if upload == "speech" else size
 

@@ -106,6 +106,7 @@ SETTINGS = _object(
     task={"type": "string", "enum": ["transcribe", "translate"]},
     word_timestamps=FLAG,
     initial_prompt=TEXT,
+    keep_audio={"type": "string", "enum": ["none", "speech", "all"]},
 )
 QUEUE_BODY = _object(
     ("action",),
@@ -134,6 +135,14 @@ DETAILS: dict[str, Node] = {
             "Correct the text of a segment", body=_object(("text",), text=TEXT, expected=TEXT)
         ),
         delete=_operation("Undo the latest correction of a segment"),
+    ),
+    "/api/items/{key}/audio": _path("key", delete=_operation("Remove the kept audio of an item")),
+    "/api/audio": _path(
+        get=_operation("The audio that is kept"),
+        post=_operation(
+            "What kept audio is above a limit; with remove, remove it, the oldest first",
+            body=_object(("limit",), limit=TEXT, remove=FLAG),
+        ),
     ),
     "/api/search": _path(
         get=_operation(
