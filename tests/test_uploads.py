@@ -12,11 +12,13 @@ from urllib.parse import unquote
 
 import httpx
 import pytest
+from starlette.exceptions import HTTPException
 
 from homescribe import Library, demo
 from homescribe.cli.main import main
 from homescribe.core import DISK_RESERVE
 from homescribe.formats.filenames import NAME_BYTES, safe_file_name
+from homescribe.sources import unfinished_files
 from homescribe.web import partial_uploads, slow_bodies, upload_api
 from web_server import TOKEN, serving
 
@@ -120,8 +122,9 @@ def test_an_upload_in_parts_becomes_an_item_of_the_source_uploads(client, librar
     assert client.get(f"/media/{item['key']}").content == DATA
 
 
-def test_the_source_lists_what_was_uploaded(client, library):
-    upload(client)
+def test_the_source_lists_what_was_uploaded(client, monkeypatch):
+    monkeypatch.setattr(unfinished_files, "CHANGING", 30.0)  # as for users
+    assert "upload-warning" not in upload(client).headers
     client.post("/api/queue", json={"action": "sync"})
     listing = wait_until(
         lambda: (now := client.get("/api/queue").json()["listing"])["finished"] and now
@@ -284,6 +287,16 @@ def test_bytes_at_another_offset_are_refused(client, offset):
     send(client, location, 0, DATA[:100])
     assert send(client, location, offset, b"x").status_code == 409
     assert offset_of(client, location) == 100
+
+
+def test_of_two_writers_at_one_offset_one_is_refused(tmp_path):
+    """Both may have read the same offset before either of them writes."""
+    stored = partial_uploads.PartialUploads(tmp_path)
+    begun = stored.create("talk.mp3", 100, None, transcribe=False)
+    stored.append(begun, 0, b"first")
+    with pytest.raises(HTTPException, match="another offset"):
+        stored.append(begun, 0, b"again")
+    assert stored.offset(begun) == 5
 
 
 def test_a_second_connection_takes_over_from_one_that_hangs(client):
