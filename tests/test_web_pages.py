@@ -63,6 +63,7 @@ def test_search_while_typing_keeps_the_address_up_to_date(page):
     expect(page.locator(".hit mark").first).to_have_text("quick")
     until(page, "location.search === '?q=quick+bro'")
     expect(page.locator("#overview")).to_be_hidden()
+    expect(page.locator("#results .summary")).to_have_text("2 results in 2 recordings")
     page.keyboard.type("wn fox jumps")
     until(page, "location.search === '?q=quick+brown+fox+jumps'")
     page.locator(".filters summary").click()

@@ -60,6 +60,10 @@ class Group:
     upload_date: str | None
     hits: tuple[Hit, ...]
 
+    @property
+    def size(self) -> int:
+        return len(self.hits)
+
 
 class Results(TypedDict):
     """Variables of results.html."""
