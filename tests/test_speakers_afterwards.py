@@ -6,6 +6,7 @@ import zipfile
 from dataclasses import replace
 from threading import Event
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -272,6 +273,15 @@ def test_the_commands_find_name_and_forget(talks):
         "Still in backups, which you may delete: library-v14.db\n"
     )
     assert talks.voices() == []
+
+
+def test_a_mistyped_command_is_not_taken_for_a_key(talks):
+    with pytest.raises(click.UsageError, match="No such command 'renam'"):
+        command(talks, "speakers", "renam", talks.key, "1", "Ann")
+    with pytest.raises(UserError, match="There is no item nothing"):
+        command(talks, "speakers", "nothing")
+    assert "speakers find" in command(talks, "speakers", "KEY", "--help").stdout
+    assert "Commands:" in command(talks, "speakers", "-h").stdout
 
 
 def test_no_summary_of_a_command_is_cut(talks):

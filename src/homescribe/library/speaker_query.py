@@ -100,21 +100,22 @@ def lines_of(
 
     A longer speech is several, of up to LINE_CHARACTERS.
     """
-    rows = db.execute(
-        "SELECT * FROM items WHERE item_id IN (SELECT item_id FROM speakers "
-        "WHERE name IN (SELECT value FROM json_each(:names))) "
+    # Sorted without other columns: a sort keeps in memory what it selects.
+    ids = db.execute(
+        f"SELECT item_id FROM items WHERE item_id IN (SELECT item_id FROM speakers WHERE name {NAMED}) "
         f"AND item_id IN (SELECT item_id FROM items {chosen.where}) "
         "ORDER BY upload_date IS NULL, upload_date DESC, item_id DESC",
         {**chosen.parameters, "names": json.dumps(list(names))},
-    )
-    for row in rows:
-        labels = json.dumps(list(labels_of(db, row["item_id"], names)))
+    ).fetchall()
+    for (item_id,) in ids:
+        row = db.execute("SELECT * FROM items WHERE item_id = ?", (item_id,)).fetchone()
+        labels = json.dumps(list(labels_of(db, item_id, names)))
         line: list[sqlite3.Row] = []
         length = 0
         for segment in db.execute(
             "SELECT * FROM segments WHERE item_id = ? "
             "AND speaker IN (SELECT value FROM json_each(?)) ORDER BY position",
-            (row["item_id"], labels),
+            (item_id, labels),
         ):
             if line and not (
                 segment["position"] == line[-1]["position"] + 1

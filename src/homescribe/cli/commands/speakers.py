@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 
 import click
@@ -23,6 +24,7 @@ from homescribe.text.display import count, span
 from homescribe.text.sanitize import terminal_safe
 
 FIND = "find"
+MISTYPED = 0.75  # likeness to a command's name, by difflib
 SPEAKER_SETTINGS = ("speakers", "speaker_segmentation", "speaker_embedding", "audio_track")
 
 
@@ -30,8 +32,11 @@ class SpeakersGroup(Group):
     """The commands about speakers. `homescribe speakers KEY` is short for `homescribe speakers find KEY`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and not self.commands.keys() & set(args) and not {"-h", "--help"} & set(args[:1]):
-            args = [FIND, *args]
+        if args and not self.commands.keys() & set(args):
+            # Neither a request for help nor a mistyped command is a KEY.
+            names = [*self.commands, "-h", "--help"]
+            if not difflib.get_close_matches(args[0], names, cutoff=MISTYPED):
+                args = [FIND, *args]
         return super().parse_args(ctx, args)
 
 
