@@ -10,6 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
+import browser as browsers
 from homescribe import Library, assemble, demo
 from homescribe.core import Speaker, Turn
 from homescribe.speakers.diarizer import Diarization
@@ -330,6 +331,33 @@ def test_uploads_wait_where_a_run_costs_money(browser, tmp_path):
         assert httpx.get(f"{base}/api/queue").json()["progress"] is None
         page.goto("about:blank")
         page.context.close()
+
+
+def test_another_device_uploads_with_the_token_of_the_address(tmp_path, browser):
+    """At a name in the local network, browsers have no locks, and the token is in a cookie."""
+    with serving(tmp_path / "library", token_required=True, host="0.0.0.0") as base:
+        port = urlsplit(base).port
+        launched = browser.browser_type.launch(
+            executable_path=browsers.find(),
+            args=["--no-sandbox", "--host-resolver-rules=MAP nas.local 127.0.0.1"],
+        )
+        page = launched.new_page(base_url=f"http://nas.local:{port}")
+        page.goto(f"/?token={TOKEN}")
+        assert page.evaluate("isSecureContext") is False
+        drop(page, FOX)
+        page.wait_for_url("**/items/file:*")
+        expect(page.locator("#transcript")).to_contain_text("quick brown fox", timeout=90_000)
+        launched.close()
+
+
+def test_a_page_without_the_token_says_what_is_missing(browser, base):
+    page = browser.new_page(base_url=base)
+    page.goto("/")
+    drop(page, FOX)
+    tray = page.get_by_role("region", name="Uploads")
+    expect(tray).to_contain_text("open the address that `homescribe serve` printed")
+    page.goto("about:blank")
+    page.close()
 
 
 # --- Pages of items, and all pages ------------------------------------------------------------------
