@@ -29,6 +29,7 @@ RANKS: dict[str, list[tuple[int, ...]]] = {
     "rare words": [(5_000,), (10_000,), (20_000,), (50_000,)],
     "a frequent and a rare word": [(0, 5_000), (1, 9_000), (2, 20_000), (3, 40_000)],
 }
+BEGINNING = "three letters of a word"
 # In the page: set the query, and wait for its hits.
 SEARCH = """query => new Promise(done => {
     const status = document.getElementById("status");
@@ -75,14 +76,18 @@ def _measure(folder: Path, text: RandomText) -> None:
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         page = browser.new_page()
         print(f"{'query':<28} {'first':>14} {'again':>14}")
-        for name, queries in RANKS.items():
+        queries = {
+            name: [" ".join(text.words[rank] for rank in ranks) + " " for ranks in each]
+            for name, each in RANKS.items()
+        }
+        queries[BEGINNING] = [text.words[rank][:3] for rank in (3_000, 6_000, 9_000, 12_000)]
+        for name, each in queries.items():
             times: tuple[list[float], list[float]] = ([], [])
-            for ranks in queries:
-                query = " ".join(text.words[rank] for rank in ranks) + " "
+            for query in each:
                 page.goto((folder / "index.html").as_uri())
                 for measured in times:
                     measured.append(page.evaluate(SEARCH, query))
-            cells = [f"{statistics.median(each):.0f} / {max(each):.0f}" for each in times]
+            cells = [f"{statistics.median(all_):.0f} / {max(all_):.0f}" for all_ in times]
             print(f"{name:<28} {cells[0]:>14} {cells[1]:>14}")
             sys.stdout.flush()
         browser.close()

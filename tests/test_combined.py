@@ -86,6 +86,11 @@ def test_options_that_do_not_go_together(library, capsys, options, message):
     assert (code, message in err) == (2, True), err
 
 
+def test_a_size_of_parts_needs_parts(library, capsys):
+    code, _, err = export(capsys, "-f", "md", "--part-words", "10")
+    assert (code, "no effect without --combine" in err) == (2, True)
+
+
 def test_filters_without_combine(library, tmp_path, capsys):
     export(capsys, "-f", "txt", "-o", "out", "--channel", "Other")
     assert [path.read_text() for path in (tmp_path / "out").iterdir()] == ["Elsewhere.\n"]

@@ -65,6 +65,11 @@ def write_site_and_report(library: Library, records: Sequence[ItemRecord], direc
     """
     if directory == STDOUT:
         raise UserError("A site is a directory: it cannot be printed.", "Give one: --site DIR")
+    if not records:
+        raise UserError(
+            "No recording is transcribed yet, so there is no site.",
+            "Transcribe some: homescribe run",
+        )
     newest_first = sorted(records, key=lambda record: record.item.upload_date or "", reverse=True)
     written = write_site(
         directory, _title(records).capitalize(), _transcripts(library, newest_first)

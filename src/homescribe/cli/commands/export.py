@@ -34,7 +34,6 @@ from homescribe.text.display import count
     "--part-words",
     type=click.IntRange(min=1),
     metavar="N",
-    default=PART_WORDS,
     help=f"With --combine: begin another file after this many words. Default: {PART_WORDS:,}.",
 )
 @click.option(
@@ -53,13 +52,15 @@ def export(
     formats: list[str],
     target: Target,
     combine: bool,
-    part_words: int,
+    part_words: int | None,
     site: Path | None,
 ) -> ExitCode:
     """Write transcripts as files: all, those with a given KEY, or those of a channel."""
     subtitles = config.subtitles()
     with open_library(config, must_exist=True) as library:
         directory = library.directory / "exports"
+        if part_words and not combine:
+            raise UserError("--part-words has no effect without --combine.", "Add --combine.")
         if site and (formats or combine or target != Target()):
             raise UserError("--site and other outputs exclude each other.", "Give either of them.")
         chosen = _chosen(library, keys, channel, since, until)
@@ -68,7 +69,9 @@ def export(
             write_site_and_report(library, done, site)
             failed = 0
         elif combine:
-            write_combined(library, done, formats, target, part_words, default=directory)
+            write_combined(
+                library, done, formats, target, part_words or PART_WORDS, default=directory
+            )
             failed = 0
         else:
             writer = ExportWriter(formats, target, subtitles, default=directory)
