@@ -30,7 +30,7 @@ from threading import Event
 
 import numpy as np
 from numpy.typing import NDArray
-from pyannote.core import Annotation, Segment
+from pyannote.core import Annotation, Segment, Timeline
 from pyannote.metrics.diarization import DiarizationErrorRate
 
 from benchmarks.conversations import PLACES, Conversation, Voice, converse, read_rttm, voices
@@ -70,7 +70,8 @@ class Score:
 def score(truth: Sequence[Turn], found: Sequence[Turn]) -> Score:
     """Compare the turns that were found with the true ones."""
     metric = DiarizationErrorRate(collar=0.0, skip_overlap=False)
-    parts = metric(_annotation(truth), _annotation(found), detailed=True)
+    whole = Timeline([Segment(0, max(turn.end for turn in [*truth, *found]))])
+    parts = metric(_annotation(truth), _annotation(found), uem=whole, detailed=True)
     return Score(
         people=len({turn.speaker for turn in truth}),
         found=len({turn.speaker for turn in found}),
@@ -109,6 +110,7 @@ def sherpa_tool(segmentation: Path, embedding: Path) -> Tool:
     config = sherpa_onnx.OfflineSpeakerDiarizationConfig(
         segmentation=sherpa_onnx.OfflineSpeakerSegmentationModelConfig(pyannote=model),
         embedding=sherpa_onnx.SpeakerEmbeddingExtractorConfig(model=str(embedding)),
+        clustering=sherpa_onnx.FastClusteringConfig(),
     )
     diarization = sherpa_onnx.OfflineSpeakerDiarization(config)
 
@@ -219,8 +221,9 @@ def error_table(title: str, conversations: Sequence[Conversation], tools: dict[s
         cells: list[str] = []
         for name, tool in tools.items():
             started = time.process_time()
-            one = score(made.turns, tool(made.samples))
+            found = tool(made.samples)
             seconds[name] += time.process_time() - started
+            one = score(made.turns, found)
             scores[name].append(one)
             cells.append(f"{one.error:.1%}, {one.found}")
         print(f"| {made.name} ({made.people}) |", " | ".join(cells), "|", flush=True)

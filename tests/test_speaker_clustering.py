@@ -1,8 +1,11 @@
 """Which voice embeddings are of one person."""
 
+from threading import Event
+
 import numpy as np
 import pytest
 
+from homescribe.errors import Cancelled
 from homescribe.speakers import clustering
 from homescribe.speakers.clustering import SpeakerCount, cluster
 
@@ -89,12 +92,12 @@ def test_a_voice_of_a_second_is_a_speaker_if_the_number_says_so():
 
 def test_a_mixture_of_two_people_is_no_speaker():
     """The segmentation took them for one local speaker, in a few chunks."""
-    vectors, truth = people(20, 20, 10, 3)
+    vectors, truth = people(20, 20, 10, 6)
     vectors, truth, noise = vectors[:50], truth[:50], vectors[50:]
-    mixed = vectors[:3] + vectors[20:23] + 0.8 * noise
+    mixed = vectors[:6] + vectors[20:26] + 0.8 * noise
     mixed /= np.linalg.norm(mixed, axis=1, keepdims=True)
-    found = cluster(np.concatenate([vectors, mixed]), seconds(53), ANY)
-    assert found[50:].tolist() == [-1, -1, -1]
+    found = cluster(np.concatenate([vectors, mixed]), seconds(56), ANY)
+    assert found[50:].tolist() == [-1] * 6
     assert same_partition(found[:50], truth)
 
 
@@ -104,6 +107,43 @@ def test_a_single_vector_is_a_speaker_if_it_is_unlike_the_others(share, speakers
     vectors[40] += share * vectors[0]
     vectors[40] /= np.linalg.norm(vectors[40])
     assert len(set(cluster(vectors, seconds(41), ANY).tolist()) - {-1}) == speakers
+
+
+@pytest.mark.parametrize(("number", "speakers"), [(2, 2), (4, 3)])
+def test_a_few_vectors_that_resemble_a_speaker_are_no_other(number, speakers):
+    """From a fourth one on they are: two people in one room resemble each other, too."""
+    vectors, _ = people(20, 20, number)
+    vectors[40:] += 0.85 * vectors[0]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    found = cluster(vectors, seconds(len(vectors)), ANY)
+    assert len(set(found.tolist()) - {-1}) == speakers
+
+
+def test_clustering_ends_soon_after_stop_is_set(monkeypatch):
+    vectors, _ = people(80, 50, 40, 30)
+    monkeypatch.setattr(clustering, "BLOCK", 25)
+    stop = Event()
+    stop.set()
+    with pytest.raises(Cancelled):
+        cluster(vectors, seconds(200), ANY, stop)
+
+
+def test_vectors_that_resemble_nothing_are_clustered_in_bounded_blocks(monkeypatch):
+    """Noise does not get fewer by its similarity, but must by number: the last step compares all pairs."""
+    vectors = np.random.default_rng(1).standard_normal((400, SIZE)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    sizes = []
+    merged = clustering._merged
+
+    def watched(found, *arguments, **options):
+        sizes.append(len(found.means))
+        return merged(found, *arguments, **options)
+
+    monkeypatch.setattr(clustering, "BLOCK", 40)
+    monkeypatch.setattr(clustering, "MOST", 10)
+    monkeypatch.setattr(clustering, "_merged", watched)
+    cluster(vectors, seconds(400), ANY)
+    assert max(sizes) == 40
 
 
 def test_one_short_voice_alone_is_a_speaker():

@@ -33,8 +33,8 @@ MOST = BLOCK // 4  # clusters that are left of a block
 SIGNIFICANT = 2.0  # seconds of speech
 # Similarity to all speakers below which a few vectors are a speaker of their own: at most FEW, and at most a
 # tenth of all. Each moment is in two chunks, so one vector alone is a few, also in a short recording.
-DISTINCT = 0.57
-FEW = 5
+DISTINCT = 0.6
+FEW = 3
 MIXTURE = 0.8  # similarity to a weighted sum of two speakers from which a cluster is both of them
 SHARE = 0.15  # least weight of each of the two
 

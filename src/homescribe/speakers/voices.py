@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-SAME = 0.6  # similarity from which a voice gets the name of another
-MAYBE = 0.45  # similarity from which it may be that of another
+SAME = 0.57  # similarity from which a voice gets the name of another
+MAYBE = 0.52  # similarity from which it may be that of another
 
 
 def similarity(a: Sequence[float], b: Sequence[float]) -> float:
