@@ -14,7 +14,9 @@ import pytest
 
 from homescribe import Item, Library, Listing, Segment, TranscriptionOptions, plugins
 from homescribe.config import Config
+from homescribe.formats.exporters import file_content
 from homescribe.formats.filenames import file_name
+from homescribe.formats.writer import nothing_to_write
 from homescribe.pipeline import ListingResult
 from homescribe.web.jobs import Job, Jobs
 from homescribe.web.snapshot import Snapshots
@@ -75,10 +77,12 @@ def add(client, folder):
 def test_a_download_equals_the_exported_file(library, client, name):
     make_library(library)
     with Library(library) as opened:
-        item = opened.item(HOSTILE_ITEM).item
-        expected = plugins.load("exporters", name)(item, opened.transcript(HOSTILE_ITEM))
+        item, stored = opened.item(HOSTILE_ITEM).item, opened.transcript(HOSTILE_ITEM)
     answer = client.get(f"/export/{name}/{HOSTILE_ITEM}")
-    assert answer.content == expected.encode(errors="replace")
+    if nothing_to_write(name, stored):  # rttm without speakers
+        assert answer.status_code == 404
+        return
+    assert answer.content == file_content(plugins.load("exporters", name), item, stored)
     disposition = answer.headers["content-disposition"]
     assert disposition.startswith("attachment; filename*=UTF-8''")
     assert "script" not in answer.headers["content-type"]
