@@ -136,6 +136,21 @@ def test_words_of_two_speakers_at_once_stay_with_the_one_who_spoke_before():
     ]
 
 
+def test_who_spoke_before_goes_on_whoever_spoke_first_of_all():
+    transcript = made(said("one two three four five six seven eight", 10, 18))
+    turns = spoken((0, 5, A), (10, 15, B), (13, 18, A))
+    assert result(transcript, turns) == [
+        (A, "one two three four five"),
+        (B, "six seven eight"),
+    ]
+
+
+def test_a_word_far_from_any_turn_belongs_to_its_segment():
+    times = [(0, 1), (1, 2), (2, 3), (8, 9)]
+    transcript = made(said("So that was. It", 0, 9, times=times))
+    assert result(transcript, spoken((0, 3, A), (20, 30, B))) == [(A, "So that was. It")]
+
+
 def test_overlaps_are_marked_only_where_they_are():
     first, second, third = said("a b.", 0, 4), said("c d.", 4, 8), said("e f.", 8, 12, flags=("x",))
     found = with_speakers(made(first, second, third), spoken((0, 8, A), (6, 12, B)))

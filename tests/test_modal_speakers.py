@@ -1,5 +1,6 @@
 """Speakers at Modal: an image, a class and models of their own, and only for runs that need them."""
 
+import dataclasses
 import wave
 
 import numpy as np
@@ -10,6 +11,7 @@ from homescribe.audio import SAMPLE_RATE, decode
 from homescribe.backends.modal import deployment, images, modal_transcribe
 from homescribe.backends.modal.backend import ModalBackend
 from homescribe.backends.modal.session import ModalOptions
+from homescribe.backends.wire import parse_options
 from homescribe.core import Audio, Item, TranscriptionOptions
 from homescribe.cost import prices
 from homescribe.cost.speeds import expected_speed
@@ -128,6 +130,14 @@ def test_a_file_that_is_no_model_is_reported_by_the_container(standin, models, t
         pytest.raises(Exception, match="not a model for voice embeddings"),
     ):
         run_to_end(session, sample(key="with junk"), AUTO)
+
+
+def test_options_of_another_version_can_be_read():
+    plain = dataclasses.asdict(AUTO)
+    assert parse_options(plain) == AUTO
+    assert parse_options({**plain, "mood": "good"}) == AUTO
+    del plain["speakers"]  # of a version that did not know it
+    assert parse_options(plain) == TranscriptionOptions()
 
 
 def test_a_missing_file_is_refused_before_anything_is_sent(models, tmp_path):

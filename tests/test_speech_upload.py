@@ -129,6 +129,8 @@ def test_a_stop_leaves_no_file(talk, tmp_path):
         ({"backend": "modal"}, False),
         ({"upload": "speech"}, False),  # nothing is uploaded
         ({"backend": "modal", "upload": "speech", "audio_track": 2}, False),
+        ({"backend": "modal", "upload": "speech", "speakers": "channels"}, False),
+        ({"backend": "modal", "upload": "speech", "speakers": "2"}, True),
     ],
 )
 def test_copies_are_made_only_where_they_are_sent(settings, expected):

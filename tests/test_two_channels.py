@@ -9,6 +9,7 @@ import pytest
 
 from homescribe import demo, plugins
 from homescribe.audio import SAMPLE_RATE, blocks, channel_count, decode, stereo_blocks, to_flac
+from homescribe.audio.waveform import _silence
 from homescribe.core import (
     Audio,
     Item,
@@ -232,6 +233,11 @@ def test_both_channels_are_decoded(tmp_path):
     parts = list(stereo_blocks(path, seconds=5.0))
     assert [part.shape for part in parts] == [(80_000, 2), (80_000, 2), (32_000, 2)]
     assert np.abs(np.concatenate(parts) - both).max() < 1e-3
+
+
+def test_gaps_are_silent_on_both_channels():
+    assert [piece.shape for piece in _silence(40.0, 2)] == [(480_000, 2), (160_000, 2)]
+    assert [piece.shape for piece in _silence(1.0, 1)] == [(16_000,)]
 
 
 def test_flac_keeps_every_sample():
