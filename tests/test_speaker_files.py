@@ -252,6 +252,17 @@ def test_rttm_is_read_by_pyannote():
     assert found == [(0.0, 4.25, "Ann_Lee"), (3.5, 6.0, "Bob"), (6.0, 7.0, "Ann_Lee")]
 
 
+def test_rttm_has_one_person_for_two_labels_with_one_name():
+    turns = (Turn(0.0, 4.0, A), Turn(3.0, 6.0, B), Turn(5.0, 7.0, C), Turn(8.0, 9.0, A))
+    said = replace(conversation((A, " One."), names=("Ann", "Ann", "Bob")), turns=turns)
+    found = [line.split() for line in to_rttm(ITEM, said).splitlines()]
+    assert [(float(line[3]), float(line[4]), line[7]) for line in found] == [
+        (0.0, 6.0, "Ann"),
+        (5.0, 2.0, "Bob"),
+        (8.0, 1.0, "Ann"),
+    ]
+
+
 def test_rttm_of_a_transcript_without_turns_has_those_of_its_words():
     said = conversation((A, " One."), (A, " Two."), (B, " Three."), words=False)
     assert to_rttm(ITEM, said).splitlines() == [

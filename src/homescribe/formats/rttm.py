@@ -6,8 +6,11 @@ each turn.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from homescribe import plugins
-from homescribe.core import Item, Transcript
+from homescribe.core import Item, Transcript, Turn
 from homescribe.formats.attribution import Names, turns
 from homescribe.text.sanitize import one_line
 
@@ -25,10 +28,26 @@ def to_rttm(item: Item, transcript: Transcript) -> str:
     file = _field(path.stem if path else item.key)
     return "".join(
         f"SPEAKER {file} 1 {turn.start:.3f} {turn.end - turn.start:.3f} <NA> <NA> "
-        f"{_field(names.name(turn.speaker))} <NA> <NA>\n"
-        for turn in turns(transcript)
+        f"{_field(turn.speaker)} <NA> <NA>\n"
+        for turn in _by_name(turns(transcript), names)
         if round(turn.end - turn.start, 3) > 0
     )
+
+
+def _by_name(found: Iterable[Turn], names: Names) -> list[Turn]:
+    """Return the turns of each name, which several labels may have, without overlaps among themselves."""
+    joined: list[Turn] = []
+    latest: dict[str, int] = {}  # position of the last turn of each name
+    for turn in sorted(found, key=lambda turn: turn.start):
+        name = names.name(turn.speaker)
+        position = latest.get(name)
+        if position is not None and turn.start <= joined[position].end:
+            longer = max(joined[position].end, turn.end)
+            joined[position] = replace(joined[position], end=longer)
+            continue
+        latest[name] = len(joined)
+        joined.append(replace(turn, speaker=name))
+    return joined
 
 
 def _field(text: str) -> str:
