@@ -1972,7 +1972,7 @@ REFERENCE = Path(__file__).parent.parent / "docs" / "reference" / "library-schem
 
 
 def test_the_reference_names_every_table_and_column(library):
-    named = set(re.findall(r"`([a-z_]+)`", REFERENCE.read_text(encoding="utf-8")))
+    named = set(re.findall(r"`([a-z0-9_]+)`", REFERENCE.read_text(encoding="utf-8")))
     tables = rows(
         library,
         "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') "

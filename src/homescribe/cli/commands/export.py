@@ -55,7 +55,7 @@ def export(
     part_words: int | None,
     site: Path | None,
 ) -> ExitCode:
-    """Write transcripts as files: all, those with a given KEY, or those of a channel."""
+    """Write transcripts as files: all, by KEY, or of a channel."""
     subtitles = config.subtitles()
     with open_library(config, must_exist=True) as library:
         directory = library.directory / "exports"
