@@ -5,6 +5,7 @@ python docs/screenshots.py [/path/to/chromium]
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import shutil
@@ -143,10 +144,14 @@ def take_screenshots(playwright: Playwright, address: str, browser: str | None) 
         ("reading", "/items/youtube:ridge000000", DESKTOP, "light"),
         ("library", "/library", DESKTOP, "dark"),
         ("phone", "/items/youtube:ridge000000?t=70", PHONE, "dark"),
+        ("add", "/", DESKTOP, "light"),
     ):
         context = launched.new_context(viewport=size, color_scheme=scheme, base_url=address)
         page = context.new_page()
         page.goto(path)
+        if name == "add":
+            page.get_by_role("link", name="Add recordings").click()
+            page.get_by_role("button", name="Choose files").wait_for()
         page.wait_for_timeout(300)
         page.screenshot(path=IMAGES / f"page-{name}.png")
         context.close()
@@ -159,7 +164,10 @@ def main() -> None:
         make_library(Path(directory))
         command = [sys.executable, "-m", "homescribe", "--library", directory, "serve", "--no-open"]
         with subprocess.Popen(
-            [*command, "--port", "0"], stderr=subprocess.PIPE, text=True
+            [*command, "--port", "0"],
+            env={**os.environ, "HOMESCRIBE_CONFIG": "/home/ann/.config/homescribe/config.toml"},
+            stderr=subprocess.PIPE,
+            text=True,
         ) as server:
             assert server.stderr is not None
             found = re.search(r"http://\S+", server.stderr.readline())
