@@ -524,6 +524,13 @@ def test_wrong_requests_are_refused_in_words(api, method, path, body, status):
     assert response.json()["error"]["message"]
 
 
+def test_turns_are_offered_for_export_only_where_there_are_any(api, fox):
+    assert f"/export/rttm/{TALK}" in api.get(f"/items/{TALK}").text
+    page = api.get(f"/items/{fox}").text
+    assert f"/export/txt/{fox}" in page
+    assert f"/export/rttm/{fox}" not in page
+
+
 def test_names_are_changed_only_with_the_token(base, library):
     for method, path in (
         ("PUT", f"/api/items/{TALK}/speakers/{ANN}"),

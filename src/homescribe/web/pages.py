@@ -18,6 +18,7 @@ from homescribe.errors import UserError
 from homescribe.formats import coverage
 from homescribe.formats.made_with import options_in_words
 from homescribe.formats.paragraphs import sections
+from homescribe.formats.writer import nothing_to_write
 from homescribe.library import ChannelRecord, Hit, Library, Page, SourceRecord
 from homescribe.library.speaker_query import split_speakers
 from homescribe.plugins import link
@@ -248,7 +249,11 @@ def item(request: Request) -> HTMLResponse:
         original=link(found, 0),
         query=query,
         words=words.strip(),
-        formats=plugins.names("exporters"),
+        formats=[
+            name
+            for name in plugins.names("exporters")
+            if transcript and not nothing_to_write(name, transcript)
+        ],
     )
 
 
