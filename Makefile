@@ -101,5 +101,5 @@ clean:  ## Remove the environment and everything that was built.
 
 .venv/.tested: .venv/.installed
 	$(PIP) install torch==2.13.0
-	$(PIP) install --editable '.[whisper,modal,ray,speakers,web]' --group test --group lint
+	$(PIP) install --editable '.[whisper,modal,ray,speakers,web,mcp]' --group test --group lint
 	touch $@

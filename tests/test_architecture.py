@@ -84,6 +84,9 @@ ALLOWED = {
     "config": {"core", "errors", "speakers/speaker_setting", "text"},
     "config_file": {"errors", "private_files"},
     "doctor": {"assemble", "errors", "config", "library", "text/display"},
+    "assistants": {
+        *("assemble", "config", "core", "errors", "library", "plugins", "text", "assistants"),
+    },
     "assemble": {
         *(
             "backends",
@@ -101,6 +104,7 @@ ALLOWED = {
     "web": {
         *("assemble", "audio", "core", "errors", "config", "config_file", "cost", "formats"),
         *("library", "pipeline", "plugins", "speakers", "private_files", "text", "web"),
+        "assistants",
     },
 }
 # Loaded by the functions that need them, so that `homescribe --help` answers at once.
@@ -109,6 +113,7 @@ HEAVY = [
         "av",
         "faster_whisper",
         "feedparser",
+        "mcp",
         "modal",
         "onnxruntime",
         "ray",

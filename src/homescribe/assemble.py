@@ -45,18 +45,19 @@ if TYPE_CHECKING:
 BYTES_PER_GIGABYTE = 1e9
 
 
-def open_library(config: Config, *, must_exist: bool = False) -> Library:
+def open_library(config: Config, *, must_exist: bool = False, read_only: bool = False) -> Library:
     """Open the library, creating it if needed.
 
     Args:
         must_exist: raise UserError instead of creating a library, so that a mistyped path creates nothing.
+        read_only: open it so that nothing can be written; it must exist then, too.
     """
-    if must_exist and not (config.library / "library.db").exists():
+    if (must_exist or read_only) and not (config.library / "library.db").exists():
         raise UserError(
             f"There is no library at {config.library}.",
             "Add something first (homescribe add URL), or choose another directory with --library DIR.",
         )
-    return Library(config.library)
+    return Library(config.library, read_only=read_only)
 
 
 def open_sources(config: Config, library: Library) -> Sources:

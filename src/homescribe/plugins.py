@@ -59,6 +59,7 @@ EXTRAS = {
     "modal": "modal",
     "ray": "ray",
     "sherpa_onnx": "speakers",
+    "mcp": "mcp",
 }
 EXTRAS |= dict.fromkeys(("starlette", "uvicorn", "jinja2", "python_multipart"), "web")
 

@@ -20,6 +20,7 @@ from homescribe.cli.commands import (
     audio_files,
     cloud,
     export,
+    mcp,
     query,
     ray_cluster,
     serve,
@@ -66,6 +67,7 @@ for _module in (
     export,
     audio_files,
     serve,
+    mcp,
     setup,
 ):
     for _command in _module.COMMANDS:

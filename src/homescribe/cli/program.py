@@ -43,6 +43,7 @@ COMMANDS = (
         "export",
         "audio",
         "serve",
+        "mcp",
         "doctor",
         "config",
         "demo",

@@ -18,6 +18,15 @@ BUSY_TIMEOUT = 30 * SECOND  # another process may be saving a long transcript
 BUSY_INTERVAL = 0.01 * SECOND
 ABANDONED = 10 * MINUTE  # without a change, after which a partial copy is one of a killed process
 FOLDERS = ("cache", "downloads", "logs", "uploads")  # of other modules, beside the library
+Reaction = tuple[str, str]  # message and hint
+OLDER_SCHEMA: Reaction = (
+    "{path} was made by an older homescribe, and is only read here.",
+    "Run homescribe status once: it migrates the library.",
+)
+OLDER_NOT_WRITABLE: Reaction = (
+    "{path} was made by an older homescribe, and is not writable to be migrated.",
+    "Copy it to a writable folder, and name that folder with --library DIR.",
+)
 OLDEST_SQLITE = (3, 27, 0)  # unicode61 with `remove_diacritics 2`
 
 
@@ -27,11 +36,7 @@ def connect(path: Path) -> sqlite3.Connection:
     Raises UserError when the file is not a library, has a newer schema, or must be migrated and is not
     writable; SetupError when it is damaged or SQLite is too old.
     """
-    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
-        raise SetupError(
-            f"SQLite {sqlite3.sqlite_version} is too old for the library.",
-            "Use a Python that comes with SQLite 3.27 or later.",
-        )
+    _check_sqlite()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -49,6 +54,31 @@ def connect(path: Path) -> sqlite3.Connection:
             if not _is_only_readable(path):
                 raise
             return _open_read_only(path)
+
+
+def connect_read_only(path: Path) -> sqlite3.Connection:
+    """Open the library at `path` so that nothing can be written, while other processes may write to it.
+
+    Raises UserError where `connect` does, and when the file has an older schema, because it is not migrated.
+    """
+    _check_sqlite()
+    with translated(path):
+        try:
+            return _checked(path, f"{path.absolute().as_uri()}?mode=ro", OLDER_SCHEMA)
+        except sqlite3.OperationalError as error:
+            if path.is_file() and is_full_disk(error, path):
+                return _open_on_a_full_disk(path)
+            if not _is_only_readable(path):
+                raise
+            return _open_read_only(path)
+
+
+def _check_sqlite() -> None:
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise SetupError(
+            f"SQLite {sqlite3.sqlite_version} is too old for the library.",
+            "Use a Python that comes with SQLite 3.27 or later.",
+        )
 
 
 def is_read_only(db: sqlite3.Connection) -> bool:
@@ -182,15 +212,19 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
             f"{path} is not writable, and its latest changes are still in {path.name}-wal.",
             "Copy the whole folder to a writable place, and name it with --library DIR.",
         )
-    address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
-    db = sqlite3.connect(address, uri=True, isolation_level=None)
+    return _checked(path, f"{path.absolute().as_uri()}?mode=ro&immutable=1", OLDER_NOT_WRITABLE)
+
+
+def _checked(path: Path, address: str, older: Reaction) -> sqlite3.Connection:
+    """Open the library for reading at a URI of SQLite. Raises UserError with `older` for an older schema."""
+    db = sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
     try:
         db.row_factory = sqlite3.Row
-        if migrations.file_version(db, path) < len(migrations.MIGRATIONS):
-            raise UserError(
-                f"{path} was made by an older homescribe, and is not writable to be migrated.",
-                "Copy it to a writable folder, and name that folder with --library DIR.",
-            )
+        with snapshot(db):
+            version = migrations.file_version(db, path)
+        if version < len(migrations.MIGRATIONS):
+            message, hint = older
+            raise UserError(message.format(path=path), hint)
         db.execute("PRAGMA query_only = ON")
     except BaseException:
         db.close()

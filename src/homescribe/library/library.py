@@ -51,17 +51,18 @@ from homescribe.library.usages import Measured, Rental, Spending
 class Library(SpeakerMethods, QueryMethods):
     """The library in `directory`, created or migrated when it is opened. "~" is the home folder.
 
-    Where the files are not writable the library can be read (`read_only`), and methods that write raise
-    UserError.
+    With `read_only`, and where the files are not writable, the library can be read, and methods that write
+    raise UserError. With `read_only` nothing is created or migrated.
 
     Raises UserError when the directory or its `library.db` cannot be used, SetupError when the file is
     damaged. Every method raises UserError when the disk is full or another program holds the file.
     """
 
-    def __init__(self, directory: Path | str) -> None:
+    def __init__(self, directory: Path | str, *, read_only: bool = False) -> None:
         self.directory = Path(directory).expanduser()
         self.path = self.directory / "library.db"
-        self._db = connection.connect(self.path)
+        connect = connection.connect_read_only if read_only else connection.connect
+        self._db = connect(self.path)
         self.read_only = connection.is_read_only(self._db)
         self.audio = AudioFolder(self.directory, self._reading, self._writing)
 

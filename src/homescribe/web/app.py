@@ -26,6 +26,7 @@ from homescribe.web import (
     audio_space,
     exports,
     health,
+    mcp_endpoint,
     media,
     openai_api,
     pages,
@@ -89,6 +90,7 @@ def build_app(
             *settings_api.ROUTES,
             *upload_api.ROUTES,
             *openai_api.ROUTES,
+            *mcp_endpoint.ROUTES,
             Mount("/static/{version}", _StaticFiles(directory=STATIC)),
         ],
         exception_handlers={
