@@ -234,6 +234,9 @@ def test_a_wrong_name_that_is_replaced_is_rejected(season):
     season.name_speaker("podcast:id3", ANN, "Eve")
     assert names(season, 3) == ["Eve"]
     assert names(season, 1) == ["Ann", "Speaker 2"]
+    season.name_speaker("podcast:id3", ANN, "")
+    assert names(season, 3) == ["Speaker 1"]
+    season.undo_naming()
     season.undo_naming()
     assert names(season, 3) == ["Ann?"]
 
