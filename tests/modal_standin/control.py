@@ -237,6 +237,7 @@ class Control(Containers, ModalClientBase):
     async def rpc_VolumePutFiles(self, request, metadata):
         folder = Path(self.settings.container_env["HOMESCRIBE_WEIGHTS"])
         for file in request.files:
+            self.note("stored", file.filename)
             target = folder / file.filename.lstrip("/")
             if target.exists() and request.disallow_overwrite_existing_files:
                 raise grpclib.GRPCError(grpclib.Status.ALREADY_EXISTS, f"{file.filename} exists")
