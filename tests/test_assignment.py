@@ -78,6 +78,14 @@ def test_a_word_outside_of_all_turns_is_of_the_nearest():
     ]
 
 
+def test_a_word_outside_of_all_turns_belongs_to_its_sentence_first():
+    """It is nearer to the turn of the other, who has finished."""
+    times = [(0, 1), (1, 2), (2.1, 2.2), (2.6, 4), (4, 5)]
+    transcript = made(said("That's it. Oh I know.", 0, 5, times=times))
+    turns = spoken((0, 2.05, A), (2.5, 5, B), (20, 30, A))
+    assert result(transcript, turns) == [(A, "That's it."), (B, "Oh I know.")]
+
+
 def test_a_segment_far_from_any_turn_has_no_speaker():
     transcript = made(said("Thank you.", 50, 52), said("Hello there.", 60, 62))
     assert result(transcript, spoken((60, 64, A))) == [(None, "Thank you."), (A, "Hello there.")]

@@ -169,9 +169,22 @@ def _assign(sentence: Sequence[_Unit], index: TurnIndex) -> None:
             most = max(seconds.values())
             equal = [label for label, spoken in seconds.items() if spoken >= EQUAL * most]
             unit.speaker = before if before in equal else max(equal, key=lambda one: seconds[one])
-        else:
-            unit.speaker = index.nearest(unit.start, end, NEAR)
         before = unit.speaker or before
+    known = [unit for unit in sentence if unit.speaker is not None]
+    for unit in sentence:
+        if (
+            unit.speaker is None
+        ):  # outside of all turns: like the rest of its sentence, if that is near
+            near = min(known, key=lambda one: _distance(one, unit), default=None)
+            if near is not None and _distance(near, unit) <= NEAR:
+                unit.speaker = near.speaker
+            else:
+                unit.speaker = index.nearest(unit.start, max(unit.end, unit.start + 0.01), NEAR)
+
+
+def _distance(one: _Unit, other: _Unit) -> float:
+    """Return the seconds between two units."""
+    return max(one.start - other.end, other.start - one.end, 0.0)
 
 
 def _short_sentence(sentence: Sequence[_Unit], index: TurnIndex) -> str | None:
