@@ -342,6 +342,15 @@ def test_an_upload_that_nobody_continues_is_removed_after_a_day(client, library)
     assert files_of(library) == []
 
 
+def test_a_server_removes_what_nobody_continued_while_none_ran(library):
+    with serving(library) as address, httpx.Client(base_url=address, headers=AUTHORIZED) as client:
+        begin(client)
+    part = next((library / "recordings/.partial").glob("*.part"))
+    os.utime(part, (time.time(), time.time() - 25 * 3600))
+    with serving(library):
+        wait_until(lambda: files_of(library) == [])
+
+
 def test_a_cancelled_upload_is_deleted(client, library):
     location = begin(client)
     send(client, location, 0, DATA[:100])

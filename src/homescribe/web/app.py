@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import ExitStack, asynccontextmanager
 from http import HTTPStatus
@@ -9,6 +10,7 @@ from pathlib import Path
 from threading import Event
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,6 +20,7 @@ from starlette.types import ASGIApp, Scope
 
 from homescribe.assemble import open_library
 from homescribe.config import Config
+from homescribe.core import HOUR
 from homescribe.errors import HomescribeError, SetupError
 from homescribe.text.redaction import shown_text
 from homescribe.text.sanitize import utf8_safe
@@ -128,10 +131,19 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
         # request has to wait for that. One that cannot write may keep others out: see library/connection.py.
         if library.read_only:
             stack.close()
+        sweeping = asyncio.create_task(_sweep(app.state.transfers))
         yield
+        sweeping.cancel()
     app.state.jobs.close()
     app.state.uploads.close()
     app.state.engine.close()
+
+
+async def _sweep(transfers: upload_api.Transfers) -> None:
+    """Remove uploads that nobody continues, now and every hour."""
+    while True:
+        await run_in_threadpool(transfers.stored.sweep)
+        await asyncio.sleep(HOUR)
 
 
 class _StaticFiles(StaticFiles):

@@ -88,7 +88,7 @@ class PartialUploads:
 
     def unfinished(self) -> Iterator[PartialUpload]:
         """Yield the unfinished uploads, the oldest first, after removing those that nobody continued."""
-        self._sweep()
+        self.sweep()
         found = [each for each in self._folder.glob("*.json") if ID.fullmatch(each.stem)]
         for path in sorted(found, key=_modified):
             if upload := self.get(path.stem):
@@ -146,12 +146,14 @@ class PartialUploads:
         self._description(upload.id).unlink(missing_ok=True)
         self._part(upload.id).unlink(missing_ok=True)
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
+        """Remove the uploads that nobody continued for LIFETIME."""
         oldest = time.time() - LIFETIME
         for path in self._folder.glob("*.part"):
             if ID.fullmatch(path.stem) and _modified(path) < oldest:
-                self._description(path.stem).unlink(missing_ok=True)
-                path.unlink(missing_ok=True)
+                with suppress(OSError):  # the library is read-only
+                    self._description(path.stem).unlink(missing_ok=True)
+                    path.unlink(missing_ok=True)
 
     def _check_space(self, needed: int) -> None:
         try:
