@@ -80,10 +80,10 @@ def test_a_word_outside_of_all_turns_is_of_the_nearest():
 
 def test_a_word_outside_of_all_turns_belongs_to_its_sentence_first():
     """It is nearer to the turn of the other, who has finished."""
-    times = [(0, 1), (1, 2), (2.1, 2.2), (2.6, 4), (4, 5)]
-    transcript = made(said("That's it. Oh I know.", 0, 5, times=times))
+    times = [(0, 1), (1, 2), (2.1, 2.2), (2.6, 4), (4, 4.5), (4.5, 5)]
+    transcript = made(said("That's it. Oh I know her.", 0, 5, times=times))
     turns = spoken((0, 2.05, A), (2.5, 5, B), (20, 30, A))
-    assert result(transcript, turns) == [(A, "That's it."), (B, "Oh I know.")]
+    assert result(transcript, turns) == [(A, "That's it."), (B, "Oh I know her.")]
 
 
 def test_a_segment_far_from_any_turn_has_no_speaker():
