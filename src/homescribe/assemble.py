@@ -390,9 +390,15 @@ def transcribe(
                 yield Outcome(record.item, transcript=stored)
             elif record.state == "failed":
                 yield Outcome(record.item, error=_recorded_error(record))
+            elif record.state == "ignored":
+                yield Outcome(record.item, error=_ignored_error(key))
         yield from build_run(config, opened, sources, options=options, keys=keys.keys(), stop=stop)
         if unreadable:
             raise unreadable
+
+
+def _ignored_error(key: str) -> ItemError:
+    return PermanentError("It is ignored.", f"To transcribe it: homescribe ignore --undo {key}")
 
 
 def _recorded_error(record: ItemRecord) -> ItemError:

@@ -26,6 +26,8 @@ COMMANDS = (
         "add",
         "sources",
         "remove",
+        "rename",
+        "ignore",
         "plan",
         "modal",
         "ray",

@@ -44,6 +44,11 @@ def report_earlier_results(
         )
         if record.hint:
             message(f"  {terminal_message(record.hint)}")
+    ignored = [record.item.key for record in library.items(state="ignored")]
+    for key in [key for key in ignored if key in chosen][:MOST_ITEMS]:
+        message(
+            f"{_named(library.item(key))} is ignored. To transcribe it: homescribe ignore --undo {key}"
+        )
     if len(failed) > MOST_ITEMS:
         message(f"{len(failed) - MOST_ITEMS:,} more failed: homescribe list --state failed")
     if failed:

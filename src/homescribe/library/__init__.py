@@ -3,6 +3,7 @@
 from homescribe.library.copies import Copy
 from homescribe.library.corrections import Correction
 from homescribe.library.failures import BACKOFF
+from homescribe.library.item_methods import Renaming
 from homescribe.library.items import Page, Sort
 from homescribe.library.kept_audio import AudioFolder, AudioTotal, KeptAudio
 from homescribe.library.library import Library, kept_audio
@@ -29,6 +30,7 @@ __all__ = [
     "Naming",
     "Page",
     "Person",
+    "Renaming",
     "Rental",
     "RunRecord",
     "Selection",

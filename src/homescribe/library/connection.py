@@ -12,6 +12,7 @@ from homescribe import private_files
 from homescribe.core import MINUTE, SECOND
 from homescribe.errors import SetupError, UserError
 from homescribe.library import migrations
+from homescribe.library.filters import folded
 from homescribe.library.transactions import is_full_disk, snapshot, translated
 
 BUSY_TIMEOUT = 30 * SECOND  # another process may be saving a long transcript
@@ -47,13 +48,16 @@ def connect(path: Path) -> sqlite3.Connection:
     with translated(path):
         _remove_abandoned_copies(path)
         try:
-            return _open(path)
+            db = _open(path)
         except sqlite3.OperationalError as error:
             if path.is_file() and is_full_disk(error, path):
-                return _open_on_a_full_disk(path)
-            if not _is_only_readable(path):
+                db = _open_on_a_full_disk(path)
+            elif _is_only_readable(path):
+                db = _open_read_only(path)
+            else:
                 raise
-            return _open_read_only(path)
+        db.create_function("folded", 1, folded, deterministic=True)
+        return db
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection:

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from homescribe.core import Item
+from homescribe.library import renamed
 from homescribe.library.passages import index_metadata
 from homescribe.library.rows import to_item
 from homescribe.text.identities import KEY
@@ -164,8 +165,12 @@ def describe(db: sqlite3.Connection, ids: Collection[int]) -> None:
         "(SELECT 1 FROM places WHERE places.item_id = items.item_id AND places.url = items.url)",
         (json.dumps(list(ids)),),
     ).fetchall()
+    titles = renamed.listed_titles(db, [row["item_id"] for row in rows])
     for row in rows:
         item = replace(to_item(row), **json.loads(row["place"]))
+        if row["item_id"] in titles:
+            renamed.update(db, row["item_id"], item.title)
+            item = replace(item, title=row["title"])
         db.execute(
             "UPDATE items SET url = ?, title = ?, channel = ?, upload_date = ? WHERE item_id = ?",
             (item.url, item.title, item.channel, item.upload_date, row["item_id"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 
 from homescribe.text.dates import checked_date
@@ -17,12 +18,19 @@ CONDITIONS = {
         "item_id IN (SELECT item_id FROM transcripts WHERE language = :language "
         "OR EXISTS (SELECT 1 FROM json_each(languages) WHERE json_each.key = :language))"
     ),
+    "title": "instr(folded(title), folded(:title))",
     "source_url": (
         "item_id IN (SELECT item_id FROM source_items JOIN sources USING (source_id) "
         "WHERE sources.url = :source_url)"
     ),
 }
 DATES = ("since", "until")
+
+
+def folded(text: str | None) -> str:
+    """Return `text` without case and accents: a function of the library's connections to SQLite."""
+    letters = unicodedata.normalize("NFKD", (text or "").casefold())
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Items: how they are stored, and the queries for items with their state.
 
 The state of an item is not stored. It follows from what is there: with a transcript it is done, with a call
-in flight, with a failure failed (until its next attempt is due), else pending.
+in flight, else with a row in `ignored` ignored, with a failure failed (until its next attempt is due), else
+pending.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Literal
 
 from homescribe.core import Item
 from homescribe.errors import UserError
-from homescribe.library import copies, failures
+from homescribe.library import copies, failures, renamed
 from homescribe.library.filters import Filter
 from homescribe.library.passages import index_metadata
 from homescribe.library.records import ItemRecord, State
@@ -33,8 +34,28 @@ from homescribe.library.schema import ITEM_STATE, STATE_TABLES
 from homescribe.text.redaction import is_redacted, shown_address, shown_feed, shown_page
 from homescribe.text.sanitize import sqlite_safe
 
-Sort = Literal["listed", "newest", "oldest", "longest", "shortest", "title", "done"]
+Sort = Literal[
+    "listed",
+    "newest",
+    "oldest",
+    "longest",
+    "shortest",
+    "title",
+    "title-reversed",
+    "channel",
+    "channel-reversed",
+    "most-words",
+    "fewest-words",
+    "state",
+    "state-reversed",
+    "done",
+]
 
+# By how much a person has to do about an item: what failed first.
+_STATE_RANK = (
+    "CASE state WHEN 'failed' THEN 0 WHEN 'in flight' THEN 1 WHEN 'pending' THEN 2 "
+    "WHEN 'done' THEN 3 ELSE 4 END"
+)
 # Rows without the value that is sorted by come last.
 ORDERS: dict[Sort, str] = {
     "listed": "listed_in IS NULL, listed_in, listed_at, item_id",
@@ -43,12 +64,23 @@ ORDERS: dict[Sort, str] = {
     "longest": "length IS NULL, length DESC, item_id",
     "shortest": "length IS NULL, length, item_id",
     "title": "title COLLATE NOCASE, item_id",
+    "title-reversed": "title COLLATE NOCASE DESC, item_id",
+    "channel": "channel IS NULL, channel COLLATE NOCASE, upload_date DESC, item_id",
+    "channel-reversed": "channel IS NULL, channel COLLATE NOCASE DESC, upload_date DESC, item_id",
+    "most-words": "words IS NULL, words DESC, item_id",
+    "fewest-words": "words IS NULL, words, item_id",
+    "state": f"{_STATE_RANK}, upload_date DESC, item_id",
+    "state-reversed": f"{_STATE_RANK} DESC, upload_date DESC, item_id",
     "done": "done_at IS NULL, done_at DESC, item_id",
 }
 
+# In :state, or in any but "ignored" when it is NULL.
+IN_STATE = "state = :state OR (:state IS NULL AND state != 'ignored')"
+
 # Every item with its state at :now.
 _COLUMNS = f"""
-    items.*, transcripts.done_at, transcripts.seconds,
+    items.*, transcripts.done_at, transcripts.seconds, transcripts.words, ignored.ignored_at,
+    (SELECT listed_title FROM renamed WHERE renamed.item_id = items.item_id) AS listed_title,
     transcripts.languages, transcripts.skipped, transcripts.warnings,
     coalesce(transcripts.duration, items.duration) AS length,
     failures.attempts, failures.error, failures.hint, failures.permanent, failures.retry_at,
@@ -117,8 +149,7 @@ def records(
 ) -> list[sqlite3.Row]:
     """Return the rows of records that match, in listing order."""
     return db.execute(
-        f"SELECT * FROM ({LISTED} {chosen.where}) "
-        f"WHERE :state IS NULL OR state = :state ORDER BY {ORDERS['listed']}",
+        f"SELECT * FROM ({LISTED} {chosen.where}) WHERE {IN_STATE} ORDER BY {ORDERS['listed']}",
         {"now": now, "state": state, **chosen.parameters},
     ).fetchall()
 
@@ -139,7 +170,7 @@ def page(
     selects.
     """
     parameters: Mapping[str, object] = {"now": now, "state": state, **chosen.parameters}
-    in_state = "WHERE :state IS NULL OR state = :state"
+    in_state = f"WHERE ({IN_STATE})"
     total, seconds = db.execute(
         f"SELECT count(*), total(length) FROM ({UNORDERED} {chosen.where}) {in_state}", parameters
     ).fetchone()
@@ -253,6 +284,7 @@ def put(
 ) -> dict[str, int]:
     """Insert or update clean items; return their item_ids by key, in the same order."""
     known = known_rows(db, [item.key for item in items])
+    titles = renamed.listed_titles(db, [row["item_id"] for row in known.values()])
     ids: dict[str, int] = {}
     changed: dict[int, Item] = {}  # whose title or description is to be indexed
     for item in items:
@@ -266,6 +298,9 @@ def put(
         if by_listing and not row["done"]:
             failures.forget_if_repaired(db, item_id, old, item, now)
         new = merged(old, item, by_listing=by_listing and bool(row["done"]))
+        if item_id in titles and new.title != old.title:  # the title that a person gave stays
+            renamed.update(db, item_id, new.title)
+            new = replace(new, title=old.title)
         if new != old:
             db.execute(
                 f"UPDATE items SET ({quoted(ITEM_COLUMNS)}) = ({marks(len(ITEM_COLUMNS))}) "

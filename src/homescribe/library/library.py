@@ -37,6 +37,7 @@ from homescribe.library import (
 from homescribe.library.corrections import Correction
 from homescribe.library.engine_work import Deaths
 from homescribe.library.filters import item_filter
+from homescribe.library.item_methods import ItemMethods
 from homescribe.library.items import Page, Sort
 from homescribe.library.kept_audio import AudioFolder
 from homescribe.library.listings import Recorded
@@ -48,7 +49,7 @@ from homescribe.library.transactions import snapshot, transaction, translated
 from homescribe.library.usages import Measured, Rental, Spending
 
 
-class Library(SpeakerMethods, QueryMethods):
+class Library(SpeakerMethods, ItemMethods, QueryMethods):
     """The library in `directory`, created or migrated when it is opened. "~" is the home folder.
 
     With `read_only`, and where the files are not writable, the library can be read, and methods that write
@@ -195,8 +196,9 @@ class Library(SpeakerMethods, QueryMethods):
         since: str | None = None,
         until: str | None = None,
     ) -> Iterator[ItemRecord]:
-        """Records in listing order. `channel` is a name or id; `since` and `until` are upload dates
-        ("2026-03-01"), inclusive.
+        """Records in listing order; without a `state`, all that are not ignored.
+
+        `channel` is a name or id; `since` and `until` are upload dates ("2026-03-01"), inclusive.
         """
         chosen = item_filter(channel=channel, source_url=source_url, since=since, until=until)
         with self._reading() as db:
@@ -211,15 +213,22 @@ class Library(SpeakerMethods, QueryMethods):
         language: str | None = None,
         since: str | None = None,
         until: str | None = None,
+        title: str | None = None,
         sort: Sort = "listed",
         limit: int = 50,
         offset: int = 0,
     ) -> Page:
         """Some records in the order of `sort`, and the number of all. `source` is an Item's ("youtube"),
-        `language` that of the transcript or of some of its segments; the rest as for `items`.
+        `language` that of the transcript or of some of its segments, `title` a part of the title without
+        regard to case and accents; the rest as for `items`. Without a `state`, ignored items are left out.
         """
         chosen = item_filter(
-            channel=channel, source=source, language=language, since=since, until=until
+            channel=channel,
+            source=source,
+            language=language,
+            since=since,
+            until=until,
+            title=title,
         )
         with self._reading() as db:
             return items.page(db, chosen, state, time.time(), sort=sort, limit=limit, offset=offset)
@@ -228,11 +237,6 @@ class Library(SpeakerMethods, QueryMethods):
         """The item with this key, id or URL, or that of a copy. UserError if there is not just one."""
         with self._reading() as db:
             return items.find(db, key, time.time())
-
-    def remove(self, keys: Collection[str]) -> int:
-        """Delete items with everything that belongs to them, transcripts too; returns how many."""
-        with self._writing() as db:
-            return items.remove(db, items.find_ids(db, keys, time.time()))
 
     # --- Exports --------------------------------------------------------------------------------------
 

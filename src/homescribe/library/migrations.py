@@ -146,6 +146,12 @@ def version_16(db: sqlite3.Connection) -> None:
     db.execute(schema.VERSION_16)
 
 
+def version_17(db: sqlite3.Connection) -> None:
+    """Add which items are ignored, and which are renamed."""
+    for statement in schema.VERSION_17:
+        db.execute(statement)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_1,
     version_2,
@@ -163,6 +169,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_14,
     version_15,
     version_16,
+    version_17,
 )
 
 

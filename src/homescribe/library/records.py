@@ -10,8 +10,8 @@ from typing import Literal
 from homescribe.core import Item
 from homescribe.text.redaction import shown_feed
 
-State = Literal["done", "in flight", "failed", "pending"]
-STATES: tuple[State, ...] = ("done", "in flight", "failed", "pending")
+State = Literal["done", "in flight", "failed", "pending", "ignored"]
+STATES: tuple[State, ...] = ("done", "in flight", "failed", "pending", "ignored")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,10 @@ class ItemRecord:
     added_at: float = 0.0
     done_at: float | None = None
     seconds: float | None = None  # wall time from submission to transcript
+    listed_title: str | None = None  # what the source calls it, if a person gave it another title
+    ignored_at: float | None = None  # since when it is ignored
     # Of the transcript, where there is one:
+    words: int | None = None
     speech: bool | None = None  # whether it has segments
     languages: Mapping[str, float] | None = None  # seconds of the segments, the most spoken first
     skipped_seconds: float | None = None  # without text

@@ -197,6 +197,8 @@ def to_record(row: sqlite3.Row) -> ItemRecord:
         added_at=row["added_at"],
         done_at=row["done_at"],
         seconds=row["seconds"],
+        listed_title=row["listed_title"],
+        ignored_at=row["ignored_at"],
         copies=tuple(replace(item, **place) for place in json.loads(row["copies"])),
         **(_coverage(row) if row["done_at"] is not None else {}),
     )
@@ -205,6 +207,7 @@ def to_record(row: sqlite3.Row) -> ItemRecord:
 class _Coverage(TypedDict, total=False):
     """The fields of ItemRecord about a transcript."""
 
+    words: int
     speech: bool
     languages: dict[str, float]
     skipped_seconds: float
@@ -215,6 +218,7 @@ def _coverage(row: sqlite3.Row) -> _Coverage:
     languages = json.loads(row["languages"]) if row["languages"] else {}
     skipped = json.loads(row["skipped"]) if row["skipped"] else ()
     return {
+        "words": row["words"],
         "speech": bool(languages),
         "languages": languages,
         "skipped_seconds": round(sum(part["end"] - part["start"] for part in skipped), 3),

@@ -152,7 +152,8 @@ def _short(item: Item) -> str:
 
 # An item that several sources list is described by the first of them, and until it is done by any.
 _COLUMNS = """
-    items.item_id, items.key, items.source, items.id, title, upload_date, media_url,
+    items.item_id, items.key, items.source, items.id, upload_date, media_url,
+    coalesce((SELECT listed_title FROM renamed WHERE renamed.item_id = items.item_id), title) AS title,
     ((SELECT min(source_id) FROM source_items AS listed WHERE listed.item_id = items.item_id) = :source_id
         OR NOT EXISTS (SELECT 1 FROM transcripts WHERE transcripts.item_id = items.item_id)) AS current
 """

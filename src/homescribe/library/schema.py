@@ -19,6 +19,16 @@ PERMANENT_WAIT = 30 * 24 * HOUR  # after which a refusal is checked again
 ITEM_STATE = f"""CASE
             WHEN transcripts.item_id IS NOT NULL THEN 'done'
             WHEN calls.item_id IS NOT NULL THEN 'in flight'
+            WHEN ignored.item_id IS NOT NULL THEN 'ignored'
+            WHEN failures.permanent AND failures.retry_at IS NULL
+                OR failures.retry_at > {{now}} AND failures.retry_at <= {{now}}
+                    + CASE WHEN failures.permanent THEN {PERMANENT_WAIT:.0f} ELSE 0 END + {BELIEVED_WAIT:.0f}
+                THEN 'failed'
+            ELSE 'pending'
+        END"""
+ITEM_STATE_9 = f"""CASE
+            WHEN transcripts.item_id IS NOT NULL THEN 'done'
+            WHEN calls.item_id IS NOT NULL THEN 'in flight'
             WHEN failures.permanent AND failures.retry_at IS NULL
                 OR failures.retry_at > {{now}} AND failures.retry_at <= {{now}}
                     + CASE WHEN failures.permanent THEN {PERMANENT_WAIT:.0f} ELSE 0 END + {BELIEVED_WAIT:.0f}
@@ -40,10 +50,11 @@ ITEM_STATE_1 = """CASE
                 THEN 'failed'
             ELSE 'pending'
         END"""
-STATE_TABLES = """items
+STATE_TABLES_1 = """items
     LEFT JOIN transcripts USING (item_id)
     LEFT JOIN calls USING (item_id)
     LEFT JOIN failures USING (item_id)"""
+STATE_TABLES = f"{STATE_TABLES_1}\n    LEFT JOIN ignored USING (item_id)"
 NOW = "(julianday('now') - 2440587.5) * 86400"  # as a Unix time
 
 VERSION_1 = (
@@ -192,7 +203,7 @@ VERSION_1 = (
         datetime(items.added_at, 'unixepoch') AS added_at,
         datetime(transcripts.done_at, 'unixepoch') AS done_at,
         coalesce(transcripts.duration, items.duration) AS duration
-    FROM {STATE_TABLES}
+    FROM {STATE_TABLES_1}
     """,
     """
     CREATE VIEW transcripts_text AS
@@ -280,7 +291,7 @@ VERSION_6 = (
         datetime(items.added_at, 'unixepoch') AS added_at,
         datetime(transcripts.done_at, 'unixepoch') AS done_at,
         coalesce(transcripts.duration, items.duration) AS duration
-    FROM {STATE_TABLES}
+    FROM {STATE_TABLES_1}
     """,
 )
 
@@ -317,13 +328,13 @@ VERSION_9 = (
     f"""
     CREATE VIEW item_states AS
     SELECT items.item_id, items.key, items.title, items.channel, items.upload_date, items.url,
-        {ITEM_STATE.format(now=NOW)} AS state,
+        {ITEM_STATE_9.format(now=NOW)} AS state,
         failures.attempts, failures.error,
         datetime(failures.retry_at, 'unixepoch') AS retry_at,
         datetime(items.added_at, 'unixepoch') AS added_at,
         datetime(transcripts.done_at, 'unixepoch') AS done_at,
         coalesce(transcripts.duration, items.duration) AS duration
-    FROM {STATE_TABLES}
+    FROM {STATE_TABLES_1}
     """,
 )
 
@@ -469,3 +480,32 @@ VERSION_16 = """
         written_at REAL NOT NULL
     ) WITHOUT ROWID
     """
+
+# Items that are never transcribed, and titles that a person gave, beside what the source says.
+VERSION_17 = (
+    """
+    CREATE TABLE ignored (
+        item_id INTEGER PRIMARY KEY REFERENCES items(item_id) ON DELETE CASCADE,
+        ignored_at REAL NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE renamed (
+        item_id INTEGER PRIMARY KEY REFERENCES items(item_id) ON DELETE CASCADE,
+        listed_title TEXT NOT NULL,
+        renamed_at REAL NOT NULL
+    )
+    """,
+    "DROP VIEW item_states",
+    f"""
+    CREATE VIEW item_states AS
+    SELECT items.item_id, items.key, items.title, items.channel, items.upload_date, items.url,
+        {ITEM_STATE.format(now=NOW)} AS state,
+        failures.attempts, failures.error,
+        datetime(failures.retry_at, 'unixepoch') AS retry_at,
+        datetime(items.added_at, 'unixepoch') AS added_at,
+        datetime(transcripts.done_at, 'unixepoch') AS done_at,
+        coalesce(transcripts.duration, items.duration) AS duration
+    FROM {STATE_TABLES}
+    """,
+)

@@ -237,6 +237,7 @@ def _finish(config: Config, uploads: PartialUploads, jobs: Jobs, upload: Partial
                 uploads.take_back(upload, path)
             raise
         key = found.item.key
+        library.stop_ignoring([key])  # to upload a recording is to want its transcript
         pending = library.item(key).state == "pending"
     started = upload.transcribe and pending and jobs.enqueue([key])
     return Finished(upload.size, key, found.new, started, found.warnings)

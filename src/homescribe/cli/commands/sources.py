@@ -122,16 +122,25 @@ def move(config: Config, old: str, new: str) -> ExitCode:
 @click.option(
     "--keep-files", is_flag=True, help="Keep files that were uploaded to the page; sync adds them."
 )
+@click.option(
+    "--ignore", is_flag=True, help="Never transcribe the removed items again: see `ignore`."
+)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @configured()
 def remove(
-    config: Config, names: tuple[str, ...], with_items: bool, keep_files: bool, yes: bool
+    config: Config,
+    names: tuple[str, ...],
+    with_items: bool,
+    keep_files: bool,
+    ignore: bool,
+    yes: bool,
 ) -> None:
     """Remove items or sources from the library.
 
     KEY removes an item and its transcript. URL removes a source, as `homescribe sources` lists
     it, but keeps its items; with --items, items that only this source lists are removed too.
-    `sync` adds a removed item again as long as one of the sources lists it. Files that were
+    `sync` adds a removed item again as long as one of the sources lists it, unless --ignore is
+    given. Files that were
     uploaded to the page are deleted with their items; your own files are never touched.
     """
     with open_library(config, must_exist=True) as library:
@@ -152,7 +161,7 @@ def remove(
                 return
             for url in urls:
                 library.remove_source(url)
-            library.remove(keys)
+            library.remove(keys, ignore=ignore)
             delete_uploads(library, files)
     message(f"Removed {found}.")
 
