@@ -41,6 +41,7 @@ ALLOWED = {
     "sources/ytdlp/lister": set(),
     "engines": {"core", "errors", "audio", "demo", "text", "engines"},
     "engines/scheduler": {"errors", "engines/out_of_memory"},  # knows nothing of Whisper
+    "service": {"errors", "private_files", "service"},
     "speakers": {"audio", "core", "errors", "speakers"},
     "speakers/speaker_setting": {"errors"},
     "speakers/speaker_models": {"errors"},

@@ -25,6 +25,7 @@ from homescribe.cli.commands import (
     query,
     ray_cluster,
     serve,
+    service,
     setup,
     sources,
     speakers,
@@ -69,6 +70,7 @@ for _module in (
     export,
     audio_files,
     serve,
+    service,
     mcp,
     setup,
 ):

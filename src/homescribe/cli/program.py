@@ -45,6 +45,7 @@ COMMANDS = (
         "export",
         "audio",
         "serve",
+        "service",
         "mcp",
         "doctor",
         "config",
@@ -53,10 +54,18 @@ COMMANDS = (
     ),
 )
 # Commands that name another library or none.
-WITHOUT_LIBRARY = (" --library", " config", " doctor", " demo", " completion")
+WITHOUT_LIBRARY = (
+    " --library",
+    " config",
+    " doctor",
+    " demo",
+    " completion",
+    " service status",
+    " service remove",
+)
 _options: dict[str, str] = {}  # of the running command: see `name_library`
 _PIP = re.compile(r"(?<![\w./-])pip (?=install |uninstall )")
-_COMMAND = re.compile(rf"(?<![\w./-]){NAME}(?= (?:{'|'.join(COMMANDS)}|--library)\b)")
+_COMMAND = re.compile(rf"(?<![\w./-])(?<!-m ){NAME}(?= (?:{'|'.join(COMMANDS)}|--library)\b)")
 
 
 def message(text: str = "") -> None:

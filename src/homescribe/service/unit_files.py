@@ -1,0 +1,126 @@
+"""The files that make systemd or launchd run `homescribe sync` every night, and a line for cron.
+
+Formats: systemd.service(5), systemd.timer(5), systemd.syntax(7), launchd.plist(5), crontab(5).
+"""
+
+from __future__ import annotations
+
+import plistlib
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from homescribe.errors import UserError
+
+UNIT = "homescribe-sync"
+LABEL = "org.homescribe.sync"
+NOTE = "Written by `homescribe service install`; `homescribe service remove` deletes it."
+MAX_DELAY = 5 * 60  # seconds: not every machine asks a site in the same second of the night
+# Exit codes that are no failure: another run is working on the library; interrupted, as at shutdown.
+EXPECTED_EXITS = (5, 130)
+
+
+@dataclass(frozen=True, slots=True)
+class NightlySync:
+    """A command to run every day.
+
+    Attributes:
+        command: program and arguments; the program's path is absolute.
+        environment: variables that are set for it.
+        hour, minute: when, in local time.
+    """
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    hour: int
+    minute: int
+
+    @property
+    def at(self) -> str:
+        return f"{self.hour:02}:{self.minute:02}"
+
+
+def parsed_time(text: str) -> tuple[int, int]:
+    """Return hour and minute of a time such as "02:00"; raise UserError if it is none."""
+    found = re.fullmatch(r"(\d{1,2}):(\d{2})", text.strip(), re.ASCII)
+    if not found or int(found[1]) > 23 or int(found[2]) > 59:
+        raise UserError(f"{text!r} is not a time of day.", "Write hours and minutes: 02:00, 23:30.")
+    return int(found[1]), int(found[2])
+
+
+def systemd_units(sync: NightlySync) -> dict[str, str]:
+    """Return the text of the service and of its timer by file name."""
+    command = " ".join(_quoted(word) for word in sync.command)
+    variables = [
+        f"Environment={_quoted(f'{name}={value}')}" for name, value in sync.environment.items()
+    ]
+    service = [
+        f"# {NOTE}",
+        "[Unit]",
+        "Description=List all sources of homescribe and transcribe what is new",
+        "",
+        "[Service]",
+        "Type=oneshot",
+        f"ExecStart=:{command}",  # ":" leaves "$" as it is
+        *variables,
+        "Nice=10",
+        "IOSchedulingClass=idle",
+        f"SuccessExitStatus={' '.join(map(str, EXPECTED_EXITS))}",
+    ]
+    timer = [
+        f"# {NOTE}",
+        "[Unit]",
+        "Description=Every night: list all sources of homescribe and transcribe what is new",
+        "",
+        "[Timer]",
+        f"OnCalendar=*-*-* {sync.at}:00",
+        f"RandomizedDelaySec={MAX_DELAY}",
+        "Persistent=true",  # after a night in which the machine was off, when it is on again
+        "",
+        "[Install]",
+        "WantedBy=timers.target",
+    ]
+    return {f"{UNIT}.service": _lines(service), f"{UNIT}.timer": _lines(timer)}
+
+
+def launchd_agent(sync: NightlySync, log: Path) -> str:
+    """Return the text of the property list. What the command prints is appended to `log`."""
+    agent = {
+        "Label": LABEL,
+        "ProgramArguments": list(sync.command),
+        "EnvironmentVariables": dict(sync.environment),
+        "StartCalendarInterval": {"Hour": sync.hour, "Minute": sync.minute},
+        "StandardOutPath": str(log),
+        "StandardErrorPath": str(log),
+        "ProcessType": "Background",
+        "LowPriorityIO": True,
+        "Nice": 10,
+    }
+    head, body = plistlib.dumps(agent, sort_keys=False).decode().split("\n", 1)
+    return f"{head}\n<!-- {NOTE} -->\n{body}"
+
+
+def crontab_line(sync: NightlySync) -> str:
+    """Return the line for `crontab -e`. In a crontab, "%" ends the command unless it is escaped."""
+    variables = [f"{name}={value}" for name, value in sync.environment.items()]
+    words = [*(["env", *variables] if variables else []), *sync.command]
+    return f"{sync.minute} {sync.hour} * * *  {shlex.join(words)}".replace("%", r"\%")
+
+
+def _quoted(word: str) -> str:
+    """Return a word for a unit file: in quotes if it must be, "%" doubled since it begins a specifier."""
+    if any(ord(character) < 32 or ord(character) == 127 for character in word):
+        raise UserError(
+            f"{word!r} has a control character, which a unit file cannot have.",
+            "Rename the file or folder, or leave the option out.",
+        )
+    word = word.replace("%", "%%")
+    if re.fullmatch(r"[\w./:=,@+%-]+", word, re.ASCII):
+        return word
+    return '"' + word.replace("\\", r"\\").replace('"', r"\"") + '"'
+
+
+def _lines(lines: list[str]) -> str:
+    return "\n".join(lines) + "\n"
