@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -35,7 +36,7 @@ from pyannote.metrics.diarization import DiarizationErrorRate
 
 from benchmarks.conversations import PLACES, Conversation, Voice, converse, read_rttm, voices
 from benchmarks.memory import peak_bytes
-from homescribe.audio import SAMPLE_RATE, decode
+from homescribe.audio import SAMPLE_RATE, blocks, decode
 from homescribe.core import Turn
 from homescribe.speakers.clustering import SpeakerCount
 from homescribe.speakers.diarizer import Diarization, Diarizer
@@ -247,17 +248,31 @@ def total(scores: Sequence[Score]) -> Score:
     return Score(*(sum(getattr(one, each.name) for one in scores) for each in fields(Score)))
 
 
-def long_recording(options: argparse.Namespace, known: Sequence[Voice]) -> None:
-    """Print time and peak memory for a recording of `--hours`, which repeats twenty minutes."""
-    made = converse(list(known[:3]), 1200, "clean", options.seed)
+def long_recording(options: argparse.Namespace) -> None:
+    """Print time and peak memory for a recording of `--hours`, which repeats twenty minutes.
+
+    Another process makes these, because it needs more memory than what is measured.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        make = [sys.executable, "-m", "benchmarks.conversations", str(options.folder), folder]
+        make += ["--people", "3", "--minutes", "20", "--seed", str(options.seed)]
+        subprocess.run([*make, "--leave-out", *options.leave_out], check=True)
+        _measure(options, next(Path(folder).glob("*.wav")))
+
+
+def _measure(options: argparse.Namespace, recording: Path) -> None:
     diarizer = Diarizer(options.segmentation, options.embedding, options.threads)
     before = peak_bytes()
-    whole = round(options.hours * 3600 * SAMPLE_RATE)
+    left = round(options.hours * 3600 * SAMPLE_RATE)
 
     def stream() -> Iterator[Samples]:
-        for start in range(0, whole, BLOCK):
-            at = start % (len(made.samples) - BLOCK)
-            yield made.samples[at : at + min(BLOCK, whole - start)]
+        nonlocal left
+        while left > 0:
+            for block in blocks(recording):
+                yield block[:left]
+                left -= len(block)
+                if left <= 0:
+                    return
 
     started, cpu = time.perf_counter(), time.process_time()
     found = diarizer.diarize(stream(), SpeakerCount(), Event(), lambda _: None)
@@ -288,14 +303,14 @@ def main() -> None:
     )
     parser.add_argument("--threads", type=int, default=1, help="with --hours")
     options = parser.parse_args()
+    if options.hours:
+        long_recording(options)
+        return
     known = voices(
         options.folder,
         leave_out=options.leave_out,
         same=[one.split(",") for one in options.same],
     )
-    if options.hours:
-        long_recording(options, known)
-        return
     halves = (known[::2], known[1::2])
     tools = {name: TOOLS[name](options.segmentation, options.embedding) for name in options.tool}
     error_table("Real conversations", list(real_conversations(options.folder)), tools)
