@@ -79,6 +79,9 @@ ALLOWED = {
     "formats": {"core", "errors", "plugins", "text", "formats"},
     "static_site": {"core", "errors", "formats", "plugins", "text", "static_site"},
     "library": {"core", "errors", "plugins", "private_files", "speakers", "text", "library"},
+    "notifications": {
+        *("core", "errors", "sources/http_errors", "sources/http_post", "text", "notifications"),
+    },
     "pipeline": {
         *("audio", "core", "errors", "library", "plugins", "private_files", "text", "pipeline"),
     },
@@ -100,7 +103,7 @@ ALLOWED = {
             "errors",
             "library",
         ),
-        *("pipeline", "plugins", "speakers"),
+        *("notifications", "pipeline", "plugins", "speakers"),
     },
     "web": {
         *("assemble", "audio", "core", "errors", "config", "config_file", "cost", "formats"),
@@ -217,6 +220,7 @@ CONNECTING = {
 # of strangers out of private networks; recordings are opened in audio/container.
 CONNECTS = {
     "sources/http_response": {"http.client", "requests", "urllib3"},
+    "sources/http_post": {"http.client", "requests", "urllib3"},  # to the user's own address
     "sources/http_errors": {"requests", "urllib3"},  # their exceptions
     "sources/private_networks": {"requests", "socket", "urllib3"},
     "sources/ytdlp/child": {"yt_dlp"},
@@ -252,8 +256,8 @@ def test_every_module_that_can_open_an_address_is_known():
     assert found == CONNECTS
 
 
-def test_only_two_functions_make_requests():
-    """`open_url` of http_response with its two kinds of sessions, and yt-dlp. The rest opens no address."""
+def test_only_three_functions_make_requests():
+    """`open_url` of http_response, `post` of http_post, and yt-dlp. The rest opens no address."""
     opening = re.compile(
         r"\b(requests\.(?:Session|get|head|post|request)|urlopen|urlretrieve|HTTPS?Connection|YoutubeDL|"
         r"create_connection|av\.open|socket\.socket)\("
@@ -265,6 +269,7 @@ def test_only_two_functions_make_requests():
     }
     assert found == {
         ("sources/http_response", "requests.Session"),
+        ("sources/http_post", "requests.Session"),
         ("sources/private_networks", "requests.Session"),
         ("sources/ytdlp/child", "urlopen"),  # yt-dlp's own, which is wrapped
         ("audio/container", "av.open"),

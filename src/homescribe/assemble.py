@@ -30,6 +30,9 @@ from homescribe.engines.cpu import workers
 from homescribe.engines.languages import LANGUAGES, check_language
 from homescribe.errors import ItemError, PermanentError, RetryableError, UserError
 from homescribe.library import ItemRecord, Library
+from homescribe.notifications.delivery import Target
+from homescribe.notifications.done_command import DoneCommand
+from homescribe.notifications.notifier import Notifier
 from homescribe.pipeline.add import Sources, add
 from homescribe.pipeline.audio_copies import KeepAudio
 from homescribe.pipeline.run import Run, with_language_code
@@ -150,13 +153,15 @@ def engine_and_model(config: Config) -> tuple[str, str]:
 def check_options(config: Config, options: TranscriptionOptions | None = None) -> None:
     """Raise UserError for an unknown backend, engine, model or language, before anything else is done.
 
-    The same for a setting of speakers that is not valid, or needs what is not here. Nothing is loaded or
+    The same for a command or an address of notifications, and for a setting of speakers that is not valid,
+    or needs what is not here. Nothing is loaded or
     downloaded. What an engine of another package does not state is not checked.
 
     Args:
         options: used instead of the transcription settings of `config`.
     """
     name, model = engine_and_model(config)
+    build_notifier(config, Event())
     check_speakers(config, options or config.transcription())
     engine = plugins.load("engines", name)
     requirements: EngineRequirements | None = getattr(engine, "requirements", None)
@@ -244,6 +249,7 @@ def build_run(
         limit: transcribe at most this many items.
         stop: set it to end the run early.
     """
+    stop = stop or Event()
     return Run(
         library,
         sources,
@@ -259,8 +265,27 @@ def build_run(
         disk=round(config.disk * BYTES_PER_GIGABYTE),
         keep_audio=kept_of_downloads(config),
         prepare=speech_upload if uploads_speech(config, options) else None,
+        listener=build_notifier(config, stop),
         stop=stop,
     )
+
+
+def build_notifier(config: Config, stop: Event) -> Notifier | None:
+    """Return what notifies of the outcomes of a run; None if no command and no webhook is set.
+
+    Raises UserError for a command or an address that is not valid.
+    """
+    targets: list[Target] = []
+    if config.on_done is not None:
+        targets.append(DoneCommand("on_done", config.on_done, "item.done"))
+    if config.on_run is not None:
+        targets.append(DoneCommand("on_run", config.on_run, "run.done"))
+    if config.webhook is not None:
+        from homescribe.notifications.webhook import Webhook  # loads requests
+
+        private = config.allow_private_networks
+        targets.append(Webhook(config.webhook, config.webhook_secret, private_networks=private))
+    return Notifier(targets, config.library, stop) if targets else None
 
 
 def build_speaker_run(

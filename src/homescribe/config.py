@@ -41,6 +41,7 @@ def _setting(
     *,
     group: str = "",
     gigabytes: bool = False,
+    secret: bool = False,
 ) -> Any:
     metadata = {
         "help": help,
@@ -48,8 +49,9 @@ def _setting(
         "least": least,
         "group": group,
         "gigabytes": gigabytes,
+        "secret": secret,
     }
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 # Groups of settings, as headings of `--help`.
@@ -58,6 +60,7 @@ SPEECH = "Speech options"
 RENTING = "Renting options"
 CLUSTER = "Cluster options"
 OUTPUT = "Output options"
+NOTIFICATIONS = "Notification options"
 
 SUBTITLE_FORMATS = frozenset({"srt", "vtt"})
 
@@ -211,6 +214,27 @@ class Config:
         group=CLUSTER,
     )
 
+    on_done: str | None = _setting(
+        "Command to run after each item that is transcribed. It gets JSON on standard input.",
+        metavar="COMMAND",
+        group=NOTIFICATIONS,
+    )
+    on_run: str | None = _setting(
+        "Command to run after a run that transcribed something or failed.",
+        metavar="COMMAND",
+        group=NOTIFICATIONS,
+    )
+    webhook: str | None = _setting(
+        "Address that gets a POST request with JSON for each item and for the run.",
+        metavar="URL",
+        group=NOTIFICATIONS,
+        secret=True,
+    )
+    # No flag: every account on a machine sees the arguments of processes.
+    webhook_secret: str | None = _setting(
+        "Secret to sign these requests with (Standard Webhooks).", secret=True
+    )
+
     max_line_width: int | None = _setting(
         "Subtitles (srt, vtt): most characters in a line. With this or the next two options, cues are "
         "those of openai-whisper. Default: cues for reading, two lines of 42 and at most 7 seconds.",
@@ -281,6 +305,7 @@ class Setting:
     least: float | None = None  # smallest number allowed
     group: str = ""  # heading in `--help`
     gigabytes: bool = False  # text such as "500 MB" is allowed, too
+    secret: bool = False  # outputs say only that there is a value
 
     @property
     def environment(self) -> str:
@@ -307,6 +332,7 @@ def settings() -> list[Setting]:
                 item.metadata["least"],
                 item.metadata["group"],
                 item.metadata["gigabytes"],
+                item.metadata["secret"],
             )
         )
     return found

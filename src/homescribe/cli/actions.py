@@ -156,6 +156,8 @@ def run_and_report(
         if run.progress.done or run.progress.failed:
             print_summary(run.progress, library, failures.values(), time.monotonic() - began)
             report_corrections(library, corrected)
+        for warning in run.warnings:
+            message(f"Warning: {terminal_message(warning)}")
     if not (run.progress.items or quiet):
         message("No items are pending.")
     if stop.is_set():

@@ -63,6 +63,7 @@ from homescribe.pipeline.events import (
     Transcribed,
     Used,
 )
+from homescribe.pipeline.outcome_listener import OutcomeListener
 from homescribe.pipeline.slots import Slots
 from homescribe.pipeline.speech_upload import Prepare
 from homescribe.pipeline.state import BUFFERED, WITH_BACKEND, Progress, Stage, Stages
@@ -104,6 +105,7 @@ class Run:
         keep_audio: keep the audio of downloads in the library. Kept audio is transcribed without a download.
         store: stores what the engine returns, and returns the transcript of the item; None if the item is not
             there any more. Default: its transcript is replaced.
+        listener: gets each outcome before it is yielded, and is left when the run has ended.
         prepare: makes what is submitted from what was fetched, in the pause before the next download.
         stop: set it, from any thread or a signal handler, to end the run early. Nothing is lost.
 
@@ -130,6 +132,7 @@ class Run:
         keep_audio: KeepAudio | None = None,
         prepare: Prepare | None = None,
         store: Store | None = None,
+        listener: OutcomeListener | None = None,
         stop: Flag | None = None,
     ) -> None:
         # Used by all threads:
@@ -154,6 +157,7 @@ class Run:
         self._keep_audio = keep_audio
         self._prepare = prepare
         self._store = store or self._save
+        self._listener = listener
         # Used only by the iterating thread:
         self._library = library
         self._not_kept: dict[str, str] = {}  # by key, why the audio is not kept
@@ -167,7 +171,21 @@ class Run:
         self._copies: dict[str, tuple[Item, ...]] = {}  # by key, files with the content of an item
         self._next_at: dict[str, float] = {}  # monotonic time of the next download, by site
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences of the listener for the user, once the run has ended."""
+        return tuple(self._listener.warnings) if self._listener else ()
+
     def __iter__(self) -> Iterator[Outcome]:
+        if self._listener is None:
+            yield from self._outcomes()
+            return
+        with self._listener as listener:
+            for outcome in self._outcomes():
+                listener.add(outcome)
+                yield outcome
+
+    def _outcomes(self) -> Iterator[Outcome]:
         with self._library.run_lock():
             if self._again:
                 self._library.retry(self._again)

@@ -7,6 +7,7 @@ in a terminal never overlap.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Collection
@@ -24,6 +25,8 @@ from homescribe.pipeline.kept_corrections import corrected_lines, lost_correctio
 from homescribe.speakers.speaker_setting import parse_speakers
 from homescribe.text.log_lines import print_traceback
 from homescribe.web.again import settings
+
+log = logging.getLogger(__name__)
 
 RECENT_OUTCOMES = 6  # finished items that a run remembers
 SHUTDOWN_SECONDS = 5.0  # seconds that a job may take to end when the server stops
@@ -331,3 +334,5 @@ class Jobs:
                 if outcome.notes:
                     job.notes[key] = " ".join(filter(None, (job.notes.get(key), *outcome.notes)))
             job.recent.appendleft(outcome)
+        for warning in run.warnings:
+            log.warning("%s", warning)

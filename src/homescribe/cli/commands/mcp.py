@@ -14,11 +14,11 @@ from homescribe.config import Config
 @command()
 @configured()
 def mcp(config: Config) -> None:
-    """Let an AI assistant search and read the library (Model Context Protocol).
+    """Let AI assistants search and read the library.
 
-    The assistant starts this command and talks to it on standard input and output. It can only
-    read. `homescribe serve` answers the same over HTTP, at /mcp. docs/guides/assistants.md says
-    what to write into the settings of an assistant.
+    An assistant starts this command and talks to it on standard input and output (Model Context
+    Protocol, MCP). It can only read. `homescribe serve` answers the same over HTTP, at /mcp. What to
+    write into the settings of an assistant: docs/guides/assistants.md
     """
     try:
         importlib.import_module("mcp")

@@ -25,6 +25,7 @@ from homescribe.text.display import clock
 from homescribe.text.sanitize import terminal_safe
 
 PHRASE = '"quick brown fox"'
+SECRET = "(set)"
 DEMO_FORMATS = ("txt", "srt", "vtt", "json", "md")
 
 
@@ -59,7 +60,11 @@ def config_(config: Config, as_json: bool) -> None:
     Settings can be stored in config.toml, one per line: model = "small"
     """
     origins = click.get_current_context().ensure_object(dict)["origins"]
-    values = {setting.name: getattr(config, setting.name) for setting in settings.settings()}
+    values = {
+        setting.name: SECRET if setting.secret and value else value
+        for setting in settings.settings()
+        for value in [getattr(config, setting.name)]
+    }
     if as_json:
         found = {name: {"value": value, "from": origins[name]} for name, value in values.items()}
         print_json(found)
