@@ -10,6 +10,7 @@ from homescribe.library.library import Library, kept_audio
 from homescribe.library.named_voices import Person, VoiceRecord
 from homescribe.library.namings import Naming
 from homescribe.library.records import ItemRecord, Selection, SourceRecord, State, Status
+from homescribe.library.replacements import Replaced, ReplacedLine, Replacement
 from homescribe.library.search import Hit
 from homescribe.library.stats import ChannelRecord, Day, RunRecord
 from homescribe.library.usages import Measured, Rental, Spending
@@ -32,6 +33,9 @@ __all__ = [
     "Person",
     "Renaming",
     "Rental",
+    "Replaced",
+    "ReplacedLine",
+    "Replacement",
     "RunRecord",
     "Selection",
     "Sort",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from homescribe.core import Speaker, json_fields
 from homescribe.library import (
@@ -11,12 +12,14 @@ from homescribe.library import (
     ItemRecord,
     KeptAudio,
     Measured,
+    Replaced,
+    Replacement,
     SourceRecord,
     Spending,
     Status,
     VoiceRecord,
 )
-from homescribe.text.redaction import shown_item, shown_text
+from homescribe.text.redaction import shown_feed, shown_item, shown_text
 from homescribe.text.sanitize import utf8_safe
 
 ITEM_FIELDS = json_fields("list")
@@ -148,3 +151,24 @@ def voice_as_json(voice: VoiceRecord) -> dict[str, object]:
         "samples": voice.samples,
         "sources": [shown_text(each) for each in voice.sources],
     }
+
+
+def replacement_as_json(replacement: Replacement) -> dict[str, object]:
+    """Return a replacement as in `replaced list --json`."""
+    return {
+        "id": replacement.id,
+        "old": replacement.old,
+        "new": replacement.new,
+        "match_case": replacement.match_case,
+        "source": replacement.source_url and shown_feed(replacement.source_url),
+        "channel": replacement.channel,
+        "made_at": replacement.made_at,
+        "words": replacement.words,
+        "lines": replacement.lines,
+        "recordings": replacement.recordings,
+    }
+
+
+def replaced_as_json(replaced: Replaced) -> dict[str, object]:
+    """Return what a replacement changes as in `replace --json`."""
+    return asdict(replaced)

@@ -86,7 +86,8 @@ def corrected(db: sqlite3.Connection, item_id: int) -> dict[int, Correction]:
     """Return the corrected segments of an item by position."""
     found: dict[int, Correction] = {}
     rows = db.execute(
-        "SELECT position, text, was_text, corrected_at FROM corrections "
+        "SELECT position, corrections.text, coalesce(replaced_segments.text, was_text) AS was_text, "
+        "corrected_at FROM corrections LEFT JOIN replaced_segments USING (item_id, position) "
         "WHERE item_id = ? AND position IS NOT NULL ORDER BY correction_id",
         (item_id,),
     )
@@ -96,6 +97,11 @@ def corrected(db: sqlite3.Connection, item_id: int) -> dict[int, Correction]:
         original = before.original if before else row["was_text"]
         found[position] = Correction(position, row["text"], original, row["corrected_at"])
     return found
+
+
+def detach(db: sqlite3.Connection, item_id: int) -> None:
+    """Take the corrections of an item from its segments, before it gets a new transcript."""
+    db.execute("UPDATE corrections SET position = NULL WHERE item_id = ?", (item_id,))
 
 
 def reapply(db: sqlite3.Connection, item_id: int) -> bool:
@@ -109,12 +115,14 @@ def reapply(db: sqlite3.Connection, item_id: int) -> bool:
     )
     for row in rows:
         by_time.setdefault((row["start"], row["end"]), []).append(row)
-    db.execute("UPDATE corrections SET position = NULL WHERE item_id = ?", (item_id,))
+    detach(db, item_id)
     applied = False
     for (start, end), history in by_time.items():
         found = db.execute(
-            'SELECT * FROM segments WHERE item_id = ? AND start < ? AND "end" > ? '
-            "AND trim(text) = trim(?)",
+            "SELECT segments.* FROM segments "
+            "LEFT JOIN replaced_segments AS replaced USING (item_id, position) "
+            'WHERE item_id = ? AND start < ? AND "end" > ? '
+            "AND trim(?) IN (trim(segments.text), trim(replaced.text))",
             (item_id, end, start, history[0]["was_text"]),
         ).fetchone()
         if found is None:

@@ -43,13 +43,14 @@ from homescribe.library.kept_audio import AudioFolder
 from homescribe.library.listings import Recorded
 from homescribe.library.query_methods import QueryMethods
 from homescribe.library.records import ItemRecord, Selection, SourceRecord, State
+from homescribe.library.replacement_methods import ReplacementMethods
 from homescribe.library.rows import to_record
 from homescribe.library.speaker_methods import SpeakerMethods
 from homescribe.library.transactions import snapshot, transaction, translated
 from homescribe.library.usages import Measured, Rental, Spending
 
 
-class Library(SpeakerMethods, ItemMethods, QueryMethods):
+class Library(SpeakerMethods, ReplacementMethods, ItemMethods, QueryMethods):
     """The library in `directory`, created or migrated when it is opened. "~" is the home folder.
 
     With `read_only`, and where the files are not writable, the library can be read, and methods that write

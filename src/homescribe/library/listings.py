@@ -178,6 +178,10 @@ def move(db: sqlite3.Connection, old: str, new: str) -> None:
     before, after = ids.get(sqlite_safe(old)), ids.get(sqlite_safe(new))
     if before is None or before == after:
         return
+    db.execute(
+        "UPDATE replacements SET source_url = ? WHERE source_url = ?",
+        (sqlite_safe(new), sqlite_safe(old)),
+    )
     if after is None:
         db.execute("UPDATE sources SET url = ? WHERE source_id = ?", (sqlite_safe(new), before))
         return

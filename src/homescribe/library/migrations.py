@@ -152,6 +152,12 @@ def version_17(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def version_18(db: sqlite3.Connection) -> None:
+    """Add words that are replaced everywhere."""
+    for statement in schema.VERSION_18:
+        db.execute(statement)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_1,
     version_2,
@@ -170,6 +176,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_15,
     version_16,
     version_17,
+    version_18,
 )
 
 

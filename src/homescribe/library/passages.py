@@ -102,6 +102,19 @@ def passages(segments: Sequence[Segment]) -> Iterator[tuple[int, int, str]]:
             yield pair[0][0], pair[-1][1], with_compounds(text)
 
 
+def update_texts(db: sqlite3.Connection, item_id: int, segments: Sequence[Segment]) -> None:
+    """Index the texts of segments again. Their times and speakers are as before."""
+    first = item_id << PASSAGE_BITS
+    new = {first | n: text for n, (_, _, text) in enumerate(passages(segments))}
+    (number,) = db.execute(
+        "SELECT count(*) FROM passages WHERE item_id = ? AND passage_id > 0", (item_id,)
+    ).fetchone()
+    if number == len(new):
+        _replace_texts(db, item_id, new)
+    else:  # a segment had no text
+        index_segments(db, item_id, segments)
+
+
 def reindex(db: sqlite3.Connection) -> None:
     """Write the text of every passage again, where it differs from what is stored."""
     described = db.execute("SELECT item_id, title, description FROM items").fetchall()

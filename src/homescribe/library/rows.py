@@ -119,6 +119,17 @@ def to_segment(row: sqlite3.Row) -> Segment:
     return Segment(*_values(row, _SEGMENT_GETTER, _SEGMENT_TUPLES))
 
 
+def words_column(words: tuple[Word, ...]) -> str | None:
+    """Return the column `words` of a segment; None without words."""
+    column = _to_column(words)
+    return None if column is None else str(column)
+
+
+def to_words(column: str | None) -> tuple[Word, ...]:
+    """Return the words of the column `words` of a segment."""
+    return tuple(Word(**part) for part in json.loads(column)) if column else ()
+
+
 def _values(
     row: sqlite3.Row, getter: Callable[[sqlite3.Row], tuple[Any, ...]], tuples: Mapping[int, type]
 ) -> list[Any]:

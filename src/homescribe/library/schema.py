@@ -509,3 +509,38 @@ VERSION_17 = (
     FROM {STATE_TABLES}
     """,
 )
+
+# Words that are replaced everywhere, and the segments concerned as the engine wrote them.
+VERSION_18 = (
+    """
+    CREATE TABLE replacements (
+        replacement_id INTEGER PRIMARY KEY AUTOINCREMENT,
+        old TEXT NOT NULL,
+        new TEXT NOT NULL,
+        match_case INTEGER NOT NULL,
+        source_url TEXT,
+        channel TEXT,
+        made_at REAL NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE replaced_segments (
+        item_id INTEGER NOT NULL REFERENCES transcripts(item_id) ON DELETE CASCADE,
+        position INTEGER NOT NULL,
+        text TEXT NOT NULL,
+        words TEXT,
+        PRIMARY KEY (item_id, position)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE replacement_uses (
+        replacement_id INTEGER NOT NULL REFERENCES replacements(replacement_id) ON DELETE CASCADE,
+        item_id INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        PRIMARY KEY (replacement_id, item_id, position),
+        FOREIGN KEY (item_id, position) REFERENCES replaced_segments (item_id, position) ON DELETE CASCADE
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX replacement_uses_item_id ON replacement_uses (item_id, position)",
+)

@@ -16,10 +16,16 @@ from homescribe.core import (
     Turn,
 )
 from homescribe.errors import UserError
-from homescribe.library import added_speakers, segment_speakers, speaker_matches, speaker_rows
-from homescribe.library.corrections import reapply
+from homescribe.library import (
+    added_speakers,
+    replacements,
+    segment_speakers,
+    speaker_matches,
+    speaker_rows,
+)
+from homescribe.library.corrections import detach, reapply
 from homescribe.library.filters import item_filter
-from homescribe.library.passages import index_segments
+from homescribe.library.passages import index_segments, update_texts
 from homescribe.library.rows import (
     SEGMENT_COLUMNS,
     TRANSCRIPT_COLUMNS,
@@ -54,8 +60,8 @@ def save(
 ) -> None:
     """Store a transcript in place of an earlier one, and end the item's failure and call.
 
-    Names of speakers and corrections are carried over. So are the speakers themselves, where the new one was
-    made of the same audio without telling speakers apart.
+    Words are replaced (replacements.py). Names of speakers and corrections are carried over. So are the
+    speakers themselves, where the new one was made of the same audio without telling speakers apart.
     """
     old = _load(db, item_id)
     before = speaker_matches.before(db, item_id, old.turns if old else ())
@@ -68,10 +74,12 @@ def save(
     _insert(db, item_id, transcript, seconds, now)
     speaker_rows.insert(db, item_id, transcript.speakers)
     speaker_matches.carry_over(db, item_id, before, transcript.speakers, transcript.turns)
-    if reapply(db, item_id):
-        refresh(db, item_id)
-    else:
-        index_segments(db, item_id, transcript.segments)
+    detach(db, item_id)
+    replaced = list(replacements.apply(db, item_id))
+    segments: Sequence[Segment] = transcript.segments
+    if reapply(db, item_id) or replaced:
+        segments = _count_words(db, item_id)
+    index_segments(db, item_id, segments)
 
 
 def add_speakers(
@@ -88,6 +96,7 @@ def add_speakers(
         setting: as in `TranscriptionOptions.speakers`.
         least: number of speakers that there are at least.
     """
+    replacements.revert(db, item_id)
     stored = _load(db, item_id)
     if stored is None:
         return False
@@ -104,7 +113,9 @@ def add_speakers(
     added_speakers.move_corrections(db, item_id, places)
     speaker_rows.insert(db, item_id, found.speakers)
     speaker_matches.carry_over(db, item_id, before, found.speakers, found.turns)
-    index_segments(db, item_id, found.segments)
+    for _ in replacements.apply(db, item_id):
+        pass
+    index_segments(db, item_id, _count_words(db, item_id))
     return True
 
 
@@ -165,11 +176,16 @@ def set_speaker(
 
 
 def refresh(db: sqlite3.Connection, item_id: int) -> None:
-    """Index the segments and count the words of a transcript again, after a correction."""
-    segments: Sequence[Segment] = [to_segment(row) for row in _segment_rows(db, item_id)]
-    index_segments(db, item_id, segments)
+    """Index the text of a transcript and count its words again, after a correction."""
+    update_texts(db, item_id, _count_words(db, item_id))
+
+
+def _count_words(db: sqlite3.Connection, item_id: int) -> Sequence[Segment]:
+    """Store the number of words of a transcript. Returns its segments."""
+    segments = [to_segment(row) for row in _segment_rows(db, item_id)]
     words = count_words(segment.text for segment in segments)
     db.execute("UPDATE transcripts SET words = ? WHERE item_id = ?", (words, item_id))
+    return segments
 
 
 def segment(db: sqlite3.Connection, item_id: int, position: int) -> Segment:

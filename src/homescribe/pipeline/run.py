@@ -456,8 +456,8 @@ class Run:
     def _save(self, item: Item, transcript: Transcript, seconds: float) -> Transcript | None:
         if not self._library.save(item, transcript, seconds, insert=False):
             return None
-        # With speakers, the stored one has the names of known voices, and no embeddings.
-        return self._library.transcript(item.key) if transcript.speakers else transcript
+        # The stored one has replaced words, corrections and the names of known voices.
+        return self._library.transcript(item.key)
 
     def _record(self, failed: Failed) -> Outcome:
         self._library.fail(failed.item, failed.error, keep_call=failed.keep_call, insert=False)
