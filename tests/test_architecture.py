@@ -30,6 +30,7 @@ ALLOWED = {
     "text/sanitize": {"text/redaction"},
     "text/log_lines": {"text/redaction", "text/sanitize"},
     "text/scripts": {"text/letter_folds"},
+    "text/word_replacement": {"text/scripts"},
     "text/address_lists": {"errors", "text/charsets"},
     "text": {"errors"},
     "sources": {"core", "errors", "audio", "private_files", "text", "sources"},
