@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test quick fuzz week kills simulate soak ray-soak coverage lint lint-js format docs docs-check bench bench-real lock-images release clean
+.PHONY: help demo test quick fuzz week kills simulate soak ray-soak coverage lint lint-js format docs docs-check bench bench-real lock-images package release clean
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -82,6 +82,10 @@ bench-real: .venv/.tested  ## Compare with other tools: make bench-real DIR=reco
 lock-images: .venv/.tested  ## Lock the packages of the images at Modal, from what the engines state.
 	$(BIN)/python .ci/lock_images.py
 
+package: .venv/.tested  ## Build the archives, and run the demo from each as a user installs it; tag nothing.
+	$(PIP) install --group release
+	$(BIN)/python .ci/release.py --build
+
 release: lint docs-check test  ## Check, build and tag the version in src/homescribe/__init__.py; upload nothing.
 	$(PIP) install --group release
 	$(BIN)/python .ci/release.py
@@ -96,10 +100,10 @@ clean:  ## Remove the environment and everything that was built.
 	touch $@
 
 .venv/.installed: .venv/.created pyproject.toml
-	$(PIP) install --editable '.[web]'
+	$(PIP) install --editable '.[web,youtube]'
 	touch $@
 
 .venv/.tested: .venv/.installed
 	$(PIP) install torch==2.13.0
-	$(PIP) install --editable '.[whisper,modal,ray,speakers,web,mcp]' --group test --group lint
+	$(PIP) install --editable '.[all,whisper,ray]' --group test --group lint
 	touch $@

@@ -1,12 +1,14 @@
 """Check, build and tag a release. Nothing is uploaded or pushed: the last lines say which commands do that.
 
 make release    runs lint and all tests first, then this script
+make package    builds and checks the files only
 
 The version is the one in src/homescribe/__init__.py. The script stops with one line when
 - a file is not committed, the branch is not main, or the tag exists,
 - `Source` in [project.urls] is not the address of the git remote "origin",
 - CHANGELOG.md has no dated section for the version, or "Unreleased" still has entries,
-- the built files do not pass `twine check`, or an installed wheel does not print the version.
+- the built files do not pass `twine check`, or one of them is larger than MAX_BYTES,
+- one of them, installed on its own, does not print the version, or its demo does not find its phrase.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
+MAX_BYTES = 15_000_000  # of an archive; the model and recordings of the demo are two thirds of it
+PHRASE = "quick brown fox"  # in the demo's recordings
 
 
 def version(root: Path = ROOT) -> str:
@@ -71,25 +75,41 @@ def check_repository(tag: str) -> None:
 
 
 def build(version: str) -> list[Path]:
-    """Build the source archive and the wheel, check both, and install the wheel on its own."""
+    """Build the source archive and the wheel, and check each, also installed on its own."""
     shutil.rmtree(DIST, ignore_errors=True)
     _run(sys.executable, "-m", "build", "--outdir", str(DIST))
     files = sorted(DIST.iterdir())
     _run(sys.executable, "-m", "twine", "check", "--strict", *map(str, files))
-    with tempfile.TemporaryDirectory() as folder:
-        venv.create(folder, with_pip=True)
-        _run(f"{folder}/bin/pip", "install", "--quiet", *map(str, DIST.glob("*.whl")))
-        shown = subprocess.run(
-            [f"{folder}/bin/homescribe", "--version"], check=True, capture_output=True, text=True
-        )
-    if version not in shown.stdout:
-        sys.exit(f"The installed wheel prints {shown.stdout.strip()!r}, not version {version}.")
+    for file in files:
+        print(f"{file.name}: {file.stat().st_size / 1e6:.1f} MB")
+        if file.stat().st_size > MAX_BYTES:
+            sys.exit(f"{file.name} is larger than {MAX_BYTES / 1e6:.0f} MB.")
+        check_installed(file, version)
     return files
 
 
+def check_installed(file: Path, version: str) -> None:
+    """Install an archive into an environment of its own, and run the demo there, far from the source tree."""
+    with tempfile.TemporaryDirectory() as folder:
+        venv.create(folder, with_pip=True)
+        _run(f"{folder}/bin/pip", "install", "--quiet", str(file))
+        program = f"{folder}/bin/homescribe"
+        shown = _output(program, "--version", cwd=folder)
+        if version not in shown:
+            sys.exit(f"{file.name} prints {shown.strip()!r}, not version {version}.")
+        _output(program, "demo", "--output", "demo", cwd=folder)
+        found = _output(program, "--library", "demo", "search", PHRASE, "--json", cwd=folder)
+        if PHRASE not in found.lower():
+            sys.exit(f"{file.name}: the demo did not find {PHRASE!r}: {found.strip()!r}")
+    print(f"{file.name}: installed alone, {version}; the demo finds {PHRASE!r}.")
+
+
 def main() -> None:
-    """Release the current version."""
+    """Release the current version; with --build, only build and check its files."""
     release = version()
+    if sys.argv[1:] == ["--build"]:
+        build(release)
+        return
     tag = f"v{release}"
     check_repository(tag)
     notes = release_notes((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), release)
@@ -108,6 +128,14 @@ def _git(*arguments: str) -> str:
     if done.returncode:
         sys.exit(f"git {' '.join(arguments[:2])}: {done.stderr.strip()}")
     return done.stdout.strip()
+
+
+def _output(*command: str, cwd: str) -> str:
+    """Run a command and return its standard output."""
+    done = subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"This failed: {' '.join(command)}")
+    return done.stdout
 
 
 def _run(*command: str) -> None:

@@ -88,7 +88,11 @@ ALLOWED = {
     },
     "config": {"core", "errors", "speakers/speaker_setting", "text"},
     "config_file": {"errors", "private_files"},
-    "doctor": {"assemble", "errors", "config", "library", "text/display"},
+    "doctor": {
+        *("assemble", "errors", "config", "library", "text/display"),
+        "sources/ytdlp/javascript_runtime",
+    },
+    "sources/ytdlp/javascript_runtime": set(),
     "assistants": {
         *("assemble", "config", "core", "errors", "library", "plugins", "text", "assistants"),
     },

@@ -12,6 +12,7 @@ from homescribe import doctor
 from homescribe.config import Config
 from homescribe.core import Item, Transcript
 from homescribe.library import Library
+from homescribe.sources.ytdlp import javascript_runtime
 from permissions import let_others_read
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="programs here are shell scripts")
@@ -38,8 +39,8 @@ def found(name, machine):
     return one
 
 
-def deno(machine, script):
-    program = machine / "bin" / "deno"
+def deno(machine, script, name="deno"):
+    program = machine / "bin" / name
     program.write_text(script)
     program.chmod(0o755)
 
@@ -59,11 +60,23 @@ def deno(machine, script):
 )
 def test_deno_that_is_missing_old_or_broken(machine, monkeypatch, script, state, finding):
     if "sleep" in script:
-        monkeypatch.setattr(doctor, "VERSION_TIMEOUT", 0.2)
+        monkeypatch.setattr(javascript_runtime, "VERSION_TIMEOUT", 0.2)
     deno(machine, script)
     check = found("javascript", machine)
     assert (check.state, finding in check.finding) == (state, True)
     assert bool(check.fix) is (state != "ok")
+
+
+@pytest.mark.parametrize(
+    ("node", "state", "finding"),
+    [("v22.3.0", "ok", "node 22.3.0"), ("v20.1.0", "warning", "node 20.1.0 is too old")],
+)
+def test_node_is_used_where_there_is_no_deno(machine, monkeypatch, node, state, finding):
+    monkeypatch.setenv("PATH", str(machine / "bin"))
+    assert found("javascript", machine).finding == "neither deno nor node 22 was found"
+    deno(machine, f"#!/bin/sh\necho {node}", "node")
+    check = found("javascript", machine)
+    assert (check.state, check.finding) == (state, finding)
 
 
 @pytest.mark.parametrize(

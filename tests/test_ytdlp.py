@@ -466,6 +466,20 @@ def test_each_failure_has_its_error(source, tube, tmp_path, scenario):
     assert source.fetch(item(tube, 1), tmp_path / "next", STOP).path.exists()
 
 
+@pytest.mark.parametrize(
+    ("installed", "hint"), [(False, "JavaScript runtime"), (True, "update yt-dlp")]
+)
+def test_who_has_no_javascript_runtime_learns_it(
+    source, tube, tmp_path, monkeypatch, installed, hint
+):
+    monkeypatch.setattr(ytdlp_source, "has_runtime", lambda: installed)
+    tube.scenarios = {tube.id(9): "media-403"}
+    tube.save()
+    with pytest.raises(RetryableError) as caught:
+        source.fetch(item(tube, 9), tmp_path, STOP)
+    assert hint in caught.value.hint
+
+
 def test_an_upcoming_video_is_tried_again_after_its_release(source, tube, tmp_path):
     tube.scenarios, tube.release = {tube.id(9): "premiere"}, time.time() + 12_345
     tube.save()

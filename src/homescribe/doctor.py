@@ -7,7 +7,6 @@ import importlib.util
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from homescribe.assemble import build_ray_backend, check_speakers
 from homescribe.config import Config
 from homescribe.errors import UserError
 from homescribe.library import Library
+from homescribe.sources.ytdlp.javascript_runtime import INSTALL, find_runtimes
 from homescribe.text.display import count, size
 
 # YouTube changes every few weeks. An old yt-dlp is the usual reason for failed downloads.
@@ -26,11 +26,9 @@ MAX_YTDLP_AGE = 60  # days
 # Not by homescribe's name: on PyPI, that name may belong to another project.
 INSTALL_WHISPER = "pip install '.[whisper]' in the directory that homescribe was installed from"
 MIN_FREE_DISK = 2_000_000_000  # bytes; enough for the download buffer with long videos
-MIN_DENO = (2, 3)  # yt-dlp's requirement
 LOST_AUDIO = (
     "Connect its disk. If it is gone for good, forget the audio: homescribe audio remove --all"
 )
-VERSION_TIMEOUT = 30.0  # seconds for a program to print its version
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,35 +75,19 @@ def _ytdlp() -> Check:
 
 
 def _javascript() -> Check:
-    """Check for deno, the JavaScript runtime that yt-dlp uses by default to solve YouTube's challenges."""
-    fix = "pip install deno (without it, YouTube works only partly)"
-    beside_python = Path(sys.executable).parent
-    deno = shutil.which("deno", path=str(beside_python)) or shutil.which("deno")
-    if deno is None:
-        return Check("javascript", "warning", "deno not found", fix)
-    words = _version_output(deno)
-    if len(words) < 2:
-        return Check("javascript", "warning", f"{deno} does not run", fix)
-    numbers = tuple(int(part) for part in words[1].split(".") if part.isdigit())
-    if numbers < MIN_DENO:
-        return Check("javascript", "warning", f"deno {words[1]} is too old", "pip install -U deno")
-    return Check("javascript", "ok", f"deno {words[1]}")
-
-
-def _version_output(program: str) -> list[str]:
-    """Return the words that `program --version` prints; none if it fails or hangs."""
-    try:
-        done = subprocess.run(
-            [program, "--version"],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-            timeout=VERSION_TIMEOUT,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return [] if done.returncode else done.stdout.split()
+    """Check for the JavaScript runtime that yt-dlp needs for YouTube."""
+    found = find_runtimes()
+    for runtime in found:
+        if runtime.supported:
+            return Check("javascript", "ok", f"{runtime.name} {runtime.version}")
+    fix = f"{INSTALL} (without it, YouTube works only partly)"
+    if not found:
+        return Check("javascript", "warning", "neither deno nor node 22 was found", fix)
+    first = found[0]
+    if not first.version:
+        return Check("javascript", "warning", f"{first.path} does not run", fix)
+    old = f"{first.name} {first.version} is too old"
+    return Check("javascript", "warning", old, fix.replace("install", "install -U", 1))
 
 
 def _engine(name: str, module: str, install: str, *, required: bool) -> Check:

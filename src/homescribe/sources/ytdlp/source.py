@@ -38,7 +38,8 @@ from homescribe.errors import (
 )
 from homescribe.sources.time_links import time_link
 from homescribe.sources.ytdlp.download_limits import Limits
-from homescribe.sources.ytdlp.error_map import UPCOMING
+from homescribe.sources.ytdlp.error_map import UPCOMING, UPDATE
+from homescribe.sources.ytdlp.javascript_runtime import MISSING, has_runtime
 from homescribe.sources.ytdlp.process import Child, ItemReply, Reply, Request
 from homescribe.text import redaction, sanitize
 
@@ -172,6 +173,8 @@ class YtdlpSource(Source):
             except RetryableError as error:
                 if re.search(UPCOMING, error.message, re.IGNORECASE):
                     raise self._with_release_time(child, request, error, stop) from error
+                if error.hint == UPDATE and item.source == "youtube" and not has_runtime():
+                    raise RetryableError(error.message, MISSING, error.retry_after) from error
                 raise
             except PermanentError as error:
                 if error.hint:  # the user can do something, and must then ask for another attempt
