@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import TypedDict
 
 from homescribe.assemble import check_options, engine_and_model
@@ -52,6 +53,18 @@ def settings(
         changed = dataclasses.replace(changed, word_timestamps=True)
     check_options(changed)
     return changed
+
+
+def settings_of_many(config: Config, library: Library, keys: Iterable[str]) -> Config:
+    """Return the settings with which items are transcribed again: those of the next run.
+
+    Where one of the transcripts has word times, all get them, unless the settings say otherwise.
+    """
+    if config.word_timestamps is None and any(
+        segment.words for key in keys for segment in _transcript(library, key).segments
+    ):
+        return dataclasses.replace(config, word_timestamps=True)
+    return config
 
 
 def preview(chosen: Config, library: Library, key: str) -> Preview:

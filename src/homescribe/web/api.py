@@ -49,9 +49,7 @@ def items(request: Request) -> Response:
     """{"total", "items": [...]}, with the query parameters of the library page."""
     with open_library(request.app.state.config) as library:
         page = library.page(
-            **params.filters(request).arguments(),
-            state=params.state(request),
-            sort=params.sort(request),
+            **params.listed(request),
             limit=params.number(request, "limit", 100, MAX_ITEMS),
             offset=params.number(request, "offset", 0, 10_000_000),
         )
@@ -146,7 +144,7 @@ async def _events(request: Request) -> AsyncIterator[str]:
 async def act(request: Request) -> Response:
     """POST {"action": ...}: one of ACTIONS. Returns the snapshot."""
     body = await json_object(request)
-    action = ACTIONS.get(_string(body, "action"))
+    action = ACTIONS.get(params.string(body, "action"))
     if action is None:
         raise UserError(
             f"Unknown action {body.get('action')!r}.", f"Known actions: {', '.join(ACTIONS)}."
@@ -174,30 +172,35 @@ Action = Callable[[Jobs, Body], RetryResult | EnqueueResult | None]
 
 
 def _add(jobs: Jobs, body: Body) -> None:
-    jobs.add(_string(body, "url"))
+    jobs.add(params.string(body, "url"))
 
 
 def _run(jobs: Jobs, body: Body) -> None:
-    jobs.transcribe(_keys(body))
+    jobs.transcribe(params.keys(body))
 
 
 def _enqueue(jobs: Jobs, body: Body) -> EnqueueResult:
-    return {"queued": jobs.enqueue(_keys(body) or [])}
+    return {"queued": jobs.enqueue(params.keys(body) or [])}
 
 
 def _retry(jobs: Jobs, body: Body) -> RetryResult:
-    retried, started = jobs.retry(_keys(body))
+    retried, started = jobs.retry(params.keys(body))
     return {"retried": retried, "started": started}
 
 
 def _again(jobs: Jobs, body: Body) -> None:
+    if keys := params.keys(body):
+        jobs.again_all(keys)
+        return
     jobs.again(
-        _string(body, "key"), _optional_string(body, "model"), _optional_string(body, "language")
+        params.string(body, "key"),
+        _optional_string(body, "model"),
+        _optional_string(body, "language"),
     )
 
 
 def _speakers(jobs: Jobs, body: Body) -> None:
-    jobs.find_speakers(_string(body, "key"), _optional_string(body, "speakers"))
+    jobs.find_speakers(params.string(body, "key"), _optional_string(body, "speakers"))
 
 
 def _without_arguments(method: Callable[[Jobs], None]) -> Action:
@@ -236,8 +239,8 @@ def _snapshot(request: Request) -> Snapshot:
 async def correct(request: Request) -> Response:
     """PUT {"text", "expected"}: replace the text of a segment, if it still is `expected` (optional)."""
     body = await json_object(request)
-    expected = None if body.get("expected") is None else _string(body, "expected")
-    text = _string(body, "text")
+    expected = None if body.get("expected") is None else params.string(body, "expected")
+    text = params.string(body, "text")
 
     def change(library: Library, key: str, position: int) -> Segment:
         return library.correct(key, position, text, was=expected)
@@ -266,24 +269,8 @@ def _changed_line(request: Request, change: Callable[[Library, str, int], Segmen
 # --- Request bodies ----------------------------------------------------------------------------------
 
 
-def _string(body: Body, name: str) -> str:
-    value = body.get(name, "")
-    if not isinstance(value, str):
-        raise UserError(f"{name} is not a string.", "Send a string.")
-    return value
-
-
 def _optional_string(body: Body, name: str) -> str | None:
-    return None if body.get(name) is None else _string(body, name)
-
-
-def _keys(body: Body) -> list[str] | None:
-    keys = body.get("keys")
-    if keys is None:
-        return None
-    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or not keys:
-        raise UserError("keys is not a list of item keys.", "Leave it out to select all items.")
-    return keys
+    return None if body.get(name) is None else params.string(body, name)
 
 
 class _SegmentConvertor(Convertor[int]):

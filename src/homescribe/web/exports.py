@@ -60,12 +60,23 @@ def export_zip(request: Request) -> Response:
     """A zip of all transcripts that match the filters."""
     name = request.path_params["format"]
     exporter = _exporter(request, name)
-    filters = params.filters(request)
+    listed = params.listed(request) | {"state": "done"}
     config = request.app.state.config
     with open_library(config) as library:
-        records = library.page(**filters.arguments(), state="done", limit=-1).records
+        records = library.page(**listed, limit=-1).records
     keys = [record.item.key for record in records]
-    title = filters.channel or "homescribe"
+    return _zip(config, keys, name, exporter, listed["channel"] or "homescribe")
+
+
+def zip_of(request: Request, keys: list[str]) -> Response:
+    """A zip of the transcripts of these items."""
+    name = request.path_params["format"]
+    return _zip(request.app.state.config, keys, name, _exporter(request, name), "homescribe")
+
+
+def _zip(
+    config: Config, keys: list[str], name: str, exporter: Exporter, title: str
+) -> StreamingResponse:
     safe = "".join(letter if letter.isalnum() or letter in " -_" else "-" for letter in title)[:80]
     headers = {"Content-Disposition": _attachment(f"{safe.strip() or 'homescribe'} {name}.zip")}
     content = _zip_chunks(config, keys, name, exporter)

@@ -24,7 +24,7 @@ from homescribe.pipeline import ListingResult, Progress, Sources, add, sync
 from homescribe.pipeline.kept_corrections import corrected_lines, lost_corrections
 from homescribe.speakers.speaker_setting import parse_speakers
 from homescribe.text.log_lines import print_traceback
-from homescribe.web.again import settings
+from homescribe.web.again import settings, settings_of_many
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +131,16 @@ class Jobs:
             key = library.item(key).item.key
             config = settings(self.config, library, key, model, language)
         self._run(Job("run", keys=frozenset([key]), again=True, config=config))
+
+    def again_all(self, keys: Collection[str]) -> None:
+        """Transcribe items again with the settings of the next run, without those that have no transcript."""
+        with open_library(self.config) as library:
+            records = [library.item(key) for key in keys]
+            chosen = frozenset(record.item.key for record in records if record.state == "done")
+            if not chosen:
+                raise UserError("None of these items is transcribed yet.", "Start a run.")
+            config = settings_of_many(self.config, library, chosen)
+        self._run(Job("run", keys=chosen, again=True, config=config))
 
     def find_speakers(self, key: str, speakers: str | None) -> None:
         """Find who speaks in an item that is transcribed.

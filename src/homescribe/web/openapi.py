@@ -24,6 +24,7 @@ FLAG = {"type": "boolean"}
 OBJECT = {"type": "object"}
 
 FILTERS = ("channel", "language", "since", "source", "until")
+SELECTION_ACTIONS = ("ignore", "preview-removal", "remove", "stop-ignoring")
 QUEUE_ACTIONS = (
     *("accept", "add", "again", "cancel", "cancel-listing", "drop", "enqueue", "keep", "pause"),
     *("resume", "retry", "run", "sync"),
@@ -125,7 +126,7 @@ DETAILS: dict[str, Node] = {
     "/api/items": _path(
         get=_operation(
             "Items of the library",
-            parameters=_query(*FILTERS, "state", "sort", limit=WHOLE, offset=WHOLE),
+            parameters=_query(*FILTERS, "state", "sort", "title", limit=WHOLE, offset=WHOLE),
         )
     ),
     "/api/items/{key}": _path("key", get=_operation("One item, with its transcript")),
@@ -135,6 +136,33 @@ DETAILS: dict[str, Node] = {
             "Correct the text of a segment", body=_object(("text",), text=TEXT, expected=TEXT)
         ),
         delete=_operation("Undo the latest correction of a segment"),
+    ),
+    "/api/items/{key}/title": _path(
+        "key", put=_operation("Rename an item", body=_object(("title",), title=TEXT))
+    ),
+    "/api/selection": _path(
+        get=_operation(
+            "Keys of all items that a query finds",
+            parameters=_query(*FILTERS, "state", "sort", "title"),
+        ),
+        post=_operation(
+            "Ignore or remove items",
+            body=_object(
+                ("action", "keys"),
+                action={"type": "string", "enum": list(SELECTION_ACTIONS)},
+                keys={"type": "array", "items": TEXT},
+                keep_files=FLAG,
+                ignore=FLAG,
+            ),
+        ),
+    ),
+    "/api/selection/export/{format}": _path(
+        "format",
+        post=_operation(
+            "A zip of the transcripts of these items",
+            body=_object(("keys",), keys={"type": "array", "items": TEXT}),
+            answer="application/zip",
+        ),
     ),
     "/api/items/{key}/audio": _path("key", delete=_operation("Remove the kept audio of an item")),
     "/api/audio": _path(

@@ -19,7 +19,7 @@ from homescribe.formats import coverage
 from homescribe.formats.made_with import options_in_words
 from homescribe.formats.paragraphs import sections
 from homescribe.formats.writer import nothing_to_write
-from homescribe.library import ChannelRecord, Hit, Library, Page, SourceRecord
+from homescribe.library import ChannelRecord, Hit, Library, Page, Sort, SourceRecord
 from homescribe.library.speaker_query import split_speakers
 from homescribe.plugins import link
 from homescribe.text.language_names import language_code
@@ -32,7 +32,7 @@ from homescribe.web.speaker_view import speaker_views
 # Entries on a page, each list's longest first part.
 HITS = 40
 HITS_PER_ITEM = 4  # more are folded away
-ITEMS = 50
+ITEMS = 100
 RECENT_ITEMS = 8
 FAILED_ITEMS = 100
 CHANNEL_CHOICES = 300  # the channels with the most items, in a filter
@@ -47,8 +47,25 @@ SORTS = {
     "longest": "longest first",
     "shortest": "shortest first",
     "title": "by title",
+    "title-reversed": "by title, from Z",
+    "channel": "by channel",
+    "channel-reversed": "by channel, from Z",
+    "most-words": "most words first",
+    "fewest-words": "fewest words first",
+    "state": "by state, failed first",
+    "state-reversed": "by state, failed last",
     "done": "last transcribed first",
 }
+# Columns of the table: label, its order, and the order of the other direction.
+COLUMNS: tuple[tuple[str, Sort, Sort], ...] = (
+    ("Title", "title", "title-reversed"),
+    ("Channel", "channel", "channel-reversed"),
+    ("Date", "newest", "oldest"),
+    ("Length", "longest", "shortest"),
+    ("Words", "most-words", "fewest-words"),
+    ("State", "state", "state-reversed"),
+)
+ASCENDING = frozenset(("title", "channel", "oldest", "shortest", "fewest-words", "state"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,21 +198,21 @@ def _choices(library: Library, channels: Sequence[ChannelRecord]) -> dict[str, l
 def library(request: Request) -> HTMLResponse:
     """The items of the library, sorted and filtered."""
     filters = params.filters(request)
-    state, sort = params.state(request), params.sort(request)
+    listed = params.listed(request)
     offset = params.number(request, "offset", 0, 10_000_000)
     with open_library(request.app.state.config) as opened:
-        found = opened.page(
-            **filters.arguments(), state=state, sort=sort, limit=ITEMS, offset=offset
-        )
+        found = opened.page(**listed, limit=ITEMS, offset=offset)
         choices = _choices(opened, opened.channels())
     return render(
         request,
         "library.html",
         found=found,
         filters=asdict(filters),
-        state=state,
-        sort=sort,
+        title_filter=listed["title"],
+        state=listed["state"],
+        sort=listed["sort"],
         sorts=SORTS,
+        columns=[_column(request, listed["sort"], *column) for column in COLUMNS],
         choices=choices,
         offset=offset,
         previous_page=_query_at(request, max(0, offset - ITEMS)) if offset else None,
@@ -203,6 +220,23 @@ def library(request: Request) -> HTMLResponse:
         formats=plugins.names("exporters"),
         no_speech=coverage.NO_SPEECH,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The header of a column, which sorts the table."""
+
+    label: str
+    query: dict[str, object]  # of the page that is sorted by it, or in the other direction
+    direction: str  # aria-sort, "" for a column that the table is not sorted by
+
+
+def _column(request: Request, sort: Sort, label: str, first: Sort, second: Sort) -> Column:
+    query = {name: value for name, value in request.query_params.items() if name != "offset"}
+    direction = ""
+    if sort in (first, second):
+        direction = "ascending" if sort in ASCENDING else "descending"
+    return Column(label, {**query, "sort": second if sort == first else first}, direction)
 
 
 def item(request: Request) -> HTMLResponse:

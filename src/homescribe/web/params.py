@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypedDict, get_args
 
@@ -17,6 +18,19 @@ from homescribe.text.dates import checked_date
 from homescribe.text.language_names import language_code
 
 MAX_SUBTITLE_NUMBER = 1000
+
+
+class ListArguments(TypedDict):
+    """What `Library.page` lists, as keyword arguments."""
+
+    channel: str | None
+    since: str | None
+    until: str | None
+    language: str | None
+    source: str | None
+    title: str | None
+    state: State | None
+    sort: Sort
 
 
 class FilterArguments(TypedDict):
@@ -62,6 +76,14 @@ def filters(request: Request) -> Filters:
     if given["language"]:
         given["language"] = language_code(given["language"])
     return Filters(**given)
+
+
+def listed(request: Request) -> ListArguments:
+    """What the query of the library page lists: filters, state and order."""
+    given = request.query_params.get("title", "").strip() or None
+    return ListArguments(
+        **filters(request).arguments(), title=given, state=state(request), sort=sort(request)
+    )
 
 
 def speaker(request: Request) -> str | None:
@@ -120,6 +142,24 @@ def item(request: Request, library: Library) -> ItemRecord:
     if record.item.key != key:  # the library also finds items by a part of their key
         raise HTTPException(404, f"There is no item {key} in the library.")
     return record
+
+
+def string(body: Mapping[str, object], name: str) -> str:
+    """The string `name` of a JSON body, "" without it."""
+    value = body.get(name, "")
+    if not isinstance(value, str):
+        raise UserError(f"{name} is not a string.", "Send a string.")
+    return value
+
+
+def keys(body: Mapping[str, object]) -> list[str] | None:
+    """The keys of items in a JSON body; None without them."""
+    given = body.get("keys")
+    if given is None:
+        return None
+    if not isinstance(given, list) or not all(isinstance(key, str) for key in given) or not given:
+        raise UserError("keys is not a list of item keys.", "Leave it out to select all items.")
+    return given
 
 
 def _one_of(request: Request, name: str, known: tuple[str, ...]) -> str | None:

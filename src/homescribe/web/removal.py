@@ -29,14 +29,17 @@ def preview(request: Request) -> Response:
 
 
 def remove(request: Request) -> Response:
-    """Remove an item, its transcript, and its uploaded file unless ?keep_files=true. {"removed", "files"}."""
+    """Remove an item, its transcript, and its uploaded file unless ?keep_files=true. {"removed", "files"}.
+
+    With ?ignore=true, it is never transcribed again, also if a source lists it.
+    """
     jobs: Jobs = request.app.state.jobs
     with open_library(request.app.state.config) as library:
         key = params.item(request, library).item.key
         keep = request.query_params.get("keep_files") == "true"
         with library.run_lock():  # a run would store the transcript of an item that is gone
             files = [] if keep else uploaded_files(library, [key])
-            removed = library.remove([key])
+            removed = library.remove([key], ignore=request.query_params.get("ignore") == "true")
             delete_uploads(library, files)
     jobs.changes += 1
     return JSONResponse({"removed": removed, "files": [path.name for path in files]})

@@ -16,10 +16,10 @@ async function suggestNames(field) {
 
 /**
  * Edit `name` in place of `button`. Enter and leaving the field save a changed name with `save`, which returns false
- * where it failed; Escape cancels.
+ * where it failed; Escape cancels. The field suggests the names of voices, unless told not to by `suggests`.
  */
-export function editName(button, name, label, save) {
-  const field = Object.assign(document.createElement("input"), { type: "text", className: "name-field", value: name, autocomplete: "off", spellcheck: false, maxLength: 200 });
+export function editName(button, name, label, save, { suggests = true } = {}) {
+  const field = Object.assign(document.createElement("input"), { type: "text", className: "name-field", value: name, autocomplete: "off", spellcheck: false, maxLength: suggests ? 200 : 500 });
   field.setAttribute("aria-label", label);
   let ended = false;
   const end = async (saves, refocus) => {
@@ -41,5 +41,5 @@ export function editName(button, name, label, save) {
   button.replaceWith(field);
   field.focus();
   field.select();
-  suggestNames(field).catch(() => {}); // request() has shown the error
+  if (suggests) suggestNames(field).catch(() => {}); // request() has shown the error
 }

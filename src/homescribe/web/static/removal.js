@@ -26,7 +26,7 @@ button.addEventListener("click", async () => {
 dialog.addEventListener("close", async () => {
   if (dialog.returnValue !== "remove") return;
   dialog.returnValue = "";
-  const keep = dialog.querySelector("[name=file]").checked ? "" : "?keep_files=true";
-  const removed = await request("DELETE", address + keep).catch(() => null);
+  const chosen = new URLSearchParams({ ignore: dialog.querySelector("[name=ignore]").checked, keep_files: !dialog.querySelector("[name=file]").checked });
+  const removed = await request("DELETE", `${address}?${chosen}`).catch(() => null);
   if (removed) location.assign("/library");
 });

@@ -1,0 +1,135 @@
+"""Actions on items: rename one (/api/items/KEY/title); ignore, remove and export many (/api/selection)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from homescribe.assemble import open_library
+from homescribe.errors import UserError
+from homescribe.library import Library
+from homescribe.pipeline.uploaded_files import delete_uploads, uploaded_files
+from homescribe.text.sanitize import utf8_safe
+from homescribe.web import exports, params
+from homescribe.web.jobs import Jobs
+from homescribe.web.json_body import json_object
+from homescribe.web.json_response import JSONResponse
+
+Body = Mapping[str, object]
+
+
+async def rename(request: Request) -> Response:
+    """PUT {"title"}: give an item another title, "" for that of its source. {"key", "before", "title"}."""
+    title = params.string(await json_object(request), "title")
+    return await run_in_threadpool(_rename, request, title)
+
+
+def _rename(request: Request, title: str) -> Response:
+    jobs: Jobs = request.app.state.jobs
+    with open_library(request.app.state.config) as library:
+        key = params.item(request, library).item.key
+        before = library.item(key)
+        found = library.rename(key, title)
+    jobs.changes += 1
+    return JSONResponse(
+        {
+            "key": found.key,
+            # To undo: "" if the title was that of the source.
+            "before": utf8_safe(found.before) if before.listed_title is not None else "",
+            "title": utf8_safe(found.after),
+        }
+    )
+
+
+def matching(request: Request) -> Response:
+    """{"keys"}: those of all items that the query of the library page finds."""
+    with open_library(request.app.state.config) as library:
+        found = library.page(**params.listed(request), limit=-1)
+    return JSONResponse({"keys": [record.item.key for record in found.records]})
+
+
+async def act(request: Request) -> Response:
+    """POST {"action", "keys"}: one of ACTIONS on these items."""
+    body = await json_object(request)
+    action = ACTIONS.get(params.string(body, "action"))
+    if action is None:
+        raise UserError(
+            f"Unknown action {body.get('action')!r}.", f"Known actions: {', '.join(ACTIONS)}."
+        )
+    keys = params.keys(body)
+    if keys is None:
+        raise UserError("No items are named.", 'Send {"keys": [...]}.')
+    return await run_in_threadpool(_act, request, action, list(dict.fromkeys(keys)), body)
+
+
+def _act(request: Request, action: Action, keys: list[str], body: Body) -> Response:
+    jobs: Jobs = request.app.state.jobs
+    with open_library(request.app.state.config) as library:
+        result = action(library, keys, body)
+    jobs.changes += 1
+    return JSONResponse(result)
+
+
+Action = Callable[[Library, list[str], Body], Mapping[str, object]]
+
+
+def _ignore(library: Library, keys: list[str], body: Body) -> Mapping[str, object]:
+    found = library.ignore(keys)
+    done = sum(library.item(key).state == "done" for key in keys)
+    return {"ignored": found, "transcribed": done}
+
+
+def _stop_ignoring(library: Library, keys: list[str], body: Body) -> Mapping[str, object]:
+    return {"pending": library.stop_ignoring(keys)}
+
+
+def _preview(library: Library, keys: list[str], body: Body) -> Mapping[str, object]:
+    """What would be removed with the items."""
+    files = uploaded_files(library, keys)
+    records = [library.item(key) for key in keys]
+    return {
+        "items": len(records),
+        "transcripts": sum(record.state == "done" for record in records),
+        "corrections": sum(
+            len(library.corrections(record.item.key))
+            for record in records
+            if record.state == "done"
+        ),
+        "files": len(files),
+        "bytes": sum(path.stat().st_size for path in files),
+    }
+
+
+def _remove(library: Library, keys: list[str], body: Body) -> Mapping[str, object]:
+    """Remove the items, with their uploaded files unless `keep_files`, and ignore them with `ignore`."""
+    with library.run_lock():  # a run would store the transcript of an item that is gone
+        files = [] if body.get("keep_files") is True else uploaded_files(library, keys)
+        removed = library.remove(keys, ignore=body.get("ignore") is True)
+        delete_uploads(library, files)
+    return {"removed": removed, "files": len(files)}
+
+
+ACTIONS: dict[str, Action] = {
+    "ignore": _ignore,
+    "stop-ignoring": _stop_ignoring,
+    "preview-removal": _preview,
+    "remove": _remove,
+}
+
+
+async def export(request: Request) -> Response:
+    """POST {"keys"}: a zip of the transcripts of these items."""
+    keys = params.keys(await json_object(request))
+    return await run_in_threadpool(exports.zip_of, request, keys or [])
+
+
+ROUTES = [
+    Route("/api/items/{key:path}/title", rename, methods=["PUT"]),
+    Route("/api/selection", matching, methods=["GET"]),
+    Route("/api/selection", act, methods=["POST"]),
+    Route("/api/selection/export/{format}", export, methods=["POST"]),
+]
