@@ -394,3 +394,14 @@ def test_the_list_and_the_api_say_that_no_speech_was_found(client, mixed):
     assert record["warnings"] == record["transcript"]["homescribe"]["warnings"] == [mixed]
     items = client.get("/api/items", params={"language": "ar"}).json()["items"]
     assert {item["key"] for item in items} == {"podcast:ar", "podcast:mixed"}
+
+
+def test_search_suggests_words_and_sorts_by_date(client):
+    page = client.get("/results", params={"q": "quikc"}).text
+    assert "Did you mean" in page
+    assert 'href="/?q=quick"' in page
+    answer = client.get("/api/search", params={"q": "quikc"}).json()
+    assert (answer["hits"], answer["did_you_mean"]) == ([], "quick")
+    page = client.get("/", params={"q": "fox", "sort": "date"}).text
+    assert '<option value="date" selected>' in page
+    assert client.get("/api/search", params={"q": "fox", "sort": "size"}).status_code == 400

@@ -153,7 +153,7 @@ def version_17(db: sqlite3.Connection) -> None:
 
 
 def version_18(db: sqlite3.Connection) -> None:
-    """Add words that are replaced everywhere."""
+    """Add words that are replaced everywhere, and the words of the search index."""
     for statement in schema.VERSION_18:
         db.execute(statement)
 

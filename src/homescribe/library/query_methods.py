@@ -8,10 +8,10 @@ from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from homescribe.library import search, stats
+from homescribe.library import search, spelling, stats
 from homescribe.library.filters import item_filter
 from homescribe.library.records import Status
-from homescribe.library.search import Hit
+from homescribe.library.search import Hit, Order
 from homescribe.library.stats import ChannelRecord, Day, RunRecord
 
 
@@ -36,10 +36,12 @@ class QueryMethods(ABC):
         language: str | None = None,
         since: str | None = None,
         until: str | None = None,
+        order: Order = "rank",
         limit: int = 20,
         offset: int = 0,
     ) -> list[Hit]:
-        """Matches of `query` in speech, titles and descriptions, best first.
+        """Matches of `query` in speech, titles and descriptions, best first; with order "date", those of the
+        newest recording first.
 
         All words must be said within about 25 seconds, "quoted words" as a phrase. Case and accents do not
         matter. With `speaker`, or speaker:ann or speaker:"Ann Lee" in the query, they must all be said by
@@ -57,9 +59,18 @@ class QueryMethods(ABC):
                 speaker=speaker,
                 raw=raw,
                 as_typed=as_typed,
+                order=order,
                 limit=limit,
                 offset=offset,
             )
+
+    def did_you_mean(self, query: str) -> str | None:
+        """`query` with words that were said, in place of those that nobody said; None if there is none.
+
+        Words are compared for a quarter of a second at most.
+        """
+        with self._reading() as db:
+            return spelling.corrected_query(db, query)
 
     def status(self) -> Status:
         """The number of items in each state, hours of audio, and the size of the file."""

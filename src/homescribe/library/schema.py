@@ -510,7 +510,8 @@ VERSION_17 = (
     """,
 )
 
-# Words that are replaced everywhere, and the segments concerned as the engine wrote them.
+# Words that are replaced everywhere, and the segments concerned as the engine wrote them. The words of the
+# search index.
 VERSION_18 = (
     """
     CREATE TABLE replacements (
@@ -543,4 +544,5 @@ VERSION_18 = (
     ) WITHOUT ROWID
     """,
     "CREATE INDEX replacement_uses_item_id ON replacement_uses (item_id, position)",
+    "CREATE VIRTUAL TABLE passages_fts_words USING fts5vocab(passages_fts, row)",
 )

@@ -18,6 +18,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Literal
 
 from homescribe.errors import UserError
 from homescribe.library import speaker_rows
@@ -42,6 +43,8 @@ CANDIDATES = (
 RAW_HINT = "See https://www.sqlite.org/fts5.html, section 3."
 PREFIX_LETTERS = 3  # of an incomplete word, for which the index has entries
 EXTRA_PASSAGES = 10  # read beyond the wanted number, because some hits are merged
+
+Order = Literal["rank", "date"]  # of hits: best first, or the newest recording first
 
 WHOLE = (0, 1 << 62)  # a match that all segments are shown for
 SPEECH = "rowid > 0"  # ids of passages of speech
@@ -125,10 +128,11 @@ def find(
     speaker: str | None = None,
     raw: bool,
     as_typed: bool,
+    order: Order,
     limit: int,
     offset: int,
 ) -> list[Hit]:
-    """Return hits of `query` in the items that match `chosen`, best first.
+    """Return hits of `query` in the items that match `chosen`, in this order.
 
     With `speaker`, or speaker:name in the query, only what this person says; without other words all of it,
     the newest first.
@@ -152,7 +156,8 @@ def find(
     hits: dict[tuple[object, ...], Hit] = {}
     wanted = offset + limit
     try:
-        matching = _matching(db, expression, chosen, speakers)
+        in_order = _by_date if order == "date" else _matching
+        matching = in_order(db, expression, chosen, speakers)
         while len(hits) < wanted:
             ids = list(islice(matching, wanted - len(hits) + EXTRA_PASSAGES))
             if not ids:
@@ -203,6 +208,33 @@ def _matching(
     for rest, values in rests:
         for row in db.execute(rest, values):
             yield row[0]
+
+
+def _by_date(
+    db: sqlite3.Connection, expression: str, chosen: Filter, speakers: Sequence[str] | None
+) -> Iterator[int]:
+    """Yield ids of passages that match: of the newest recording first, in order of time, its title last."""
+    values = {**chosen.parameters, "expression": expression, "names": json.dumps(speakers)}
+    spoken = f"{SPEECH} AND {SPOKEN_BY}" if speakers is not None else SPEECH
+    written = "rowid < 0" if speakers is None else "FALSE"
+    matching = "FROM passages_fts WHERE passages_fts MATCH :expression"
+    only = f"AND item_id IN (SELECT item_id FROM items {chosen.where})" if chosen.where else ""
+    newest = db.execute(
+        f"SELECT item_id FROM items WHERE (item_id IN (SELECT rowid >> {PASSAGE_BITS} {matching} "
+        f"AND {spoken}) OR item_id IN (SELECT (-rowid) >> 1 {matching} AND {written})) {only} "
+        "ORDER BY coalesce(upload_date, '') DESC, item_id DESC",
+        values,
+    ).fetchall()
+    for (item_id,) in newest:
+        places = {"first": item_id << PASSAGE_BITS, "end": (item_id + 1) << PASSAGE_BITS}
+        of_title = {"first": -2 * item_id - 1, "end": -2 * item_id + 1}
+        for scope, of_item in ((spoken, places), (written, of_title)):
+            for (passage_id,) in db.execute(
+                f"SELECT rowid {matching} AND {scope} AND rowid >= :first AND rowid < :end "
+                "ORDER BY rowid",
+                {**values, **of_item},
+            ):
+                yield passage_id
 
 
 def _lines(db: sqlite3.Connection, names: Sequence[str], chosen: Filter) -> Iterator[Hit]:

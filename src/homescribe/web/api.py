@@ -68,17 +68,21 @@ def item(request: Request) -> Response:
 
 
 def search(request: Request) -> Response:
-    """{"hits": [...]} for ?q=, best first."""
+    """{"hits": [...], "did_you_mean"} for ?q=, best first; with ?sort=date the newest recording first."""
+    query = request.query_params.get("q", "")
+    raw = request.query_params.get("raw") == "true"
     with open_library(request.app.state.config) as library:
         hits = library.search(
-            request.query_params.get("q", ""),
+            query,
             speaker=params.speaker(request),
-            raw=request.query_params.get("raw") == "true",
+            raw=raw,
+            order=params.order(request),
             **params.filters(request).arguments(),
             limit=params.number(request, "limit", 20, MAX_HITS),
             offset=params.number(request, "offset", 0, 10_000),
         )
-    return JSONResponse({"hits": [hit_as_json(hit) for hit in hits]})
+        meant = None if hits or raw else library.did_you_mean(query)
+    return JSONResponse({"hits": [hit_as_json(hit) for hit in hits], "did_you_mean": meant})
 
 
 def sources(request: Request) -> Response:

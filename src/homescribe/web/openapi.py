@@ -175,7 +175,9 @@ DETAILS: dict[str, Node] = {
     "/api/search": _path(
         get=_operation(
             "Search every word",
-            parameters=_query(*FILTERS, "q", "speaker", raw=FLAG, limit=WHOLE, offset=WHOLE),
+            parameters=_query(
+                *FILTERS, "q", "speaker", "sort", raw=FLAG, limit=WHOLE, offset=WHOLE
+            ),
         )
     ),
     "/api/again": _path(

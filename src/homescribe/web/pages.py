@@ -20,6 +20,7 @@ from homescribe.formats.made_with import options_in_words
 from homescribe.formats.paragraphs import sections
 from homescribe.formats.writer import nothing_to_write
 from homescribe.library import ChannelRecord, Hit, Library, Page, Sort, SourceRecord
+from homescribe.library.search import Order
 from homescribe.library.speaker_query import split_speakers
 from homescribe.plugins import link
 from homescribe.text.language_names import language_code
@@ -90,6 +91,8 @@ class Results(TypedDict):
     hits_per_item: int
     more: dict[str, object] | None  # query of the next page of results
     offset: int
+    did_you_mean: dict[str, object] | None  # the query with words that were said
+    order: Order
     speaker: str | None  # the search is limited to what this person says
     suggestions: list[Suggestion]  # speakers whose names begin as the query ends
     problem: str  # why there can be no results, or ""
@@ -116,7 +119,7 @@ def home(request: Request) -> HTMLResponse:
         "home.html",
         query=query,
         filters=asdict(filters),
-        is_filtered=filters.any() or results["speaker"] is not None,
+        is_filtered=filters.any() or results["speaker"] is not None or results["order"] != "rank",
         choices=choices,
         overview=overview,
         **results,
@@ -142,13 +145,17 @@ def _search(request: Request, library: Library, query: str, filters: params.Filt
                 query,
                 speaker=speaker,
                 as_typed=True,
+                order=params.order(request),
                 **filters.arguments(),
                 limit=HITS + 1,
                 offset=offset,
             )
         except UserError as error:  # nobody has the name
             problem = f"{error.message} {error.hint}".strip()
+    meant = None if hits or problem or offset else library.did_you_mean(query)
     return {
+        "did_you_mean": {**request.query_params, "q": meant} if meant else None,
+        "order": params.order(request),
         "speaker": speaker,
         "suggestions": suggestions(query, _names(library)) if "speaker:" in query.lower() else [],
         "problem": problem,

@@ -14,6 +14,7 @@ from homescribe.config import Config
 from homescribe.core import SubtitleOptions
 from homescribe.errors import UserError
 from homescribe.library import ItemRecord, Library, Sort, State
+from homescribe.library.search import Order
 from homescribe.text.dates import checked_date
 from homescribe.text.language_names import language_code
 
@@ -100,6 +101,12 @@ def state(request: Request) -> State | None:
 def sort(request: Request) -> Sort:
     given = _one_of(request, "sort", get_args(Sort))
     return next((known for known in get_args(Sort) if known == given), "listed")
+
+
+def order(request: Request) -> Order:
+    """The order of search results."""
+    given = _one_of(request, "sort", get_args(Order))
+    return next((known for known in get_args(Order) if known == given), "rank")
 
 
 def number(request: Request, name: str, default: int, maximum: int, least: int = 0) -> int:

@@ -33,6 +33,7 @@ from homescribe.formats.made_with import options_in_words
 from homescribe.formats.whisper import as_object
 from homescribe.library import ItemRecord, State
 from homescribe.library.as_json import hit_as_json, item_as_json, status_as_json
+from homescribe.library.search import Order
 from homescribe.plugins import link
 from homescribe.text.display import clock, count, moment, realtime, size, span
 from homescribe.text.redaction import shown_item
@@ -131,6 +132,14 @@ def status(config: Config, as_json: bool) -> None:
 @since_option
 @until_option
 @click.option(
+    "--sort",
+    "order",
+    type=click.Choice(get_args(Order)),
+    default="rank",
+    show_default=True,
+    help="Best first, or the newest recording first.",
+)
+@click.option(
     "--limit",
     type=click.IntRange(min=1),
     default=20,
@@ -148,6 +157,7 @@ def search(
     channel: str | None,
     since: str | None,
     until: str | None,
+    order: Order,
     limit: int,
     as_json: bool,
 ) -> None:
@@ -167,13 +177,15 @@ def search(
             channel=channel,
             since=since,
             until=until,
+            order=order,
             limit=limit,
         )
+        meant = None if hits or raw else library.did_you_mean(" ".join(query))
     if as_json:
         print_json([hit_as_json(hit) for hit in hits])
         return
     if not hits:
-        message("No results.")
+        message(f"No results. Did you mean: {terminal_safe(meant)}" if meant else "No results.")
     last = None
     for hit in hits:
         if hit.key != last:
