@@ -105,5 +105,5 @@ clean:  ## Remove the environment and everything that was built.
 
 .venv/.tested: .venv/.installed
 	$(PIP) install torch==2.13.0
-	$(PIP) install --editable '.[all,whisper,ray]' --group test --group lint
+	$(PIP) install --editable '.[all,whisper,ray,apprise]' --group test --group lint
 	touch $@

@@ -119,6 +119,7 @@ ALLOWED = {
 # Loaded by the functions that need them, so that `homescribe --help` answers at once.
 HEAVY = [
     *(
+        "apprise",
         "av",
         "faster_whisper",
         "feedparser",
@@ -218,7 +219,17 @@ def test_modules_import_no_public_name_from_the_package_itself():
 # Packages that connect to other machines, and av, which opens an address that a file names. (modal and ray
 # connect to the user's own account and machines.)
 CONNECTING = {
-    *("aiohttp", "av", "ftplib", "http.client", "httpx", "huggingface_hub", "requests", "smtplib"),
+    *(
+        "aiohttp",
+        "apprise",
+        "av",
+        "ftplib",
+        "http.client",
+        "httpx",
+        "huggingface_hub",
+        "requests",
+        "smtplib",
+    ),
     *("socket", "telnetlib", "urllib.request", "urllib3", "websockets", "yt_dlp"),
 }
 # Everything that is fetched for a user comes through http_response or yt-dlp's process, which keep addresses
@@ -226,6 +237,7 @@ CONNECTING = {
 CONNECTS = {
     "sources/http_response": {"http.client", "requests", "urllib3"},
     "sources/http_post": {"http.client", "requests", "urllib3"},  # to the user's own address
+    "notifications/apprise_service": {"apprise"},  # to the user's own addresses
     "sources/http_errors": {"requests", "urllib3"},  # their exceptions
     "sources/private_networks": {"requests", "socket", "urllib3"},
     "sources/ytdlp/child": {"yt_dlp"},

@@ -18,15 +18,19 @@ from fake_plugins import item, transcript
 from homescribe import Outcome, PermanentError, demo
 from homescribe.assemble import build_notifier, check_options
 from homescribe.config import Config, load
-from homescribe.errors import UserError
+from homescribe.errors import SetupError, UserError
 from homescribe.library import Library
 from homescribe.notifications import done_command, notifier, webhook
+from homescribe.notifications.apprise_service import AppriseService
 from homescribe.notifications.delivery import NotDelivered
 from homescribe.notifications.done_command import DoneCommand
 from homescribe.notifications.notification import item_notification
 from homescribe.notifications.notifier import Notifier
 from homescribe.notifications.webhook import Webhook, signature, signing_key
 from homescribe.sources import private_networks
+
+# Apprise imports it where Python still has it.
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SAVE = """\
@@ -353,6 +357,46 @@ def webhook_that_is_silent():
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+
+
+# --- Messages --------------------------------------------------------------------------------------
+
+
+def test_a_message_about_the_run(waits):
+    with receiving() as server:
+        address = server.url.replace("http://", "json://").partition("?")[0]
+        outcomes = (done(1), *(failed(number) for number in range(2, 9)))
+        assert notified([AppriseService(f"{address}/a {address}/b")], *outcomes) == []
+    first, second = (json.loads(body) for _, body in server.requests)
+    assert first["title"] == "homescribe: the run is over"
+    lines = first["message"].splitlines()
+    assert lines[0] == "1 transcribed, 7 failed."
+    assert lines[1] == "Talk 2: This video is private."
+    assert lines[6:] == ["..."]
+    assert second["message"] == first["message"]
+
+
+def test_a_message_that_is_not_accepted_is_a_warning(waits):
+    with receiving(500) as server:
+        address = server.url.replace("http://", "json://user:s3cr3t@").partition("?")[0]
+        (warning,) = notified([AppriseService(address)], done(1))
+    assert warning.startswith("apprise: not sent (json: ")
+    assert "500" in warning
+    assert "s3cr3t" not in warning
+
+
+def test_an_address_that_apprise_does_not_know_is_refused(tmp_path):
+    for setting, message in (("nothing://s3cr3t", "nothing"), (" ", "is empty")):
+        with pytest.raises(UserError, match=message) as caught:
+            check_options(Config(library=tmp_path, model="demo", apprise=setting))
+        assert "s3cr3t" not in caught.value.message
+
+
+def test_without_apprise_the_message_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    with pytest.raises(SetupError, match="needs the package 'apprise'") as caught:
+        build_notifier(Config(library=tmp_path, apprise="json://localhost"), NEVER)
+    assert "'.[apprise]'" in caught.value.hint
 
 
 # --- Settings and runs ---------------------------------------------------------------------------

@@ -285,6 +285,13 @@ def build_notifier(config: Config, stop: Event) -> Notifier | None:
 
         private = config.allow_private_networks
         targets.append(Webhook(config.webhook, config.webhook_secret, private_networks=private))
+    if config.apprise is not None:
+        from homescribe.notifications.apprise_service import AppriseService
+
+        try:
+            targets.append(AppriseService(config.apprise))
+        except ModuleNotFoundError as error:
+            raise plugins.missing_package("The setting apprise", error) from error
     return Notifier(targets, config.library, stop) if targets else None
 
 

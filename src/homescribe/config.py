@@ -234,6 +234,10 @@ class Config:
     webhook_secret: str | None = _setting(
         "Secret to sign these requests with (Standard Webhooks).", secret=True
     )
+    apprise: str | None = _setting(
+        "Addresses that get a message after a run, as Apprise writes them: mailto://..., tgram://...",
+        secret=True,
+    )
 
     max_line_width: int | None = _setting(
         "Subtitles (srt, vtt): most characters in a line. With this or the next two options, cues are "

@@ -60,6 +60,7 @@ EXTRAS = {
     "ray": "ray",
     "sherpa_onnx": "speakers",
     "mcp": "mcp",
+    "apprise": "apprise",
 }
 EXTRAS |= dict.fromkeys(("starlette", "uvicorn", "jinja2", "python_multipart"), "web")
 
