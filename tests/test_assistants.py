@@ -523,7 +523,7 @@ def test_without_the_sdk_the_message_names_the_extra(cities, monkeypatch):
         token = {"Authorization": f"Bearer {TOKEN}"}
         response = httpx.post(f"{address}/mcp", json=LIST, headers=token)
     assert response.status_code == 501
-    assert "'.[mcp]'" in response.text
+    assert "'homescribe[mcp]'" in response.text
 
 
 def test_the_command_without_the_sdk(tmp_path):
@@ -535,5 +535,5 @@ def test_the_command_without_the_sdk(tmp_path):
     )
     assert done.returncode == 3
     assert "needs the package 'mcp'" in done.stderr
-    assert "'.[mcp]'" in done.stderr
+    assert "'homescribe[mcp]'" in done.stderr
     assert json.dumps(done.stdout) == '""'

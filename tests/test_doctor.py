@@ -3,12 +3,13 @@
 import re
 import subprocess
 import sys
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from homescribe import doctor
+from homescribe import doctor, plugins
 from homescribe.config import Config
 from homescribe.core import Item, Transcript
 from homescribe.library import Library
@@ -127,10 +128,15 @@ for one in doctor.check(config):
     assert "1 items, no damage, but read-only" in done.stdout
 
 
-def test_no_hint_installs_homescribe_from_pypi():
-    """On PyPI, that name may belong to another project."""
+def test_hints_name_extras_that_exist_and_nothing_else_of_homescribe():
+    """`pip install 'homescribe[web]'` adds to what is installed. The name alone could be a stranger's."""
+    root = Path(__file__).resolve().parent.parent
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    extras = set(project["optional-dependencies"])
+    assert set(plugins.EXTRAS.values()) <= extras
     for path in sorted(Path(doctor.__file__).parent.rglob("*.py")):
-        assert not re.search(r"pip install (-U )?'?homescribe", path.read_text()), path
+        named = re.findall(r"install (?:-U )?['\"]?homescribe(\[[\w{}]+\])?", path.read_text())
+        assert {"[{extra}]", *(f"[{extra}]" for extra in extras)} >= set(named), path
 
 
 def test_speakers_are_checked_where_the_settings_request_them(machine, monkeypatch, tmp_path):
@@ -146,4 +152,4 @@ def test_speakers_are_checked_where_the_settings_request_them(machine, monkeypat
     assert finding(speakers="many").state == "broken"
     monkeypatch.setitem(sys.modules, "sherpa_onnx", None)
     without = finding(speakers="auto")
-    assert (without.state, ".[speakers]" in without.fix) == ("broken", True)
+    assert (without.state, "homescribe[speakers]" in without.fix) == ("broken", True)

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -283,3 +284,19 @@ def test_the_commands_that_a_message_names_can_be_run(tmp_path):
     assert hint(sys.executable, "-m", "homescribe") == f"{sys.executable} -m homescribe"
     environment["PATH"] = f"{tmp_path / 'bin'}:/usr/bin:/bin"
     assert hint("homescribe") == "homescribe"
+
+
+def test_an_environment_of_uv_gets_a_command_that_uv_understands(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(program.importlib.util, "find_spec", lambda name: None)
+    program.pip.cache_clear()
+    try:
+        text = program.as_called("Run: pip install 'homescribe[web]'")
+    finally:
+        program.pip.cache_clear()
+    assert re.fullmatch(r"Run: uv pip install --python \S*/python 'homescribe\[web\]'", text)
+    # The arguments that uv accepts, of the version that tests install.
+    uv = pytest.importorskip("uv", reason="uv is not installed: pip install --group test")
+    words = shlex.split(text.removeprefix("Run: uv "))
+    command = [uv.find_uv_bin(), *words, "--help"]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0

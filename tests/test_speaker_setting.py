@@ -103,6 +103,6 @@ def test_a_missing_extra_is_named_before_anything_is_downloaded(monkeypatch):
     monkeypatch.setitem(sys.modules, "sherpa_onnx", None)
     with pytest.raises(SetupError, match="--speakers needs the package 'sherpa_onnx'") as caught:
         assemble.check_options(Config(speakers="auto"))
-    assert ".[speakers]" in caught.value.hint
+    assert "pip install 'homescribe[speakers]'" in caught.value.hint
     assemble.check_options(Config())
     assemble.check_options(Config(speakers="channels"))

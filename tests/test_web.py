@@ -338,7 +338,7 @@ def test_a_missing_extra_is_reported(tmp_path):
     command = [sys.executable, "-c", code, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 3
-    assert "pip install '.[web]'" in done.stderr
+    assert "install 'homescribe[web]'" in done.stderr
 
 
 # --- What a transcript covers ------------------------------------------------------------------------

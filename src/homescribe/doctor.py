@@ -23,8 +23,7 @@ from homescribe.text.display import count, size
 
 # YouTube changes every few weeks. An old yt-dlp is the usual reason for failed downloads.
 MAX_YTDLP_AGE = 60  # days
-# Not by homescribe's name: on PyPI, that name may belong to another project.
-INSTALL_WHISPER = "pip install '.[whisper]' in the directory that homescribe was installed from"
+INSTALL_WHISPER = "pip install 'homescribe[whisper]'"
 MIN_FREE_DISK = 2_000_000_000  # bytes; enough for the download buffer with long videos
 LOST_AUDIO = (
     "Connect its disk. If it is gone for good, forget the audio: homescribe audio remove --all"

@@ -109,9 +109,8 @@ def missing_package(name: str, error: ModuleNotFoundError) -> SetupError:
     """Return the error to raise when the plug-in or command `name` needs a package that is not installed."""
     package = (error.name or "").partition(".")[0]
     extra = EXTRAS.get(package)
-    command = (
-        f"pip install '.[{extra}]' in homescribe's folder" if extra else f"pip install {package}"
-    )
+    # pip does not fetch homescribe itself again: it is installed, in this environment.
+    command = f"pip install 'homescribe[{extra}]'" if extra else f"pip install {package}"
     return SetupError(
         f"{name} needs the package {package!r}, which is not installed.", f"Run: {command}"
     )

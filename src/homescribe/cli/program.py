@@ -64,7 +64,7 @@ WITHOUT_LIBRARY = (
     " service remove",
 )
 _options: dict[str, str] = {}  # of the running command: see `name_library`
-_PIP = re.compile(r"(?<![\w./-])pip (?=install |uninstall )")
+_PIP = re.compile(r"(?<![\w./-])pip (install|uninstall) ")
 _COMMAND = re.compile(rf"(?<![\w./-])(?<!-m ){NAME}(?= (?:{'|'.join(COMMANDS)}|--library)\b)")
 
 
@@ -75,7 +75,7 @@ def message(text: str = "") -> None:
 
 def as_called(text: str) -> str:
     """Return `text` with the commands in it as the user has to type them."""
-    text = _PIP.sub(lambda found: f"{pip()} ", text)
+    text = _PIP.sub(lambda found: f"{pip(found[1])} ", text)
     return _COMMAND.sub(_with_library, text)
 
 
@@ -104,17 +104,20 @@ def program() -> str:
 
 
 @functools.cache
-def pip() -> str:
-    """Return the pip of the environment that this program runs in: that of the PATH may be another one."""
+def pip(verb: str) -> str:
+    """Return "pip install" or another verb of pip for the environment that this program runs in.
+
+    The pip of the PATH may belong to another one. An environment of uv has none.
+    """
     beside = Path(sys.executable).with_name("pip")
     on_path = shutil.which("pip")
     if on_path and _same(Path(on_path), beside):
-        return "pip"
+        return f"pip {verb}"
     if beside.exists():
-        return _shortened(beside)
+        return f"{_shortened(beside)} {verb}"
     if importlib.util.find_spec("pip"):
-        return f"{_shortened(Path(sys.executable))} -m pip"
-    return f"uv pip --python {_shortened(Path(sys.executable))}"
+        return f"{_shortened(Path(sys.executable))} -m pip {verb}"
+    return f"uv pip {verb} --python {_shortened(Path(sys.executable))}"
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -29,7 +29,7 @@ class VoiceEmbedder:
         except ImportError as error:
             raise SetupError(
                 "sherpa-onnx, which speakers need, is not installed.",
-                'Install it: pip install "homescribe[speakers]"',
+                "Run: pip install 'homescribe[speakers]'",
             ) from error
         _check(path)
         config = sherpa_onnx.SpeakerEmbeddingExtractorConfig(model=str(path), num_threads=1)
