@@ -2,6 +2,7 @@
 
 import base64
 import shutil
+import threading
 import tomllib
 from importlib import resources
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ from homescribe import Library, assemble, demo
 from homescribe.core import Speaker, Turn
 from homescribe.speakers.diarizer import Diarization
 from homescribe.speakers.speaker_finder import SpeakerFinder
-from homescribe.web import snapshot
+from homescribe.web import snapshot, transfers
 from web_server import PENDING, PRIVATE, TOKEN, make_library, serving
 
 expect.set_options(timeout=30_000)  # milliseconds, for busy machines
@@ -129,6 +130,27 @@ def test_chosen_files_are_uploaded_and_transcribed_while_other_pages_are_read(pa
         page.wait_for_timeout(200)
     expect(page.locator("#run-badge")).to_be_hidden()
     assert page.title() == "Library · homescribe"
+
+
+def test_a_page_loaded_again_while_an_upload_is_added_sends_nothing_again(page, monkeypatch):
+    go_on, record = threading.Event(), transfers.record_upload
+    monkeypatch.setattr(
+        transfers, "record_upload", lambda *given: go_on.wait(60) and record(*given)
+    )
+    sent = []
+    page.on("request", lambda each: each.method in ("POST", "PATCH") and sent.append(each))
+    page.goto("/")
+    choose(page, FOX)
+    tray = page.get_by_role("region", name="Upload")
+    expect(tray).to_contain_text("uploaded, being added…")
+    expect(tray.get_by_role("button", name="Cancel")).to_have_count(0)
+    page.reload()
+    expect(tray).to_contain_text("uploaded, being added…")
+    go_on.set()
+    expect(tray.get_by_role("link", name="fox-20s.mp3")).to_be_visible()
+    bodies = [len(each.post_data_buffer or b"") for each in sent if "/api/uploads/" in each.url]
+    assert sum(bodies) <= FOX.stat().st_size
+    assert len([each for each in sent if each.url.endswith("/api/uploads")]) == 1
 
 
 def test_a_file_that_is_not_a_recording_says_so(page, tmp_path):

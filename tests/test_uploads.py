@@ -6,8 +6,10 @@ import os
 import shutil
 import socket
 import stat
+import threading
 import time
 import wave
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import unquote
 
 import httpx
@@ -15,11 +17,13 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from homescribe import Library, demo
+from homescribe.assemble import open_library, open_sources
 from homescribe.cli.main import main
+from homescribe.config import Config
 from homescribe.core import DISK_RESERVE
 from homescribe.formats.filenames import NAME_BYTES, safe_file_name
 from homescribe.sources import unfinished_files
-from homescribe.web import partial_uploads, slow_bodies, upload_api
+from homescribe.web import partial_uploads, slow_bodies, transfers, upload_api
 from web_server import TOKEN, serving
 
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
@@ -269,6 +273,92 @@ def test_a_restarted_server_continues_an_upload(library):
     with serving(library) as address, httpx.Client(base_url=address, headers=AUTHORIZED) as client:
         assert offset_of(client, location) == 50_000
         assert send(client, location, 50_000, DATA[50_000:]).headers["upload-item"]
+
+
+@pytest.fixture
+def slow_recording(monkeypatch):
+    """Makes an item of a complete file only when the returned event is set."""
+    go_on, record = threading.Event(), transfers.record_upload
+
+    def wait(*arguments):
+        assert go_on.wait(60)
+        return record(*arguments)
+
+    monkeypatch.setattr(transfers, "record_upload", wait)
+    yield go_on
+    go_on.set()
+
+
+def test_an_upload_is_known_until_it_is_an_item(client, library, slow_recording):
+    """A page that is loaded again meanwhile must not send the file again."""
+    location = begin(client)
+    with ThreadPoolExecutor() as threads:
+        sent = threads.submit(send, client, location, 0, DATA)
+        wait_until(lambda: (library / "recordings/Uploads/talk.mp3").exists())
+        answer = client.head(location)
+        assert (answer.status_code, answer.headers["upload-offset"]) == (200, str(len(DATA)))
+        assert "upload-item" not in answer.headers
+        assert [one["offset"] for one in client.get("/api/uploads").json()["uploads"]] == [
+            len(DATA)
+        ]
+        late = client.delete(location)
+        assert (late.status_code, late.json()["error"]["message"]) == (
+            409,
+            "The file has arrived: remove its item instead.",
+        )
+        again = threads.submit(send, client, location, len(DATA), b"")
+        time.sleep(0.3)
+        assert not again.done()
+        slow_recording.set()
+        key = sent.result().headers["upload-item"]
+        assert again.result().headers["upload-item"] == key
+    assert files_of(library) == ["recordings/Uploads/talk.mp3"]
+    assert client.get("/api/items").json()["total"] == 1
+    assert client.delete(location).status_code == 409
+
+
+@pytest.mark.parametrize("step", ["before it is placed", "placed", "recorded"])
+def test_the_next_start_finishes_what_a_killed_server_began(library, step):
+    with serving(library) as address, httpx.Client(base_url=address, headers=AUTHORIZED) as client:
+        begin(client, transcribe="1", modified=1_700_000_000_000)
+    uploads = partial_uploads.PartialUploads(library / "recordings/.partial")
+    [begun] = uploads.unfinished()
+    uploads.append(begun, 0, DATA)
+    if step != "before it is placed":
+        path = uploads.place(begun, library / "recordings/Uploads")
+        uploads.sweep()  # of the date of the file, which is old
+    if step == "recorded":
+        config = Config(library=library)
+        with open_library(config) as opened, open_sources(config, opened) as sources:
+            transfers.record_upload(opened, sources, path, threading.Event())
+    with serving(library) as address, httpx.Client(base_url=address, headers=AUTHORIZED) as client:
+        wait_until(lambda: files_of(library) == ["recordings/Uploads/talk.mp3"])
+        wait_until(lambda: client.get("/api/items").json()["items"][0]["state"] == "done")
+        [item] = client.get("/api/items").json()["items"]
+        assert (item["title"], item["upload_date"]) == ("talk", "2023-11-14")
+        assert client.head(f"/api/uploads/{begun.id}").headers["upload-item"] == item["key"]
+
+
+def test_an_upload_whose_file_was_removed_is_not_known_any_more(client, library):
+    location = begin(client)
+    uploads = partial_uploads.PartialUploads(library / "recordings/.partial")
+    [begun] = uploads.unfinished()
+    uploads.append(begun, 0, DATA)
+    uploads.place(begun, library / "recordings/Uploads").unlink()
+    assert send(client, location, len(DATA), b"").status_code == 404
+    assert client.head(location).status_code == 404
+    assert files_of(library) == []
+
+
+def test_of_two_servers_one_finishes_an_upload(tmp_path):
+    stored = partial_uploads.PartialUploads(tmp_path)
+    begun = stored.create("talk.mp3", 5, None, transcribe=False)
+    with stored.lock(begun):
+        stored.delete(begun)  # the other one has finished it
+    with pytest.raises(HTTPException) as refused, stored.lock(begun):
+        pass
+    assert refused.value.status_code == 404
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_client_that_missed_the_last_answer_gets_it_again(client):
@@ -521,7 +611,7 @@ def test_a_file_that_cannot_be_recorded_is_not_lost(client, library, monkeypatch
         raise UserError("The library is locked.")
 
     with monkeypatch.context() as patched:
-        patched.setattr(upload_api, "record_upload", fail)
+        patched.setattr(transfers, "record_upload", fail)
         assert send(client, location, 0, DATA).status_code == 400
     assert offset_of(client, location) == len(DATA)
     assert send(client, location, len(DATA), b"").headers["upload-item"]

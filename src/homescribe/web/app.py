@@ -47,6 +47,7 @@ from homescribe.web.run_settings import RunSettings
 from homescribe.web.security import SecurityMiddleware
 from homescribe.web.shared_engine import SharedEngine
 from homescribe.web.snapshot import Snapshots
+from homescribe.web.transfers import Transfers
 from homescribe.web.uploads import Uploads
 
 YEAR = 365 * 24 * 3600  # seconds
@@ -111,7 +112,7 @@ def build_app(
     app.state.snapshots = Snapshots(config, app.state.jobs)
     app.state.engine = SharedEngine(config)
     app.state.uploads = Uploads(config.library / "uploads")
-    app.state.transfers = upload_api.Transfers(config)
+    app.state.transfers = Transfers(config, app.state.jobs)
     app.state.closing = closing or Event()
     return SecurityMiddleware(
         app,
@@ -133,15 +134,18 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
         # request has to wait for that. One that cannot write may keep others out: see library/connection.py.
         if library.read_only:
             stack.close()
-        sweeping = asyncio.create_task(_sweep(app.state.transfers))
+        tasks = [asyncio.create_task(_sweep(app.state.transfers))]
+        if not library.read_only:
+            tasks.append(asyncio.create_task(app.state.transfers.resume()))
         yield
-        sweeping.cancel()
+        for task in tasks:
+            task.cancel()
     app.state.jobs.close()
     app.state.uploads.close()
     app.state.engine.close()
 
 
-async def _sweep(transfers: upload_api.Transfers) -> None:
+async def _sweep(transfers: Transfers) -> None:
     """Remove uploads that nobody continues, now and every hour."""
     while True:
         await run_in_threadpool(transfers.stored.sweep)

@@ -1,7 +1,9 @@
 """Uploads that arrive in parts and continue where they stopped: files in a folder of the library.
 
 Of each there are two files, named by a random id: `ID.json` describes it, `ID.part` has the bytes that have
-arrived. A name that a client sends is never part of a path before `finish` has made it safe.
+arrived. `place` moves the complete file to its folder; its description stays until the library has the item,
+so that the next start goes on if the server is killed. A name that a client sends is never part of a path
+before `place` has made it safe.
 """
 
 from __future__ import annotations
@@ -14,11 +16,12 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from threading import Lock
 
+import filelock
 from starlette.exceptions import HTTPException
 
 from homescribe.core import DISK_RESERVE, HOUR
@@ -47,6 +50,9 @@ class PartialUpload:
     size: int  # bytes of the whole file
     modified: float | None  # Unix time when the original was last modified, as the client says
     transcribe: bool  # as soon as it is complete
+    placed: str = (
+        ""  # name of the complete file in the folder of uploads, once one is reserved for it
+    )
 
 
 class PartialUploads:
@@ -74,7 +80,7 @@ class PartialUploads:
         self._check_space(size + promised)
         upload = PartialUpload(secrets.token_hex(16), one_line(name), size, modified, transcribe)
         self._part(upload.id).touch(mode=0o600, exist_ok=False)
-        write_file(self._description(upload.id), json.dumps(asdict(upload)).encode())
+        self._describe(upload)
         return upload
 
     def get(self, name: str) -> PartialUpload | None:
@@ -99,7 +105,7 @@ class PartialUploads:
         try:
             return self._part(upload.id).stat().st_size
         except FileNotFoundError:
-            return 0
+            return upload.size if upload.placed else 0
 
     def expires(self, upload: PartialUpload) -> float:
         """Return the Unix time at which the upload is removed unless it continues."""
@@ -122,24 +128,48 @@ class PartialUploads:
                 raise HTTPException(409, "The upload continues at another offset.")
             file.write(data)
 
-    def finish(self, upload: PartialUpload, folder: Path) -> Path:
-        """Move the complete file into `folder`, under a safe name that no other file there has."""
+    @contextmanager
+    def lock(self, upload: PartialUpload) -> Iterator[None]:
+        """Keep other servers of the library from the upload. HTTPException 404 if one has finished it."""
+        file = self._folder / f"{upload.id}.lock"
+        with filelock.FileLock(file, mode=0o600):
+            try:
+                if self.get(upload.id) is None:
+                    raise HTTPException(404, "There is no such upload.")
+                yield
+            finally:
+                with suppress(OSError):  # another server waits for it
+                    file.unlink()
+
+    def place(self, upload: PartialUpload, folder: Path) -> Path:
+        """Move the complete file into `folder`, under a safe name that no other file there has.
+
+        If that was done before, return its path. HTTPException 404 if the file has been removed.
+        """
         make_folder(folder)
         part = self._part(upload.id)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
+        upload = self.get(upload.id) or upload
+        path = folder / Path(upload.placed).name if upload.placed else None
+        if part.exists():
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+            if path is None:
+                path = _reserved(folder, safe_file_name(upload.name))
+                self._describe(replace(upload, placed=path.name))
+            part.replace(path)
+        if path is None or not path.is_file():
+            self.delete(upload)
+            raise HTTPException(404, "The uploaded file has been removed.")
         now = time.time()
         modified = now if upload.modified is None else upload.modified
-        os.utime(part, (now, max(0.0, min(modified, now - CHANGING))))
-        path = _reserved(folder, safe_file_name(upload.name))
-        part.replace(path)
-        self._description(upload.id).unlink(missing_ok=True)
+        os.utime(path, (now, max(0.0, min(modified, now - CHANGING))))
         return path
 
     def take_back(self, upload: PartialUpload, path: Path) -> None:
-        """Undo `finish`, so that it can be tried again."""
+        """Undo `place`, so that it can be tried again."""
+        os.utime(path)  # it has a day from now on
         path.replace(self._part(upload.id))
-        write_file(self._description(upload.id), json.dumps(asdict(upload)).encode())
+        self._describe(replace(upload, placed=""))
 
     def delete(self, upload: PartialUpload) -> None:
         """Give an upload up."""
@@ -154,6 +184,11 @@ class PartialUploads:
                 with suppress(OSError):  # the library is read-only
                     self._description(path.stem).unlink(missing_ok=True)
                     path.unlink(missing_ok=True)
+
+    def _describe(self, upload: PartialUpload) -> None:
+        new = self._folder / f"{upload.id}.new"  # a killed server must not leave half a description
+        write_file(new, json.dumps(asdict(upload)).encode())
+        new.replace(self._description(upload.id))
 
     def _check_space(self, needed: int) -> None:
         try:

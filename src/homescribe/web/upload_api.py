@@ -8,17 +8,15 @@
 
 A connection that breaks, a page that is loaded again and a server that is restarted lose nothing: what has
 arrived is kept for a day. When the last byte has arrived, the file becomes an item of the source "Uploads".
+Until it is one, HEAD reports every byte as arrived, PATCH waits for the item, and DELETE comes too late.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections import OrderedDict
-from dataclasses import dataclass
 from email.utils import formatdate
 from functools import partial
-from threading import Event
 from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
@@ -27,70 +25,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from homescribe.assemble import open_library, open_sources
-from homescribe.config import Config
-from homescribe.errors import PermanentError, UserError
-from homescribe.pipeline.uploaded_files import RECORDINGS, record_upload, uploads_folder
-from homescribe.web.jobs import Jobs
+from homescribe.errors import UserError
 from homescribe.web.json_response import JSONResponse
-from homescribe.web.partial_uploads import (
-    MAX_FILE_BYTES,
-    PartialUpload,
-    PartialUploads,
-    parsed_size,
-)
+from homescribe.web.partial_uploads import MAX_FILE_BYTES, PartialUpload, parsed_size
 from homescribe.web.storage import stored
+from homescribe.web.transfers import Finished, Transfers
 
 TUS = {"Tus-Resumable": "1.0.0", "Cache-Control": "no-store"}  # headers of every response
 BODY_TYPE = "application/offset+octet-stream"
 WRITE_BYTES = 1 << 20  # collected before they are written
-KEPT = 1000  # finished uploads whose result is kept, for clients that have not received it
 NAME_CHARACTERS = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """What became of an upload."""
-
-    size: int
-    key: str
-    new: bool  # False: the library had the same recording already
-    transcribing: bool  # whether its transcription has started, or starts after the present run
-    warnings: tuple[str, ...] = ()
-
-
-class Transfers:
-    """The uploads of one server. The methods are called in the event loop."""
-
-    def __init__(self, config: Config) -> None:
-        self.stored = PartialUploads(config.library / RECORDINGS / ".partial")
-        self._writers: dict[str, object] = {}
-        self._finished: OrderedDict[str, Finished] = OrderedDict()
-
-    def take_over(self, upload: PartialUpload) -> object:
-        """Let only the caller write from now on: a client may reconnect before its old connection ends."""
-        writer = object()
-        self._writers[upload.id] = writer
-        return writer
-
-    def check(self, upload: PartialUpload, writer: object) -> None:
-        """Raise HTTPException 423 if another request has taken over."""
-        if self._writers.get(upload.id) is not writer:
-            raise HTTPException(423, "Another request continues this upload.")
-
-    def finish(self, name: str, result: Finished) -> None:
-        """Keep the result of an upload."""
-        self._finished[name] = result
-        if len(self._finished) > KEPT:
-            self._finished.popitem(last=False)
-
-    def forget(self, name: str) -> None:
-        """Make the request that writes an upload, if there is one, end."""
-        self._writers.pop(name, None)
-
-    def finished(self, name: str) -> Finished | None:
-        """Return the result of an upload that is complete; None if it is not."""
-        return self._finished.get(name)
 
 
 # --- Routes ------------------------------------------------------------------------------------------
@@ -162,6 +106,8 @@ async def append(request: Request) -> Response:
     if result := transfers.finished(request.path_params["id"]):
         return Response(status_code=204, headers=TUS | _result(result))
     upload = _upload(request)
+    if transfers.finishing(upload.id):
+        return Response(status_code=204, headers=TUS | _result(await transfers.finish(upload)))
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != BODY_TYPE:
         raise HTTPException(415, f"The Content-Type is not {BODY_TYPE}.")
@@ -176,18 +122,16 @@ async def append(request: Request) -> Response:
         numbers = {"Upload-Offset": str(offset)}
         return Response(status_code=204, headers=TUS | numbers | _expires(transfers, upload))
     transfers.check(upload, writer)
-    transfers.forget(upload.id)
-    config: Config = request.app.state.config
-    jobs: Jobs = request.app.state.jobs
-    with stored():
-        result = await run_in_threadpool(_finish, config, transfers.stored, jobs, upload)
-    transfers.finish(upload.id, result)
+    result = await transfers.finish(upload)
     return Response(status_code=204, headers=TUS | _result(result))
 
 
 async def cancel(request: Request) -> Response:
     """DELETE: give an upload up."""
     transfers: Transfers = request.app.state.transfers
+    name: str = request.path_params["id"]
+    if transfers.finishing(name) or transfers.finished(name):
+        raise HTTPException(409, "The file has arrived: remove its item instead.")
     upload = _upload(request)
     transfers.forget(upload.id)
     await run_in_threadpool(transfers.stored.delete, upload)
@@ -222,25 +166,6 @@ async def _receive(
     if waiting:
         await write()
     return offset
-
-
-def _finish(config: Config, uploads: PartialUploads, jobs: Jobs, upload: PartialUpload) -> Finished:
-    """Record the complete file as an item, and start its transcription if the client wants that."""
-    path = uploads.finish(upload, uploads_folder(config.library))
-    with open_library(config) as library, open_sources(config, library) as sources:
-        try:
-            found = record_upload(library, sources, path, Event())
-        except UserError as error:
-            if isinstance(error.__cause__, PermanentError):  # it is not a recording
-                path.unlink(missing_ok=True)
-            else:
-                uploads.take_back(upload, path)
-            raise
-        key = found.item.key
-        library.stop_ignoring([key])  # to upload a recording is to want its transcript
-        pending = library.item(key).state == "pending"
-    started = upload.transcribe and pending and jobs.enqueue([key])
-    return Finished(upload.size, key, found.new, started, found.warnings)
 
 
 # --- Headers -----------------------------------------------------------------------------------------

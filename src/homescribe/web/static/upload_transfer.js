@@ -53,8 +53,11 @@ async function stateOf(location) {
   return { offset: Number(response.headers.get("Upload-Offset")), result: resultOf((name) => response.headers.get(name)) };
 }
 
-/** Tell the server to delete what has arrived. */
-export const giveUp = (location) => fetch(location, { method: "DELETE", headers: { ...authorization(), ...TUS } }).catch(() => {});
+/** Tell the server to delete what has arrived. Returns false if that is too late: the file is being added. */
+export const giveUp = (location) => fetch(location, { method: "DELETE", headers: { ...authorization(), ...TUS } }).then((response) => response.status !== 409, () => true);
+
+/** Whether every byte has arrived, so that the file is not needed any more. */
+export const hasArrived = ({ location, size }) => location ? stateOf(location).then((state) => state?.offset === size, () => false) : false;
 
 /** Send a part. fetch() does not say how much of a request has been sent, XMLHttpRequest does. */
 function send(location, offset, part, onProgress, signal) {
@@ -93,6 +96,7 @@ async function attempt(upload, { onBegun, onProgress, signal }) {
     const state = upload.location ? await stateOf(upload.location) : null;
     if (state?.result) return state.result;
     if (!state) {
+      if (upload.file.size !== upload.size) throw new Refused("Choose the file again: the server does not know it any more.");
       upload.location = await begin(upload);
       await onBegun();
     }

@@ -4,7 +4,7 @@ import { count } from "./amounts.js";
 import { itemAddress } from "./app.js";
 import { onSnapshot } from "./live.js";
 import { forgetUpload, storeUpload, storedUploads } from "./upload_store.js";
-import { giveUp, Refused, TakenOver, transfer } from "./upload_transfer.js";
+import { giveUp, hasArrived, Refused, TakenOver, transfer } from "./upload_transfer.js";
 
 const tray = document.getElementById("uploads");
 const list = tray.querySelector("ul");
@@ -14,7 +14,7 @@ let isWorking = false;
 const percent = (upload) => Math.floor((100 * (upload.sent ?? 0)) / Math.max(1, upload.size));
 const TEXTS = {
   waiting: () => "waiting",
-  uploading: (upload) => `${percent(upload)} % uploaded`,
+  uploading: (upload) => upload.sent === upload.size ? "uploaded, being added…" : `${percent(upload)} % uploaded`,
   retrying: (upload) => `${percent(upload)} %, no connection, trying again…`,
   lost: () => "Choose the file again to continue.",
   taken: () => "continues in another window",
@@ -39,7 +39,7 @@ function row(upload) {
   line.append(name, text);
   if (upload.state === "lost") line.append(button("Choose", upload.name, pickFiles));
   if (["failed", "done"].includes(upload.state)) line.append(button("Hide", upload.name, () => drop(upload)));
-  else line.append(button("Cancel", upload.name, () => cancel(upload)));
+  else if (upload.state !== "uploading" || upload.sent !== upload.size) line.append(button("Cancel", upload.name, () => cancel(upload)));
   if (["uploading", "retrying"].includes(upload.state)) {
     const bar = Object.assign(document.createElement("progress"), { max: upload.size, value: upload.sent ?? 0 });
     bar.setAttribute("aria-label", `Upload of ${upload.name}`);
@@ -68,7 +68,10 @@ function drop(upload) {
 async function cancel(upload) {
   upload.stop?.abort(new Error("cancelled"));
   drop(upload);
-  if (upload.location) await giveUp(upload.location);
+  if (!upload.location || await giveUp(upload.location)) return;
+  Object.assign(upload, { state: "waiting", sent: upload.size }); // too late: it is shown what becomes of it
+  uploads.push(upload);
+  await work();
 }
 
 async function uploadOne(upload) {
@@ -97,7 +100,8 @@ async function uploadOne(upload) {
 async function takeUp() {
   for (const stored of await storedUploads()) {
     if (uploads.some((upload) => upload.id === stored.id)) continue;
-    uploads.push({ ...stored, isStored: Boolean(stored.file), state: stored.file ? "waiting" : "lost" });
+    const file = stored.file ?? (await hasArrived(stored) ? new Blob() : null);
+    uploads.push({ ...stored, file, isStored: Boolean(file), state: file ? "waiting" : "lost" });
   }
   draw();
 }
