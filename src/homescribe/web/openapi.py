@@ -172,6 +172,21 @@ DETAILS: dict[str, Node] = {
             body=_object(("limit",), limit=TEXT, remove=FLAG),
         ),
     ),
+    "/api/replacements": _path(
+        get=_operation("Words that are replaced in all transcripts"),
+        post=_operation(
+            "Replace a word in all transcripts; with dry_run, say what would change",
+            body=_object(
+                ("old", "new"),
+                old=TEXT,
+                new=TEXT,
+                source=TEXT,
+                channel=TEXT,
+                match_case=FLAG,
+                dry_run=FLAG,
+            ),
+        ),
+    ),
     "/api/search": _path(
         get=_operation(
             "Search every word",
