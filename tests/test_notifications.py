@@ -5,12 +5,14 @@ import hashlib
 import hmac
 import http.server
 import json
+import shutil
 import sys
 import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from command_line import CommandLine
@@ -28,6 +30,8 @@ from homescribe.notifications.notification import item_notification
 from homescribe.notifications.notifier import Notifier
 from homescribe.notifications.webhook import Webhook, signature, signing_key
 from homescribe.sources import private_networks
+from test_web_jobs import act, wait_for
+from web_server import TOKEN, serving
 
 # Apprise imports it where Python still has it.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
@@ -439,6 +443,25 @@ def test_commands_and_webhook_of_a_real_run(tmp_path):
     assert "Warning" not in err
     with Library(home.library) as library:
         assert library.status().states["done"] == 1
+
+
+def test_a_run_from_the_page_notifies_and_logs_its_warnings(tmp_path, caplog):
+    shutil.copy(demo.samples() / "fox-20s.mp3", tmp_path)
+    library = tmp_path / "library"
+    with (
+        receiving() as server,
+        serving(library, on_done="false", webhook=server.url) as address,
+        httpx.Client(base_url=address, timeout=30) as client,
+    ):
+        client.headers["Authorization"] = f"Bearer {TOKEN}"
+        act(client, "add", url=str(tmp_path / "fox-20s.mp3"))
+        wait_for(client, lambda now: now["listing"]["finished"])
+        act(client, "accept")
+        wait_for(client, lambda now: now["state"] == "idle" and now["items"]["done"] == 1)
+        change = client.put("/api/settings", json={"on_done": "touch /tmp/owned"})
+        assert change.status_code == 400
+    assert [json.loads(body)["type"] for _, body in server.requests] == ["item.done", "run.done"]
+    assert "on_done failed with exit code 1." in caplog.text
 
 
 def test_a_failing_command_does_not_fail_the_run(tmp_path):
