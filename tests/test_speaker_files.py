@@ -367,3 +367,111 @@ def test_a_browser_reads_the_speakers_of_a_vtt_file(browser):
     )
     page.context.close()
     assert cues == [["Ann & <Bob>", "1 < 2."], ["--", "Yes."], ["Ann & <Bob>", "Good."]]
+
+
+# --- Several at once -------------------------------------------------------------------------------
+
+
+def said(start, end, label, text, *, words=True):
+    """A segment whose words take equal times."""
+    parts = re.findall(r"\s*\S+", text)
+    each = (end - start) / len(parts)
+    spoken_words = tuple(
+        Word(start + n * each, start + (n + 1) * each, part, 0.9, label)
+        for n, part in enumerate(parts)
+    )
+    return Segment(start, end, text, words=spoken_words if words else (), speaker=label)
+
+
+def at_once(*segments):
+    return replace(transcript(*segments), speakers=TALK.speakers)
+
+
+COMPLAINT = (
+    " He began a confused complaint against the wizard, who had vanished behind the curtain."
+)
+
+
+def overlapping(words):
+    return at_once(
+        said(0.3, 5.0, A, COMPLAINT, words=words),
+        said(0.4, 3.0, B, " The horizon seems distant.", words=words),
+        said(5.5, 6.5, A, " He was gone.", words=words),
+    )
+
+
+@pytest.mark.parametrize("words", [True, False])
+@pytest.mark.parametrize("options", [SubtitleOptions(), SubtitleOptions(max_line_width=42)])
+def test_words_of_several_people_at_once_are_shown_when_each_is_said(words, options):
+    cues = list(srt.parse(to_srt(ITEM, overlapping(words), options)))
+    assert [cue.start for cue in cues] == sorted(cue.start for cue in cues)
+    (horizon,) = (cue for cue in cues if "horizon" in cue.content)
+    assert horizon.start.total_seconds() == pytest.approx(0.4, abs=0.3)
+    assert horizon.end.total_seconds() >= 2.5
+    assert horizon.content.replace("\n", " ") == "Bob: The horizon seems distant."
+    (gone,) = (cue for cue in cues if "gone" in cue.content)
+    assert gone.start.total_seconds() == pytest.approx(5.5, abs=0.51)
+    # In vtt, the cues are the same ones, and each has its speaker.
+    spoken_cues = webvtt.from_string(to_vtt(ITEM, overlapping(words), options)).captions
+    assert [cue.voice for cue in spoken_cues if "horizon" in cue.text] == ["Bob"]
+    starts = [cue.start_in_seconds for cue in spoken_cues]
+    assert starts == sorted(starts)
+
+
+@pytest.mark.parametrize("options", [SubtitleOptions(), SubtitleOptions(max_line_width=42)])
+def test_a_cue_that_follows_another_speakers_introduces_its_own(options):
+    cues = list(srt.parse(to_srt(ITEM, overlapping(True), options)))
+    speakers = []
+    for cue in cues:
+        named = re.match("(Ann|Bob): ", cue.content)
+        speakers.append(named[1] if named else speakers[-1])
+    assert speakers == ["Bob" if "horizon" in cue.content else "Ann" for cue in cues]
+    text = " ".join(re.sub(r"(Ann|Bob): |\n", " ", cue.content) for cue in cues)
+    for segment in overlapping(True).segments:
+        assert set(segment.text.split()) <= set(text.split())
+
+
+def test_a_yes_inside_of_a_long_segment_is_shown_when_it_is_said():
+    long = " ".join(f"word{n}" for n in range(40))
+    talk = at_once(said(0.0, 20.0, A, f" {long}."), said(9.0, 9.4, B, " Yes."))
+    cues = list(srt.parse(to_srt(ITEM, talk)))
+    (place,) = (n for n, cue in enumerate(cues) if cue.content == "Bob: Yes.")
+    assert cues[place].start.total_seconds() == pytest.approx(9.0)
+    assert cues[place + 1].content.startswith("Ann: ")
+    assert sum(cue.content.startswith("Ann: ") for cue in cues) == 2
+    shown = re.findall(r"word\d+", " ".join(cue.content for cue in cues))
+    assert shown == long.split()
+    for cue in cues:
+        assert all(display_width(line) <= LINE_WIDTH for line in cue.content.split("\n"))
+        assert cue.end > cue.start
+    assert "[00:09.00]Bob: Yes.\n" in to_lrc(ITEM, talk)
+
+
+def test_people_who_speak_in_turn_are_shown_in_turn_although_times_are_inexact():
+    talk = at_once(said(0.0, 2.2, A, " Who are you?"), said(2.0, 4.0, B, " I am Bob."))
+    ann, bob = srt.parse(to_srt(ITEM, talk))
+    assert ann.end <= bob.start
+    assert bob.start.total_seconds() == pytest.approx(2.2, abs=0.1)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([A, B, C]), st.integers(0, 200), st.integers(1, 80)), max_size=12
+    ),
+    st.sampled_from([SubtitleOptions(), SubtitleOptions(max_line_width=30, max_line_count=2)]),
+)
+@settings(deadline=None, max_examples=60)
+def test_any_overlap_keeps_all_words_and_the_order_of_time(parts, options):
+    segments = [
+        said(start / 10, (start + length) / 10, label, f" a{n} b{n} c{n} d{n}.")
+        for n, (label, start, length) in enumerate(sorted(parts, key=lambda part: part[1]))
+    ]
+    talk = at_once(*segments) if segments else replace(transcript(), speakers=TALK.speakers)
+    cues = webvtt.from_string(to_vtt(ITEM, talk, options)).captions if segments else []
+    starts = [cue.start_in_seconds for cue in cues]
+    assert starts == sorted(starts)
+    names = {A: "Ann", B: "Bob", C: "Speaker 3"}
+    for label, name in names.items():
+        expected = [word.word.strip() for s in segments if s.speaker == label for word in s.words]
+        shown = [word for cue in cues if cue.voice == name for word in cue.text.split()]
+        assert shown == expected

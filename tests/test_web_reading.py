@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from conversation import TALK, conversation, save_conversations
+from conversation import ITEM, TALK, conversation, save_conversations
 from homescribe import Library
 from homescribe.core import Speaker
 from homescribe.web import speaker_view
@@ -324,3 +324,29 @@ def test_the_ninth_speaker_has_the_first_colour_with_another_mark():
     styles = [view.style for view in views.values()]
     assert len(set(styles[:16])) == 16
     assert (styles[0], styles[8], styles[16]) == ("voice-0", "voice-0 striped", "voice-0")
+
+
+def test_reading_along_returns_to_the_one_who_still_speaks(page, library):
+    key = "youtube:speakatonce"
+    item = dataclasses.replace(
+        ITEM, id="speakatonce", url="https://www.youtube.com/watch?v=speakatonce"
+    )
+    said = conversation()
+    long, short, later = said.segments[:3]
+    segments = (
+        dataclasses.replace(long, start=1.0, end=9.0, words=()),
+        dataclasses.replace(short, start=2.0, end=4.0, words=()),
+        dataclasses.replace(later, start=12.0, end=14.0, words=()),
+    )
+    with Library(library) as opened:
+        opened.save(item, dataclasses.replace(said, segments=segments), 5.0)
+    page.goto(f"/items/{key}")
+    address = page.evaluate(
+        "performance.getEntriesByType('resource').map(each => each.name)"
+        ".find(name => name.includes('transcript.js'))"
+    )
+    lines = page.evaluate(
+        "async ([address, times]) => times.map((await import(address)).lineAt)",
+        [address, [0.5, 1.5, 2.0, 3.5, 4.5, 8.9, 10.0, 12.5, 20.0]],
+    )
+    assert lines == [-1, 0, 1, 1, 0, 0, 1, 2, 2]

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from homescribe.core import SubtitleOptions, Transcript, Word
 from homescribe.formats.attribution import Names, words_with_speakers
+from homescribe.formats.cue_order import Division, Run, in_order_of_time
 from homescribe.text.sanitize import file_safe, one_line
 from homescribe.text.scripts import tokens
 from homescribe.text.word_times import in_order, spread
@@ -21,6 +23,7 @@ LINE_WORDS = 1000
 LONG_PAUSE = 3.0
 
 LABEL_CHARACTERS = 20  # of a name before the words of a cue
+INEXACT = 0.3  # seconds; people whose words overlap for less speak one after the other
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,26 +48,37 @@ class Cue:
     )
 
 
-def timed_words(transcript: Transcript) -> Iterator[tuple[Word, ...]]:
-    """Yield the words of each segment, () for one without text. They are in order over all segments.
+_Run = Run[Sequence[Sequence[Word]]]  # by segment
 
-    The speaker of each is its name, None if the transcript has no speakers.
+
+def timed_words(transcript: Transcript) -> Iterator[tuple[Word, ...]]:
+    """Yield the words of each segment, () for one without text. Those of one speaker are in order of time.
+
+    Those of different speakers overlap only where segments do, as when each was transcribed by itself. The
+    speaker of each word is its name, None if the transcript has no speakers.
 
     In a segment without word times they are estimated: each word is as long as its share of the letters.
     """
-    after = 0.0
+    ends: dict[str, float] = {}  # of the last word of each speaker
     names = Names(transcript)
     for segment in transcript.segments:
         words: Sequence[Word] = segment.words
         if not words:
             words = spread(tokens(segment.text.strip()), segment.start, segment.end, 1.0)
-        end = max([after, segment.end, *(word.end for word in words)])
-        words = in_order(words, after, end) if words else ()
-        after = words[-1].end if words else after
-        yield tuple(
+        words = [
             replace(word, word=file_safe(word.word), speaker=names.name(word.speaker) or None)
             for word in words_with_speakers(segment, words)
-        )
+        ]
+        said_by = {word.speaker or "" for word in words}
+        after = max((ends.get(name, 0.0) for name in said_by), default=0.0)
+        others = max(ends.values(), default=0.0)
+        if others - segment.start < min(INEXACT, (segment.end - segment.start) / 2):
+            after = max(after, others)
+        end = max([after, segment.end, *(word.end for word in words)])
+        words = in_order(words, after, end) if words else ()
+        if words:
+            ends.update(dict.fromkeys(said_by, words[-1].end))
+        yield tuple(words)
 
 
 def speaker_label(name: str) -> str:
@@ -79,34 +93,50 @@ def whisper_cues(
 
     A cue also ends where the speaker changes. With `labels`, the next one introduces the speaker.
     """
-    for name, segments in _by_speaker(timed_words(transcript)):
-        label = speaker_label(name) if labels else ""
-        for cue in _whisper_cues(segments, options, len(label)):
-            yield replace(cue, speaker=name, label=label)
-            label = ""
+
+    def cues(run: _Run, introduced: bool) -> list[Cue]:
+        label = speaker_label(run.speaker) if labels and introduced else ""
+        made = [
+            replace(cue, speaker=run.speaker) for cue in _whisper_cues(run.words, options, label)
+        ]
+        return [replace(cue, label="" if n else label) for n, cue in enumerate(made)]
+
+    division = Division(cues, lambda cue: cue.start, _rest)
+    for _, cue in in_order_of_time(_by_speaker(timed_words(transcript)), division):
+        yield cue
 
 
-def _by_speaker(segments: Iterable[Sequence[Word]]) -> Iterator[tuple[str, list[list[Word]]]]:
-    """Yield the words of one speaker after the other, by segment, with the name of the speaker."""
-    name, run = "", list[list[Word]]()
+def _rest(segments: Sequence[Sequence[Word]], cues: Sequence[Cue]) -> list[Sequence[Word]]:
+    """Return the words of segments that are not in these cues, which have the first ones."""
+    left = sum(len(cue.words) for cue in cues)
+    rest: list[Sequence[Word]] = []
     for words in segments:
-        for number, word in enumerate(words):
-            changes = (word.speaker or "") != name
-            if changes and run:
-                yield name, run
+        if left < len(words):
+            rest.append(words[left:])
+        left = max(0, left - len(words))
+    return rest
+
+
+def _by_speaker(segments: Iterable[Sequence[Word]]) -> Iterator[_Run]:
+    """Yield the words of one speaker after the other, by segment."""
+    name, run = "", list[Sequence[Word]]()
+    for words in segments:
+        by_name = groupby(words, key=lambda word: word.speaker or "")
+        for speaker, said in ((key, list(group)) for key, group in by_name):
+            if run and speaker != name:
+                yield Run(run[0][0].start, name, run)
                 run = []
-            if changes or number == 0:
-                name = word.speaker or ""
-                run.append([])
-            run[-1].append(word)
+            name = speaker
+            run.append(said)
     if run:
-        yield name, run
+        yield Run(run[0][0].start, name, run)
 
 
 def _whisper_cues(
-    segments: Iterable[Sequence[Word]], options: SubtitleOptions, label_width: int
+    segments: Iterable[Sequence[Word]], options: SubtitleOptions, label: str
 ) -> Iterator[Cue]:
-    """Yield the cues of one speaker. In the first one, `label_width` characters precede the words."""
+    """Yield the cues of one speaker. In the first one, `label` precedes the words."""
+    label_width = len(label)
     count = options.max_line_count
     by_segment = count is None or options.max_line_width is None
     line_width = options.max_line_width or LINE_CHARACTERS

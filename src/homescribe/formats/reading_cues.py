@@ -7,11 +7,13 @@ limits are those of broadcasters: https://partnerhelp.netflixstudios.com/hc/en-u
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from homescribe.core import Transcript, Word
+from homescribe.formats.cue_order import Division, Run, in_order_of_time
 from homescribe.formats.cues import Cue, CueWord, speaker_label, timed_words
 from homescribe.formats.line_breaks import (
     AFTER_CLAUSE,
@@ -71,30 +73,43 @@ class _Piece:
 
 
 def reading_cues(transcript: Transcript, *, labels: bool = False) -> Iterator[Cue]:
-    """Yield the cues of `transcript`, in order. None overlap, and each has words of one speaker.
+    """Yield the cues of `transcript` in order of time, each with words of one speaker.
 
-    With `labels`, the first cue after a change of the speaker introduces the next one.
+    They overlap only where people speak at once. With `labels`, a cue introduces its speaker if that of the
+    cue before is another.
     """
-    pieces = list(_pieces(transcript, labels))
+    pieces = list(_pieces(transcript))
     _allow_breaks_in_long_runs(pieces)
-    cues = [
-        pieces[first:last] for block in _blocks(pieces) for first, last in _divide(pieces, *block)
-    ]
+    starts = sorted(piece.start for piece in pieces)
+
+    def after(end: float) -> float:
+        """Return when the next word starts that is not before `end`."""
+        place = bisect_left(starts, end)
+        return starts[place] if place < len(starts) else math.inf
+
+    def divided(run: Run[list[_Piece]], introduced: bool) -> list[list[_Piece]]:
+        label = [_label(run.words[0])] if labels and introduced and run.speaker else []
+        return _divide([*label, *run.words], after(run.words[-1].end))
+
+    division = Division(divided, lambda cue: cue[0].start, _rest)
     before = 0.0
-    for number, cue in enumerate(cues):
-        after = cues[number + 1][0].start if number + 1 < len(cues) else math.inf
-        shown = _timed(cue, before, after, transcript.duration)
-        before = shown.end
+    for _, cue in in_order_of_time(_runs(pieces), division):
+        shown = _timed(cue, before, after(cue[-1].end), transcript.duration)
+        before = max(before, shown.end)
         yield shown
+
+
+def _rest(pieces: Sequence[_Piece], cues: Sequence[Sequence[_Piece]]) -> list[_Piece]:
+    """Return the pieces that are not in these cues, which have the first ones."""
+    return list(pieces[sum(not piece.label for cue in cues for piece in cue) :])
 
 
 # --- Pieces --------------------------------------------------------------------------------------
 
 
-def _pieces(transcript: Transcript, labels: bool) -> Iterator[_Piece]:
+def _pieces(transcript: Transcript) -> Iterator[_Piece]:
     """Yield the words, in parts if too long for a line, with the cost of a break after each."""
     previous: _Piece | None = None
-    speaker = ""
     for words in timed_words(transcript):
         begins, space = True, False
         for word in words:
@@ -105,10 +120,6 @@ def _pieces(transcript: Transcript, labels: bool) -> Iterator[_Piece]:
                     piece.spaced = piece.spaced or (begins and _space_between(previous, piece))
                     _set_costs(previous, piece, begins)
                     yield previous
-                if piece.speaker != speaker:
-                    speaker = piece.speaker
-                    if labels and speaker:
-                        yield _label(piece)
                 previous, begins = piece, False
             space = word.word[-1:].isspace()
     if previous:
@@ -202,22 +213,27 @@ def _allow_breaks_in_long_runs(pieces: Sequence[_Piece]) -> None:
 # --- Cues ----------------------------------------------------------------------------------------
 
 
-def _blocks(pieces: Sequence[_Piece]) -> Iterator[tuple[int, int]]:
+def _runs(pieces: Sequence[_Piece]) -> Iterator[Run[list[_Piece]]]:
     """Yield the parts of `pieces` between long pauses and between speakers. No cue is in two of them."""
-    first = 0
-    for number, (piece, following) in enumerate(pairwise(pieces), start=1):
-        pause = following.start - piece.end > LONGEST_PAUSE and piece.cue_cost < FORBIDDEN
-        if pause or following.speaker != piece.speaker:
-            yield first, number
-            first = number
-    if pieces:
-        yield first, len(pieces)
+    run: list[_Piece] = []
+    for piece in pieces:
+        if run:
+            last = run[-1]
+            pause = piece.start - last.end > LONGEST_PAUSE and last.cue_cost < FORBIDDEN
+            if pause or piece.speaker != last.speaker:
+                yield Run(run[0].start, last.speaker, run)
+                run = []
+        run.append(piece)
+    if run:
+        yield Run(run[0].start, run[0].speaker, run)
 
 
-def _divide(pieces: Sequence[_Piece], first: int, last: int) -> list[tuple[int, int]]:
-    """Divide `pieces[first:last]` into cues of the smallest cost. Return where each begins and ends."""
-    block = pieces[first:last]
-    following = pieces[last].start if last < len(pieces) else math.inf
+def _divide(block: Sequence[_Piece], following: float) -> list[list[_Piece]]:
+    """Divide a run of pieces into cues of the smallest cost.
+
+    Args:
+        following: when the next word starts after them.
+    """
     # Positions 0..n are the places between pieces. `best[n]` is the least cost of all cues before n.
     count = len(block)
     edges = [0, *accumulate(piece.width + piece.spaced for piece in block)]
@@ -264,7 +280,7 @@ def _divide(pieces: Sequence[_Piece], first: int, last: int) -> list[tuple[int, 
     cuts = [count]
     while cuts[-1]:
         cuts.append(origin[cuts[-1]])
-    return [(first + begin, first + end) for begin, end in pairwise(reversed(cuts))]
+    return [list(block[begin:end]) for begin, end in pairwise(reversed(cuts))]
 
 
 def _line_break(
@@ -305,8 +321,8 @@ def _timed(pieces: Sequence[_Piece], before: float, after: float, duration: floa
     """Return the cue of `pieces`, shown long enough to be read if there is room.
 
     Args:
-        before: end of the cue before this one.
-        after: start of the cue after this one.
+        before: end of the cues before this one.
+        after: start of the first cue after its words.
         duration: of the recording, after which no cue is made longer.
     """
     edges = [0, *accumulate(piece.width + piece.spaced for piece in pieces)]

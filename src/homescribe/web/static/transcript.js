@@ -3,15 +3,21 @@
 export const transcript = document.getElementById("transcript");
 export const lines = transcript ? [...transcript.querySelectorAll(".line")] : [];
 const starts = lines.map((line) => Number(line.dataset.s));
+let end = 0;
+const ends = lines.map((line) => (end = Math.max(end, Number(line.dataset.e)))); // of a line and all before it
 const TOLERANCE = 0.02; // seconds: players seek a little short of the requested time
 
-/** Index of the line spoken at `seconds`, or of the last one before; -1 before the first. */
+/** Index of the line spoken at `seconds`, of several the one that began last; else of the last one before, or -1. */
 export function lineAt(seconds) {
   let [low, high] = [0, lines.length];
   while (low < high) {
     const middle = (low + high) >> 1;
     if (starts[middle] <= seconds + TOLERANCE) low = middle + 1;
     else high = middle;
+  }
+  // A line that began later may have ended before, where people speak at once.
+  for (let n = low - 1; n >= 0 && ends[n] > seconds + TOLERANCE; n -= 1) {
+    if (Number(lines[n].dataset.e) > seconds + TOLERANCE) return n;
   }
   return low - 1;
 }
