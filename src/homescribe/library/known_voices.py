@@ -2,15 +2,16 @@
 
 A voice is known by the embeddings of the speakers that a person named. In the other recordings of the same
 source or channel, the speaker who resembles it most has it: its name from SAME on, and from MAYBE on the name
-as a question. In one recording a voice belongs to one speaker at most, unless a person says otherwise, and
-a voice that a person rejected for a speaker stays rejected.
+as a question. The name is also a question where the speaker resembles two people about as much, as a mixture
+of their voices does. In one recording a voice belongs to one speaker at most, unless a person says otherwise,
+and a voice that a person rejected for a speaker stays rejected.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_SAMPLES = 20  # of a voice: the latest that a person named
+CLOSE = (
+    0.1  # difference of similarities below which either of two known voices may be the speaker's
+)
 BATCH = 1000  # speakers that are compared at once
 
 PERSON = "named_by = 'person' AND voice_id IS NOT NULL"
@@ -121,11 +125,15 @@ def recognized(db: sqlite3.Connection, item_ids: Collection[int]) -> list[Name]:
                 busy.add(each.voice_id)
             else:
                 open_labels.append(each.label)
-        best = _best(scores.get(item_id, ()), open_labels, busy, rejected.get(item_id, set()))
+        of_speakers = scores.get(item_id, ())
+        best = _best(of_speakers, open_labels, busy, rejected.get(item_id, set()))
+        unclear = _unclear(of_speakers, names)
         for label in open_labels:
             if label in best:
                 voice_id, sure = best[label]
-                by: Literal["voice", "maybe"] = "voice" if sure else "maybe"
+                by: Literal["voice", "maybe"] = (
+                    "voice" if sure and label not in unclear else "maybe"
+                )
                 found.append(Name(item_id, label, names[voice_id], by, voice_id))
             else:
                 found.append(Name(item_id, label, None, None, None))
@@ -154,6 +162,16 @@ def _best(
     return best
 
 
+def _unclear(scores: Collection[Score], names: Mapping[int, str]) -> set[str]:
+    """Return the labels that resemble two people with different names about as much."""
+    best = {label: (value, names[voice]) for value, label, voice, _ in sorted(scores)}
+    return {
+        label
+        for value, label, voice, sure in scores
+        if sure and names[voice] != best[label][1] and value > best[label][0] - CLOSE
+    }
+
+
 def _different(db: sqlite3.Connection, names: Iterable[Name]) -> list[Name]:
     """Return those of `names` that speakers do not have yet."""
     return [
@@ -180,7 +198,8 @@ def _unnamed(db: sqlite3.Connection, ids: str) -> list[_Unnamed]:
     rows = db.execute(
         "SELECT item_id, label, embedding_model AS model, embedding, name, voice_id "
         "FROM speakers JOIN speaker_embeddings USING (item_id, label) "
-        "WHERE item_id IN (SELECT value FROM json_each(?)) AND named_by IS NOT 'person'",
+        "WHERE item_id IN (SELECT value FROM json_each(?)) AND named_by IS NOT 'person' "
+        "AND former_turns IS NULL",
         (ids,),
     )
     return [_Unnamed(**dict(row)) for row in rows]
@@ -268,7 +287,7 @@ def _taken(db: sqlite3.Connection, ids: str) -> dict[int, set[int]]:
     """Return the voices that a person named in each recording."""
     found: dict[int, set[int]] = {}
     for item_id, voice_id in db.execute(
-        f"SELECT item_id, voice_id FROM speakers WHERE {PERSON} "
+        f"SELECT item_id, voice_id FROM speakers WHERE {PERSON} AND former_turns IS NULL "
         "AND item_id IN (SELECT value FROM json_each(?))",
         (ids,),
     ):

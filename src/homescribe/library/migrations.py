@@ -158,6 +158,12 @@ def version_18(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def version_19(db: sqlite3.Connection) -> None:
+    """Add speakers that were not found again, and corrected speakers of lines."""
+    for statement in schema.VERSION_19:
+        db.execute(statement)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_1,
     version_2,
@@ -177,6 +183,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_16,
     version_17,
     version_18,
+    version_19,
 )
 
 

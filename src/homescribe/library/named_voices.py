@@ -50,11 +50,11 @@ def voices(db: sqlite3.Connection) -> list[VoiceRecord]:
     rows = db.execute(
         """
         SELECT voices.voice_id AS id, voices.name,
-            count(DISTINCT CASE WHEN named_by != 'maybe' THEN item_id END) AS recordings,
-            count(DISTINCT CASE WHEN named_by = 'maybe' THEN item_id END) AS maybe,
-            total(CASE WHEN named_by != 'maybe' THEN seconds END) AS seconds,
+            count(DISTINCT CASE WHEN current AND named_by != 'maybe' THEN item_id END) AS recordings,
+            count(DISTINCT CASE WHEN current AND named_by = 'maybe' THEN item_id END) AS maybe,
+            total(CASE WHEN current AND named_by != 'maybe' THEN seconds END) AS seconds,
             total(named_by = 'person') AS samples
-        FROM voices JOIN speakers USING (voice_id)
+        FROM voices JOIN (SELECT *, former_turns IS NULL AS current FROM speakers) USING (voice_id)
         GROUP BY voice_id HAVING samples > 0 ORDER BY seconds DESC, voices.name
         """
     )
@@ -71,7 +71,8 @@ def people(db: sqlite3.Connection) -> list[Person]:
     """Return the names of speakers with their seconds of speech, the most first. Questions do not count."""
     rows = db.execute(
         "SELECT name, count(DISTINCT item_id) AS recordings, total(seconds) AS seconds FROM speakers "
-        "WHERE name IS NOT NULL AND named_by != 'maybe' GROUP BY name ORDER BY seconds DESC, name"
+        "WHERE name IS NOT NULL AND named_by != 'maybe' AND former_turns IS NULL "
+        "GROUP BY name ORDER BY seconds DESC, name"
     )
     return [Person(**dict(row)) for row in rows]
 
@@ -104,6 +105,10 @@ def forget(db: sqlite3.Connection, voice_ids: Collection[int], *, keep_names: bo
         f"(SELECT item_id, label FROM speakers WHERE {of_voices})",
         {"ids": ids},
     )
+    if not keep_names:
+        db.execute(
+            f"DELETE FROM speakers WHERE former_turns IS NOT NULL AND {of_voices}", {"ids": ids}
+        )
     kept = "named_by != 'maybe'" if keep_names else "0"
     db.execute(
         f"UPDATE speakers SET name = CASE WHEN {kept} THEN name END, "

@@ -240,7 +240,7 @@ def counted(db: sqlite3.Connection, item_id: int, label: str) -> Naming:
     known, maybe = db.execute(
         "SELECT count(DISTINCT CASE WHEN named_by != 'maybe' THEN item_id END), "
         "count(DISTINCT CASE WHEN named_by = 'maybe' THEN item_id END) "
-        "FROM speakers WHERE voice_id = ? AND item_id != ?",
+        "FROM speakers WHERE voice_id = ? AND item_id != ? AND former_turns IS NULL",
         (row["voice_id"], item_id),
     ).fetchone()
     return Naming(row["name"], known, maybe)

@@ -44,7 +44,10 @@ def index_segments(db: sqlite3.Connection, item_id: int, segments: Sequence[Segm
         "VALUES (?, ?, ?, ?, ?)",
         found,
     )
-    labels = db.execute("SELECT label, position FROM speakers WHERE item_id = ?", (item_id,))
+    labels = db.execute(
+        "SELECT label, position FROM speakers WHERE item_id = ? AND former_turns IS NULL",
+        (item_id,),
+    )
     if positions := dict(labels.fetchall()):
         db.executemany(
             "INSERT INTO passage_speakers (passage_id, speakers) VALUES (?, ?)",

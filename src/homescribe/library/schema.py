@@ -546,3 +546,20 @@ VERSION_18 = (
     "CREATE INDEX replacement_uses_item_id ON replacement_uses (item_id, position)",
     "CREATE VIRTUAL TABLE passages_fts_words USING fts5vocab(passages_fts, row)",
 )
+
+# Speakers of earlier transcripts that were not found again, with when they spoke, and the speakers of lines
+# that a person corrected.
+VERSION_19 = (
+    "ALTER TABLE speakers ADD COLUMN former_turns TEXT",
+    """
+    CREATE TABLE speaker_corrections (
+        correction_id INTEGER PRIMARY KEY,
+        item_id INTEGER NOT NULL REFERENCES items(item_id) ON DELETE CASCADE,
+        start REAL NOT NULL,
+        "end" REAL NOT NULL,
+        text TEXT NOT NULL,
+        label TEXT NOT NULL,
+        UNIQUE (item_id, start, "end")
+    )
+    """,
+)

@@ -28,7 +28,7 @@ SPOKEN_BY = f"""rowid >> {PASSAGE_BITS} IN (SELECT item_id FROM speakers WHERE n
     AND rowid IN (
         SELECT passage_id FROM passage_speakers WHERE passage_id = passages_fts.rowid AND EXISTS (
             SELECT 1 FROM speakers AS speaking WHERE speaking.item_id = passage_id >> {PASSAGE_BITS}
-            AND speaking.name {NAMED}
+            AND speaking.former_turns IS NULL AND speaking.name {NAMED}
             AND passage_speakers.speakers >> min(speaking.position, {LAST_BIT}) & 1))"""
 
 
@@ -44,7 +44,8 @@ def known_names(db: sqlite3.Connection, wanted: Sequence[str]) -> list[str]:
     known = [
         row["name"]
         for row in db.execute(
-            "SELECT name FROM speakers WHERE name IS NOT NULL GROUP BY name ORDER BY count(*) DESC, name"
+            "SELECT name FROM speakers WHERE name IS NOT NULL AND former_turns IS NULL "
+            "GROUP BY name ORDER BY count(*) DESC, name"
         )
     ]
     found: dict[str, None] = {}
