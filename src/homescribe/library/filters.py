@@ -29,7 +29,9 @@ DATES = ("since", "until")
 
 def folded(text: str | None) -> str:
     """Return `text` without case and accents: a function of the library's connections to SQLite."""
-    letters = unicodedata.normalize("NFKD", (text or "").casefold())
+    if text is None or text.isascii():
+        return (text or "").lower()
+    letters = unicodedata.normalize("NFKD", text.casefold())
     return "".join(letter for letter in letters if not unicodedata.combining(letter))
 
 
