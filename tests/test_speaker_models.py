@@ -113,7 +113,7 @@ def test_an_interrupted_download_is_continued(hub, tmp_path):
 def test_a_file_with_another_hash_is_refused_and_removed(hub, tmp_path):
     [[message, hint], _] = downloaded(hub.address, tmp_path, "0" * 64, attempts=2)
     assert message == (
-        "The model model.onnx, which tells speakers apart, differs from the published file."
+        "The model pyannote segmentation 3.0, which tells speakers apart, differs from the published file."
     )
     assert "speaker_segmentation" in hint
     assert [method for method, *_ in hub.requested].count("GET") == 2  # it was not kept
@@ -123,7 +123,10 @@ def test_without_a_network_the_setting_for_a_path_is_named(tmp_path):
     began = time.monotonic()
     [[message, hint]] = downloaded("http://127.0.0.1:9", tmp_path, SHA256)
     assert time.monotonic() - began < 20  # the Hub's package alone tries for more than 30
-    assert message.startswith("The model model.onnx, which tells speakers apart, could not be")
+    assert message == (
+        "The model pyannote segmentation 3.0, which tells speakers apart, could not be downloaded from "
+        "csukuangfj/sherpa-onnx-pyannote-segmentation-3-0 at huggingface.co."
+    )
     assert hint == (
         "Connect to the network and try again, or give the path of the file as speaker_segmentation."
     )

@@ -22,6 +22,7 @@ COMMON_PACKAGES = ("av", "numpy", "onnxruntime")
 class PublishedModel:
     """A file in a repository of the Hugging Face Hub."""
 
+    name: str  # for messages
     setting: str  # for the path of a file to use instead
     repository: str
     revision: str
@@ -31,7 +32,8 @@ class PublishedModel:
 
 
 SEGMENTATION = PublishedModel(
-    "speaker_segmentation",  # pyannote segmentation 3.0, MIT
+    "pyannote segmentation 3.0",  # MIT
+    "speaker_segmentation",
     "csukuangfj/sherpa-onnx-pyannote-segmentation-3-0",
     "9403a6902bb58e3d5ae8c7e77c3422de279db2e0",
     "model.onnx",
@@ -39,7 +41,8 @@ SEGMENTATION = PublishedModel(
     5_992_913,
 )
 EMBEDDING = PublishedModel(
-    "speaker_embedding",  # 3D-Speaker CAM++, Apache-2.0
+    "3D-Speaker CAM++",  # Apache-2.0
+    "speaker_embedding",
     "csukuangfj/speaker-embedding-models",
     "0743f301363dec56491a490f6d6cbc9d67f9a3bf",
     "3dspeaker_speech_campplus_sv_zh_en_16k-common_advanced.onnx",
@@ -97,15 +100,15 @@ def download(model: PublishedModel) -> Path:
             found = huggingface_hub.hf_hub_download(*place, revision=revision)
     except Exception as error:  # its HTTP library, and so its errors, change with its versions
         raise SetupError(
-            f"The model {model.file}, which tells speakers apart, could not be downloaded from "
-            "huggingface.co.",
+            f"The model {model.name}, which tells speakers apart, could not be downloaded from "
+            f"{model.repository} at huggingface.co.",
             f"Connect to the network and try again, or give the path of the file as {model.setting}.",
         ) from error
     path = Path(found)
     if sha256_of(path) != model.sha256:
         path.resolve().unlink()  # so that the next attempt downloads it again
         raise SetupError(
-            f"The model {model.file}, which tells speakers apart, differs from the published file.",
+            f"The model {model.name}, which tells speakers apart, differs from the published file.",
             f"Try again later, or give the path of the file as {model.setting}.",
         )
     return path
