@@ -794,10 +794,11 @@ def test_the_meter_charges_every_second_to_a_call(monkeypatch):
 def test_equal_work_has_an_equal_token():
     item = sample().item
 
-    def token(media=b"x", key=item, options=None, model="turbo", temporary=True):
+    def token(media=b"x", key=item, options=None, model="turbo", temporary=True, voices=""):
         audio = Audio(key, Path("x"), duration=1.0, temporary=temporary)
         request = wire.make_request(
-            audio, media, options or TranscriptionOptions(), "A10", "faster-whisper", model
+            *(audio, media, options or TranscriptionOptions(), "A10", "faster-whisper", model),
+            speaker_models=voices,
         )
         return request["token"]
 
@@ -811,6 +812,11 @@ def test_equal_work_has_an_equal_token():
         token(temporary=False),
     ]
     assert len({token(), *different}) == 6
+    # The models that tell speakers apart count where they are used.
+    assert token(voices="a,b") == token()
+    speakers = TranscriptionOptions(speakers="auto")
+    tokens = {token(options=speakers, voices=voices) for voices in ("", "a,b", "a,c")}
+    assert len(tokens) == 3
 
 
 @pytest.mark.parametrize("temporary", [True, False, None])

@@ -52,7 +52,7 @@ class Request(TypedDict):
     temporary: NotRequired[bool]  # as in Audio; True in the requests of older versions
     options: Plain  # TranscriptionOptions
     gpu: str
-    token: str  # hash of the recording, the options and the version: equal work has an equal token
+    token: str  # hash of the recording, options, models and version: equal work has an equal token
 
 
 class PlainReply(TypedDict):
@@ -227,11 +227,18 @@ def make_request(
     gpu: str,
     engine: str,
     model: str,
+    speaker_models: str = "",
 ) -> Request:
-    """Return the request for one recording, whose content is `media`."""
+    """Return the request for one recording, whose content is `media`.
+
+    Args:
+        speaker_models: what identifies the models that tell speakers apart; voices of others differ.
+    """
     plain_options = dataclasses.asdict(options)
     digest = hashlib.sha256(media)
     work = [__version__, audio.item.key, engine, model, plain_options, audio.temporary]
+    if options.speakers is not None:
+        work.append(speaker_models)
     digest.update(json.dumps(work, sort_keys=True).encode())
     return {
         "key": audio.item.key,

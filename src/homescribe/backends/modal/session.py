@@ -192,7 +192,9 @@ class ModalSession:
             media = audio.path.read_bytes() if audio.data is None else audio.data
             seconds = audio.duration or audio.item.duration or len(media) / OPUS_BYTES
             gpu = self._options.machine.gpu
-            request = make_request(audio, media, options, gpu, self._engine, self._model)
+            request = make_request(
+                *(audio, media, options, gpu, self._engine, self._model, self._speaker_models)
+            )
             alone = key in self._suspects
             with (
                 self.budget.reserved(key, seconds, stop),

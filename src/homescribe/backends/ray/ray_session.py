@@ -124,8 +124,10 @@ class RaySession:
             if stop.is_set():
                 raise Cancelled
             media = audio.path.read_bytes() if audio.data is None else audio.data
+            spec = self._spec
+            models = ",".join(spec.speakers or ())
             request = make_request(
-                audio, media, options, self._spec.machine, self._spec.engine, self._spec.model
+                *(audio, media, options, spec.machine, spec.engine, spec.model, models)
             )
             ledger = self._cluster.name
             while True:
