@@ -1,5 +1,9 @@
 """The OpenAI endpoint, tested with OpenAI's own client."""
 
+import json
+import shutil
+import tempfile
+
 import httpx
 import openai
 import pytest
@@ -8,9 +12,11 @@ import webvtt
 from openai.types.audio import TranscriptionDiarized
 
 from fake_youtube import CLIPS
-from homescribe.core import Speaker, Turn
+from homescribe.core import DISK_RESERVE, Speaker, Turn
+from homescribe.errors import SetupError, UserError
 from homescribe.speakers.diarizer import Diarization
 from homescribe.speakers.speaker_finder import SpeakerFinder
+from homescribe.web import openai_api, sent_recording
 from homescribe.web.openai_api import _letters
 from speech_samples import assert_words
 from web_server import TOKEN, serving
@@ -103,10 +109,66 @@ def test_a_missing_file_is_an_error(base):
     assert answer.json()["error"]["type"] == "invalid_request_error"
 
 
+def test_a_recording_is_written_into_the_library_only(base, clips, monkeypatch, tmp_path):
+    """The system's temporary folder may be small, or in memory."""
+    spooled = []
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "write", lambda self, d: spooled.append(d))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    recording = (clips / "ep1.mp3").read_bytes() + bytes(3 << 20)
+    answer = httpx.post(
+        f"{base}/v1/audio/transcriptions", files={"file": ("a.mp3", recording)}, timeout=60
+    )
+    assert answer.status_code == 200, answer.text
+    assert_words(TEXT, answer.json()["text"])
+    assert spooled == []
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_disk_that_is_almost_full_takes_no_recording(base, monkeypatch, chunked):
+    usage = shutil.disk_usage("/")._replace(free=DISK_RESERVE + 2_000_000)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
+    head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    parts = [head, *[bytes(1 << 20)] * 4, b"\r\n--x--\r\n"]
+    monkeypatch.setattr(sent_recording, "CHECK_BYTES", 3_000_000)  # of which that many are not free
+    answer = httpx.post(
+        f"{base}/v1/audio/transcriptions",
+        headers={"Content-Type": "multipart/form-data; boundary=x"},
+        content=iter(parts) if chunked else b"".join(parts),
+    )
+    assert answer.status_code == 507
+    assert answer.json()["error"]["type"] == "server_error"
+    assert "500.0 MB stay free" in answer.json()["error"]["message"]
+
+
 def test_other_sites_are_refused(base):
     for headers in ({"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
         answer = httpx.post(f"{base}/v1/audio/transcriptions", headers=headers)
         assert answer.status_code == 403
+        assert answer.json()["error"] == {
+            "message": "Requests from other sites are refused.",
+            "type": "invalid_request_error",
+            "param": None,
+            "code": None,
+        }
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(SetupError("No model."), "server_error"), (UserError("No."), "invalid_request_error")],
+)
+def test_an_error_has_one_type_streamed_or_not(base, clips, monkeypatch, streamed, error, kind):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(openai_api, "_transcribe", fail)
+    answer = httpx.post(
+        f"{base}/v1/audio/transcriptions",
+        files={"file": (clips / "ep1.mp3").read_bytes()},
+        data={"stream": "true"} if streamed else {},
+    )
+    text = answer.text.partition("data: ")[2] if streamed else answer.text
+    assert json.loads(text)["error"]["type"] == kind
 
 
 def test_other_machines_need_the_token_as_their_key(tmp_path):

@@ -80,7 +80,7 @@ def test_subtitles_cannot_be_streamed(client, clips):
 def test_a_client_that_leaves_a_stream_frees_its_place(tmp_path, monkeypatch):
     stopped = threading.Event()
 
-    def transcribe(uploads, shared, upload, options, stop):
+    def transcribe(shared, path, options, stop):
         if stop.wait(30):
             stopped.set()
         raise Cancelled
@@ -156,7 +156,7 @@ def test_one_model(client):
 def test_translations_are_into_english(base, monkeypatch):
     tasks = []
 
-    def transcribe(uploads, shared, upload, options, stop):
+    def transcribe(shared, path, options, stop):
         tasks.append(options.task)
         return Transcript("e", "m", "de", 2.0, (Segment(0, 1, " Hello."),))
 

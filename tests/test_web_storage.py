@@ -118,5 +118,6 @@ def test_an_upload_that_cannot_be_stored_is_an_error_with_the_reason(
             f"{address}/v1/audio/transcriptions", files={"file": recording}, timeout=30
         )
         assert (answer.status_code, said in answer.json()["error"]["message"]) == (status, True)
+        monkeypatch.undo()
         # Its place is free again.
         assert httpx.post(f"{address}/v1/audio/transcriptions").status_code == 400

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Scope
 from homescribe.assemble import open_library
 from homescribe.config import Config
 from homescribe.core import HOUR
-from homescribe.errors import HomescribeError, SetupError
+from homescribe.errors import HomescribeError
 from homescribe.text.redaction import shown_text
 from homescribe.text.sanitize import utf8_safe
 from homescribe.web import (
@@ -44,6 +44,7 @@ from homescribe.web import (
 from homescribe.web.jinja import STATIC, render
 from homescribe.web.jobs import Jobs
 from homescribe.web.json_response import JSONResponse
+from homescribe.web.openai_errors import openai_error, status_of
 from homescribe.web.run_settings import RunSettings
 from homescribe.web.security import SecurityMiddleware
 from homescribe.web.shared_engine import SharedEngine
@@ -165,8 +166,7 @@ class _StaticFiles(StaticFiles):
 
 def _homescribe_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HomescribeError)
-    status = 500 if isinstance(error, SetupError) else 400
-    return _error_response(request, status, error.message, error.hint)
+    return _error_response(request, status_of(error), error.message, error.hint)
 
 
 def _http_error(request: Request, error: Exception) -> Response:
@@ -190,12 +190,10 @@ def _internal_error(request: Request, error: Exception) -> Response:
 
 def _error_response(request: Request, status: int, message: str, hint: str = "") -> Response:
     """An error in the format of the path: OpenAI's JSON, the API's JSON or a page."""
-    message, hint = utf8_safe(shown_text(message)), utf8_safe(shown_text(hint))
     path: str = request.scope["path"]
     if path.startswith("/v1/"):
-        kind = "invalid_request_error" if status < 500 else "server_error"
-        error = {"message": f"{message} {hint}".strip(), "type": kind, "param": None, "code": None}
-        return JSONResponse({"error": error}, status_code=status)
+        return JSONResponse({"error": openai_error(status, message, hint)}, status_code=status)
+    message, hint = utf8_safe(shown_text(message)), utf8_safe(shown_text(hint))
     if path.startswith("/api/"):
         return JSONResponse({"error": {"message": message, "hint": hint}}, status_code=status)
     return render(request, "error.html", status=status, message=message, hint=hint)

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-import shutil
 from collections.abc import Awaitable, Sequence
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from threading import Event
-from typing import BinaryIO, Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
@@ -36,6 +36,7 @@ from homescribe.speakers.speaker_setting import AUTO, speakers_option
 from homescribe.text.language_names import LANGUAGES, language_code
 from homescribe.web.json_response import JSONResponse
 from homescribe.web.openai_stream import STREAMED, EventResponse, stream
+from homescribe.web.sent_recording import read_form
 from homescribe.web.shared_engine import SharedEngine
 from homescribe.web.storage import stored
 from homescribe.web.uploads import Uploads
@@ -143,16 +144,19 @@ async def _answer(request: Request, task: Task) -> Response:
     async with AsyncExitStack() as stack:
         stack.enter_context(uploads.place())
         with stored():
-            form = await request.form(max_files=1, max_fields=50)
+            path = stack.enter_context(uploads.directory()) / "recording"
+            form = await read_form(request, path)
         stack.push_async_callback(form.close)
-        response = await _answer_form(request, form, task, uploads)
+        response = await _answer_form(request, form, path, task, uploads)
         if isinstance(response, EventResponse):
             # The place and the recording are needed until the last event is sent.
             response.resources = stack.pop_all()
         return response
 
 
-async def _answer_form(request: Request, form: FormData, task: Task, uploads: Uploads) -> Response:
+async def _answer_form(
+    request: Request, form: FormData, path: Path, task: Task, uploads: Uploads
+) -> Response:
     engine: SharedEngine = request.app.state.engine
     response_format = _text(form, "response_format") or "json"
     if response_format not in FORMATS:
@@ -171,8 +175,7 @@ async def _answer_form(request: Request, form: FormData, task: Task, uploads: Up
         )
     options = _options(form, task)
     check_speakers(engine.config, options)
-    upload = form.get("file")
-    if not isinstance(upload, UploadFile):
+    if not isinstance(form.get("file"), UploadFile):
         raise UserError("No file was sent.", "Send the recording as the form field `file`.")
     streamed = _text(form, "stream").lower() in ("true", "1")
     if streamed and response_format not in STREAMED:
@@ -181,7 +184,7 @@ async def _answer_form(request: Request, form: FormData, task: Task, uploads: Up
             f"Leave stream out, or use {', '.join(STREAMED)}.",
         )
     stop = Event()
-    work = partial(_transcribe, uploads, engine, upload.file, options, stop)
+    work = partial(_transcribe, engine, path, options, stop)
     if streamed:
         events = stream(_streamed_transcript(request, uploads.run(work), stop, response_format))
         return EventResponse(events)
@@ -225,19 +228,10 @@ async def _watch_connection(request: Request, stop: Event) -> None:
 
 
 def _transcribe(
-    uploads: Uploads,
-    shared: SharedEngine,
-    upload: BinaryIO,
-    options: TranscriptionOptions,
-    stop: Event,
+    shared: SharedEngine, path: Path, options: TranscriptionOptions, stop: Event
 ) -> Transcript:
-    with ExitStack() as stack:
-        with stored():
-            path = stack.enter_context(uploads.directory()) / "recording"
-            with path.open("wb") as file:
-                shutil.copyfileobj(upload, file)
-        with shared.use() as engine:
-            return engine.transcribe(Audio(UPLOAD, path), options, stop, lambda seconds: None)
+    with shared.use() as engine:
+        return engine.transcribe(Audio(UPLOAD, path), options, stop, lambda seconds: None)
 
 
 def _options(form: FormData, task: Task) -> TranscriptionOptions:

@@ -22,8 +22,7 @@ from starlette.types import Receive, Scope, Send
 from homescribe.core import Transcript
 from homescribe.errors import Cancelled, HomescribeError
 from homescribe.text.log_lines import print_traceback
-from homescribe.text.redaction import shown_text
-from homescribe.text.sanitize import utf8_safe
+from homescribe.web.openai_errors import OpenAIError, openai_error, status_of
 
 KEEPALIVE_INTERVAL = 10.0  # seconds
 STREAMED = ("json", "text", "diarized_json")  # values of response_format
@@ -54,11 +53,11 @@ async def stream(
     except Cancelled:
         return
     except HomescribeError as error:
-        yield _error(f"{error.message} {error.hint}", "invalid_request_error")
+        yield _error(openai_error(status_of(error), error.message, error.hint))
         return
     except Exception as error:  # noqa: BLE001 - the response has begun: a bug cannot become status 500
         print_traceback(error)
-        yield _error("Internal error.", "server_error")
+        yield _error(openai_error(500, "Internal error."))
         return
     finally:
         task.cancel()
@@ -86,6 +85,5 @@ def _event(kind: str, values: Mapping[str, object]) -> str:
     return f"event: {kind}\ndata: {json.dumps({'type': kind, **values})}\n\n"
 
 
-def _error(message: str, kind: str) -> str:
-    text = utf8_safe(shown_text(message.strip()))
-    return _event("error", {"error": {"message": text, "type": kind, "param": None, "code": None}})
+def _error(error: OpenAIError) -> str:
+    return _event("error", {"error": error})

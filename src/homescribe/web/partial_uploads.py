@@ -13,7 +13,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,12 +23,13 @@ from threading import Lock
 import filelock
 from starlette.exceptions import HTTPException
 
-from homescribe.core import DISK_RESERVE, HOUR
+from homescribe.core import HOUR
 from homescribe.errors import UserError
 from homescribe.formats.filenames import safe_file_name
 from homescribe.private_files import make_folder, write_file
 from homescribe.text.display import size as shown_size
 from homescribe.text.sanitize import one_line
+from homescribe.web.storage import check_space
 
 MAX_FILE_BYTES = 8 * 2**30  # of one recording, as for downloads
 MAX_PARTIAL = 200  # uploads that are not complete
@@ -77,7 +77,7 @@ class PartialUploads:
             )
         make_folder(self._folder)
         promised = sum(each.size - self.offset(each) for each in unfinished)
-        self._check_space(size + promised)
+        check_space(self._folder, size + promised)
         upload = PartialUpload(secrets.token_hex(16), one_line(name), size, modified, transcribe)
         self._part(upload.id).touch(mode=0o600, exist_ok=False)
         self._describe(upload)
@@ -116,7 +116,7 @@ class PartialUploads:
         if offset + len(data) > upload.size:
             raise HTTPException(413, "More bytes arrived than the size of the upload.")
         flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-        self._check_space(len(data))
+        check_space(self._folder, len(data))
         try:
             descriptor = os.open(self._part(upload.id), flags)
         except OSError as error:
@@ -189,18 +189,6 @@ class PartialUploads:
         new = self._folder / f"{upload.id}.new"  # a killed server must not leave half a description
         write_file(new, json.dumps(asdict(upload)).encode())
         new.replace(self._description(upload.id))
-
-    def _check_space(self, needed: int) -> None:
-        try:
-            free = shutil.disk_usage(self._folder).free
-        except OSError:  # writing reports what is wrong
-            return
-        if free - needed < DISK_RESERVE:
-            raise HTTPException(
-                507,
-                f"The disk is too full: {shown_size(free)} are free, uploads need {shown_size(needed)}, and "
-                f"{shown_size(DISK_RESERVE)} stay free.",
-            )
 
     def _part(self, name: str) -> Path:
         return self._folder / f"{name}.part"

@@ -27,6 +27,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from homescribe.web.openai_errors import openai_error
 from homescribe.web.partial_uploads import MAX_FILE_BYTES
 from homescribe.web.slow_bodies import limit_waiting
 
@@ -257,7 +258,9 @@ def _max_bytes(request: Request) -> int:
 
 
 def _refusal(request: Request, status: int, message: str) -> Response:
-    if request.scope["path"].startswith(("/api", OPENAI_PREFIX)):
+    if request.scope["path"].startswith(OPENAI_PREFIX):
+        return JSONResponse({"error": openai_error(status, message)}, status_code=status)
+    if request.scope["path"].startswith("/api"):
         return JSONResponse({"error": {"message": message, "hint": ""}}, status_code=status)
     return PlainTextResponse(f"{message}\n", status_code=status)
 

@@ -41,6 +41,20 @@ def storage_problem(directory: Path) -> str | None:
     return None
 
 
+def check_space(folder: Path, needed: int) -> None:
+    """Raise HTTPException 507 if `needed` more bytes in `folder` leave fewer than DISK_RESERVE free."""
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:  # writing reports what is wrong
+        return
+    if free - needed < DISK_RESERVE:
+        raise HTTPException(
+            507,
+            f"The disk is too full: {size(free)} are free, uploads need {size(needed)}, and "
+            f"{size(DISK_RESERVE)} stay free.",
+        )
+
+
 @contextmanager
 def stored() -> Iterator[None]:
     """Answer with status 507 and the reason if a file cannot be stored during the block."""

@@ -64,7 +64,8 @@ class Uploads:
         if not self._lock.is_locked:  # first the lock, so that no other server deletes the folder
             self._lock.acquire()
         self._own.mkdir(mode=0o700, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self._own) as directory:
+        # An engine that is given up may still read the recording, which Windows does not delete then.
+        with tempfile.TemporaryDirectory(dir=self._own, ignore_cleanup_errors=True) as directory:
             yield Path(directory)
 
     def sweep(self) -> None:
