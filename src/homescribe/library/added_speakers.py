@@ -1,7 +1,8 @@
 """Speakers that are added to a transcript that is stored.
 
 The text stays as it is. A segment in which the speaker changes becomes several, but one that a person
-corrected stays whole, so that its correction can be undone: its speaker is who speaks most in it.
+corrected stays whole, so that its correction can be undone: its speaker is who speaks most in it, or whom the
+person named (speaker_corrections.py).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import replace
 
 from homescribe.core import Segment, Speaker, Transcript, Turn
 from homescribe.library.corrections import corrected
+from homescribe.library.speaker_corrections import corrected_positions
 
 
 def with_added(
@@ -28,7 +30,7 @@ def with_added(
     Args:
         least: number of speakers that there are at least; others with little speech are left out.
     """
-    kept = corrected(db, item_id)
+    kept = corrected(db, item_id).keys() | corrected_positions(db, item_id, stored)
     rest = tuple(each for n, each in enumerate(stored.segments) if n not in kept)
     found = assigned(replace(stored, segments=rest, speakers=()), speakers, turns, least)
     whole = {n: _with_speaker(stored.segments[n], found.turns) for n in kept}

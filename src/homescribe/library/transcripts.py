@@ -20,6 +20,7 @@ from homescribe.library import (
     added_speakers,
     replacements,
     segment_speakers,
+    speaker_corrections,
     speaker_matches,
     speaker_rows,
 )
@@ -74,9 +75,9 @@ def save(
     _insert(db, item_id, transcript, seconds, now)
     speaker_rows.insert(db, item_id, transcript.speakers)
     speaker_matches.carry_over(db, item_id, before, transcript.speakers, transcript.turns)
+    segments: Sequence[Segment] = _with_corrected_speakers(db, item_id, transcript.segments)
     detach(db, item_id)
     replaced = list(replacements.apply(db, item_id))
-    segments: Sequence[Segment] = transcript.segments
     if reapply(db, item_id) or replaced:
         segments = _count_words(db, item_id)
     index_segments(db, item_id, segments)
@@ -113,10 +114,19 @@ def add_speakers(
     added_speakers.move_corrections(db, item_id, places)
     speaker_rows.insert(db, item_id, found.speakers)
     speaker_matches.carry_over(db, item_id, before, found.speakers, found.turns)
+    _with_corrected_speakers(db, item_id, found.segments)
     for _ in replacements.apply(db, item_id):
         pass
     index_segments(db, item_id, _count_words(db, item_id))
     return True
+
+
+def _with_corrected_speakers(
+    db: sqlite3.Connection, item_id: int, segments: Sequence[Segment]
+) -> Sequence[Segment]:
+    """Store the corrected speakers of lines in a new transcript; return its segments."""
+    stored = _load(db, item_id)
+    return segments if stored is None else speaker_corrections.reapply(db, item_id, stored).segments
 
 
 def without_speakers(db: sqlite3.Connection, source_url: str | None) -> list[str]:
@@ -171,6 +181,7 @@ def set_speaker(
     segments, turns = segment_speakers.with_speaker(stored, positions, label)
     before = {position: stored.segments[position].speaker for position in positions}
     segment_speakers.store(db, item_id, stored, replace(stored, segments=segments, turns=turns))
+    speaker_corrections.remember(db, item_id, stored, positions, label)
     index_segments(db, item_id, segments)
     return before
 
