@@ -121,10 +121,13 @@ def test_no_cell_is_a_formula_and_rows_stay_whole(texts):
 
 
 def test_a_document_is_piped_but_not_printed_to_a_terminal(tmp_path, capsysbinary, monkeypatch):
-    writer = ExportWriter(["docx"], Target(STDOUT), SubtitleOptions(), default=STDOUT)
+    def document_writer():
+        return ExportWriter(["docx"], Target(STDOUT), SubtitleOptions(), default=STDOUT)
+
+    writer = document_writer()
     with Library(tmp_path) as library:
         writer.write(library, ITEM, TALK)
         assert read(capsysbinary.readouterr().out)[1][0][1] == "Me at the zoo"
         monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
         with pytest.raises(UserError, match="not text"):
-            writer.write(library, ITEM, TALK)
+            document_writer()

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from homescribe.cli.export_writer import STDOUT, ExportWriter, Target
 from homescribe.cli.main import run as run_command
-from homescribe.core import Item, Segment, TranscriptionOptions
+from homescribe.core import Item, Segment, SubtitleOptions, TranscriptionOptions
 from homescribe.errors import UserError
+from homescribe.formats.exporters import load_exporters
 from homescribe.formats.filenames import NAME_BYTES
 from homescribe.formats.name_template import checked_template, templated_path
-from homescribe.formats.placed_files import beside
+from homescribe.formats.placed_files import beside, write_beside
 from homescribe.library import Library
 from transcripts import HOSTILE, ITEM, spoken, transcript
 
@@ -95,6 +97,92 @@ def test_a_file_of_somebody_else_is_kept(talks, capsys):
     assert "homescribe did not write it" in err
     assert "It was kept. Move or rename it" in err
     assert theirs.read_text() == "made by hand"
+
+
+@pytest.mark.parametrize("how", [["--beside"], ["-o", "talks", "--output-template", "%(stem)s.en"]])
+def test_a_file_that_is_kept_does_not_stop_the_other_formats(talks, capsys, how):
+    (talks / "talk.en.srt").write_text("made by hand")
+    (talks / "talk.en.vtt").write_text("made by hand")
+    code, err = export(capsys, *how, "-f", "srt,vtt,txt,lrc")
+    assert code == 1
+    assert sorted(path.suffix for path in talks.iterdir()) == [
+        *(".lrc", ".mp4", ".srt", ".txt", ".vtt"),
+    ]
+    assert (talks / "talk.en.srt").read_text() == "made by hand"
+    for name in ("talk.en.srt", "talk.en.vtt"):
+        assert f"{name} exists, and homescribe did not write it" in err
+    assert "2 files written" in err
+    assert err.count("Move or rename it") == 1
+
+
+def test_a_kept_file_of_a_copy_does_not_stop_the_others(talks, tmp_path, capsys):
+    other = tmp_path / "other"
+    other.mkdir()
+    copy = other / "same.mp4"
+    copy.write_bytes(b"video")
+    said = spoken(" Hello.")
+    item = Item("file", "0a1b", str(talks / "talk.mp4"), "talk")
+    (talks / "talk.en.srt").write_text("made by hand")
+    with Library(tmp_path / "library") as library:
+        placed = write_beside(
+            item,
+            said,
+            load_exporters(["srt", "txt"], SubtitleOptions()),
+            library,
+            [replace(item, url=str(copy))],
+        )
+    assert [path.name for path in placed.paths] == ["same.en.srt", "talk.txt", "same.txt"]
+    assert [error.message.partition(" exists")[0] for error in placed.refused] == [
+        str(talks / "talk.en.srt")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "advice"),
+    [
+        (["--beside", "-f", "srt,txt"], "homescribe export --beside -f srt,txt\n"),
+        (
+            ["-o", "talks", "-f", "srt", "--output-template", "%(stem)s.en.%(ext)s"],
+            "homescribe export -f srt -o talks --output-template '%(stem)s.en.%(ext)s'\n",
+        ),
+    ],
+)
+def test_the_advice_repeats_the_options(talks, capsys, given, advice):
+    (talks / "talk.en.srt").write_text("made by hand")
+    assert f"To write them: {advice}" in export(capsys, *given)[1]
+
+
+# --- Standard output --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["docx", "csv", "tsv", "vtt", "srt", "lrc"])
+def test_several_recordings_are_not_printed_as_one_file(talks, tmp_path, capsysbinary, name):
+    add(tmp_path, talks / "other.mp4", "ffff")
+    command = ["export", "-f", name, "-o", "-"]
+    assert run_command(command) == 2
+    captured = capsysbinary.readouterr()
+    assert captured.out == b""
+    assert f"Several recordings cannot be printed as one {name} file." in captured.err.decode()
+    assert run_command([*command, "file:ffff"]) == 0
+    assert capsysbinary.readouterr().out
+
+
+def test_a_second_recording_of_a_run_is_not_printed_after_the_first(talks, tmp_path, capsys):
+    writer = ExportWriter(["csv"], Target(STDOUT), SubtitleOptions(), default=STDOUT)
+    with Library(tmp_path / "library") as library:
+        writer.write_or_report(library, library.item("file:0a1b").item, SAID)
+        first = capsys.readouterr().out
+        writer.write_or_report(library, library.item("file:0a1b").item, SAID)
+        writer.report()
+    captured = capsys.readouterr()
+    assert ("Hello." in first, captured.out, writer.failed) == (True, "", 1)
+    assert "To write them: homescribe export -f csv\n" in captured.err
+
+
+def test_several_recordings_are_printed_where_the_format_allows_it(talks, tmp_path, capsys):
+    add(tmp_path, talks / "other.mp4", "ffff")
+    assert run_command(["export", "-f", "txt", "-o", "-"]) == 0
+    assert capsys.readouterr().out.count("Hello.") == 2
 
 
 def test_its_own_file_is_replaced_until_somebody_edits_it(talks, tmp_path, capsys):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from homescribe.cli.program import message
 from homescribe.core import Item, SubtitleOptions, Transcript
 from homescribe.errors import Cancelled, HomescribeError, UserError
 from homescribe.formats import placed_files, writer
-from homescribe.formats.exporters import load_exporters
+from homescribe.formats.exporters import BINARY, SINGLE, load_exporters
 from homescribe.library import Library
 from homescribe.pipeline.crash_log import internal_error
 from homescribe.text.display import count
@@ -60,6 +61,7 @@ class ExportWriter:
         self.directory = target.directory or default
         self.files = 0
         self.failed = 0  # transcripts that could not be written
+        self._printed = False
         self._elsewhere = 0  # transcripts of recordings that are not on this computer, not written
         self._exporters = load_exporters(formats, subtitles)
         if not self.to_stdout:
@@ -69,6 +71,9 @@ class ExportWriter:
                 f"Only one format can be written to standard output, not {len(self._exporters)}.",
                 "Give one format with -f, or a directory with -o.",
             )
+        else:
+            for name in BINARY.intersection(self._exporters):
+                _refuse_terminal(name)
 
     @property
     def to_stdout(self) -> bool:
@@ -89,27 +94,29 @@ class ExportWriter:
         """
         self._report_missing(item, transcript)
         if not self.to_stdout:
-            self.files += len(self._written(library, item, transcript, copies))
+            placed = self._written(library, item, transcript, copies)
+            self.files += len(placed.paths)
+            if placed.refused:
+                raise _one_error(placed.refused)
             return
         for name, exporter in self._exporters.items():
             if writer.nothing_to_write(name, transcript):
                 continue
+            if self._printed and name in SINGLE:
+                raise _several(name)
             text = exporter(item, transcript)
+            self._printed = True
             if isinstance(text, bytes):
-                self._print_bytes(name, text)
+                _refuse_terminal(name)
+                click.echo(text, nl=False)
                 continue
             if sys.stdout.isatty():
                 text = "\n".join(map(terminal_safe_part, text.split("\n")))
             click.echo(text, nl=not text.endswith("\n"))
 
-    def _print_bytes(self, name: str, content: bytes) -> None:
-        if sys.stdout.isatty():
-            raise UserError(f"{name} is not text: it is not printed to a terminal.", "Add -o DIR.")
-        click.echo(content, nl=False)
-
     def _written(
         self, library: Library, item: Item, transcript: Transcript, copies: Sequence[Item]
-    ) -> list[Path]:
+    ) -> placed_files.Placed:
         if self.target.template:
             return placed_files.write_by_template(
                 self.directory,
@@ -125,8 +132,10 @@ class ExportWriter:
                 return placed_files.write_beside(item, transcript, self._exporters, library, copies)
             if not self.target.directory:
                 self._elsewhere += 1
-                return []
-        return writer.write(self.directory, item, transcript, self._exporters, copies)
+                return placed_files.Placed()
+        return placed_files.Placed(
+            writer.write(self.directory, item, transcript, self._exporters, copies)
+        )
 
     def write_or_report(self, library: Library, item: Item, transcript: Transcript) -> None:
         """Write one file per format and copy; if that fails, print the reason and count the failure.
@@ -158,11 +167,15 @@ class ExportWriter:
             files = f", so no {' or '.join(names)} file is written" if names else ""
             message(f"{terminal_safe(item.title)}: {reason}{files}.")
 
-    def write_stored(self, library: Library, keys: Iterable[str]) -> int:
+    def write_stored(self, library: Library, keys: Collection[str]) -> int:
         """Write the transcripts that the library has of `keys`; return how many it has.
 
-        Raises UserError if nothing more can be written to the directory.
+        Raises UserError if nothing more can be written to the directory, or if several recordings cannot be
+        printed in the format.
         """
+        if self.to_stdout and len(keys) > 1:
+            for name in SINGLE.intersection(self._exporters):
+                raise _several(name)
         found = 0
         for key in keys:
             if transcript := library.transcript(key):
@@ -188,8 +201,40 @@ class ExportWriter:
         if self.failed:
             message(
                 f"{count(self.failed, 'transcript')} not written; the library has them. "
-                "To write them: homescribe export"
+                f"To write them: {self._command()}"
             )
+
+    def _command(self) -> str:
+        """Return the command that writes the transcripts as this one was to."""
+        words = ["homescribe", "export"]
+        if self.target.beside:
+            words.append("--beside")
+        words += ["-f", ",".join(self._exporters)]
+        directory = self.target.directory if self.target.beside else self.directory
+        if directory and directory != STDOUT:
+            words += ["-o", str(directory)]
+        if self.target.template:
+            words += ["--output-template", self.target.template]
+        return shlex.join(words)
+
+
+def _one_error(errors: Sequence[UserError]) -> UserError:
+    """Return one error with all messages, and each hint once."""
+    hints = dict.fromkeys(error.hint for error in errors if error.hint)
+    return UserError(" ".join(error.message for error in errors), " ".join(hints))
+
+
+def _several(name: str) -> UserError:
+    """Return the error for several recordings on standard output in one of SINGLE."""
+    return UserError(
+        f"Several recordings cannot be printed as one {name} file.",
+        "Export one recording (homescribe export KEY), or give a directory with -o.",
+    )
+
+
+def _refuse_terminal(name: str) -> None:
+    if sys.stdout.isatty():
+        raise UserError(f"{name} is not text: it is not printed to a terminal.", "Add -o DIR.")
 
 
 def optional_writer(

@@ -12,6 +12,11 @@ from homescribe.text.redaction import shown_item
 
 SUBTITLES = {"srt": to_srt, "vtt": to_vtt}
 
+BINARY = frozenset({"docx"})
+# Formats of which several files in a row are no longer a file of that format: csv, tsv and vtt begin with a
+# header, the times of srt and lrc begin again, and docx is a zip archive.
+SINGLE = BINARY | {"csv", "lrc", "srt", "tsv", "vtt"}
+
 
 def load_exporters(formats: Iterable[str], subtitles: SubtitleOptions) -> dict[str, Exporter]:
     """Return the exporter of each format; `subtitles` are the options of srt and vtt.

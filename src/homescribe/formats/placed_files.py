@@ -6,9 +6,11 @@ replaced. The library records them.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -36,6 +38,25 @@ class Records(Protocol):
         """Record the same."""
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """The files that were written, and why others were not, each reason once."""
+
+    paths: list[Path] = field(default_factory=list)
+    refused: list[UserError] = field(default_factory=list)
+
+    def attempt(self, write: Callable[[], Path | None]) -> None:
+        """Call `write` and keep the path that it returns, or the UserError that it raises."""
+        try:
+            path = write()
+        except UserError as error:
+            if error.message not in [known.message for known in self.refused]:
+                self.refused.append(error)
+        else:
+            if path is not None:
+                self.paths.append(path)
+
+
 def beside(item: Item, transcript: Transcript, extension: str) -> Path | None:
     """Return the path of an export beside the recording: "talk.en.srt", "talk.txt".
 
@@ -60,17 +81,23 @@ def write_beside(
     exporters: Mapping[str, Exporter],
     records: Records,
     copies: Sequence[Item] = (),
-) -> list[Path]:
+) -> Placed:
     """Write `item` beside its file, and beside each of its copies, in each format that has content.
 
-    Raises UserError if another file is there: see `_write`. Those before it are written.
+    A file that cannot be written, see `_write`, does not stop the others.
     """
-    paths = []
+    placed = Placed()
     for extension, number, content in writer.contents(item, transcript, exporters, copies):
         one = (item, *copies)[number]
-        if path := beside(one, transcript, extension):
-            paths.append(_write([path], one.key, content, records))
-    return paths
+
+        def write(
+            one: Item = one, extension: str = extension, content: bytes = content
+        ) -> Path | None:
+            path = beside(one, transcript, extension)
+            return _write([path], one.key, content, records) if path else None
+
+        placed.attempt(write)
+    return placed
 
 
 def write_by_template(
@@ -81,23 +108,24 @@ def write_by_template(
     exporters: Mapping[str, Exporter],
     records: Records,
     copies: Sequence[Item] = (),
-) -> list[Path]:
+) -> Placed:
     """Write `item` and its copies into `directory` under the names that `template` gives them.
 
-    A name that another item has gets what identifies the item in brackets. Raises UserError as `_write`.
+    A name that another item has gets what identifies the item in brackets. A file that cannot be written, see
+    `_write`, does not stop the others.
     """
-    paths: list[Path] = []
+    placed = Placed()
     for extension, number, content in writer.contents(item, transcript, exporters, copies):
         one = (item, *copies)[number]
         names = [
             directory / templated_path(template, one, transcript, extension, tagged=tagged)
             for tagged in (False, True)
         ]
-        taken = {str(path).casefold() for path in paths}
+        taken = {str(path).casefold() for path in placed.paths}
         free = [path for path in names if str(path).casefold() not in taken]
         if free:  # else a copy whose file has the same name: it has the same content
-            paths.append(_write(free, one.key, content, records))
-    return paths
+            placed.attempt(functools.partial(_write, free, one.key, content, records))
+    return placed
 
 
 def _write(candidates: Sequence[Path], key: str, content: bytes, records: Records) -> Path:
