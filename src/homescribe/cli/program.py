@@ -42,6 +42,8 @@ COMMANDS = (
         "search",
         "show",
         "speakers",
+        "replace",
+        "replaced",
         "export",
         "audio",
         "serve",
