@@ -245,7 +245,7 @@ CONNECTS = {
     "sources/ytdlp/connection_guard": {"requests", "socket", "yt_dlp"},
     "sources/local_files": {"urllib.request"},  # url2pathname
     "audio/container": {"av"},
-    "audio/flac_bytes": {"av"},  # writes
+    "audio/flac_file": {"av"},  # writes
     "audio/media_errors": {"av"},
     "audio/speech_copy": {"av"},  # writes
     "audio/waveform": {"av"},
@@ -290,7 +290,7 @@ def test_only_three_functions_make_requests():
         ("sources/private_networks", "requests.Session"),
         ("sources/ytdlp/child", "urlopen"),  # yt-dlp's own, which is wrapped
         ("audio/container", "av.open"),
-        ("audio/flac_bytes", "av.open"),  # writes
+        ("audio/flac_file", "av.open"),  # writes
         ("audio/speech_copy", "av.open"),  # writes
         ("backends/ray/local_cluster", "socket.socket"),  # ports of this machine
         ("backends/ray/local_cluster", "create_connection"),

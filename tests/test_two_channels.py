@@ -1,14 +1,29 @@
 """A person on each channel: nothing is lost where both speak, and crosstalk doubles no word."""
 
+import os
+import signal
+import subprocess
+import sys
+import tempfile
 import wave
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from threading import Event
 
 import numpy as np
 import pytest
 
 from homescribe import demo, plugins
-from homescribe.audio import SAMPLE_RATE, blocks, channel_count, decode, stereo_blocks, to_flac
+from homescribe.audio import (
+    SAMPLE_RATE,
+    blocks,
+    channel_count,
+    decode,
+    flac_file,
+    stereo_blocks,
+    temporary_flac,
+)
 from homescribe.audio.waveform import _silence
 from homescribe.core import (
     Audio,
@@ -20,7 +35,7 @@ from homescribe.core import (
     Turn,
     Word,
 )
-from homescribe.errors import Cancelled
+from homescribe.errors import Cancelled, RetryableError
 from homescribe.formats.lrc import to_lrc
 from homescribe.formats.subtitles import to_srt, to_vtt
 from homescribe.speakers.channel_levels import levels, own_speech
@@ -124,7 +139,7 @@ def test_each_word_is_written_once_and_by_its_channel(tmp_path):
     timed = replace(CHANNELS, speakers=None, word_timestamps=True)
     assert all(options == timed for _, options in engine.given)
     assert not any(segment.words for segment in found.segments)
-    assert all(isinstance(part.media, bytes) for part, _ in engine.given)
+    assert not any(part.path.exists() for part, _ in engine.given)
 
 
 def engine_skipped():
@@ -240,10 +255,66 @@ def test_gaps_are_silent_on_both_channels():
     assert [piece.shape for piece in _silence(1.0, 1)] == [(16_000,)]
 
 
-def test_flac_keeps_every_sample():
+@pytest.fixture(params=["without a name", "in a folder"])
+def kept_in(request, tmp_path, monkeypatch):
+    """The folder of temporary files. Only Linux has files without a name."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    if request.param == "in a folder":
+        monkeypatch.setattr(flac_file, "PROCESSES", tmp_path / "none")
+    elif sys.platform != "linux":
+        pytest.skip("only on Linux")
+    return folder
+
+
+def test_flac_keeps_every_sample_in_a_private_file(kept_in):
     samples = (np.round(speech("fox-20s", 0, 5) * 32768) / 32768).astype(np.float32)
-    data = to_flac([samples[:30_000], samples[30_000:]])
-    assert np.array_equal(decode(data), samples)
+    with temporary_flac([samples[:30_000], samples[30_000:]]) as (path, seconds):
+        assert seconds == 5.0
+        assert np.array_equal(decode(path), samples)
+        assert np.array_equal(decode(path), samples)  # again
+        for folder in kept_in.iterdir():
+            assert folder.stat().st_mode & 0o077 == 0
+    assert list(kept_in.iterdir()) == []
+    with pytest.raises(Cancelled), temporary_flac([samples]):
+        raise Cancelled
+    assert list(kept_in.iterdir()) == []
+
+
+def test_a_killed_process_leaves_no_audio(kept_in, tmp_path):
+    code = f"""
+import numpy as np, os, signal
+from pathlib import Path
+from homescribe.audio import flac_file, temporary_flac
+flac_file.PROCESSES = Path({str(flac_file.PROCESSES)!r})
+with temporary_flac([np.zeros(16000, np.float32)]) as (path, _):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(kept_in)})
+    assert done.returncode == -signal.SIGKILL
+    named = tmp_path / "none" == flac_file.PROCESSES
+    assert len(list(kept_in.iterdir())) == (1 if named else 0)
+    with temporary_flac([np.zeros(16000, np.float32)]):  # the next one removes it
+        assert len(list(kept_in.iterdir())) == (1 if named else 0)
+    assert list(kept_in.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only on Linux")
+def test_a_full_disk_is_reported(monkeypatch):
+    @contextmanager
+    def full():
+        with Path("/dev/full").open("w+b", buffering=0) as file:
+            yield file, Path("/dev/full")
+
+    monkeypatch.setattr(flac_file, "_temporary_file", full)
+    noise = np.random.default_rng(1).uniform(-1, 1, 800_000).astype(np.float32)
+    with (
+        pytest.raises(RetryableError, match=r"temporary file .* No space left"),
+        temporary_flac([noise]),
+    ):
+        pass
 
 
 # --- With an engine --------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ PyAV contains ffmpeg's libraries; no ffmpeg program is needed.
 """
 
 from homescribe.audio.container import opened, probe
-from homescribe.audio.flac_bytes import to_flac
+from homescribe.audio.flac_file import temporary_flac
 from homescribe.audio.media_errors import reaction, translated
 from homescribe.audio.speech_copy import SUFFIX, write_speech_copy
 from homescribe.audio.waveform import (
@@ -33,7 +33,7 @@ __all__ = [
     "probe",
     "reaction",
     "stereo_blocks",
-    "to_flac",
+    "temporary_flac",
     "translated",
     "write_speech_copy",
 ]

@@ -48,8 +48,15 @@ def opened(source: Path | bytes) -> Iterator[InputContainer]:
 
 
 def name_of(source: Path | bytes) -> str:
-    """Return the name for messages. Downloads have names without meaning (audio.249.webm)."""
-    if isinstance(source, bytes) or source.name.startswith("audio."):
+    """Return the name for messages. Downloads have names without meaning (audio.249.webm).
+
+    So do temporary files, which may be known by a number only.
+    """
+    if (
+        isinstance(source, bytes)
+        or source.name.startswith("audio.")
+        or source.parts[1:2] == ("proc",)
+    ):
         return "The recording"
     return source.name
 

@@ -14,7 +14,7 @@ from threading import Event
 import numpy as np
 from numpy.typing import NDArray
 
-from homescribe.audio import SAMPLE_RATE, channel_count, stereo_blocks, to_flac
+from homescribe.audio import channel_count, stereo_blocks, temporary_flac
 from homescribe.core import (
     Audio,
     Engine,
@@ -88,13 +88,13 @@ def transcribe_channels(
     found: list[Transcript] = []
     for channel in (0, 1):
         blocks = one_channel(_decoded(audio, options.audio_track, stop, []), own, channel)
-        seconds, data = _compressed(blocks)
+        with temporary_flac(blocks) as (path, seconds):
 
-        def report(done: float, before: float = channel * seconds) -> None:
-            progress((before + done) / 2)
+            def report(done: float, before: float = channel * seconds) -> None:
+                progress((before + done) / 2)
 
-        part = replace(audio, data=data, duration=seconds)
-        found.append(engine.transcribe(part, timed, stop, report))
+            part = replace(audio, path=path, data=None, duration=seconds)
+            found.append(engine.transcribe(part, timed, stop, report))
     return _merged(found, own, warnings)
 
 
@@ -111,20 +111,6 @@ def _decoded(
         if stop.is_set():
             raise Cancelled
         yield block
-
-
-def _compressed(blocks: Iterable[NDArray[np.float32]]) -> tuple[float, bytes]:
-    """Return the seconds of the waveform, and a FLAC file with it."""
-    samples = 0
-
-    def counted() -> Iterator[NDArray[np.float32]]:
-        nonlocal samples
-        for block in blocks:
-            samples += len(block)
-            yield block
-
-    data = to_flac(counted())
-    return samples / SAMPLE_RATE, data
 
 
 def _merged(found: Sequence[Transcript], own: Own, warnings: Sequence[str]) -> Transcript:

@@ -1,0 +1,103 @@
+"""A waveform in a temporary FLAC file that only this user can read.
+
+An hour of speech takes 50 to 90 MB, silence nearly nothing. The file is on a disk, so that memory does not
+grow with the length of a recording.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from homescribe.audio.waveform import SAMPLE_RATE
+from homescribe.errors import RetryableError
+
+PROCESSES = Path("/proc")  # on Linux it has the open files of each process
+LARGE_FILES = Path("/var/tmp")  # on a disk, where /tmp may be in memory
+FOLDER = "homescribe-flac"
+
+
+@contextmanager
+def temporary_flac(blocks: Iterable[NDArray[np.float32]]) -> Iterator[tuple[Path, float]]:
+    """Write the waveform, float32 mono 16 kHz as `audio.blocks` yields it, to a temporary FLAC file.
+
+    Yields its path, and the seconds of the waveform. Raises RetryableError when it cannot be written, and
+    what `blocks` raises.
+
+    On Linux the file has no name, so it vanishes even when the process is killed. Elsewhere what a killed
+    process left is removed by the next call.
+    """
+    with _temporary_file() as (file, path):
+        seconds = _write(blocks, file)
+        file.flush()
+        yield path, seconds
+
+
+@contextmanager
+def _temporary_file() -> Iterator[tuple[BinaryIO, Path]]:
+    folder = _folder()
+    with tempfile.TemporaryFile(dir=folder) as file:
+        path = PROCESSES / str(os.getpid()) / "fd" / str(file.fileno())
+        if path.exists():
+            yield file, path
+            return
+    _remove_leftovers(folder)
+    with tempfile.TemporaryDirectory(prefix=f"{FOLDER}-{os.getpid()}-", dir=folder) as private:
+        path = Path(private) / "audio.flac"
+        with path.open("w+b") as file:
+            yield file, path
+
+
+def _folder() -> Path:
+    """Return the folder for temporary files, on a disk if possible."""
+    chosen = any(os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
+    if chosen or not os.access(LARGE_FILES, os.W_OK):
+        return Path(tempfile.gettempdir())
+    return LARGE_FILES
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what processes that no longer run have left."""
+    if os.name != "posix":  # elsewhere, os.kill ends a process
+        return
+    for left in folder.glob(f"{FOLDER}-*"):
+        process = left.name.removeprefix(f"{FOLDER}-").partition("-")[0]
+        try:
+            os.kill(int(process), 0)
+        except ProcessLookupError:
+            shutil.rmtree(left, ignore_errors=True)
+        except (ValueError, OSError):  # another user's process
+            continue
+
+
+def _write(blocks: Iterable[NDArray[np.float32]], file: BinaryIO) -> float:
+    """Write the waveform, and return its seconds."""
+    import av
+
+    at = 0
+    try:
+        with av.open(file, "w", format="flac") as container:
+            stream = container.add_stream("flac", rate=SAMPLE_RATE, layout="mono")
+            for block in blocks:
+                samples = np.clip(np.rint(block * 32768), -32768, 32767).astype(np.int16)
+                frame = av.AudioFrame.from_ndarray(
+                    samples.reshape(1, -1), format="s16", layout="mono"
+                )
+                frame.sample_rate, frame.pts = SAMPLE_RATE, at
+                at += len(samples)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    except OSError as error:
+        raise RetryableError(
+            f"A temporary file in {_folder()} cannot be written: {error.strerror or error}.",
+            "Free some space there, or name another folder in TMPDIR.",
+        ) from error
+    return at / SAMPLE_RATE
