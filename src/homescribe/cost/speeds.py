@@ -17,8 +17,9 @@ FIRST_PLAN_FACTOR = 3.0
 
 # Times realtime that one core decodes audio and detects speech: about 30 s per hour (benchmarks/stages.py).
 CORE_SPEED = 120.0
-# Times realtime that one core tells speakers apart: 24.5 s for 1,066 s of audio, on an AMD EPYC (Zen 4).
-SPEAKER_SPEED = 43.0
+# Times realtime that one core decodes audio and tells speakers apart: 43 s for half an hour
+# (benchmarks/speakers.py with --hours 0.5, docs/benchmarks.md).
+SPEAKER_SPEED = 42.0
 
 
 @dataclass(frozen=True, slots=True)
