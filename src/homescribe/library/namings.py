@@ -7,8 +7,8 @@ is stored with the values before it.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 
 from homescribe.errors import UserError
 from homescribe.library import known_voices
@@ -26,6 +26,7 @@ class Naming:
     name: str | None  # of the speaker now
     recordings: int  # other recordings in which this voice is known now
     maybe: int  # other recordings in which it may be
+    id: int | None = field(default=None, compare=False)  # to undo it; None: it has changed nothing
 
 
 def act(
@@ -33,8 +34,11 @@ def act(
     item_ids: Collection[int],
     action: Callable[[NewNaming], None],
     now: float,
-) -> None:
-    """Do `action`, which names speakers of these recordings, and what follows from it elsewhere."""
+) -> int | None:
+    """Do `action`, which names speakers of these recordings, and what follows from it elsewhere.
+
+    Returns the id of the naming, None when nothing was changed.
+    """
     drop_unused(db)
     cursor = db.execute("INSERT INTO namings (named_at) VALUES (?)", (now,))
     naming = NewNaming(db, cursor.lastrowid or 0)
@@ -42,12 +46,13 @@ def act(
     for name in known_voices.recognized(db, known_voices.neighbours(db, item_ids)):
         naming.set(name)
     naming.drop_unused()
-    if (
-        db.execute("SELECT 1 FROM naming_changes WHERE naming_id = ?", (naming.id,)).fetchone()
-        is None
-    ):
+    changed = db.execute(
+        "SELECT 1 FROM naming_changes WHERE naming_id = ?", (naming.id,)
+    ).fetchone()
+    if changed is None:
         db.execute("DELETE FROM namings WHERE naming_id = ?", (naming.id,))
     db.execute("DELETE FROM namings WHERE naming_id <= ?", (naming.id - KEPT_NAMINGS,))
+    return None if changed is None else naming.id
 
 
 class NewNaming:
@@ -56,6 +61,19 @@ class NewNaming:
     def __init__(self, db: sqlite3.Connection, naming_id: int) -> None:
         self.db = db
         self.id = naming_id
+
+    def name_speakers(self, item_id: int, labels: Sequence[str], name: str) -> None:
+        """Give speakers of a recording the name that a person wrote, "" for none."""
+        rows = [_speaker_row(self.db, item_id, label) for label in labels]
+        ids = {row["voice_id"] for row in rows if row["named_by"] == "person"}
+        if len(labels) > 1 and len(ids) == 1 and (name := checked_name(name)):
+            (voice_id,) = ids
+            targets = {_find_voice(self.db, item_id, label, name) for label in labels}
+            if targets <= {None, voice_id} and len(rows) == _samples(self.db, voice_id):
+                self.rename_voice(voice_id, name)  # the same person, written anew
+                return
+        for label in labels:
+            self.name_speaker(item_id, label, name)
 
     def name_speaker(self, item_id: int, label: str, name: str) -> None:
         """Give a speaker the name that a person wrote, "" for none."""
@@ -68,7 +86,7 @@ class NewNaming:
         known = row["voice_id"]
         target = _find_voice(self.db, item_id, label, name)
         if row["named_by"] == "person" and known is not None and target in (None, known):
-            if target == known or _is_only_sample(self.db, known):  # the same voice, written anew
+            if target == known or _samples(self.db, known) == 1:  # the same voice, written anew
                 self.rename_voice(known, name)
                 return
         elif row["named_by"] in ("voice", "maybe") and known not in (None, target):
@@ -178,14 +196,21 @@ class NewNaming:
         )
 
 
-def undo(db: sqlite3.Connection) -> list[int]:
+def undo(db: sqlite3.Connection, wanted: int | None = None) -> list[int]:
     """Undo the latest naming that was not undone; return the recordings that it changed.
 
-    Raises UserError when there is none.
+    Raises UserError when there is none, or when it is not the `wanted` one.
     """
     (naming_id,) = db.execute("SELECT max(naming_id) FROM naming_changes").fetchone()
     if naming_id is None:
         raise UserError("There is no naming to undo.", "")
+    if wanted is not None and wanted < naming_id:
+        raise UserError(
+            "Another name was given since, so this one cannot be undone alone.",
+            "Undo the latest first: homescribe speakers undo",
+        )
+    if wanted is not None and wanted != naming_id:
+        raise UserError("This naming was undone already.", "Reload the page.")
     changes = db.execute(
         "SELECT * FROM naming_changes WHERE naming_id = ? ORDER BY kind != 'voice', change_id DESC",
         (naming_id,),
@@ -234,7 +259,7 @@ def checked_name(name: str) -> str:
     return one_line(sqlite_safe(name), MAX_NAME).rstrip("? ")
 
 
-def counted(db: sqlite3.Connection, item_id: int, label: str) -> Naming:
+def counted(db: sqlite3.Connection, item_id: int, label: str, naming_id: int | None) -> Naming:
     """Return the name of a speaker, and in how many other recordings its voice is known."""
     row = _speaker_row(db, item_id, label)
     known, maybe = db.execute(
@@ -243,7 +268,7 @@ def counted(db: sqlite3.Connection, item_id: int, label: str) -> Naming:
         "FROM speakers WHERE voice_id = ? AND item_id != ? AND former_turns IS NULL",
         (row["voice_id"], item_id),
     ).fetchone()
-    return Naming(row["name"], known, maybe)
+    return Naming(row["name"], known, maybe, naming_id)
 
 
 def _unused(db: sqlite3.Connection) -> list[tuple[int, str]]:
@@ -278,12 +303,12 @@ def _find_voice(db: sqlite3.Connection, item_id: int, label: str, name: str) -> 
     return found or known_voices.resembling(db, item_id, label, voices)
 
 
-def _is_only_sample(db: sqlite3.Connection, voice_id: int) -> bool:
-    """Whether a person gave this voice's name to one speaker only."""
+def _samples(db: sqlite3.Connection, voice_id: int | None) -> int:
+    """Return to how many speakers a person gave this voice's name."""
     (number,) = db.execute(
         f"SELECT count(*) FROM speakers WHERE {PERSON} AND voice_id = ?", (voice_id,)
     ).fetchone()
-    return bool(number == 1)
+    return int(number)
 
 
 def _insert_rejection(db: sqlite3.Connection, item_id: int, label: str, voice_id: int) -> None:

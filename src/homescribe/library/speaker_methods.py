@@ -18,6 +18,9 @@ from homescribe.library.namings import Naming, NewNaming
 VOICES_SINCE = 14  # the schema's version
 
 
+_Action = Callable[[NewNaming, int, Sequence[str]], None]
+
+
 class SpeakerMethods(ABC):
     """Speakers of transcripts, their names, and the voices that are known by a name."""
 
@@ -74,35 +77,47 @@ class SpeakerMethods(ABC):
             (item_id,) = items.find_ids(db, [key], time.time())
             return transcripts.set_speaker(db, item_id, positions, label)
 
-    def name_speaker(self, key: str, label: str, name: str) -> Naming:
-        """Name a speaker of an item's transcript, "" to remove the name.
+    def name_speaker(self, key: str, label: str | Sequence[str], name: str) -> Naming:
+        """Name a speaker of an item's transcript, or several that are one person; "" to remove the name.
 
         The other recordings of the same sources and channel get the name where its voice is recognized. A
         name that another voice there has makes the two one. Where the speaker had its name by its voice, that
         voice is rejected for it.
         """
-        return self._act(key, label, lambda naming, item: naming.name_speaker(item, label, name))
+        return self._act(
+            key, label, lambda naming, item, labels: naming.name_speakers(item, labels, name)
+        )
 
-    def confirm_speaker(self, key: str, label: str) -> Naming:
+    def confirm_speaker(self, key: str, label: str | Sequence[str]) -> Naming:
         """Confirm the name that a speaker has by its voice: its voice is then known better."""
-        return self._act(key, label, lambda naming, item: naming.confirm(item, label))
+        return self._act(key, label, _each(NewNaming.confirm))
 
-    def reject_speaker(self, key: str, label: str) -> Naming:
+    def reject_speaker(self, key: str, label: str | Sequence[str]) -> Naming:
         """Remove the name of a speaker, and keep that it is not that voice."""
-        return self._act(key, label, lambda naming, item: naming.reject(item, label))
+        return self._act(key, label, _each(NewNaming.reject))
 
-    def rename_voice(self, voice: int, name: str) -> None:
-        """Rename a voice (`VoiceRecord.id`) in all recordings."""
+    def rename_voice(self, voice: int | Sequence[int], name: str) -> int | None:
+        """Rename a voice (`VoiceRecord.id`), or several as one change, in all recordings.
+
+        Returns the id of the change, for `undo_naming`; None when nothing was changed.
+        """
+        voices = [voice] if isinstance(voice, int) else voice
+
+        def rename(naming: NewNaming) -> None:
+            for each in voices:
+                naming.rename_voice(each, name)
+
         with self._writing() as db:
-            namings.act(db, [], lambda naming: naming.rename_voice(voice, name), time.time())
+            return namings.act(db, [], rename, time.time())
 
-    def undo_naming(self) -> tuple[str, ...]:
+    def undo_naming(self, naming: int | None = None) -> tuple[str, ...]:
         """Undo the latest of these four that was not undone. Returns the keys of the items that changed.
 
-        The latest 50 can be undone, one after the other. Raises UserError when there is none.
+        The latest 50 can be undone, one after the other. Raises UserError when there is none, or when it is
+        not `naming` (`Naming.id`).
         """
         with self._writing() as db:
-            return items.keys(db, namings.undo(db))
+            return items.keys(db, namings.undo(db, naming))
 
     def voices(self) -> list[VoiceRecord]:
         """Named voices, those with the most speech first."""
@@ -148,9 +163,20 @@ class SpeakerMethods(ABC):
     def _empty_log(self) -> None:
         """Write everything from the write-ahead log to the file, and truncate the log."""
 
-    def _act(self, key: str, label: str, action: Callable[[NewNaming, int], None]) -> Naming:
+    def _act(self, key: str, label: str | Sequence[str], action: _Action) -> Naming:
         now = time.time()
+        labels = [label] if isinstance(label, str) else label
         with self._writing() as db:
             (item_id,) = items.find_ids(db, [key], now)
-            namings.act(db, [item_id], lambda naming: action(naming, item_id), now)
-            return namings.counted(db, item_id, label)
+            made = namings.act(db, [item_id], lambda naming: action(naming, item_id, labels), now)
+            return namings.counted(db, item_id, labels[0], made)
+
+
+def _each(action: Callable[[NewNaming, int, str], None]) -> _Action:
+    """Return what does `action` with each label."""
+
+    def act(naming: NewNaming, item_id: int, labels: Sequence[str]) -> None:
+        for label in labels:
+            action(naming, item_id, label)
+
+    return act

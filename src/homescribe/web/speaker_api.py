@@ -19,7 +19,7 @@ from homescribe.web import params
 from homescribe.web.json_body import json_object
 from homescribe.web.json_response import JSONResponse
 
-Change = Callable[[Library, str, str], Naming]  # of a library, a key and a label
+Change = Callable[[Library, str, list[str]], Naming]  # of a library, a key and labels
 
 
 def speakers(request: Request) -> Response:
@@ -30,12 +30,15 @@ def speakers(request: Request) -> Response:
 
 
 async def name(request: Request) -> Response:
-    """PUT {"name"}: name a speaker; "" removes the name."""
+    """PUT {"name"}: name a speaker, and those with the same name; "" removes the name.
+
+    With ?only=true, only this one. The answer has the id of the "naming", for undo.
+    """
     body = await json_object(request)
     given = _string(body, "name")
 
-    def change(library: Library, key: str, label: str) -> Naming:
-        return library.name_speaker(key, label, given)
+    def change(library: Library, key: str, labels: list[str]) -> Naming:
+        return library.name_speaker(key, labels, given)
 
     return await run_in_threadpool(_changed, request, change)
 
@@ -73,25 +76,34 @@ async def set_speaker(request: Request) -> Response:
 
 
 def undo(request: Request) -> Response:
-    """POST: undo the latest naming, confirmation or rejection. Returns {"keys"} of the items that changed."""
+    """POST: undo the latest naming, confirmation or rejection. Returns {"keys"} of the items that changed.
+
+    With ?naming=ID only if it is this one.
+    """
+    given = request.query_params.get("naming", "")
+    if given and not (given.isascii() and given.isdigit() and len(given) < 19):
+        raise UserError("naming is not the id of a naming.", "Send ?naming=12.")
     with open_library(request.app.state.config) as library:
-        return JSONResponse({"keys": list(library.undo_naming())})
+        return JSONResponse({"keys": list(library.undo_naming(int(given) if given else None))})
 
 
 def voices(request: Request) -> Response:
     """{"voices": [...]}, those with the most speech first."""
     with open_library(request.app.state.config) as library:
-        found = library.voices()
-    return JSONResponse({"voices": [{"id": voice.id, **voice_as_json(voice)} for voice in found]})
+        return JSONResponse({"voices": _voices(library)})
+
+
+def _voices(library: Library) -> list[dict[str, object]]:
+    return [{"id": voice.id, **voice_as_json(voice)} for voice in library.voices()]
 
 
 async def rename_voice(request: Request) -> Response:
-    """PUT {"name"}: rename a voice in all recordings. Returns {"voices"}."""
+    """PUT {"name"}: rename a voice in all recordings. Returns {"voices", "naming"}: the id, for undo."""
     body = await json_object(request)
     given = _string(body, "name")
 
-    def change(library: Library, voice: int) -> None:
-        library.rename_voice(voice, given)
+    def change(library: Library, voice: int) -> int | None:
+        return library.rename_voice(voice, given)
 
     return await run_in_threadpool(_changed_voice, request, change)
 
@@ -119,18 +131,37 @@ async def forget_all_voices(request: Request) -> Response:
 def _changed(request: Request, change: Change) -> Response:
     with open_library(request.app.state.config) as library:
         record = params.item(request, library)
-        naming = change(library, record.item.key, request.path_params["label"])
+        labels = _labels(library, record.item.key, request.path_params["label"])
+        if request.query_params.get("only") == "true":
+            labels = labels[:1]
+        naming = change(library, record.item.key, labels)
         found = _speakers(library, record.item.key)
-    return JSONResponse({"speakers": found, "recordings": naming.recordings, "maybe": naming.maybe})
+    return JSONResponse(
+        {
+            "speakers": found,
+            "recordings": naming.recordings,
+            "maybe": naming.maybe,
+            "naming": naming.id,
+        }
+    )
 
 
-def _changed_voice(request: Request, change: Callable[[Library, int], None]) -> Response:
+def _labels(library: Library, key: str, label: str) -> list[str]:
+    """Return a label, then those of the other speakers of the recording with the same name."""
+    names = {each.label: (each.name, each.named_by == "maybe") for each in library.speakers(key)}
+    own = names.get(label, (None, False))
+    others = [each for each, name in names.items() if name == own and each != label]
+    return [label, *others] if own[0] else [label]
+
+
+def _changed_voice(request: Request, change: Callable[[Library, int], int | None]) -> Response:
     number = request.path_params.get("voice")
     with open_library(request.app.state.config) as library:
         if number is not None and number not in {voice.id for voice in library.voices()}:
             raise HTTPException(404, f"There is no voice {number}.")
-        change(library, number or 0)
-    return voices(request)
+        naming = change(library, number or 0)
+        made = {"naming": naming} if request.method == "PUT" else {}
+        return JSONResponse({"voices": _voices(library), **made})
 
 
 def _string(body: Mapping[str, object], name: str) -> str:

@@ -51,7 +51,8 @@ def speakers_() -> None:
     A name is known by its voice in the other recordings of the same source or channel, and in the
     next one. "Ann?" may be Ann: `confirm` or `reject` it. Voices stay in the library.
 
-    In these commands a SPEAKER is a number, a name or a label such as SPEAKER_00.
+    In these commands a SPEAKER is a number, a label such as SPEAKER_00, or a name: then all
+    speakers of the recording with this name are meant.
     """
 
 
@@ -69,6 +70,10 @@ def find(config: Config, names: tuple[str, ...], everything: bool) -> ExitCode:
     if not names and not everything:
         raise UserError(
             "Nothing was chosen.", "Name items (homescribe speakers KEY), or use --all for all."
+        )
+    if names and everything:
+        raise UserError(
+            "Both KEY and --all were given.", "Name items or sources, or use --all, not both."
         )
     with interruptible() as stop, open_library(config, must_exist=True) as library:
         keys = _chosen(library, names, everything)
@@ -185,8 +190,7 @@ def rename(config: Config, key: str, old: str, new: str) -> None:
     recordings, it gets the name there, too.
     """
     with open_library(config, must_exist=True) as library:
-        label = _label(library, key, old)
-        _report(library.name_speaker(key, label, new))
+        _report(library.name_speaker(key, _labels(library, key, old), new))
 
 
 @speakers_.command("confirm")
@@ -199,7 +203,7 @@ def confirm(config: Config, key: str, speaker: str) -> None:
     "Ann?" is Ann: from then on, her voice is known better.
     """
     with open_library(config, must_exist=True) as library:
-        _report(library.confirm_speaker(key, _label(library, key, speaker)))
+        _report(library.confirm_speaker(key, _labels(library, key, speaker)))
 
 
 @speakers_.command("reject")
@@ -212,7 +216,7 @@ def reject(config: Config, key: str, speaker: str) -> None:
     "Ann?" is not Ann, and will not become her.
     """
     with open_library(config, must_exist=True) as library:
-        library.reject_speaker(key, _label(library, key, speaker))
+        library.reject_speaker(key, _labels(library, key, speaker))
     message("Rejected. To undo: homescribe speakers undo")
 
 
@@ -265,8 +269,7 @@ def voices(config: Config, as_json: bool) -> None:
 def rename_voice(config: Config, old: str, new: str) -> None:
     """Rename a voice in all recordings in which it is known."""
     with open_library(config, must_exist=True) as library:
-        for voice in library.find_voices(old):
-            library.rename_voice(voice, new)
+        library.rename_voice(library.find_voices(old), new)
     message("Renamed. To undo: homescribe speakers undo")
 
 
@@ -281,8 +284,9 @@ def rename_voice(config: Config, old: str, new: str) -> None:
 def forget(config: Config, name: str | None, everything: bool, keep_names: bool, yes: bool) -> None:
     """Delete a voice from the library, and its name.
 
-    No byte of it is left in library.db. Copies that you made of the library still have it. This
-    cannot be undone.
+    No byte is left in library.db of the speakers with this name. The same voice stays stored for
+    speakers without it, such as those of recordings in which it was not recognized: only --all
+    deletes these, too. Copies that you made of the library still have it. This cannot be undone.
     """
     if (name is None) != everything:
         raise UserError("Nothing was forgotten.", "Give the NAME of a voice, or --all.")
@@ -308,15 +312,24 @@ def forget(config: Config, name: str | None, everything: bool, keep_names: bool,
         message(f"Still in backups, which you may delete: {', '.join(backups)}")
 
 
-def _label(library: Library, key: str, wanted: str) -> str:
-    """Return the label of a speaker of an item by its number, name or label. UserError if there is none."""
+def _labels(library: Library, key: str, wanted: str) -> list[str]:
+    """Return the labels of the speakers of an item that a number, a label, or else a name means.
+
+    UserError if there are none.
+    """
     speakers = library.speakers(key)
     shown = {each.label: each.shown_name(number) for number, each in enumerate(speakers, 1)}
     word = wanted.strip().casefold()
     for number, each in enumerate(speakers, 1):
-        known = (str(number), each.label, f"Speaker {number}", each.name or "", shown[each.label])
-        if word in map(str.casefold, known):
-            return each.label
+        if word in (str(number), each.label.casefold(), f"speaker {number}"):
+            return [each.label]
+    named = [
+        each.label
+        for each in speakers
+        if word and word in ((each.name or "").casefold(), shown[each.label].casefold())
+    ]
+    if named:
+        return named
     if not speakers:
         raise UserError(
             f"The speakers of {key} are not known.", f"Find them: homescribe speakers {key}"

@@ -45,11 +45,16 @@ async function change(method, label, body, message) {
   }
   draw(changed.speakers);
   const { name } = changed.speakers.find((speaker) => speaker.label === label);
-  showMessage(message(name) + elsewhere(changed), ["Undo", undo]);
+  showMessage(message(name) + elsewhere(changed), changed.naming === null ? undefined : ["Undo", () => undo(changed.naming)]);
 }
 
-async function undo() {
-  await request("POST", "/api/speakers/undo");
+/** Undo this naming; an error if another one was made since. */
+async function undo(naming) {
+  try {
+    await request("POST", `/api/speakers/undo?naming=${naming}`);
+  } catch {
+    return;
+  }
   draw((await request("GET", itemAddress)).speakers);
   showMessage("Undone.");
 }

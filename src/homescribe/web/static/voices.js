@@ -28,17 +28,23 @@ table?.addEventListener("click", (event) => {
     const button = event.target.closest(".name");
     editName(button, button.textContent, `Name of ${button.textContent}. Enter saves, Escape cancels.`, async (given) => {
       if (!given) return;
+      let naming;
       try {
-        await request("PUT", addressOf(row), { name: given });
+        ({ naming } = await request("PUT", addressOf(row), { name: given }));
       } catch {
         return; // request() has shown the error
       }
       button.textContent = given;
       row.querySelector(".forget").setAttribute("aria-label", `Forget ${given}`);
-      showMessage(`This is ${given} in all recordings now.`, ["Undo", async () => {
-        await request("POST", "/api/speakers/undo");
+      const undo = async () => {
+        try {
+          await request("POST", `/api/speakers/undo?naming=${naming}`);
+        } catch {
+          return;
+        }
         location.reload();
-      }]);
+      };
+      showMessage(`This is ${given} in all recordings now.`, naming === null ? undefined : ["Undo", undo]);
     });
   }
 });
