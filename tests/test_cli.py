@@ -82,8 +82,32 @@ def test_list_in_a_pipe_prints_a_line_per_item(stored, capsys):
 def test_list_by_channel_and_date(stored, capsys):
     _, out, _ = run(capsys, "list", "--since", "2026-03-02", "--until", "2026-03-03")
     assert len(out.splitlines()) == 2
-    _, out, err = run(capsys, "list", "--channel", "Nobody")
-    assert (out, "No items match" in err) == ("", True)
+    assert len(run(capsys, "list", "--channel", "a CHANNEL")[1].splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["list"],
+        ["list", "--json"],
+        ["search", "fox"],
+        ["export", "-f", "txt"],
+        ["export", "-f", "md", "--combine"],
+        ["export", "--site", "site"],
+        ["replace", "fox", "cat"],
+        ["replace", "fox", "cat", "--dry-run"],
+    ],
+)
+def test_a_channel_that_does_not_exist_is_an_error(stored, capsys, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capsys, *command, "--channel", "A chanel")
+    assert (code, out) == (2, "")
+    assert "No channel 'A chanel'." in err
+    assert "Did you mean A channel?" in err
+    assert "Did you mean" not in run(capsys, *command, "--channel", "nosuch")[2]
+    assert not (tmp_path / "site").exists()
+    assert not list(stored.directory.glob("exports/*"))
+    assert stored.replacements() == []
 
 
 def test_status_as_json(stored, capsys):
@@ -759,7 +783,7 @@ def test_no_line_of_the_list_of_commands_is_cut(capsys):
 
 
 def test_a_list_without_matches_does_not_say_that_the_library_is_empty(stored, capsys):
-    assert "No items match" in run(capsys, "list", "--channel", "nobody")[2]
+    assert "No items match" in run(capsys, "list", "--since", "2030-01-01")[2]
 
 
 def test_commands_in_messages_name_the_library_that_was_chosen(stored, capsys, tmp_path):

@@ -294,6 +294,6 @@ def test_the_command_writes_a_site(tmp_path, monkeypatch, capsys):
     assert run_command(["export", "--site", str(target), "-f", "srt"]) == 2
     assert run_command(["export", "--site", "-"]) == 2
     capsys.readouterr()
-    assert run_command(["export", "--channel", "Nobody", "--site", str(tmp_path / "none")]) == 2
+    assert run_command(["export", "--since", "2030-01-01", "--site", str(tmp_path / "none")]) == 2
     assert "No recording is transcribed yet" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()

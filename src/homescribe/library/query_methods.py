@@ -82,6 +82,12 @@ class QueryMethods(ABC):
         with self._reading() as db:
             return stats.channels(db)
 
+    def check_channel(self, name: str | None) -> None:
+        """Raise UserError, with the names that are close to `name`, if it is no channel's name or id."""
+        if name is not None:
+            with self._reading() as db:
+                stats.check_channel(db, name)
+
     def languages(self) -> list[str]:
         """The languages of the transcripts, the most frequent first."""
         with self._reading() as db:

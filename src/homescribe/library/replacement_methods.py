@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
-from homescribe.library import listings, replacements, transcripts
+from homescribe.library import listings, replacements, stats, transcripts
 from homescribe.library.replacements import Replaced, Replacement
 from homescribe.text.sanitize import sqlite_safe
 from homescribe.text.word_replacement import WordReplacement
@@ -42,11 +42,13 @@ class ReplacementMethods(ABC):
         Case is ignored unless `match_case`. `source` (a name as for `source_url`) and `channel` limit it to
         their recordings. With `dry_run`, nothing is changed.
 
-        Raises UserError when the word is empty, or is replaced already.
+        Raises UserError when the word is empty, is replaced already, or the source or channel is not known.
         """
         word = WordReplacement(old, new, match_case)
         channel = None if channel is None else sqlite_safe(channel)
         with self._writing() as db:
+            if channel is not None:
+                stats.check_channel(db, channel)
             url = None if source is None else listings.find_known(db, source)
             db.execute("SAVEPOINT replacing")
             replaced, changed = replacements.add(db, word, url, channel, time.time())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import sqlite3
 from bisect import bisect_left
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from homescribe.core import MINUTE
+from homescribe.errors import UserError
+from homescribe.library.filters import item_filter
 from homescribe.library.items import UNORDERED
 from homescribe.library.records import STATES, Status
 
@@ -83,6 +86,20 @@ def channels(db: sqlite3.Connection) -> list[ChannelRecord]:
         """
     )
     return [ChannelRecord(**dict(row)) for row in rows]
+
+
+def check_channel(db: sqlite3.Connection, name: str) -> None:
+    """Raise UserError, with the names that are close to `name`, if it is no channel's name or id."""
+    chosen = item_filter(channel=name)
+    if db.execute(f"SELECT 1 FROM items {chosen.where} LIMIT 1", chosen.parameters).fetchone():
+        return
+    known = {channel.name.casefold(): channel.name for channel in channels(db)}
+    close = difflib.get_close_matches(name.casefold(), known, n=3)
+    close = close or [each for each in known if name and name.casefold() in each][:3]
+    hint = f"Did you mean {' or '.join(known[each] for each in close)}?" if close else ""
+    raise UserError(
+        f"No channel {name!r}.", hint or "Those of the library are in: homescribe list --json"
+    )
 
 
 def languages(db: sqlite3.Connection) -> list[str]:

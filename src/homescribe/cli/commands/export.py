@@ -95,6 +95,7 @@ def _chosen(
 ) -> list[ItemRecord]:
     """Return the items with `keys`, or the transcribed ones that match the filters."""
     if not keys:
+        library.check_channel(channel)
         return list(library.items(state="done", channel=channel, since=since, until=until))
     if channel or since or until:
         raise UserError(

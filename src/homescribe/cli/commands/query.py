@@ -68,6 +68,7 @@ def list_(
 ) -> None:
     """List items with their state, date, duration, key and title."""
     with open_library(config, must_exist=True) as library:
+        library.check_channel(channel)
         records = list(library.items(state=state, channel=channel, since=since, until=until))
     if as_json:
         print_json([item_as_json(record) for record in records])
@@ -170,6 +171,7 @@ def search(
     if not query and speaker is None:
         raise UserError("Nothing to search for.", "Give words: homescribe search WORD...")
     with open_library(config, must_exist=True) as library:
+        library.check_channel(channel)
         hits = library.search(
             " ".join(query),
             speaker=speaker,
