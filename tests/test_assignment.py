@@ -188,6 +188,21 @@ def test_a_voice_of_under_two_seconds_is_no_speaker():
     assert [speaker.label for speaker in short.speakers] == [A]  # one remains
 
 
+def test_fewer_speakers_than_asked_for_are_a_warning():
+    transcript = made(said("Hello there. Yes. Good night now.", 0, 6))
+    turns = Diarization(
+        (Turn(0, 3, A), Turn(3, 6, B), Turn(6, 6.2, C)),
+        (Speaker(A, 3), Speaker(B, 3), Speaker(C, 0.2), Speaker("SPEAKER_03", 0)),
+    )
+    found = with_speakers(replace(transcript, warnings=("It is short.",)), turns, least=4)
+    assert [speaker.seconds for speaker in found.speakers] == [3, 3]
+    warning = "4 speakers were asked for; 2 have enough speech."
+    assert found.warnings == ("It is short.", warning)
+    assert with_speakers(found, turns, least=2).warnings == ("It is short.",)
+    one = with_speakers(transcript, Diarization((Turn(0, 6, A),), (Speaker(A, 6),)), least=2)
+    assert one.warnings == ("2 speakers were asked for; 1 has enough speech.",)
+
+
 def test_sentences_of_a_segment_without_word_times_are_told_apart():
     segment = Segment(0, 8, " How was it there? It was rather fine.")
     assert result(made(segment), spoken((0, 4, A), (4, 8, B))) == [

@@ -67,9 +67,10 @@ def save(
     old = _load(db, item_id)
     before = speaker_matches.before(db, item_id, old.turns if old else ())
     if old is not None and _lacks_speakers(transcript, old):
-        transcript = added_speakers.assigned(
+        found = added_speakers.assigned(
             transcript, before.speakers, before.turns, len(before.speakers)
         )
+        transcript = replace(found, warnings=transcript.warnings)
     for table in ("segments", "transcripts", "failures", "calls"):
         db.execute(f"DELETE FROM {table} WHERE item_id = ?", (item_id,))
     _insert(db, item_id, transcript, seconds, now)

@@ -20,6 +20,7 @@ from homescribe.speakers.turn_index import TurnIndex
 OVERLAP = "overlap"  # the flag of a segment
 MIN_OVERLAP = 0.5  # seconds, or half of a shorter segment
 LEAST_SPEECH = 2.0  # seconds of a speaker in all; less is a noise, or a part of another's voice
+LITTLE_SPEECH = 0.5  # seconds that are enough where as many speakers are expected
 NEAR = 2.0  # seconds between a word and the turn that it may belong to
 EQUAL = 0.9  # share of the longest speech in a word from which another's counts as equal
 SHORT_SENTENCE = 3  # words, at most
@@ -28,6 +29,7 @@ SENTENCE_PAUSE = 1.0  # seconds after which another sentence begins, whatever th
 PAUSE = 0.3  # seconds between two words that need not be of one speaker
 STRAY = 0.5  # seconds; a single word, or several that are shorter in all, change no speaker mid-sentence
 
+FEWER = re.compile(r"\d+ speakers were asked for; \d+ (has|have) enough speech\.")
 SENTENCE_END = re.compile(r"[.?!…。？！｡؟۔।]['\"”’»)\]]*\s*$")
 SENTENCE = re.compile(r".+?(?:[.?!…。？！｡؟۔।]+['\"”’»)\]]*(?=\s|\Z)|[。？！]|\Z)", re.DOTALL)
 
@@ -55,7 +57,8 @@ def with_speakers(transcript: Transcript, diarization: Diarization, least: int =
     speech are left out.
 
     Args:
-        least: number of speakers that there are at least, so that no more are left out.
+        least: number of speakers that there are at least, so that no more are left out, unless they say
+            nothing. A warning of the transcript says when there are fewer.
     """
     speakers, turns = _enough_speech(diarization, least)
     index = TurnIndex(turns)
@@ -81,7 +84,19 @@ def with_speakers(transcript: Transcript, diarization: Diarization, least: int =
         segments=segments,
         speakers=tuple(replace(renamed[old], label=new) for old, new in labels.items()),
         turns=tuple(replace(turn, speaker=labels[turn.speaker]) for turn in turns),
+        warnings=(
+            *(each for each in transcript.warnings if not FEWER.fullmatch(each)),
+            *_fewer(len(speakers), least),
+        ),
     )
+
+
+def _fewer(number: int, least: int) -> list[str]:
+    """Return the warning of a transcript with fewer speakers than there should be."""
+    if number >= least or least == 1:
+        return []
+    have = f"{number} has" if number == 1 else f"{number} have"
+    return [f"{least} speakers were asked for; {have} enough speech."]
 
 
 def _enough_speech(
@@ -92,7 +107,11 @@ def _enough_speech(
     for turn in diarization.turns:
         seconds[turn.speaker] += turn.end - turn.start
     most = sorted(seconds, key=lambda label: -seconds[label])
-    kept = {label for n, label in enumerate(most) if seconds[label] >= LEAST_SPEECH or n < least}
+    kept = {
+        label
+        for n, label in enumerate(most)
+        if seconds[label] >= (LITTLE_SPEECH if n < least else LEAST_SPEECH) or n == 0
+    }
     speakers = tuple(
         replace(speaker, seconds=seconds[speaker.label])
         for speaker in diarization.speakers
