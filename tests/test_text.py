@@ -16,6 +16,7 @@ from homescribe.text.sanitize import terminal_safe
 def test_durations_sizes_and_counts():
     assert [clock(s) for s in (0, 63, 3723, None, -1)] == ["0:00", "1:03", "1:02:03", "?", "0:00"]
     assert [span(8), span(720), span(166320)] == ["8 s", "12 min", "46.2 h"]
+    assert span(4249.7 * 3600) == "4,249.7 h"
     assert [size(999), size(22_000_000), size(3e12)] == ["999 B", "22.0 MB", "3.0 TB"]
     assert [count(1, "item"), count(1430, "item")] == ["1 item", "1,430 items"]
 

@@ -153,6 +153,24 @@ def test_a_page_loaded_again_while_an_upload_is_added_sends_nothing_again(page, 
     assert len([each for each in sent if each.url.endswith("/api/uploads")]) == 1
 
 
+def test_on_a_phone_the_title_and_the_end_of_the_dialog_stay_in_sight(browser, base):
+    page = opened(browser, base, {"width": 390, "height": 600}, has_touch=True, is_mobile=True)
+    page.goto("/")
+    page.get_by_role("link", name="Add recordings").first.click()
+    dialog = page.get_by_role("dialog")
+    box = dialog.bounding_box()
+    for position in (0, 10_000):
+        dialog.evaluate("(each, position) => each.scrollTo(0, position)", position)
+        for part in (dialog.locator("h2"), dialog.get_by_role("button", name="Close")):
+            seen = part.bounding_box()
+            assert box["y"] <= seen["y"]
+            assert seen["y"] + seen["height"] <= box["y"] + box["height"]
+    dialog.get_by_label("Time of each word").click()
+    expect(dialog.locator("[data-saved]")).to_have_text("Saved for the next run.")
+    expect(dialog.locator("[data-saved]")).to_be_in_viewport()
+    page.context.close()
+
+
 def test_a_file_that_is_not_a_recording_says_so(page, tmp_path):
     text = tmp_path / "notes.mp3"
     text.write_text("no sound")

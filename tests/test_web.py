@@ -173,6 +173,31 @@ def test_a_search_result_links_to_its_first_word(client, library):
     assert float(start) == pytest.approx(quick.start, abs=0.01)
 
 
+def test_a_library_without_transcripts_says_so_to_a_search(tmp_path):
+    with (
+        serving(tmp_path / "empty") as address,
+        httpx.Client(base_url=address) as client,
+    ):
+        for path in ("/", "/results"):
+            text = client.get(path, params={"q": "wood"}).text
+            assert "Nothing is transcribed yet." in text
+            assert "No results" not in text
+
+
+def test_bidirectional_controls_do_not_reorder_a_page(tmp_path):
+    library = make_library(tmp_path)
+    with Library(library) as opened:
+        opened.correct(FOX, 0, "The \u202eoverride\u2066 words")
+    with serving(library) as address, httpx.Client(base_url=address) as client:
+        pages = [
+            client.get(f"/items/{FOX}").text,
+            client.get("/results", params={"q": "override"}).text,
+        ]
+    for text in pages:
+        assert re.search("[\u202a-\u202e\u2066-\u2069]", text) is None
+        assert "The \u2060" in text
+
+
 def test_an_unfinished_word_is_found(client):
     assert "<mark>wooden</mark>" in client.get("/results", params={"q": "wood"}).text
     assert "No results" in client.get("/results", params={"q": '"wood"'}).text

@@ -180,7 +180,9 @@ def test_on_a_phone_the_transcript_begins_on_the_first_screen(page, address):
         page.locator("#player").bounding_box(),
     )
     assert line["y"] + 2 * 32 < player["y"]  # two rows of text
-    for target in page.locator("button:visible, .chapters a:visible, .who a").all():
+    for target in page.locator(
+        "button:visible, .chapters a:visible, a.time:visible, .facts a:visible"
+    ).all():
         box = target.bounding_box()
         assert min(box["width"], box["height"]) >= 24, target.evaluate("each => each.outerHTML")
 

@@ -17,9 +17,9 @@ def clock(seconds: float | None) -> str:
 
 
 def span(seconds: float) -> str:
-    """Format a duration in its largest unit: "46.2 h", "12 min", "8 s"."""
+    """Format a duration in its largest unit: "4,249.7 h", "46.2 h", "12 min", "8 s"."""
     if seconds >= HOUR:
-        return f"{seconds / HOUR:.1f} h"
+        return f"{seconds / HOUR:,.1f} h"
     if seconds >= MINUTE:
         return f"{seconds / MINUTE:.0f} min"
     return f"{seconds:.0f} s"

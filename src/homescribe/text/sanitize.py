@@ -1,7 +1,8 @@
 """Make text from strangers safe to store, show and write: titles, descriptions, addresses, error messages.
 
-Every function takes hostile text. `terminal_safe`, `sqlite_safe`, `file_safe` and `utf8_safe` are named after
-the place that their result is safe for; the others clean what a site, a feed or a library reports.
+Every function takes hostile text. `terminal_safe`, `page_safe`, `sqlite_safe`, `file_safe` and `utf8_safe`
+are named after the place that their result is safe for; the others clean what a site, a feed or a library
+reports.
 """
 
 from __future__ import annotations
@@ -46,6 +47,16 @@ def terminal_message(text: str) -> str:
 def terminal_safe_part(text: str) -> str:
     """Return `text` as `terminal_safe` does, with the spaces at its ends: part of a longer line."""
     return text.translate(_TERMINAL)
+
+
+# --- For a page ----------------------------------------------------------------------------------
+
+_PAGE = dict.fromkeys(_BIDI_CONTROLS, "\N{WORD JOINER}")
+
+
+def page_safe(text: str) -> str:
+    """Return `text` of the same length with an invisible character for each bidirectional control."""
+    return text.translate(_PAGE)
 
 
 # --- For SQLite ----------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse
 from homescribe.plugins import link
 from homescribe.text.display import clock, count, moment, size, span
 from homescribe.text.redaction import is_redacted, shown_text
+from homescribe.text.sanitize import page_safe
 from homescribe.web.storage import storage_problem
 
 STATIC = Path(__file__).parent / "static"
@@ -47,6 +48,7 @@ def item_address(key: str, query: Mapping[str, object] | None = None, fragment: 
 
 def highlight(text: str, ranges: Iterable[tuple[int, int]]) -> Markup:
     """`text` with these ranges of characters in <mark> elements."""
+    text = page_safe(text)
     parts = []
     at = 0
     for start, end in ranges:
@@ -95,7 +97,13 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"clock": clock, "span": span, "moment": moment, "size": size}
+    environment.filters |= {
+        "clock": clock,
+        "span": span,
+        "moment": moment,
+        "size": size,
+        "page_safe": page_safe,
+    }
     environment.globals |= {
         "address": address,
         "count": count,

@@ -96,6 +96,7 @@ class Results(TypedDict):
     speaker: str | None  # the search is limited to what this person says
     suggestions: list[Suggestion]  # speakers whose names begin as the query ends
     problem: str  # why there can be no results, or ""
+    is_empty: bool  # whether nothing was found because nothing is transcribed
 
 
 def home(request: Request) -> HTMLResponse:
@@ -154,6 +155,7 @@ def _search(request: Request, library: Library, query: str, filters: params.Filt
             problem = f"{error.message} {error.hint}".strip()
     meant = None if hits or problem or offset else library.did_you_mean(query)
     return {
+        "is_empty": not hits and not library.status().states["done"],
         "did_you_mean": {**request.query_params, "q": meant} if meant else None,
         "order": params.order(request),
         "speaker": speaker,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from homescribe.core import Segment
 from homescribe.formats.paragraphs import Section
+from homescribe.text.sanitize import page_safe
 from homescribe.text.scripts import RIGHT_TO_LEFT
 
 # Segment flags in words. Flags of other engines are shown as they are.
@@ -61,12 +62,12 @@ def line(position: int, segment: Segment, original: str | None = None) -> Line:
         position=position,
         start=segment.start,
         end=segment.end,
-        text=text,
+        text=page_safe(text),
         space=space,
         words=_words(segment, text),
         doubt=", ".join(doubts),
         overlap=OVERLAP in segment.flags,
-        original=None if original is None else original.strip(),
+        original=None if original is None else page_safe(original.strip()),
     )
 
 

@@ -44,7 +44,7 @@ async function saveSettings(form, before) {
   const chosen = chosenSettings(form);
   const changed = Object.fromEntries(Object.entries(chosen).filter(([name, value]) => value !== before[name]));
   if (!Object.keys(changed).length) return before;
-  const saved = form.querySelector("[data-saved]");
+  const saved = dialog.querySelector("[data-saved]");
   const state = await request("PUT", "/api/settings", changed).catch((error) => error);
   saved.classList.toggle("bad", state instanceof Error);
   saved.textContent = state instanceof Error ? state.message : "Saved for the next run.";

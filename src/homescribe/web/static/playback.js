@@ -67,7 +67,7 @@ async function startPlayer() {
   try {
     await player.play();
   } catch (error) {
-    if (error.name === "NotAllowedError") showMessage("Press Space to play.");
+    if (error.name === "NotAllowedError") showMessage(matchMedia("(hover: hover)").matches ? "Press Space to play." : "Press Play.");
     else if (error.name !== "AbortError") showPlayerError();
   }
 }
