@@ -22,6 +22,22 @@ SHIFTS = """() => new Promise(done => {
 })"""
 
 
+# Notes what is clicked with a pointer (not with a key), on all pages of a tab; a double click is one.
+CLICKS = """() => {
+    if (!location.protocol.startsWith("http")) return; // about:blank has no storage
+    const clicks = JSON.parse(sessionStorage.getItem("clicks") ?? "[]");
+    addEventListener("click", event => {
+        if (event.detail === 1) clicks.push(event.target.textContent.trim());
+        sessionStorage.setItem("clicks", JSON.stringify(clicks));
+    }, true);
+}"""
+
+
+def clicks(page):
+    """Return the texts of what was clicked since CLICKS became a script of the page."""
+    return page.evaluate("JSON.parse(sessionStorage.getItem('clicks') ?? '[]')")
+
+
 @pytest.fixture(scope="module")
 def browser():
     path = browsers.find()
@@ -61,7 +77,7 @@ def page(browser, base):
     page.problems, page.allowed = problems, allowed
     yield page
     context.close()
-    assert problems == []
+    assert problems == [], problems
 
 
 # A stand-in for YouTube's player: the messages that youtube.js sends and receives.

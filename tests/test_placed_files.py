@@ -14,9 +14,9 @@ from homescribe.cli.main import run as run_command
 from homescribe.core import Item, Segment, SubtitleOptions, TranscriptionOptions
 from homescribe.errors import UserError
 from homescribe.formats.exporters import load_exporters
-from homescribe.formats.filenames import NAME_BYTES
+from homescribe.formats.filenames import NAME_BYTES, file_name
 from homescribe.formats.name_template import checked_template, templated_path
-from homescribe.formats.placed_files import beside, write_beside
+from homescribe.formats.placed_files import beside, download_name, write_beside
 from homescribe.library import Library
 from transcripts import HOSTILE, ITEM, spoken, transcript
 
@@ -87,6 +87,23 @@ def test_the_name_has_the_language_of_the_text(tmp_path, said, name):
     path = tmp_path / "talk.2.mp4"
     path.touch()
     assert beside(Item("file", "0a", str(path), "Other title"), said, "srt").name == name
+
+
+@pytest.mark.parametrize(
+    ("path", "extension", "name"),
+    [
+        ("/talks/talk.2.mp4", "srt", "talk.2.en.srt"),  # whether or not the file is still there
+        ("/talks/talk.mp4", "lrc", "talk.lrc"),
+        ("/talks/t\udcfflk.mp4", "vtt", "t?lk.en.vtt"),
+        ("/talks/talk.mp4", "txt", file_name(Item("file", "0a", "/talks/talk.mp4", "T"), "txt")),
+    ],
+)
+def test_a_download_has_the_name_that_players_pair(path, extension, name):
+    assert download_name(Item("file", "0a", path, "T"), SAID, extension) == name
+
+
+def test_a_download_of_a_recording_elsewhere_has_its_title():
+    assert download_name(ITEM, SAID, "srt") == file_name(ITEM, "srt")
 
 
 def test_a_file_of_somebody_else_is_kept(talks, capsys):

@@ -17,6 +17,7 @@ from homescribe.core import Speaker, Turn
 from homescribe.speakers.diarizer import Diarization
 from homescribe.speakers.speaker_finder import SpeakerFinder
 from homescribe.web import snapshot, transfers
+from pages import CLICKS, clicks
 from web_server import PENDING, PRIVATE, TOKEN, make_library, serving
 
 expect.set_options(timeout=30_000)  # milliseconds, for busy machines
@@ -193,15 +194,6 @@ def test_the_same_file_again_opens_what_is_there(page):
     assert page.url == first
 
 
-CLICKS = """() => {
-    const clicks = JSON.parse(sessionStorage.getItem("clicks") ?? "[]");
-    addEventListener("click", event => {
-        if (event.detail) clicks.push(event.target.textContent.trim()); // by a pointer, not by a key
-        sessionStorage.setItem("clicks", JSON.stringify(clicks));
-    }, true);
-}"""
-
-
 def test_an_interview_has_two_named_speakers_after_two_clicks(browser, tmp_path, monkeypatch):
     """With `speakers` chosen before, as the page remembers it."""
 
@@ -228,8 +220,7 @@ def test_an_interview_has_two_named_speakers_after_two_clicks(browser, tmp_path,
             page.keyboard.type(name)
             page.keyboard.press("Enter")
             expect(page.locator(".who .name", has_text=name).first).to_be_visible()
-        clicks = page.evaluate("JSON.parse(sessionStorage.getItem('clicks'))")
-        assert clicks == ["Speaker 1", "Speaker 2"]
+        assert clicks(page) == ["Speaker 1", "Speaker 2"]
         [item] = httpx.get(f"{base}/api/items").json()["items"]
         with Library(library) as stored:
             names = [speaker.name for speaker in stored.speakers(item["key"])]

@@ -18,6 +18,7 @@ from homescribe import plugins
 from homescribe.core import Exporter, Item, Transcript
 from homescribe.errors import UserError
 from homescribe.formats import writer
+from homescribe.formats.filenames import file_name
 from homescribe.formats.name_template import templated_path
 from homescribe.formats.text_language import text_language
 
@@ -26,6 +27,7 @@ from homescribe.formats.text_language import text_language
 # https://jellyfin.org/docs/general/server/media/external-files
 # https://support.plex.tv/articles/200471133-adding-local-subtitles-to-your-media/
 SUBTITLES = frozenset({"srt", "vtt"})
+PAIRED = SUBTITLES | {"lrc"}  # lrc without a language
 
 
 class Records(Protocol):
@@ -70,9 +72,24 @@ def beside(item: Item, transcript: Transcript, extension: str) -> Path | None:
             f"{recording} does not exist any more, so nothing is written beside it.",
             "Connect its disk, or choose a directory with -o.",
         )
+    return recording.with_name(_paired(recording, item, transcript, extension))
+
+
+def download_name(item: Item, transcript: Transcript, extension: str) -> str:
+    """Return the name of a single exported file: that which players pair with a file on this computer
+    ("talk.en.srt"), for other formats and items that of `file_name`.
+    """
+    recording = plugins.source_of(item).local_path(item)
+    if recording is None or extension not in PAIRED:
+        return file_name(item, extension)
+    name = _paired(recording, item, transcript, extension)
+    return name.encode(errors="replace").decode()
+
+
+def _paired(recording: Path, item: Item, transcript: Transcript, extension: str) -> str:
     language = text_language(item, transcript) if extension in SUBTITLES else None
     middle = f".{language}" if language and re.fullmatch("[a-z]{2,3}", language) else ""
-    return recording.with_name(f"{recording.stem}{middle}.{extension}")
+    return f"{recording.stem}{middle}.{extension}"
 
 
 def write_beside(

@@ -17,7 +17,8 @@ from homescribe.assemble import open_library
 from homescribe.config import Config
 from homescribe.core import Exporter
 from homescribe.formats.exporters import file_content, load_exporters
-from homescribe.formats.filenames import file_name, file_names
+from homescribe.formats.filenames import file_names
+from homescribe.formats.placed_files import download_name
 from homescribe.formats.writer import nothing_to_write
 from homescribe.web import params
 
@@ -52,7 +53,7 @@ def export(request: Request) -> Response:
     if reason := nothing_to_write(name, transcript):
         raise HTTPException(404, f"{record.item.key} has no {name} file: {reason}.")
     content = file_content(exporter, record.item, transcript)
-    headers = {"Content-Disposition": _attachment(file_name(record.item, name))}
+    headers = {"Content-Disposition": _attachment(download_name(record.item, transcript, name))}
     return Response(content, media_type=MEDIA_TYPES.get(name, "text/plain"), headers=headers)
 
 

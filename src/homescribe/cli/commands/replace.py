@@ -37,7 +37,7 @@ def replace(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Replace a misheard word in all transcripts, also in later ones.
+    """Replace a misheard word, also in later transcripts.
 
     \b
     homescribe replace Perrison Peerson --dry-run
