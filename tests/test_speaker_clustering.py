@@ -94,7 +94,7 @@ def test_a_mixture_of_two_people_is_no_speaker():
     """The segmentation took them for one local speaker, in a few chunks."""
     vectors, truth = people(20, 20, 10, 6)
     vectors, truth, noise = vectors[:50], truth[:50], vectors[50:]
-    mixed = vectors[:6] + vectors[20:26] + 0.8 * noise
+    mixed = vectors[:6] + vectors[20:26] + 1.5 * noise
     mixed /= np.linalg.norm(mixed, axis=1, keepdims=True)
     found = cluster(np.concatenate([vectors, mixed]), seconds(56), ANY)
     assert found[50:].tolist() == [-1] * 6
@@ -113,10 +113,22 @@ def test_a_single_vector_is_a_speaker_if_it_is_unlike_the_others(share, speakers
 def test_a_few_vectors_that_resemble_a_speaker_are_no_other(number, speakers):
     """From a fourth one on they are: two people in one room resemble each other, too."""
     vectors, _ = people(20, 20, number)
-    vectors[40:] += 0.85 * vectors[0]
+    vectors[40:] += 0.53 * vectors[0]
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     found = cluster(vectors, seconds(len(vectors)), ANY)
     assert len(set(found.tolist()) - {-1}) == speakers
+
+
+@pytest.mark.parametrize("block", [25, 1000])
+def test_a_vector_that_is_not_of_numbers_is_no_ones(monkeypatch, block):
+    vectors, truth = people(80, 50, 40)
+    monkeypatch.setattr(clustering, "BLOCK", block)
+    broken = np.zeros(len(vectors), bool)
+    broken[[0, 60, 61, 169]] = True
+    vectors[broken] = np.nan
+    found = cluster(vectors, seconds(len(vectors)), ANY)
+    assert found[broken].tolist() == [-1] * 4
+    assert same_partition(found[~broken], truth[~broken])
 
 
 def test_clustering_ends_soon_after_stop_is_set(monkeypatch):

@@ -4,6 +4,7 @@ The stages, each in a module of its own:
 
     segmentation   who speaks in each chunk of ten seconds, of up to three people that it cannot name
     embedding      the voice of each of them as a vector
+    shared_directions  what the vectors of all voices share, which is removed
     clustering     which vectors are of one person
     timeline       the turns of each person, from all chunks
     diarizer       all of these over a stream of audio

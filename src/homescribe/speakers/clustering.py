@@ -18,13 +18,13 @@ from homescribe.errors import Cancelled
 
 Vectors = NDArray[np.float32]
 
-# Mean cosine similarity down to which two clusters are one voice. In conversations that were made of known
-# voices, the clusters of one voice were at 0.69 or more, those of two voices at 0.62 or less.
-THRESHOLD = 0.65
+# Mean cosine similarity down to which two clusters are one voice, of embeddings without what all voices share
+# (shared_directions.py).
+THRESHOLD = 0.5
 # Within a block of a long recording, where the voices of other blocks are unknown.
-BLOCK_THRESHOLD = 0.75
+BLOCK_THRESHOLD = 0.62
 # From here on two clusters are one voice, even if then fewer speakers are found than requested.
-CERTAIN = 0.85
+CERTAIN = 0.75
 BLOCK = 1000  # vectors that are clustered at once
 MOST = BLOCK // 4  # clusters that are left of a block
 
@@ -33,9 +33,9 @@ MOST = BLOCK // 4  # clusters that are left of a block
 SIGNIFICANT = 2.0  # seconds of speech
 # Similarity to all speakers below which a few vectors are a speaker of their own: at most FEW, and at most a
 # tenth of all. Each moment is in two chunks, so one vector alone is a few, also in a short recording.
-DISTINCT = 0.6
+DISTINCT = 0.44
 FEW = 3
-MIXTURE = 0.8  # similarity to a weighted sum of two speakers from which a cluster is both of them
+MIXTURE = 0.65  # similarity to a weighted sum of two speakers from which a cluster is both of them
 SHARE = 0.15  # least weight of each of the two
 
 
@@ -65,7 +65,7 @@ def cluster(
     count: SpeakerCount,
     stop: Event | None = None,
 ) -> NDArray[np.intp]:
-    """Return the cluster of each vector, from 0, or -1 if it is none of a speaker's.
+    """Return the cluster of each vector, from 0, or -1 if it is none of a speaker's, or not of numbers.
 
     Args:
         vectors: of length 1, (vectors, size).
@@ -74,6 +74,11 @@ def cluster(
     Raises:
         Cancelled: soon after `stop` is set.
     """
+    finite = np.isfinite(vectors).all(axis=1)
+    if not finite.all():
+        labels = np.full(len(vectors), -1, np.intp)
+        labels[finite] = cluster(vectors[finite], seconds[finite], count, stop)
+        return labels
     size = len(vectors)
     found = _Clusters(vectors, np.ones(size, np.float32), seconds, np.arange(size))
     while len(found.means) > BLOCK:

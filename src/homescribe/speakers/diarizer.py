@@ -112,6 +112,8 @@ class Diarizer:
                 if stop.is_set():
                     raise Cancelled
                 embedding = self._embedder.embed(samples)
+                if not embedding.any():  # the network gave no numbers
+                    continue
                 voices.append(LocalVoice(local, embedding, len(samples) / SAMPLE_RATE))
             probabilities = np.rint(activity * 255).astype(np.uint8)
             found.append(

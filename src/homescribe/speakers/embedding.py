@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from homescribe.audio import SAMPLE_RATE
 from homescribe.errors import SetupError, UserError
+from homescribe.speakers.shared_directions import centred, shared_directions
 
 # Metadata that sherpa-onnx ends the process without, and the values that it ends it for.
 NEEDED = ("language", "normalize_samples", "output_dim")
@@ -21,9 +22,12 @@ NORMALIZED = ("", "global-mean")
 
 
 class VoiceEmbedder:
-    """The network of one ONNX file that sherpa-onnx knows. Safe to use from several threads."""
+    """The network of one ONNX file that sherpa-onnx knows. Safe to use from several threads.
 
-    def __init__(self, path: Path) -> None:
+    `raw`: leave in the embeddings what those of all voices share.
+    """
+
+    def __init__(self, path: Path, *, raw: bool = False) -> None:
         try:
             import sherpa_onnx
         except ImportError as error:
@@ -35,14 +39,28 @@ class VoiceEmbedder:
         config = sherpa_onnx.SpeakerEmbeddingExtractorConfig(model=str(path), num_threads=1)
         self._extractor = sherpa_onnx.SpeakerEmbeddingExtractor(config)
         # Identifies the weights, also when the file has another name.
-        self.model = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        self.weights = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        self._shared = None if raw else shared_directions(self.weights)
+        self._raw = raw
+
+    @property
+    def model(self) -> str:
+        """Identifies the embeddings: only those of the same model can be compared."""
+        return self.weights if self._raw else f"{self.weights}-centred"
 
     def embed(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the embedding of the voice in `samples`, at least a quarter of a second."""
+        """Return the embedding of the voice in `samples`, at least a quarter of a second.
+
+        It is zero if the network gives no numbers.
+        """
         stream = self._extractor.create_stream()
         stream.accept_waveform(SAMPLE_RATE, samples)
         stream.input_finished()
         vector = np.asarray(self._extractor.compute(stream), np.float32)
+        if not np.isfinite(vector).all():
+            return np.zeros_like(vector)
+        if not self._raw:
+            vector = centred(vector, self._shared)
         return vector / max(float(np.linalg.norm(vector)), 1e-9)
 
 
