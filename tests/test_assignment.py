@@ -329,3 +329,61 @@ def test_the_index_agrees_with_a_plain_search(diarization, one, other):
         if start <= a < end and sum(t.start <= a and b <= t.end for t in turns) > 1
     )
     assert index.overlap(start, end) == pytest.approx(several, abs=1e-6)
+
+
+# --- Without the times of words --------------------------------------------------------------------
+
+LONG = "so how did you come to the mountains I was born there and never left"
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_a_change_of_speaker_in_mid_sentence_splits_a_segment_with_and_without_word_times(timed):
+    segment = said(LONG, 0, 15)
+    if not timed:
+        segment = replace(segment, words=())
+    change = segment.start + 15 * 8 / 15  # after "mountains"
+    found = with_speakers(made(segment), spoken((0, change, A), (change, 15, B)))
+    first, second = found.segments
+    assert (first.speaker, second.speaker) == (A, B)
+    assert first.text + second.text == segment.text
+    assert first.end == pytest.approx(change, abs=0.7)
+    assert first.text.split()[-1] in {"the", "mountains", "I"}
+    assert (first.start, second.end) == (0, 15)
+
+
+def test_without_word_times_a_sentence_stays_whole_unless_both_speak_for_long():
+    segment = replace(said(LONG, 0, 15), words=())
+    assert result(made(segment), spoken((0, 13.5, A), (13.5, 15, B))) == [(A, LONG)]
+    # Sentences are divided first: a change between them is not estimated.
+    two = replace(said("How are you? I am fine.", 0, 6), words=())
+    assert result(made(two), spoken((0, 3, A), (3, 6, B))) == [
+        (A, "How are you?"),
+        (B, "I am fine."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "clauses"),
+    [
+        (
+            "我们今天谈论北方的山脊，早上的读数已经来了",
+            ("我们今天谈论北方的山脊，", "早上的读数已经来了"),
+        )
+    ],
+)
+def test_without_spaces_a_sentence_is_split_between_clauses(text, clauses):
+    segment = Segment(0, 10, text)
+    found = result(made(segment), spoken((0, 5.5, A), (5.5, 10, B)))
+    assert found == [(A, clauses[0]), (B, clauses[1])]
+
+
+@given(
+    st.text("ab .,，?。\n", max_size=40),
+    st.lists(st.tuples(st.floats(0, 20), st.floats(0.1, 9), st.sampled_from([A, B])), max_size=5),
+)
+def test_without_word_times_the_text_stays(text, turns):
+    found = with_speakers(
+        made(Segment(0, 20, text)), spoken(*((at, at + length, who) for at, length, who in turns))
+    )
+    assert "".join(segment.text for segment in found.segments) == text
+    assert all(a.end <= b.start for a, b in pairwise(found.segments))

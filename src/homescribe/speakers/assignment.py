@@ -8,10 +8,11 @@ second: a single word at the edge of a turn, in the middle of a sentence, is not
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import accumulate, groupby, pairwise
 
 from homescribe.core import Segment, Speaker, Transcript, Turn, Word
 from homescribe.speakers.diarizer import Diarization
@@ -28,15 +29,21 @@ INSIDE = 0.6  # share of a short sentence in which its speaker speaks
 SENTENCE_PAUSE = 1.0  # seconds after which another sentence begins, whatever the punctuation
 PAUSE = 0.3  # seconds between two words that need not be of one speaker
 STRAY = 0.5  # seconds; a single word, or several that are shorter in all, change no speaker mid-sentence
+CHANGE = 2.0  # seconds of each of two speakers in a sentence that is divided although word times are unknown
 
 FEWER = re.compile(r"\d+ speakers were asked for; \d+ (has|have) enough speech\.")
 SENTENCE_END = re.compile(r"[.?!…。？！｡؟۔।]['\"”’»)\]]*\s*$")
+# A word, or a clause of a script without spaces.
+PHRASE = re.compile(r"\s*[^\s，、；]+[，、；]*|\s*[，、；]+|\s+\Z")
 SENTENCE = re.compile(r".+?(?:[.?!…。？！｡؟۔।]+['\"”’»)\]]*(?=\s|\Z)|[。？！]|\Z)", re.DOTALL)
 
 
 @dataclass(slots=True, eq=False)
 class _Unit:
-    """What has one speaker: a word or, where the times of words are unknown, a sentence."""
+    """What has one speaker: a word or, where the times of words are unknown, a sentence.
+
+    Where several people speak in such a sentence, it is a word again, with an estimated time.
+    """
 
     text: str  # with the space before it
     start: float
@@ -44,10 +51,16 @@ class _Unit:
     segment: int  # index
     word: Word | None = None
     speaker: str | None = None
+    whole: bool = False  # a sentence
+
+    @property
+    def estimated(self) -> bool:
+        """Whether this is a word, or a clause of a script without spaces, whose time is estimated."""
+        return self.word is None and not self.whole
 
     @property
     def ends_sentence(self) -> bool:
-        return self.word is None or bool(SENTENCE_END.search(self.text))
+        return self.whole or bool(SENTENCE_END.search(self.text))
 
 
 def with_speakers(transcript: Transcript, diarization: Diarization, least: int = 1) -> Transcript:
@@ -65,7 +78,8 @@ def with_speakers(transcript: Transcript, diarization: Diarization, least: int =
     units = [
         unit
         for number, segment in enumerate(transcript.segments)
-        for unit in _units(segment, number)
+        for whole in _units(segment, number)
+        for unit in _by_phrase(whole, index)
     ]
     for sentence in _sentences(units):
         _assign(sentence, index)
@@ -152,8 +166,28 @@ def _sentence_units(segment: Segment, number: int) -> list[_Unit]:
     for text in texts:
         start = segment.start + length * letters / total
         letters += len(text)
-        units.append(_Unit(text, start, segment.start + length * letters / total, number))
+        end = segment.start + length * letters / total
+        units.append(_Unit(text, start, end, number, whole=True))
     return units
+
+
+def _by_phrase(unit: _Unit, index: TurnIndex) -> list[_Unit]:
+    """Return the words of a sentence in which several people speak, with times by their share of the letters.
+
+    Other units are returned as they are.
+    """
+    if not unit.whole:
+        return [unit]
+    seconds = sorted(index.seconds(unit.start, unit.end).values())
+    texts = PHRASE.findall(unit.text)
+    if len(seconds) < 2 or seconds[-2] < CHANGE or "".join(texts) != unit.text:
+        return [unit]
+    edges = [0, *accumulate(len(text) for text in texts)]
+    each = (unit.end - unit.start) / len(unit.text)
+    return [
+        _Unit(text, unit.start + first * each, unit.start + last * each, unit.segment)
+        for text, (first, last) in zip(texts, pairwise(edges), strict=True)
+    ]
 
 
 def _sentences(units: Iterable[_Unit]) -> Iterator[list[_Unit]]:
@@ -176,7 +210,8 @@ def _sentences(units: Iterable[_Unit]) -> Iterator[list[_Unit]]:
 
 def _assign(sentence: Sequence[_Unit], index: TurnIndex) -> None:
     """Set the speaker of each unit of a sentence; None far from any turn."""
-    if len(sentence) <= SHORT_SENTENCE and (speaker := _short_sentence(sentence, index)):
+    short = len(sentence) <= SHORT_SENTENCE and not sentence[0].estimated
+    if short and (speaker := _short_sentence(sentence, index)):
         for unit in sentence:
             unit.speaker = speaker
         return
@@ -223,7 +258,8 @@ def _join_strays(units: Sequence[_Unit]) -> None:
         runs = [list(run) for _, run in groupby(sentence, key=lambda unit: unit.speaker)]
         # The shortest first, so that a stray does not take its neighbour along.
         for run in sorted(runs, key=_seconds):
-            if len(run) > 1 and _seconds(run) >= STRAY:
+            least = STRAY if len(run) > 1 else CHANGE if run[0].estimated else math.inf
+            if _seconds(run) >= least:
                 continue
             at = sentence.index(run[0])
             before, after = sentence[:at][-1:], sentence[at + len(run) :][:1]
