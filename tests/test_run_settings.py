@@ -72,6 +72,14 @@ def test_only_the_line_of_a_setting_changes(file, changes, replaced):
     assert {name: parsed.get(name) for name in changes} == changes
 
 
+@pytest.mark.parametrize("key", ['"language"', "'language'"])
+def test_a_name_in_quotes_is_known(file, key):
+    file.parent.mkdir()
+    file.write_text(f'{key} = "en" # mine\n')
+    change_settings(file, {"language": "de"})
+    assert file.read_text() == f'{key} = "de" # mine\n'
+
+
 def test_line_ends_of_windows_stay(file):
     file.parent.mkdir()
     file.write_bytes(b'model = "small"\r\n# end\r\n')
@@ -87,12 +95,18 @@ def test_a_file_without_an_end_of_line_is_completed(file):
 
 
 @pytest.mark.parametrize(
-    "text", ['initial_prompt = """\nmodel = "x"\n"""\n', '"model" = "x"\n', "not TOML", "[table]\n"]
+    ("text", "said"),
+    [
+        ('initial_prompt = """\nmodel = "x"\n"""\n', "model cannot be written"),
+        ('initial_prompt = """\nx\n"""\n', "initial_prompt cannot be written"),
+        ("not TOML", "cannot be changed"),
+        ("[table]\n", "model cannot be written"),
+    ],
 )
-def test_what_is_not_understood_is_left_alone(file, text):
+def test_what_is_not_understood_is_left_alone(file, text, said):
     file.parent.mkdir()
     file.write_text(text)
-    with pytest.raises(UserError, match="cannot be changed"):
+    with pytest.raises(UserError, match=said):
         change_settings(file, {"model": "base", "initial_prompt": "Ann"})
     assert file.read_text() == text
 
@@ -151,6 +165,7 @@ def test_the_model_of_the_start_can_be_chosen_again(client):
         {"speakers": "many"},
         {"x": None},
         {"initial_prompt": ["a"]},
+        {"initial_prompt": "a" * 5001},
         {"language": "de", "task": "x"},  # all or nothing
     ],
 )

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from homescribe.backends.modal.backend import ModalBackend
     from homescribe.backends.ray.ray_backend import RayBackend
 
+MAX_PROMPT = 5_000  # characters of initial_prompt
 BYTES_PER_GIGABYTE = 1e9
 
 
@@ -150,6 +151,16 @@ def engine_and_model(config: Config) -> tuple[str, str]:
     return config.engine or backend.default_engine, config.model or backend.default_model
 
 
+def _check_prompt(options: TranscriptionOptions) -> None:
+    """Raise UserError for a prompt that is far longer than what Whisper reads of it, its last 224 tokens."""
+    given = len(options.initial_prompt or "")
+    if given > MAX_PROMPT:
+        raise UserError(
+            f"initial_prompt has {given:,} characters, and at most {MAX_PROMPT:,} are allowed.",
+            "Whisper reads about the last 1,000 of them. List only the names that matter.",
+        )
+
+
 def check_options(config: Config, options: TranscriptionOptions | None = None) -> None:
     """Raise UserError for an unknown backend, engine, model or language, before anything else is done.
 
@@ -162,6 +173,7 @@ def check_options(config: Config, options: TranscriptionOptions | None = None) -
     """
     name, model = engine_and_model(config)
     build_notifier(config, Event())
+    _check_prompt(options or config.transcription())
     check_speakers(config, options or config.transcription())
     engine = plugins.load("engines", name)
     requirements: EngineRequirements | None = getattr(engine, "requirements", None)

@@ -15,7 +15,7 @@ from homescribe.private_files import make_folder, write_file
 Value = str | int | float | bool
 
 # A value on one line, and what follows it: a comment.
-_LINE = r"""(?m)^(?P<name>[ \t]*{name}[ \t]*=[ \t]*)(?P<value>"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[^\s"'#][^#\n]*?)(?P<end>[ \t]*(?:\#[^\n]*)?\r?)$"""  # noqa: E501
+_LINE = r"""(?m)^(?P<name>[ \t]*(?P<quote>["']?){name}(?P=quote)[ \t]*=[ \t]*)(?P<value>"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[^\s"'#][^#\n]*?)(?P<end>[ \t]*(?:\#[^\n]*)?\r?)$"""  # noqa: E501
 
 
 def change_settings(file: Path, changes: Mapping[str, Value | None]) -> None:
@@ -32,14 +32,15 @@ def change_settings(file: Path, changes: Mapping[str, Value | None]) -> None:
             if value is not None:
                 wanted[name] = value
             changed = _with_setting(changed, name, value)
-        try:
-            understood = tomllib.loads(changed) == wanted
-        except tomllib.TOMLDecodeError:
-            understood = False
-        if not understood:
-            raise UserError(
-                f"{file} cannot be changed here: a setting is not on one line.", "Edit it by hand."
-            )
+            try:
+                understood = tomllib.loads(changed) == wanted
+            except tomllib.TOMLDecodeError:
+                understood = False
+            if not understood:
+                raise UserError(
+                    f"{file} cannot be changed here: {name} cannot be written without changing other lines.",
+                    "Edit it by hand.",
+                )
         if changed != text:
             _replace(Path(os.path.realpath(file)), changed.encode())
     except (OSError, ValueError) as error:
