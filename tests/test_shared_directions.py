@@ -30,8 +30,8 @@ def test_strangers_over_one_line_are_not_named(weights, line):
     draw = np.random.default_rng(4)
     common = np.asarray(line) @ shared
     one, other = (unit(draw.standard_normal(192)) for _ in range(2))
-    heard = [unit(1.2 * common + voice) for voice in (one, other)]
-    again = unit(1.2 * common + one + 0.4 * unit(draw.standard_normal(192)))
+    heard = [unit(1.5 * common + voice) for voice in (one, other)]
+    again = unit(1.5 * common + one + 0.4 * unit(draw.standard_normal(192)))
     assert similarity(heard[0], heard[1]) > SAME  # as the network gives them
     voices = [centred(vector, shared) for vector in (*heard, again)]
     assert similarity(voices[0], voices[1]) < MAYBE
