@@ -113,7 +113,13 @@ def test_a_channel_that_does_not_exist_is_an_error(stored, capsys, tmp_path, mon
 def test_status_as_json(stored, capsys):
     _, out, _ = run(capsys, "status", "--json")
     figures = json.loads(out)
-    assert figures["items"] == {"done": 1, "failed": 2, "in flight": 0, "pending": 1}
+    assert figures["items"] == {
+        "done": 1,
+        "failed": 2,
+        "in flight": 0,
+        "pending": 1,
+        "ignored": 0,
+    }
     assert figures["audio_hours_done"] == pytest.approx(70 / 3600)
     assert figures["library"] == str(stored.path)
 

@@ -419,7 +419,7 @@ def test_a_run_is_paused_and_resumed(library, client, talks):
     act(client, "pause")
     now = wait_for(client, lambda now: now["state"] != "stopping")
     assert now["state"] == "paused"
-    assert now["items"] == {"done": 0, "failed": 0, "in flight": 0, "pending": 1}
+    assert now["items"] == {"done": 0, "failed": 0, "in flight": 0, "pending": 1, "ignored": 0}
     assert now["error"] is None
     act(client, "resume")
     assert wait_for(client, lambda now: now["state"] == "idle")["items"]["done"] == 1
