@@ -3,7 +3,7 @@
 import { onKey } from "./app.js";
 import { findHits } from "./hits.js";
 import { cue, follow } from "./playback.js";
-import { focusLine, highlight, isShown, timeAt, transcript } from "./transcript.js";
+import { focusLine, highlight, isShown, timeAt } from "./transcript.js";
 
 const field = document.getElementById("find");
 const counter = document.getElementById("hit-counter");
