@@ -30,7 +30,8 @@ from web_server import TOKEN, serving
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
-FORMATS = plugins.BUILT_IN["exporters"]
+# Without speakers there is nothing to write as RTTM.
+FORMATS = [name for name in plugins.BUILT_IN["exporters"] if name != "rttm"]
 # C0 without tab and newline, DEL, C1; line and paragraph separators; bidirectional controls; surrogates.
 UNFIT = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -178,6 +179,7 @@ def test_a_terminal_gets_no_sequences_but_our_own_colours(hostile, arguments):
     shown = on_a_terminal(hostile[0], arguments)
     plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
     assert_clean(plain, arguments)
+    plain = plain.replace(str(hostile[0].library), "LIBRARY")  # as long as the test's folder is
     for line in plain.splitlines():  # an address stays whole, so that it can be opened
         assert len(line) <= 80 or re.match(r" {11}\S+://\S+$", line), line
     if arguments == ("search", "end"):
@@ -244,7 +246,10 @@ def test_files_stay_in_their_folder_and_have_no_control_characters(hostile, keys
         assert_clean(path.name, "name")
         assert not re.search(r'[\\/:*?"<>|]', path.name)
         assert len(os.fsencode(path.name)) <= 143
-        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".docx":
+            text = zipfile.ZipFile(path).read("word/document.xml").decode("utf-8")
+        else:
+            text = path.read_text(encoding="utf-8")
         assert len(text) < 100_000
         # Spoken text may have anything that a script needs; a title comes into json and md alone.
         assert_clean(re.sub("[\u2028\u2029\u202a-\u202e\u2066-\u2069]", "", text), path.name)

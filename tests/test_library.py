@@ -487,6 +487,7 @@ PUBLISHED = {
     16: "d5c54cf4ab86917b432cd1da293351380df75217984f10faa36a702ad8d17e2e",
     17: "5a085bf228ec3e4d69185f2d6195165eb173aa26e9e199ba42b2ed68be475d67",
     18: "f65acf561d54b340900283f354161c714914f15d0ffca003dcf04d9657683547",
+    19: "65747c409a34e21a8ce5dd80c1dc40f1bf47da859b70b5c98e1b19fc8a6998a2",
 }
 
 
@@ -1185,7 +1186,9 @@ def test_states_follow_from_transcripts_calls_and_failures(library):
         assert {r.state for r in library.items(state=state)} == {state}
         assert len(list(library.items(state=state))) == states.count(state)
     found = library.status()
-    assert found.states == {s: states.count(s) for s in ("done", "in flight", "failed", "pending")}
+    assert found.states == {
+        s: states.count(s) for s in ("done", "in flight", "ignored", "failed", "pending")
+    }
     view = dict(rows(library, "SELECT key, state FROM item_states"))
     assert view == {record.item.key: record.state for record in library.items()}
 

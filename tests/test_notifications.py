@@ -400,7 +400,7 @@ def test_without_apprise_the_message_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "apprise", None)
     with pytest.raises(SetupError, match="needs the package 'apprise'") as caught:
         build_notifier(Config(library=tmp_path, apprise="json://localhost"), NEVER)
-    assert "'.[apprise]'" in caught.value.hint
+    assert "'homescribe[apprise]'" in caught.value.hint
 
 
 # --- Settings and runs ---------------------------------------------------------------------------

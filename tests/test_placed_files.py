@@ -94,7 +94,7 @@ def test_the_name_has_the_language_of_the_text(tmp_path, said, name):
     [
         ("/talks/talk.2.mp4", "srt", "talk.2.en.srt"),  # whether or not the file is still there
         ("/talks/talk.mp4", "lrc", "talk.lrc"),
-        ("/talks/t\udcfflk.mp4", "vtt", "t?lk.en.vtt"),
+        ("/talks/t\udcfflk.mp4", "vtt", "tlk.en.vtt"),
         ("/talks/talk.mp4", "txt", file_name(Item("file", "0a", "/talks/talk.mp4", "T"), "txt")),
     ],
 )

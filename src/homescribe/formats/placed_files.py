@@ -18,7 +18,7 @@ from homescribe import plugins
 from homescribe.core import Exporter, Item, Transcript
 from homescribe.errors import UserError
 from homescribe.formats import writer
-from homescribe.formats.filenames import file_name
+from homescribe.formats.filenames import file_name, safe_file_name
 from homescribe.formats.name_template import templated_path
 from homescribe.formats.text_language import text_language
 
@@ -82,8 +82,9 @@ def download_name(item: Item, transcript: Transcript, extension: str) -> str:
     recording = plugins.source_of(item).local_path(item)
     if recording is None or extension not in PAIRED:
         return file_name(item, extension)
-    name = _paired(recording, item, transcript, extension)
-    return name.encode(errors="replace").decode()
+    return safe_file_name(
+        _paired(recording, item, transcript, extension).encode(errors="replace").decode()
+    )
 
 
 def _paired(recording: Path, item: Item, transcript: Transcript, extension: str) -> str:
