@@ -94,7 +94,7 @@ def test_a_mixture_of_two_people_is_no_speaker():
     """The segmentation took them for one local speaker, in a few chunks."""
     vectors, truth = people(20, 20, 10, 6)
     vectors, truth, noise = vectors[:50], truth[:50], vectors[50:]
-    mixed = vectors[:6] + vectors[20:26] + 1.5 * noise
+    mixed = vectors[:6] + vectors[20:26] + 1.75 * noise
     mixed /= np.linalg.norm(mixed, axis=1, keepdims=True)
     found = cluster(np.concatenate([vectors, mixed]), seconds(56), ANY)
     assert found[50:].tolist() == [-1] * 6

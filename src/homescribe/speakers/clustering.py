@@ -20,7 +20,7 @@ Vectors = NDArray[np.float32]
 
 # Mean cosine similarity down to which two clusters are one voice, of embeddings without what all voices share
 # (shared_directions.py).
-THRESHOLD = 0.5
+THRESHOLD = 0.45
 # Within a block of a long recording, where the voices of other blocks are unknown.
 BLOCK_THRESHOLD = 0.62
 # From here on two clusters are one voice, even if then fewer speakers are found than requested.
@@ -33,9 +33,9 @@ MOST = BLOCK // 4  # clusters that are left of a block
 SIGNIFICANT = 2.0  # seconds of speech
 # Similarity to all speakers below which a few vectors are a speaker of their own: at most FEW, and at most a
 # tenth of all. Each moment is in two chunks, so one vector alone is a few, also in a short recording.
-DISTINCT = 0.44
+DISTINCT = 0.25
 FEW = 3
-MIXTURE = 0.65  # similarity to a weighted sum of two speakers from which a cluster is both of them
+MIXTURE = 0.6  # similarity to a weighted sum of two speakers from which a cluster is both of them
 SHARE = 0.15  # least weight of each of the two
 
 
