@@ -8,8 +8,8 @@ import numpy as np
 
 # Of embeddings without what all voices share (shared_directions.py), in clear recordings as over a telephone.
 # The most similar two strangers that were measured, with 2.5 seconds over a telephone line, were at 0.52.
-SAME = 0.58  # similarity from which a voice gets the name of another
-MAYBE = 0.45  # similarity from which it may be that of another
+SAME = 0.53  # similarity from which a voice gets the name of another
+MAYBE = 0.3  # similarity from which it may be that of another
 
 
 def similarity(a: Sequence[float], b: Sequence[float]) -> float:
