@@ -232,3 +232,10 @@ def test_a_broken_engine_at_the_command_line(tmp_path, clips):
     assert "failed:" not in err
     _, text, _ = command_line.run("list")
     assert [row.split("\t")[0] for row in text.splitlines()] == ["pending"] * 3
+
+
+def test_no_thread_that_ran_an_engine_is_left_after_a_run(library):
+    """The interpreter's exit would end it inside the engine's own libraries, and the process with it."""
+    fill(library, [item(n) for n in range(6)])
+    assert attempted(library, Engine(), 3) == (0, None)
+    assert not [one.name for one in threading.enumerate() if one.name.startswith("slot ")]

@@ -292,6 +292,7 @@ class Run:
                 self._store_calls()
             finally:
                 self._ended.set()
+                self._slots.join()
                 with suppress(UserError):  # the disk is full: at worst, an item is processed alone
                     self._library.stop_work()
         if self._halted:

@@ -28,6 +28,8 @@ from homescribe.pipeline.events import (
 )
 from homescribe.pipeline.state import Progress, Stage, Stages
 
+JOIN = 5 * TICK
+
 
 class Slots:
     """Threads that take `work`, and send an event for each to `inbox`, until `ending` is set.
@@ -71,6 +73,16 @@ class Slots:
     def alive(self) -> bool:
         """Return whether any thread is still running."""
         return any(thread.is_alive() for thread in self._threads)
+
+    def join(self) -> None:
+        """Wait for the threads that have nothing to do any more, for JOIN seconds at most.
+
+        A thread that has run an engine must not be ended by the interpreter's exit: with it ends the whole
+        process ("terminate called without an active exception").
+        """
+        until = time.monotonic() + JOIN
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _serve(self) -> None:
         """Process work from the queue until the run ends."""
