@@ -169,6 +169,9 @@ def test_the_oldest_is_removed_on_the_page_of_statistics(page, folder, axe):
     section.get_by_role("button", name="Remove the oldest").click()
     expect(section.locator("[role=status]")).to_contain_text("the audio of 1 recording")
     section.get_by_role("button", name="Remove the oldest").click()
+    expect(section).not_to_contain_text(
+        "of 2 recordings"
+    )  # "of 1 recording" is in the question, too
     expect(section).to_contain_text("of 1 recording,")
     with Library(folder) as library:
         assert [one.key for one in library.audio.records()] == [RIDGE]
