@@ -4,7 +4,20 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from homescribe.library import Library
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path, monkeypatch):
+    """Keep the settings of this machine out of the tests."""
+    for name in list(os.environ):
+        if name.startswith("HOMESCRIBE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOMESCRIBE_CONFIG", str(tmp_path / "config.toml"))
+    monkeypatch.setenv("HOMESCRIBE_LIBRARY", str(tmp_path / "library"))
+    monkeypatch.chdir(tmp_path)
 
 
 class CommandLine:

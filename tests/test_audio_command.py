@@ -1,14 +1,13 @@
 """`homescribe audio`, and what `status`, `remove` and `doctor` say about kept audio."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
 import click
 import pytest
 
-from command_line import CommandLine
+from command_line import CommandLine, alone  # noqa: F401 - a fixture
 from fake_plugins import item, transcript
 from homescribe import demo, doctor
 from homescribe.cli.main import run as run_command
@@ -16,16 +15,6 @@ from homescribe.config import Config
 from homescribe.library import Library, kept_audio
 from loopback import LoopbackServer
 from speech_samples import assert_words, sample_text
-
-
-@pytest.fixture(autouse=True)
-def alone(tmp_path, monkeypatch):
-    """Keep the settings of this machine out of the tests."""
-    for name in list(os.environ):
-        if name.startswith("HOMESCRIBE_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOMESCRIBE_CONFIG", str(tmp_path / "config.toml"))
-    monkeypatch.setenv("HOMESCRIBE_LIBRARY", str(tmp_path / "library"))
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from command_line import alone  # noqa: F401 - a fixture
 from fake_plugins import item, listing, transcript
 from homescribe import demo
 from homescribe.cli.main import homescribe
@@ -21,17 +22,6 @@ from homescribe.errors import PermanentError, RetryableError
 from homescribe.library import Library
 from homescribe.pipeline import Progress
 from speech_samples import assert_words, sample_text
-
-
-@pytest.fixture(autouse=True)
-def alone(tmp_path, monkeypatch):
-    """Keep the settings of this machine out of the tests."""
-    for name in list(os.environ):
-        if name.startswith("HOMESCRIBE_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOMESCRIBE_CONFIG", str(tmp_path / "config.toml"))
-    monkeypatch.setenv("HOMESCRIBE_LIBRARY", str(tmp_path / "library"))
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from command_line import alone  # noqa: F401 - a fixture
 from homescribe.cli.export_writer import STDOUT, ExportWriter, Target
 from homescribe.cli.main import run as run_command
 from homescribe.core import Item, Segment, SubtitleOptions, TranscriptionOptions
@@ -21,17 +22,6 @@ from homescribe.library import Library
 from transcripts import HOSTILE, ITEM, spoken, transcript
 
 SAID = spoken(" Hello.")
-
-
-@pytest.fixture(autouse=True)
-def alone(tmp_path, monkeypatch):
-    """Keep the settings of this machine out of the tests."""
-    for name in list(os.environ):
-        if name.startswith("HOMESCRIBE_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOMESCRIBE_CONFIG", str(tmp_path / "config.toml"))
-    monkeypatch.setenv("HOMESCRIBE_LIBRARY", str(tmp_path / "library"))
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
