@@ -78,3 +78,18 @@ def test_the_latest_correction_of_a_line_counts(library):
     library.set_speaker(KEY, [2], ANN)
     library.add_speakers(KEY, TALK.speakers, TALK.turns)
     assert said(library) == [ANN, BOB, ANN, BOB]
+
+
+def test_the_flag_of_overlapping_speech_follows_the_speaker_of_a_line(library):
+    one, two, three = TALK.segments[:3]
+    segments = (
+        replace(one, start=0.0, end=4.0, speaker=ANN, flags=("retried", "overlap")),
+        replace(two, start=0.0, end=8.0, speaker=BOB, flags=("overlap",)),
+        replace(three, start=10.0, end=12.0, speaker=ANN, flags=("overlap",)),
+    )
+    turns = (Turn(0, 4, ANN), Turn(0, 8, BOB), Turn(10, 12, ANN))
+    library.save(item(2), replace(TALK, segments=segments, turns=turns))
+    library.set_speaker("podcast:id2", [0], BOB)
+    kept = library.transcript("podcast:id2")
+    assert kept.turns == (Turn(0, 8, BOB), Turn(10, 12, ANN))
+    assert [each.flags for each in kept.segments] == [("retried",), (), ("overlap",)]

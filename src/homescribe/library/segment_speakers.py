@@ -1,7 +1,7 @@
 """The speaker of a segment, corrected by a person.
 
 The turns follow, so that every output agrees, and so that the corrected speaker stays where the recording is
-transcribed again without telling speakers apart.
+transcribed again without telling speakers apart. So does the flag of segments in which several people speak.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from homescribe.library.rows import (
     segment_row,
     transcript_row,
 )
+from homescribe.speakers.turn_index import TurnIndex, marked_overlap
 
 
 def with_speaker(
@@ -30,6 +31,7 @@ def with_speaker(
     if label not in {speaker.label for speaker in stored.speakers}:
         raise UserError(f"There is no speaker {label} in this recording.", "")
     segments, turns = list(stored.segments), list(stored.turns)
+    changed: list[Turn] = []
     for position in positions:
         if not 0 <= position < len(segments):
             raise UserError(f"There is no segment {position}.", "Reload the page.")
@@ -41,7 +43,14 @@ def with_speaker(
         if segment.speaker is not None:
             turns = _without(turns, segment.speaker, segment.start, segment.end)
         turns.append(Turn(segment.start, segment.end, label))
-    return tuple(segments), joined_turns(turns)
+        changed.append(turns[-1])
+    joined = joined_turns(turns)
+    index, touched = TurnIndex(joined), TurnIndex(joined_turns(changed))
+    flagged = (
+        marked_overlap(each, index) if touched.seconds(each.start, each.end) else each
+        for each in segments
+    )
+    return tuple(flagged), joined
 
 
 def _without(turns: Iterable[Turn], label: str, start: float, end: float) -> list[Turn]:
@@ -75,10 +84,10 @@ def joined_turns(turns: Iterable[Turn]) -> tuple[Turn, ...]:
 
 
 def store(db: sqlite3.Connection, item_id: int, stored: Transcript, changed: Transcript) -> None:
-    """Store the speakers of segments, the turns, and the seconds of speech of each speaker."""
-    names = [SEGMENT_COLUMNS.index(name) for name in ("speaker", "words")]
+    """Store the speakers and flags of segments, the turns, and the seconds of speech of each speaker."""
+    names = [SEGMENT_COLUMNS.index(name) for name in ("speaker", "words", "flags")]
     db.executemany(
-        "UPDATE segments SET speaker = ?, words = ? WHERE item_id = ? AND position = ?",
+        "UPDATE segments SET speaker = ?, words = ?, flags = ? WHERE item_id = ? AND position = ?",
         (
             (*(segment_row(segment)[n] for n in names), item_id, position)
             for position, (before, segment) in enumerate(

@@ -16,10 +16,8 @@ from itertools import accumulate, groupby, pairwise
 
 from homescribe.core import Segment, Speaker, Transcript, Turn, Word
 from homescribe.speakers.diarizer import Diarization
-from homescribe.speakers.turn_index import TurnIndex
+from homescribe.speakers.turn_index import TurnIndex, marked_overlap
 
-OVERLAP = "overlap"  # the flag of a segment
-MIN_OVERLAP = 0.5  # seconds, or half of a shorter segment
 LEAST_SPEECH = 2.0  # seconds of a speaker in all; less is a noise, or a part of another's voice
 LITTLE_SPEECH = 0.5  # seconds that are enough where as many speakers are expected
 NEAR = 2.0  # seconds between a word and the turn that it may belong to
@@ -394,11 +392,3 @@ def _finished(segment: Segment, labels: dict[str, str], index: TurnIndex) -> Seg
     label = labels[segment.speaker] if segment.speaker is not None else None
     words = tuple(replace(word, speaker=label) for word in segment.words)
     return marked_overlap(replace(segment, speaker=label, words=words), index)
-
-
-def marked_overlap(segment: Segment, index: TurnIndex) -> Segment:
-    """Return the segment with the flag if several people speak in it, else without."""
-    length = segment.end - segment.start
-    several = index.overlap(segment.start, segment.end) >= max(min(MIN_OVERLAP, length / 2), 0.05)
-    flags = tuple(flag for flag in segment.flags if flag != OVERLAP)
-    return replace(segment, flags=(*flags, OVERLAP) if several else flags)

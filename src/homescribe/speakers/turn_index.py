@@ -1,11 +1,18 @@
-"""Look up who speaks when: seconds of each speaker in a stretch of time, the nearest turn, overlaps."""
+"""Look up who speaks when: seconds of each speaker in a stretch of time, the nearest turn, overlaps.
+
+Segments in which several people speak are marked by them.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from homescribe.core import Turn
+from homescribe.core import Segment, Turn
+
+OVERLAP = "overlap"  # the flag of a segment
+MIN_OVERLAP = 0.5  # seconds, or half of a shorter segment
 
 Stretch = tuple[float, float]
 
@@ -65,6 +72,14 @@ class TurnIndex:
         """Return the turns of a speaker that share time with the stretch."""
         first = bisect_right(self._ends[label], start)
         return self._turns[label][first : bisect_left(self._starts[label], end)]
+
+
+def marked_overlap(segment: Segment, index: TurnIndex) -> Segment:
+    """Return the segment with the flag if several people speak in it, else without."""
+    length = segment.end - segment.start
+    several = index.overlap(segment.start, segment.end) >= max(min(MIN_OVERLAP, length / 2), 0.05)
+    flags = tuple(flag for flag in segment.flags if flag != OVERLAP)
+    return replace(segment, flags=(*flags, OVERLAP) if several else flags)
 
 
 def _several(speakers: Iterable[Sequence[Stretch]]) -> list[Stretch]:

@@ -26,7 +26,7 @@ from homescribe.core import (
     Turn,
 )
 from homescribe.errors import Cancelled, PermanentError
-from homescribe.speakers.assignment import marked_overlap, sentences_of
+from homescribe.speakers.assignment import sentences_of
 from homescribe.speakers.channel_levels import (
     FRAMES_PER_SECOND,
     Own,
@@ -36,7 +36,7 @@ from homescribe.speakers.channel_levels import (
     runs_of,
 )
 from homescribe.speakers.diarizer import Diarization
-from homescribe.speakers.turn_index import TurnIndex
+from homescribe.speakers.turn_index import TurnIndex, marked_overlap
 
 CHANNELS = ("left", "right")
 MIN_SKIPPED = 1.0  # seconds; a shorter stretch without text is a pause
