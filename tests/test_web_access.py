@@ -1,11 +1,16 @@
 """Who can use the server from where: names, origins, the token, and what needs none of them."""
 
 import socket
+from contextlib import suppress
+from unittest.mock import MagicMock
 
 import httpx
 import pytest
 
 from homescribe.cli.main import main
+from homescribe.config import Config
+from homescribe.errors import UserError
+from homescribe.web import api, item_actions, run_settings
 from homescribe.web import server as web_server_module
 from homescribe.web.openapi import DETAILS
 from web_server import TOKEN, serving
@@ -151,3 +156,44 @@ def test_every_address_for_programs_is_described(base):
             if method != "parameters":
                 assert operation["summary"], path
                 assert operation["responses"], path
+
+
+class RecordedNames(dict):
+    """A request body that records the names that are read of it."""
+
+    def __init__(self, body, names):
+        super().__init__(body)
+        self.names = names
+
+    def get(self, name, default=None):
+        self.names.add(name)
+        return super().get(name, default)
+
+
+def body_schema(described, path, method):
+    body = described["paths"][path][method]["requestBody"]
+    return body["content"]["application/json"]["schema"]["properties"]
+
+
+def test_every_action_and_setting_is_described(base, tmp_path):
+    described = httpx.get(f"{base}/openapi.json").json()
+    queue = body_schema(described, "/api/queue", "post")
+    assert sorted(queue["action"]["enum"]) == sorted(api.ACTIONS)
+    read = {"action"}
+    for body in ({"url": "x", "key": "x"}, {"url": "x", "keys": ["x"]}):
+        for action in api.ACTIONS.values():
+            jobs = MagicMock(config=Config(library=tmp_path))
+            jobs.retry.return_value = (0, False)
+            with suppress(UserError):  # no run is active
+                action(jobs, RecordedNames(body, read))
+    assert queue.keys() == read
+    selection = body_schema(described, "/api/selection", "post")
+    assert sorted(selection["action"]["enum"]) == sorted(item_actions.ACTIONS)
+    settings = body_schema(described, "/api/settings", "put")
+    assert tuple(settings) == run_settings.CHANGEABLE
+
+
+def test_a_misspelled_setting_of_the_page_is_not_hidden(monkeypatch, tmp_path):
+    monkeypatch.setattr(run_settings, "CHANGEABLE", ("modle",))
+    with pytest.raises(KeyError, match="modle"):
+        run_settings.RunSettings(Config(library=tmp_path), None).state()

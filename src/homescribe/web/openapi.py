@@ -18,7 +18,6 @@ Node = Mapping[str, object]
 PREFIXES = ("/api/", "/v1/", "/health", "/openapi.json")  # of addresses for programs
 
 TEXT = {"type": "string"}
-NUMBER = {"type": "number"}
 WHOLE = {"type": "integer"}
 FLAG = {"type": "boolean"}
 OBJECT = {"type": "object"}
@@ -27,7 +26,7 @@ FILTERS = ("channel", "language", "since", "source", "until")
 SELECTION_ACTIONS = ("ignore", "preview-removal", "remove", "stop-ignoring")
 QUEUE_ACTIONS = (
     *("accept", "add", "again", "cancel", "cancel-listing", "drop", "enqueue", "keep", "pause"),
-    *("resume", "retry", "run", "sync"),
+    *("resume", "retry", "run", "speakers", "sync"),
 )
 
 
@@ -117,6 +116,7 @@ QUEUE_BODY = _object(
     keys={"type": "array", "items": TEXT},
     model=TEXT,
     language=TEXT,
+    speakers=TEXT,
 )
 
 # Details by path; a route that is not here is described by its docstring.

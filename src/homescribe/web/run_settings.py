@@ -106,4 +106,4 @@ class RunSettings:
 
 def _changeable() -> list[settings.Setting]:
     known = {setting.name: setting for setting in settings.settings()}
-    return [known[name] for name in CHANGEABLE if name in known]
+    return [known[name] for name in CHANGEABLE]
