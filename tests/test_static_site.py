@@ -238,6 +238,49 @@ def test_an_interrupted_export_can_be_repeated(tmp_path):
     assert write_site(tmp_path, "Jawed", RECORDINGS) == 3
 
 
+@pytest.mark.parametrize("torn", ["", '"recordings/ne'])
+def test_the_pages_of_an_interrupted_export_are_removed_by_the_next(tmp_path, torn):
+    site = tmp_path / "site"
+    write_site(site, "Jawed", RECORDINGS[:1])
+    long = spoken(*(f" Word{number}." for number in range(2000)))
+
+    def killed():
+        yield RECORDINGS[1][0], long
+        files = [path for path in site.rglob("*") if path.is_file()]
+        assert any(path.parent.name == "index" for path in files)
+        for path in files:
+            copy = tmp_path / "killed" / path.relative_to(site)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+
+    write_site(site, "Jawed", killed())
+    killed_site = tmp_path / "killed"
+    assert (killed_site / "recordings" / "youtube.two.html").exists()
+    with (killed_site / LIST).open("a") as file:
+        file.write(torn)
+    write_site(killed_site, "Jawed", RECORDINGS[2:])
+    write_site(tmp_path / "fresh", "Jawed", RECORDINGS[2:])
+
+    def written(directory):
+        return {path.relative_to(directory) for path in directory.rglob("*")}
+
+    assert written(killed_site) == written(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("name", ["recordings/jNQXAC9IVRw.html", "index.html", LIST])
+def test_a_page_that_became_a_link_is_replaced_and_its_target_kept(tmp_path, name):
+    site = tmp_path / "site"
+    write_site(site, "Jawed", RECORDINGS)
+    target = tmp_path / "target"
+    target.write_bytes((site / name).read_bytes())
+    (site / name).unlink()
+    (site / name).symlink_to(target)
+    content = target.read_bytes()
+    write_site(site, "Other", RECORDINGS[:2])
+    assert target.read_bytes() == content
+    assert not (site / name).is_symlink()
+
+
 @pytest.mark.parametrize("name", ["index.html", "assets", "recordings"])
 def test_a_directory_of_another_site_is_not_touched(tmp_path, name):
     (tmp_path / name).mkdir()

@@ -1,19 +1,21 @@
 """Write a static site into a directory, where files of other programs may be, too.
 
 `homescribe-site.json` says that index.html and three folders there are of a site. It lists their files, so
-that a later export removes those that it does not write again.
+that a later export removes those that it does not write again. A file is listed before it is written: an
+export that is interrupted leaves a list without its end.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 
 from homescribe.core import Item, Transcript
 from homescribe.errors import UserError
-from homescribe.formats.writer import translated
+from homescribe.formats.writer import prepare, replace, translated
 from homescribe.static_site.search_index import (
     PARAGRAPHS,
     IndexedParagraph,
@@ -36,7 +38,7 @@ def write_site(directory: Path, title: str, recordings: Iterable[tuple[Item, Tra
     with translated(directory):
         directory.mkdir(parents=True, exist_ok=True)
         earlier = _claimed(directory)
-        site = _Site(directory)
+        site = _Site(directory, earlier)
         facts = _write_pages(site, recordings)
         site.write("index.html", front_page(title, facts))
         for name in ASSETS:
@@ -44,22 +46,33 @@ def write_site(directory: Path, title: str, recordings: Iterable[tuple[Item, Tra
             site.write(f"assets/{name}", content.read_text(encoding="utf-8"))
         for name in earlier - site.files:
             (directory / name).unlink(missing_ok=True)
-        (directory / LIST).write_text(json.dumps(sorted(site.files), indent=0), encoding="utf-8")
+        replace(directory / LIST, json.dumps(sorted(site.files), indent=0).encode())
     return len(facts)
 
 
 class _Site:
-    """Writes files, and knows which."""
+    """Writes files, and lists each before it is written."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, earlier: set[str]) -> None:
         self._directory = directory
+        self._listed = set(earlier)
         self.files: set[str] = set()
         for folder in FOLDERS:
-            (directory / folder).mkdir(exist_ok=True)
+            prepare(directory / folder)
+        replace(directory / LIST, ("[\n" + "".join(map(_entry, sorted(earlier)))).encode())
 
     def write(self, name: str, content: str) -> None:
-        (self._directory / name).write_text(content, encoding="utf-8", newline="\n")
+        if name not in self._listed:
+            self._listed.add(name)
+            with (self._directory / LIST).open("a", encoding="utf-8") as file:
+                file.write(_entry(name))
+        replace(self._directory / name, content.encode())
         self.files.add(name)
+
+
+def _entry(name: str) -> str:
+    """Return the line of a list that names a file and is not its last."""
+    return f"{json.dumps(name)},\n"
 
 
 def _write_pages(site: _Site, recordings: Iterable[tuple[Item, Transcript]]) -> list[PageFacts]:
@@ -109,7 +122,7 @@ def _claimed(directory: Path) -> set[str]:
     Raises UserError if a file or a folder has a name that the site needs.
     """
     try:
-        names = json.loads((directory / LIST).read_text(encoding="utf-8"))
+        text = (directory / LIST).read_text(encoding="utf-8")
     except FileNotFoundError:
         for name in ("index.html", *FOLDERS):
             if (directory / name).exists():
@@ -118,11 +131,20 @@ def _claimed(directory: Path) -> set[str]:
                     "Choose another directory, or remove it.",
                 ) from None
         # Before all else: an export that is interrupted leaves a directory that the next one may write to.
-        (directory / LIST).write_text("[]", encoding="utf-8")
+        replace(directory / LIST, b"[]")
         return set()
     except ValueError:
         return set()
+    names = _listed(text)
     return {name for name in names if _is_of_a_site(name)} if isinstance(names, list) else set()
+
+
+def _listed(text: str) -> object:
+    """Return what a list names, up to the last complete line if it has no end; None if it is no list."""
+    for complete in (text, f"{text[: text.rfind(',')]}]"):
+        with suppress(ValueError):
+            return json.loads(complete)
+    return None
 
 
 def _is_of_a_site(name: object) -> bool:
