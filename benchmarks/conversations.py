@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from benchmarks import corpus
 from benchmarks.derived_recordings import write_wav
 from homescribe.audio import SAMPLE_RATE, decode
+from homescribe.audio.frame_runs import runs
 from homescribe.core import Turn
 from homescribe.engines import vad
 
@@ -100,10 +101,10 @@ def utterances(samples: Samples) -> list[Samples]:
     )
     speech = probabilities >= SPEECH
     pause = round(PAUSE * vad.CHUNKS_PER_SECOND)
-    for start, end in vad.runs(~speech):
+    for start, end in runs(~speech):
         if end - start < pause and start > 0 and end < len(speech):
             speech[start:end] = True
-    cut = [samples[a * vad.CHUNK : b * vad.CHUNK] for a, b in vad.runs(speech)]
+    cut = [samples[a * vad.CHUNK : b * vad.CHUNK] for a, b in runs(speech)]
     return [one for one in cut if len(one) >= SHORTEST * SAMPLE_RATE]
 
 

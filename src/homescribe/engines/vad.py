@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homescribe.audio import SAMPLE_RATE
+from homescribe.audio.frame_runs import runs
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -185,12 +186,6 @@ class SpeechDetector:
         self.probabilities = self.probabilities[count:]
         self.above = self.above[count:]
         self.audible = self.audible[count:]
-
-
-def runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Return (first, one past the last) of every run of True in `flags`."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 @cache

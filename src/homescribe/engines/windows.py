@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homescribe.audio import SAMPLE_RATE, blocks
+from homescribe.audio.frame_runs import runs
 from homescribe.core import Audio, TranscriptionOptions
-from homescribe.engines.vad import CHUNK, CHUNKS_PER_SECOND, PIECE, SpeechDetector, runs
+from homescribe.engines.vad import CHUNK, CHUNKS_PER_SECOND, PIECE, SpeechDetector
 from homescribe.errors import Cancelled
 
 MAX_WINDOW = 30.0  # seconds that Whisper decodes at once

@@ -18,7 +18,7 @@ from homescribe.library.rows import (
     segment_row,
     transcript_row,
 )
-from homescribe.speakers.turn_index import TurnIndex, marked_overlap
+from homescribe.speakers.turn_index import TurnIndex, marked_overlap, seconds_by_speaker
 
 
 def with_speaker(
@@ -90,22 +90,19 @@ def store(db: sqlite3.Connection, item_id: int, stored: Transcript, changed: Tra
         "UPDATE segments SET speaker = ?, words = ?, flags = ? WHERE item_id = ? AND position = ?",
         (
             (*(segment_row(segment)[n] for n in names), item_id, position)
-            for position, (before, segment) in enumerate(
+            for position, (old, segment) in enumerate(
                 zip(stored.segments, changed.segments, strict=True)
             )
-            if before != segment
+            if old != segment
         ),
     )
     turns = transcript_row(changed)[TRANSCRIPT_COLUMNS.index("turns")]
     db.execute("UPDATE transcripts SET turns = ? WHERE item_id = ?", (turns, item_id))
+    before, after = seconds_by_speaker(stored.turns), seconds_by_speaker(changed.turns)
     db.executemany(
         "UPDATE speakers SET seconds = max(0, seconds + ?) WHERE item_id = ? AND label = ?",
         (
-            (_seconds(changed, each.label) - _seconds(stored, each.label), item_id, each.label)
+            (after.get(each.label, 0.0) - before.get(each.label, 0.0), item_id, each.label)
             for each in stored.speakers
         ),
     )
-
-
-def _seconds(transcript: Transcript, label: str) -> float:
-    return sum(turn.end - turn.start for turn in transcript.turns if turn.speaker == label)

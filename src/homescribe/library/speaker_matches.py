@@ -18,6 +18,7 @@ from homescribe.core import Speaker, Turn
 from homescribe.library import known_voices, speaker_rows
 from homescribe.library.known_voices import Name
 from homescribe.library.namings import set_name
+from homescribe.speakers.turn_index import seconds_by_speaker
 
 MIN_OVERLAP = 0.5  # of the speech of the one who speaks less
 MAX_OTHERS = 0.25  # of the speech of a label: more of other people makes it a mixture
@@ -192,7 +193,7 @@ def _similarities(old: Sequence[Speaker], new: Sequence[Speaker]) -> dict[tuple[
 
 def _overlaps(old: Sequence[Turn], new: Sequence[Turn]) -> dict[tuple[str, str], float]:
     """Return the share of their speech that a pair of labels has in common, from MIN_OVERLAP of one's on."""
-    spoken_old, spoken_new = _seconds(old), _seconds(new)
+    spoken_old, spoken_new = seconds_by_speaker(old), seconds_by_speaker(new)
     return {
         (one, other): seconds / (spoken_old[one] + spoken_new[other] - seconds)
         for (one, other), seconds in _shared(old, new).items()
@@ -215,10 +216,3 @@ def _shared(old: Sequence[Turn], new: Sequence[Turn]) -> dict[tuple[str, str], f
                 pair = turn.speaker, other.speaker
                 shared[pair] = shared.get(pair, 0.0) + seconds
     return shared
-
-
-def _seconds(turns: Sequence[Turn]) -> Mapping[str, float]:
-    found: dict[str, float] = {}
-    for turn in turns:
-        found[turn.speaker] = found.get(turn.speaker, 0.0) + turn.end - turn.start
-    return found

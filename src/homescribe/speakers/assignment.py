@@ -16,7 +16,7 @@ from itertools import accumulate, groupby, pairwise
 
 from homescribe.core import Segment, Speaker, Transcript, Turn, Word
 from homescribe.speakers.diarizer import Diarization
-from homescribe.speakers.turn_index import TurnIndex, marked_overlap
+from homescribe.speakers.turn_index import TurnIndex, marked_overlap, seconds_by_speaker
 
 LEAST_SPEECH = 2.0  # seconds of a speaker in all; less is a noise, or a part of another's voice
 LITTLE_SPEECH = 0.5  # seconds that are enough where as many speakers are expected
@@ -115,9 +115,8 @@ def _enough_speech(
     diarization: Diarization, least: int
 ) -> tuple[tuple[Speaker, ...], tuple[Turn, ...]]:
     """Return the speakers with enough speech, with its seconds, and their turns."""
-    seconds = dict.fromkeys((speaker.label for speaker in diarization.speakers), 0.0)
-    for turn in diarization.turns:
-        seconds[turn.speaker] += turn.end - turn.start
+    spoken = seconds_by_speaker(diarization.turns)
+    seconds = {each.label: spoken.get(each.label, 0.0) for each in diarization.speakers}
     most = sorted(seconds, key=lambda label: -seconds[label])
     kept = {
         label

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homescribe.audio import SAMPLE_RATE
+from homescribe.audio.frame_runs import runs
 
 FRAME = 320  # samples, 20 ms
 FRAMES_PER_SECOND = SAMPLE_RATE // FRAME
@@ -82,22 +83,16 @@ def _echoed(level: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _runs_joined(speaks: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the frames of runs that are long enough, with the short pauses between them."""
-    runs: list[tuple[int, int]] = []
-    for start, end in runs_of(speaks):
-        if runs and start - runs[-1][1] < GAP:
-            runs[-1] = (runs[-1][0], end)
+    found: list[tuple[int, int]] = []
+    for start, end in runs(speaks):
+        if found and start - found[-1][1] < GAP:
+            found[-1] = (found[-1][0], end)
         else:
-            runs.append((start, end))
+            found.append((start, end))
     joined = np.zeros(len(speaks), np.bool_)
-    for start, end in runs:
+    for start, end in found:
         joined[start:end] = end - start >= SHORTEST
     return joined
-
-
-def runs_of(speaks: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Return the first frame of each run, and the one after its last."""
-    edges = np.flatnonzero(np.diff(np.pad(speaks.astype(np.int8), 1)))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def one_channel(

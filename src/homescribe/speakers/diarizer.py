@@ -21,6 +21,7 @@ from homescribe.speakers.embedding import VoiceEmbedder
 from homescribe.speakers.local_speakers import assign
 from homescribe.speakers.segmentation import Chunk, Segmentation
 from homescribe.speakers.timeline import ACTIVE, ChunkActivity, turns
+from homescribe.speakers.turn_index import seconds_by_speaker
 
 BATCH = 4  # chunks in one call of the segmentation network
 MIN_VOICE = 0.4  # seconds of speech from which a voice is embedded
@@ -177,9 +178,7 @@ class Diarizer:
 
     def _labelled(self, found: Sequence[Turn], voices: Vectors) -> Diarization:
         """Name the speakers of turns in the order of their first words."""
-        spoken: dict[str, float] = {}
-        for turn in found:
-            spoken[turn.speaker] = spoken.get(turn.speaker, 0.0) + turn.end - turn.start
+        spoken = seconds_by_speaker(found)
         labels = {speaker: f"SPEAKER_{number:02}" for number, speaker in enumerate(spoken)}
         speakers = tuple(
             Speaker(

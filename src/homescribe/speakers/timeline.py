@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from homescribe.audio.frame_runs import runs
 from homescribe.core import Turn
 
 ACTIVE = 0.5  # probability from which a speaker speaks
@@ -45,8 +46,7 @@ def turns(
 
     for first, active in _active_frames(chunks, speakers):
         for speaker in np.flatnonzero(active.any(axis=0)).tolist():
-            edges = np.flatnonzero(np.diff(np.pad(active[:, speaker].astype(np.int8), 1)))
-            for a, b in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+            for a, b in runs(active[:, speaker]):
                 start = min(frame_time(first + a), seconds)
                 end = min(frame_time(first + b), seconds)
                 if speaker in open_runs and start - open_runs[speaker][1] > GAP:

@@ -74,6 +74,14 @@ class TurnIndex:
         return self._turns[label][first : bisect_left(self._starts[label], end)]
 
 
+def seconds_by_speaker(turns: Iterable[Turn]) -> dict[str, float]:
+    """Return the seconds of speech of each speaker, in the order of their first turns."""
+    found: dict[str, float] = {}
+    for turn in turns:
+        found[turn.speaker] = found.get(turn.speaker, 0.0) + (turn.end - turn.start)
+    return found
+
+
 def marked_overlap(segment: Segment, index: TurnIndex) -> Segment:
     """Return the segment with the flag if several people speak in it, else without."""
     length = segment.end - segment.start

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homescribe.audio import channel_count, stereo_blocks, temporary_flac
+from homescribe.audio.frame_runs import runs
 from homescribe.core import (
     Audio,
     Engine,
@@ -33,10 +34,9 @@ from homescribe.speakers.channel_levels import (
     levels,
     one_channel,
     own_speech,
-    runs_of,
 )
 from homescribe.speakers.diarizer import Diarization
-from homescribe.speakers.turn_index import TurnIndex, marked_overlap
+from homescribe.speakers.turn_index import TurnIndex, marked_overlap, seconds_by_speaker
 
 CHANNELS = ("left", "right")
 MIN_SKIPPED = 1.0  # seconds; a shorter stretch without text is a pause
@@ -188,7 +188,7 @@ def _turns(own: Own) -> list[Turn]:
     found = [
         Turn(start / FRAMES_PER_SECOND, end / FRAMES_PER_SECOND, name)
         for channel, name in enumerate(CHANNELS)
-        for start, end in runs_of(own[:, channel])
+        for start, end in runs(own[:, channel])
     ]
     return sorted(found, key=lambda turn: (turn.start, turn.end, turn.speaker))
 
@@ -201,10 +201,8 @@ def _labelled(turns: Iterable[Turn], order: Iterable[str]) -> Diarization:
     """Return turns of channels as those of speakers, who are numbered in `order`."""
     labels = _labels(order)
     named = tuple(replace(turn, speaker=labels[turn.speaker]) for turn in turns)
-    speakers = tuple(
-        Speaker(label, sum(turn.end - turn.start for turn in named if turn.speaker == label))
-        for label in labels.values()
-    )
+    seconds = seconds_by_speaker(named)
+    speakers = tuple(Speaker(label, seconds.get(label, 0.0)) for label in labels.values())
     return Diarization(named, speakers)
 
 
