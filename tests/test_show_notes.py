@@ -83,6 +83,16 @@ def test_no_path_of_this_computer_is_published():
     assert re.fullmatch(r"“.+” [\d:]+", lines(notes, "Quotes\n")[0])
 
 
+def test_an_address_without_its_secret_is_not_published():
+    url = "https://a.example/ep?auth=4711secret4711secret"
+    notes = to_notes(Item("podcast", "0a1b", url, "Talk"), talk())
+    assert "a.example" not in notes
+    assert re.fullmatch(r"“.+” [\d:]+", lines(notes, "Quotes\n")[0])
+    assert "https://a.example/ep" in to_notes(
+        Item("podcast", "0a1b", "https://a.example/ep", "Talk"), talk()
+    )
+
+
 def test_the_publishers_chapters_are_kept():
     item = replace(
         ITEM, chapters=(Chapter(60, 900, "Second"), Chapter(0, 60, "First\n9:99 forged"))

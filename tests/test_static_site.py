@@ -203,6 +203,18 @@ def test_nothing_in_a_text_becomes_markup(tmp_path, browser):
     assert problems == []
 
 
+def test_one_person_has_one_colour(tmp_path):
+    people = (Speaker("A", name="Ann"), Speaker("B", name="Ann"), Speaker("C", name="Bob"))
+    said = transcript(
+        *(Segment(9.0 * n, 9.0 * n + 2, f" Line {n}.", speaker="ABC"[n]) for n in range(3))
+    )
+    write_site(tmp_path, "Jawed", [(ITEM, replace(said, speakers=people))])
+    (page,) = (tmp_path / "recordings").iterdir()
+    voices = re.findall(r'<b class="(voice-\d)">(\w+):</b>', page.read_text())
+    assert {name: voice for voice, name in voices} == {"Ann": "voice-0", "Bob": "voice-1"}
+    assert len(set(voices)) == 2
+
+
 def test_no_path_of_this_computer_is_published(site):
     for path in site.rglob("*"):
         if path.is_file():

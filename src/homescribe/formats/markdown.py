@@ -16,7 +16,7 @@ from homescribe.formats.paragraphs import Paragraph, sections
 from homescribe.formats.recording_facts import recording_address, recording_facts
 from homescribe.plugins import link
 from homescribe.text.display import clock
-from homescribe.text.redaction import is_redacted
+from homescribe.text.redaction import openable
 from homescribe.text.sanitize import file_safe_line
 
 
@@ -81,7 +81,7 @@ def _time_link(item: Item, seconds: float) -> str:
 
 def _hyperlink(label: str, address: str, title: str = "") -> str:
     """Return a Markdown link, or only its label unless the address is http, https or file."""
-    if is_redacted(address) or not re.match("(https?|file)://", address, re.IGNORECASE):
+    if not openable(address):
         return label
     # Percent-encode all that could end the link, and ";", without which there is no HTML entity.
     safe = quote(address, safe=":/?#@!$&'*+,=%~", errors="replace")

@@ -5,7 +5,6 @@ Plain text, because that is what video sites and podcast hosts take: they make l
 
 from __future__ import annotations
 
-from homescribe import plugins
 from homescribe.core import Item, Transcript
 from homescribe.formats.recording_facts import recording_address
 from homescribe.formats.topics import (
@@ -19,6 +18,7 @@ from homescribe.formats.topics import (
 )
 from homescribe.plugins import link
 from homescribe.text.display import clock
+from homescribe.text.redaction import openable
 from homescribe.text.sanitize import file_safe_line
 
 TITLE_CHARACTERS = 60  # of the beginning of a part, where no word distinguishes it
@@ -33,9 +33,8 @@ def to_notes(item: Item, transcript: Transcript) -> str:
     said = sentences(transcript)
     facts = [item.channel or "", item.upload_date or "", clock(transcript.duration)]
     blocks = [[item.title or item.id, " · ".join(filter(None, facts))]]
-    # Notes are published: a path of this computer would tell nothing.
-    if not plugins.source_of(item).local_path(item):
-        blocks[0].append(recording_address(item))
+    if openable(address := recording_address(item), published=True):
+        blocks[0].append(address)
     if item.chapters:
         marks = sorted(item.chapters, key=lambda chapter: chapter.start)
         starts = [chapter.start for chapter in marks]
@@ -67,6 +66,6 @@ def to_notes(item: Item, transcript: Transcript) -> str:
 
 def _quote(item: Item, sentence: Sentence) -> str:
     speaker = f" {sentence.speaker}," if sentence.speaker else ""
-    local = plugins.source_of(item).local_path(item)
-    address = "" if local else f" {link(item, sentence.start)}"
-    return f"“{sentence.text}”{speaker} {clock(sentence.start)}{address}"
+    quoted = f"“{sentence.text}”{speaker} {clock(sentence.start)}"
+    address = link(item, sentence.start)
+    return f"{quoted} {address}" if openable(address, published=True) else quoted

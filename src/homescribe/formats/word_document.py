@@ -18,7 +18,7 @@ from homescribe.formats.paragraphs import Paragraph, sections
 from homescribe.formats.recording_facts import recording_address, recording_facts
 from homescribe.plugins import link
 from homescribe.text.display import clock
-from homescribe.text.redaction import is_redacted
+from homescribe.text.redaction import openable
 from homescribe.text.sanitize import file_safe_line
 from homescribe.text.scripts import RIGHT_TO_LEFT
 
@@ -124,7 +124,7 @@ class _Page:
 
     def link(self, text: str, address: str) -> str:
         """Return text that links to `address`; only the text unless it is http, https or file."""
-        if is_redacted(address) or not re.match("(https?|file)://", address, re.IGNORECASE):
+        if not openable(address):
             return self.text(text)
         number = self._links.setdefault(file_safe_line(address), f"link{len(self._links) + 1}")
         run = self.text(text, '<w:rStyle w:val="Hyperlink"/>')

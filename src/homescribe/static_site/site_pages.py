@@ -6,20 +6,19 @@ the site. Paths of this computer are left out, because a site is published.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
 from homescribe.core import Item, Transcript
-from homescribe.formats.attribution import Names, segment_speaker
+from homescribe.formats.attribution import Names
 from homescribe.formats.coverage import NO_SPEECH, languages_in_words
 from homescribe.formats.filenames import item_tag
 from homescribe.formats.paragraphs import Paragraph, sections
 from homescribe.plugins import link
 from homescribe.static_site.search_index import IndexedParagraph
 from homescribe.text.display import clock
-from homescribe.text.redaction import is_redacted, shown_item
+from homescribe.text.redaction import openable, shown_item
 from homescribe.text.sanitize import file_safe_line, utf8_safe
 from homescribe.text.scripts import RIGHT_TO_LEFT
 
@@ -58,7 +57,8 @@ def recording_page(
     """Return the page of a recording, and its paragraphs for the index, as recording `number`."""
     facts = page_facts(item, transcript)
     names = Names(transcript)
-    voices = {speaker.label: n % VOICES for n, speaker in enumerate(transcript.speakers)}
+    people = dict.fromkeys(names.name(speaker.label) for speaker in transcript.speakers)
+    voices = {name: n % VOICES for n, name in enumerate(people)}
     known = [
         facts.channel,
         facts.date,
@@ -66,7 +66,7 @@ def recording_page(
         languages_in_words(transcript) if transcript.segments else "",
     ]
     shown = [escape(fact) for fact in known if fact]
-    if _is_web(address := shown_item(item).url):
+    if openable(address := shown_item(item).url, published=True):
         shown.append(f'<a href="{escape(address)}" rel="noopener noreferrer">recording</a>')
     body = [f'<h1>{escape(facts.title)}</h1>\n<p class="facts">{" · ".join(shown)}</p>']
     indexed: list[IndexedParagraph] = []
@@ -85,8 +85,7 @@ def recording_page(
                 for line in paragraph.lines
             ]
             indexed.append(IndexedParagraph(number, name, lines))
-            voice = voices.get(segment_speaker(paragraph.lines[0].segment) or "")
-            body.append(_paragraph(item, paragraph, name, voice))
+            body.append(_paragraph(item, paragraph, name, voices.get(name)))
     page = _page(
         facts.title,
         "../",
@@ -101,7 +100,7 @@ def recording_page(
 def _paragraph(item: Item, paragraph: Paragraph, speaker: str, voice: int | None) -> str:
     """Return a paragraph whose time links to the recording, if that is on the web."""
     time = clock(paragraph.start)
-    if _is_web(address := link(item, paragraph.start)):
+    if openable(address := link(item, paragraph.start), published=True):
         time = f'<a class="time" href="{escape(address)}" rel="noopener noreferrer">{time}</a>'
     else:
         time = f'<span class="time">{time}</span>'
@@ -165,8 +164,3 @@ def _page(title: str, root: str, body: str, scripts: Sequence[str]) -> str:
 </body>
 </html>
 """)
-
-
-def _is_web(address: str) -> bool:
-    """Whether others can open `address`: it is no path of this computer, and has no secret left out."""
-    return bool(re.match("https?://", address, re.IGNORECASE)) and not is_redacted(address)

@@ -108,6 +108,15 @@ def is_redacted(url: str) -> bool:
     return "~" in url and re.match(r"https?://", url) is not None and bool(_MARK.search(url))
 
 
+def openable(address: str, *, published: bool = False) -> bool:
+    """Whether a link to `address` opens: it is http, https or file, and no secret is left out.
+
+    `published` is whether others see it, who cannot open files of this computer.
+    """
+    schemes = "https?://" if published else "(https?|file)://"
+    return re.match(schemes, address, re.IGNORECASE) is not None and not is_redacted(address)
+
+
 def without_marks(url: str) -> str:
     """Return `url` as `shown_feed` returned it, without parameters that are secrets and the fragment."""
     parts = urlsplit(url)
