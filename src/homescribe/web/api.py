@@ -28,7 +28,7 @@ from homescribe.library import Library
 from homescribe.library.as_json import hit_as_json, item_as_json, source_as_json, status_as_json
 from homescribe.web import again, params, transcript_view
 from homescribe.web.jobs import Jobs
-from homescribe.web.json_body import json_object
+from homescribe.web.json_body import json_object, keys, optional_string, required_string
 from homescribe.web.json_response import JSONResponse
 from homescribe.web.snapshot import Snapshot
 
@@ -148,7 +148,7 @@ async def _events(request: Request) -> AsyncIterator[str]:
 async def act(request: Request) -> Response:
     """POST {"action": ...}: one of ACTIONS. Returns the snapshot."""
     body = await json_object(request)
-    action = ACTIONS.get(params.string(body, "action"))
+    action = ACTIONS.get(required_string(body, "action"))
     if action is None:
         raise UserError(
             f"Unknown action {body.get('action')!r}.", f"Known actions: {', '.join(ACTIONS)}."
@@ -176,35 +176,35 @@ Action = Callable[[Jobs, Body], RetryResult | EnqueueResult | None]
 
 
 def _add(jobs: Jobs, body: Body) -> None:
-    jobs.add(params.string(body, "url"))
+    jobs.add(required_string(body, "url"))
 
 
 def _run(jobs: Jobs, body: Body) -> None:
-    jobs.transcribe(params.keys(body))
+    jobs.transcribe(keys(body))
 
 
 def _enqueue(jobs: Jobs, body: Body) -> EnqueueResult:
-    return {"queued": jobs.enqueue(params.keys(body) or [])}
+    return {"queued": jobs.enqueue(keys(body) or [])}
 
 
 def _retry(jobs: Jobs, body: Body) -> RetryResult:
-    retried, started = jobs.retry(params.keys(body))
+    retried, started = jobs.retry(keys(body))
     return {"retried": retried, "started": started}
 
 
 def _again(jobs: Jobs, body: Body) -> None:
-    if keys := params.keys(body):
-        jobs.again_all(keys)
+    if chosen := keys(body):
+        jobs.again_all(chosen)
         return
     jobs.again(
-        params.string(body, "key"),
-        _optional_string(body, "model"),
-        _optional_string(body, "language"),
+        required_string(body, "key"),
+        optional_string(body, "model"),
+        optional_string(body, "language"),
     )
 
 
 def _speakers(jobs: Jobs, body: Body) -> None:
-    jobs.find_speakers(params.string(body, "key"), _optional_string(body, "speakers"))
+    jobs.find_speakers(required_string(body, "key"), optional_string(body, "speakers"))
 
 
 def _without_arguments(method: Callable[[Jobs], None]) -> Action:
@@ -243,8 +243,8 @@ def _snapshot(request: Request) -> Snapshot:
 async def correct(request: Request) -> Response:
     """PUT {"text", "expected"}: replace the text of a segment, if it still is `expected` (optional)."""
     body = await json_object(request)
-    expected = None if body.get("expected") is None else params.string(body, "expected")
-    text = params.string(body, "text")
+    expected = optional_string(body, "expected")
+    text = required_string(body, "text")
 
     def change(library: Library, key: str, position: int) -> Segment:
         return library.correct(key, position, text, was=expected)
@@ -268,13 +268,6 @@ def _changed_line(request: Request, change: Callable[[Library, str, int], Segmen
         correction = library.corrections(key).get(position)
     line = transcript_view.line(position, segment, correction.original if correction else None)
     return JSONResponse(asdict(line))
-
-
-# --- Request bodies ----------------------------------------------------------------------------------
-
-
-def _optional_string(body: Body, name: str) -> str | None:
-    return None if body.get(name) is None else params.string(body, name)
 
 
 class _SegmentConvertor(Convertor[int]):

@@ -16,7 +16,8 @@ from homescribe.pipeline.uploaded_files import delete_uploads, uploaded_files
 from homescribe.text.sanitize import utf8_safe
 from homescribe.web import exports, params
 from homescribe.web.jobs import Jobs
-from homescribe.web.json_body import json_object
+from homescribe.web.json_body import json_object, required_string
+from homescribe.web.json_body import keys as body_keys
 from homescribe.web.json_response import JSONResponse
 
 Body = Mapping[str, object]
@@ -24,7 +25,7 @@ Body = Mapping[str, object]
 
 async def rename(request: Request) -> Response:
     """PUT {"title"}: give an item another title, "" for that of its source. {"key", "before", "title"}."""
-    title = params.string(await json_object(request), "title")
+    title = required_string(await json_object(request), "title")
     return await run_in_threadpool(_rename, request, title)
 
 
@@ -55,12 +56,12 @@ def matching(request: Request) -> Response:
 async def act(request: Request) -> Response:
     """POST {"action", "keys"}: one of ACTIONS on these items."""
     body = await json_object(request)
-    action = ACTIONS.get(params.string(body, "action"))
+    action = ACTIONS.get(required_string(body, "action"))
     if action is None:
         raise UserError(
             f"Unknown action {body.get('action')!r}.", f"Known actions: {', '.join(ACTIONS)}."
         )
-    keys = params.keys(body)
+    keys = body_keys(body)
     if keys is None:
         raise UserError("No items are named.", 'Send {"keys": [...]}.')
     return await run_in_threadpool(_act, request, action, list(dict.fromkeys(keys)), body)
@@ -123,7 +124,7 @@ ACTIONS: dict[str, Action] = {
 
 async def export(request: Request) -> Response:
     """POST {"keys"}: a zip of the transcripts of these items."""
-    keys = params.keys(await json_object(request))
+    keys = body_keys(await json_object(request))
     return await run_in_threadpool(exports.zip_of, request, keys or [])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypedDict, get_args
 
@@ -149,24 +148,6 @@ def item(request: Request, library: Library) -> ItemRecord:
     if record.item.key != key:  # the library also finds items by a part of their key
         raise HTTPException(404, f"There is no item {key} in the library.")
     return record
-
-
-def string(body: Mapping[str, object], name: str) -> str:
-    """The string `name` of a JSON body, "" without it."""
-    value = body.get(name, "")
-    if not isinstance(value, str):
-        raise UserError(f"{name} is not a string.", "Send a string.")
-    return value
-
-
-def keys(body: Mapping[str, object]) -> list[str] | None:
-    """The keys of items in a JSON body; None without them."""
-    given = body.get("keys")
-    if given is None:
-        return None
-    if not isinstance(given, list) or not all(isinstance(key, str) for key in given) or not given:
-        raise UserError("keys is not a list of item keys.", "Leave it out to select all items.")
-    return given
 
 
 def _one_of(request: Request, name: str, known: tuple[str, ...]) -> str | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -11,9 +9,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from homescribe.assemble import open_library
-from homescribe.errors import UserError
 from homescribe.library.as_json import replaced_as_json, replacement_as_json
-from homescribe.web.json_body import json_object
+from homescribe.web.json_body import flag, json_object, optional_string, required_string
 from homescribe.web.json_response import JSONResponse
 
 
@@ -27,11 +24,9 @@ def replacements(request: Request) -> Response:
 async def add(request: Request) -> Response:
     """POST {"old", "new"}: replace a word; with "dry_run", say what would change."""
     body = await json_object(request)
-    old, new = _string(body, "old"), _string(body, "new")
-    source, channel = (
-        None if body.get(name) is None else _string(body, name) for name in ("source", "channel")
-    )
-    match_case, dry_run = _flag(body, "match_case"), _flag(body, "dry_run")
+    old, new = required_string(body, "old"), required_string(body, "new")
+    source, channel = optional_string(body, "source"), optional_string(body, "channel")
+    match_case, dry_run = flag(body, "match_case"), flag(body, "dry_run")
 
     def change() -> Response:
         with open_library(request.app.state.config) as library:
@@ -54,20 +49,6 @@ def remove(request: Request) -> Response:
         if number not in {each.id for each in library.replacements()}:
             raise HTTPException(404, f"There is no replacement {number}.")
         return JSONResponse({"recordings": library.remove_replacement(number)})
-
-
-def _string(body: Mapping[str, object], name: str) -> str:
-    value = body.get(name)
-    if not isinstance(value, str):
-        raise UserError(f"{name} is not a string.", f'Send {{"{name}": "..."}}.')
-    return value
-
-
-def _flag(body: Mapping[str, object], name: str) -> bool:
-    value = body.get(name, False)
-    if not isinstance(value, bool):
-        raise UserError(f"{name} is not true or false.", f'Send {{"{name}": true}}.')
-    return value
 
 
 ROUTES = [

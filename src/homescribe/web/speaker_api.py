@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -16,7 +16,7 @@ from homescribe.library import Library, Naming
 from homescribe.library.as_json import speaker_as_json, voice_as_json
 from homescribe.text.sanitize import utf8_safe
 from homescribe.web import params
-from homescribe.web.json_body import json_object
+from homescribe.web.json_body import json_object, required_string
 from homescribe.web.json_response import JSONResponse
 
 Change = Callable[[Library, str, list[str]], Naming]  # of a library, a key and labels
@@ -35,7 +35,7 @@ async def name(request: Request) -> Response:
     With ?only=true, only this one. The answer has the id of the "naming", for undo.
     """
     body = await json_object(request)
-    given = _string(body, "name")
+    given = required_string(body, "name")
 
     def change(library: Library, key: str, labels: list[str]) -> Naming:
         return library.name_speaker(key, labels, given)
@@ -46,7 +46,7 @@ async def name(request: Request) -> Response:
 async def answer(request: Request) -> Response:
     """POST {"action": "confirm" or "reject"}: whether the name that a speaker has by its voice is right."""
     body = await json_object(request)
-    action = _string(body, "action")
+    action = required_string(body, "action")
     if action not in ANSWERS:
         raise UserError(f"Unknown action {action!r}.", f"Known actions: {', '.join(ANSWERS)}.")
     return await run_in_threadpool(_changed, request, ANSWERS[action])
@@ -61,7 +61,7 @@ ANSWERS: dict[str, Change] = {
 async def set_speaker(request: Request) -> Response:
     """PUT {"positions", "label"}: who says these segments. Returns {"before": {position: label or null}}."""
     body = await json_object(request)
-    label = _string(body, "label")
+    label = required_string(body, "label")
     given = body.get("positions")
     numbers = [n for n in given if type(n) is int] if isinstance(given, list) else []
     if not numbers or given != numbers:
@@ -100,7 +100,7 @@ def _voices(library: Library) -> list[dict[str, object]]:
 async def rename_voice(request: Request) -> Response:
     """PUT {"name"}: rename a voice in all recordings. Returns {"voices", "naming"}: the id, for undo."""
     body = await json_object(request)
-    given = _string(body, "name")
+    given = required_string(body, "name")
 
     def change(library: Library, voice: int) -> int | None:
         return library.rename_voice(voice, given)
@@ -162,13 +162,6 @@ def _changed_voice(request: Request, change: Callable[[Library, int], int | None
         naming = change(library, number or 0)
         made = {"naming": naming} if request.method == "PUT" else {}
         return JSONResponse({"voices": _voices(library), **made})
-
-
-def _string(body: Mapping[str, object], name: str) -> str:
-    value = body.get(name)
-    if not isinstance(value, str):
-        raise UserError(f"{name} is not a string.", f'Send {{"{name}": "..."}}.')
-    return value
 
 
 def _speakers(library: Library, key: str) -> list[dict[str, object]]:
