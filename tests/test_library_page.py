@@ -94,6 +94,7 @@ def test_a_title_is_changed_and_restored(client, library):
     answer = client.put(f"/api/items/{key(0)}/title", json={"title": ""}).json()
     assert answer["title"] == TALKS[0].title
     assert client.put(f"/api/items/{key(0)}/title", json={"title": 3}).status_code == 400
+    assert client.put(f"/api/items/{key(0)}/title", json={}).status_code == 400
     assert client.put("/api/items/none/title", json={"title": "x"}).status_code == 404
 
 
@@ -117,12 +118,18 @@ def test_many_items_are_ignored_and_no_longer(client, library):
 def test_many_items_are_removed(client, library):
     keys = [key(0), key(1), key(7)]
     answer = client.post("/api/selection", json={"action": "preview-removal", "keys": keys})
-    assert answer.json() == {"items": 3, "transcripts": 2, "corrections": 0, "files": 0, "bytes": 0}
+    assert answer.json() == {
+        "items": 3,
+        "transcripts": 2,
+        "corrections": 0,
+        "files": [],
+        "bytes": 0,
+    }
     body = {"action": "remove", "keys": keys, "ignore": True}
-    assert client.post("/api/selection", json=body).json() == {"removed": 3, "files": 0}
+    assert client.post("/api/selection", json=body).json() == {"removed": 3, "files": []}
     assert client.get("/api/items", params={"state": "ignored"}).json()["total"] == 3
     body = {"action": "remove", "keys": [key(2)]}
-    assert client.post("/api/selection", json=body).json() == {"removed": 1, "files": 0}
+    assert client.post("/api/selection", json=body).json() == {"removed": 1, "files": []}
     assert client.get(f"/api/items/{key(2)}").status_code == 404
 
 
@@ -134,6 +141,8 @@ def test_many_items_are_removed(client, library):
         {"action": "ignore", "keys": "youtube:x"},
         {"action": "ignore", "keys": ["none"]},
         {"action": "explode", "keys": ["none"]},
+        {"action": "remove", "keys": [key(0)], "keep_files": "true"},
+        {"action": "remove", "keys": [key(0)], "ignore": 1},
     ],
 )
 def test_an_action_without_known_items_is_refused(client, library, body):

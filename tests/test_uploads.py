@@ -200,11 +200,14 @@ def test_an_item_is_removed_with_its_file_by_the_api(client, library):
     key = upload(client).headers["upload-item"]
     preview = client.get(f"/api/items/{key}/removal").json()
     assert preview == {
-        "transcript": False,
+        "items": 1,
+        "transcripts": 0,
         "corrections": 0,
         "files": ["talk.mp3"],
         "bytes": len(DATA),
     }
+    selected = client.post("/api/selection", json={"action": "preview-removal", "keys": [key]})
+    assert selected.json() == preview
     stranger = httpx.delete(client.base_url.join(f"/api/items/{key}/removal"))
     assert stranger.status_code == 403
     with Library(library) as opened, opened.run_lock():

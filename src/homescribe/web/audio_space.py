@@ -15,7 +15,7 @@ from homescribe.library.as_json import kept_audio_as_json
 from homescribe.text.amounts_of_data import in_gigabytes
 from homescribe.text.display import count, size
 from homescribe.web import params
-from homescribe.web.json_body import json_object
+from homescribe.web.json_body import flag, json_object
 from homescribe.web.json_response import JSONResponse
 
 
@@ -43,9 +43,10 @@ def _prune(request: Request, body: Mapping[str, object]) -> Response:
     amount = in_gigabytes(str(body.get("limit", "")))
     if amount is None:
         raise UserError("limit is not an amount of data.", 'Write "5 GB" or "500 MB".')
+    remove_now = flag(body, "remove")
     with open_library(request.app.state.config) as library:
         over = library.audio.over(round(amount * BYTES_PER_GIGABYTE))
-        if body.get("remove") is True:
+        if remove_now:
             library.audio.remove([one.key for one in over])
     total = sum(one.bytes for one in over)
     text = f"That is the audio of {count(len(over), 'recording')}, {size(total)}."

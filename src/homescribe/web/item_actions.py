@@ -12,13 +12,13 @@ from starlette.routing import Route
 from homescribe.assemble import open_library
 from homescribe.errors import UserError
 from homescribe.library import Library
-from homescribe.pipeline.uploaded_files import delete_uploads, uploaded_files
 from homescribe.text.sanitize import utf8_safe
 from homescribe.web import exports, params
 from homescribe.web.jobs import Jobs
-from homescribe.web.json_body import json_object, required_string
+from homescribe.web.json_body import flag, json_object, required_string
 from homescribe.web.json_body import keys as body_keys
 from homescribe.web.json_response import JSONResponse
+from homescribe.web.removal import preview_removal, remove_items
 
 Body = Mapping[str, object]
 
@@ -89,29 +89,13 @@ def _stop_ignoring(library: Library, keys: list[str], body: Body) -> Mapping[str
 
 
 def _preview(library: Library, keys: list[str], body: Body) -> Mapping[str, object]:
-    """What would be removed with the items."""
-    files = uploaded_files(library, keys)
-    records = [library.item(key) for key in keys]
-    return {
-        "items": len(records),
-        "transcripts": sum(record.state == "done" for record in records),
-        "corrections": sum(
-            len(library.corrections(record.item.key))
-            for record in records
-            if record.state == "done"
-        ),
-        "files": len(files),
-        "bytes": sum(path.stat().st_size for path in files),
-    }
+    return preview_removal(library, keys)
 
 
 def _remove(library: Library, keys: list[str], body: Body) -> Mapping[str, object]:
-    """Remove the items, with their uploaded files unless `keep_files`, and ignore them with `ignore`."""
-    with library.run_lock():  # a run would store the transcript of an item that is gone
-        files = [] if body.get("keep_files") is True else uploaded_files(library, keys)
-        removed = library.remove(keys, ignore=body.get("ignore") is True)
-        delete_uploads(library, files)
-    return {"removed": removed, "files": len(files)}
+    return remove_items(
+        library, keys, keep_files=flag(body, "keep_files"), ignore=flag(body, "ignore")
+    )
 
 
 ACTIONS: dict[str, Action] = {

@@ -1,31 +1,72 @@
-"""Removing an item on its page, with the file if it was uploaded: GET and DELETE /api/items/KEY/removal."""
+"""Removing items, with the files that were uploaded: one on its page (/api/items/KEY/removal), or many."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TypedDict
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from homescribe.assemble import open_library
+from homescribe.library import Library
 from homescribe.pipeline.uploaded_files import delete_uploads, uploaded_files
 from homescribe.web import params
 from homescribe.web.jobs import Jobs
 from homescribe.web.json_response import JSONResponse
 
 
+class RemovalPreview(TypedDict):
+    """What would be removed."""
+
+    items: int
+    transcripts: int
+    corrections: int
+    files: list[str]  # names of uploaded files
+    bytes: int  # of these files
+
+
+class Removal(TypedDict):
+    """What was removed."""
+
+    removed: int  # items
+    files: list[str]  # names of uploaded files
+
+
+def preview_removal(library: Library, keys: Collection[str]) -> RemovalPreview:
+    """Return what would be removed with the items `keys`."""
+    files = uploaded_files(library, keys)
+    records = [library.item(key) for key in keys]
+    done = [record.item.key for record in records if record.state == "done"]
+    return {
+        "items": len(records),
+        "transcripts": len(done),
+        "corrections": sum(len(library.corrections(key)) for key in done),
+        "files": [path.name for path in files],
+        "bytes": sum(path.stat().st_size for path in files),
+    }
+
+
+def remove_items(
+    library: Library, keys: Collection[str], *, keep_files: bool, ignore: bool
+) -> Removal:
+    """Remove items, their transcripts and, unless `keep_files`, their uploaded files.
+
+    `ignore`: never transcribe them again, also if a source lists them.
+    """
+    with library.run_lock():  # a run would store the transcript of an item that is gone
+        files = [] if keep_files else uploaded_files(library, keys)
+        removed = library.remove(keys, ignore=ignore)
+        delete_uploads(library, files)
+    return {"removed": removed, "files": [path.name for path in files]}
+
+
 def preview(request: Request) -> Response:
-    """What would be removed with an item: {"transcript", "corrections", "files", "bytes"}."""
+    """What would be removed with an item."""
     with open_library(request.app.state.config) as library:
         key = params.item(request, library).item.key
-        files = uploaded_files(library, [key])
-        return JSONResponse(
-            {
-                "transcript": library.transcript(key) is not None,
-                "corrections": len(library.corrections(key)),
-                "files": [path.name for path in files],
-                "bytes": sum(path.stat().st_size for path in files),
-            }
-        )
+        return JSONResponse(preview_removal(library, [key]))
 
 
 def remove(request: Request) -> Response:
@@ -34,15 +75,17 @@ def remove(request: Request) -> Response:
     With ?ignore=true, it is never transcribed again, also if a source lists it.
     """
     jobs: Jobs = request.app.state.jobs
+    query = request.query_params
     with open_library(request.app.state.config) as library:
         key = params.item(request, library).item.key
-        keep = request.query_params.get("keep_files") == "true"
-        with library.run_lock():  # a run would store the transcript of an item that is gone
-            files = [] if keep else uploaded_files(library, [key])
-            removed = library.remove([key], ignore=request.query_params.get("ignore") == "true")
-            delete_uploads(library, files)
+        removed = remove_items(
+            library,
+            [key],
+            keep_files=query.get("keep_files") == "true",
+            ignore=query.get("ignore") == "true",
+        )
     jobs.changes += 1
-    return JSONResponse({"removed": removed, "files": [path.name for path in files]})
+    return JSONResponse(removed)
 
 
 ROUTES = [

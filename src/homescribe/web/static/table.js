@@ -3,6 +3,7 @@
 import { count } from "./amounts.js";
 import { authorization, request, showMessage } from "./app.js";
 import { editName } from "./name_field.js";
+import { confirmRemoval } from "./removal_dialog.js";
 
 const BATCH = 2000; // keys in one request
 const bulk = document.getElementById("bulk");
@@ -106,23 +107,20 @@ const actions = {
   },
   async remove(chosen) {
     const answers = await send("preview-removal", chosen);
-    const found = (name) => sum(answers, name);
+    const preview = {
+      items: sum(answers, "items"),
+      transcripts: sum(answers, "transcripts"),
+      corrections: sum(answers, "corrections"),
+      files: answers.flatMap((answer) => answer.files),
+      bytes: sum(answers, "bytes"),
+    };
     dialog.querySelector("h2").textContent = `Remove ${count(chosen.length, "item")}?`;
-    const goes = [[found("transcripts"), "transcript"], [found("corrections"), "correction"]].filter(([number]) => number);
-    dialog.querySelector("[data-goes]").textContent = goes.length ? `Removed with them: ${goes.map(([number, noun]) => count(number, noun)).join(", ")}.` : "None of them has a transcript.";
-    const { parentElement: label } = dialog.querySelector("[name=file]");
-    label.hidden = !found("files");
-    label.querySelector("span").textContent = `Delete ${count(found("files"), "uploaded file")} (${(found("bytes") / 1e6).toFixed(1)} MB)`;
-    dialog.returnValue = "";
-    dialog.onclose = async () => {
-      if (dialog.returnValue !== "remove") return;
-      const options = { keep_files: !dialog.querySelector("[name=file]").checked, ignore: dialog.querySelector("[name=ignore]").checked };
-      const removed = await send("remove", chosen, options).catch(() => null);
+    confirmRemoval(dialog, preview, async (choices) => {
+      const removed = await send("remove", chosen, choices).catch(() => null);
       if (!removed) return;
       await refresh();
       showMessage(`${count(sum(removed, "removed"), "item")} removed.`);
-    };
-    dialog.showModal();
+    });
   },
   async retry(chosen) {
     const { retried, started } = await request("POST", "/api/queue", { action: "retry", keys: chosen });
