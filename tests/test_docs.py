@@ -13,8 +13,8 @@ import pytest
 
 import homescribe as public
 from homescribe import demo
-from homescribe.cli.exit_codes import ExitCode
 from homescribe.cli.main import homescribe
+from homescribe.exit_codes import ExitCode
 from test_architecture import FRONT, IMPORTS
 
 ROOT = Path(__file__).resolve().parent.parent

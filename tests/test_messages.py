@@ -14,13 +14,13 @@ import pytest
 from fake_plugins import item, listing, transcript
 from homescribe.backends.modal.session import ModalSession
 from homescribe.cli import program
-from homescribe.cli.exit_codes import ExitCode
 from homescribe.cli.main import homescribe
 from homescribe.cli.main import run as run_command
 from homescribe.cli.progress import _lines, is_unknown
 from homescribe.cli.summary import print_summary
 from homescribe.core import Uploads
 from homescribe.errors import PermanentError, RetryableError
+from homescribe.exit_codes import ExitCode
 from homescribe.library import Library
 from homescribe.pipeline import Progress
 

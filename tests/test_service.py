@@ -15,6 +15,7 @@ from command_line import CommandLine
 from homescribe.cli.commands import service as service_command
 from homescribe.cli.program import as_called
 from homescribe.errors import SetupError, UserError
+from homescribe.exit_codes import ExitCode
 from homescribe.library import Library
 from homescribe.service import scheduler_programs
 from homescribe.service.scheduler_programs import Launchd, Systemd
@@ -43,7 +44,7 @@ case "$*" in
   *"$REFUSED"*) echo "Failed: no bus" >&2; exit 1;;
   *show*timer*)
     printf 'ActiveState=active\\nNextElapseUSecRealtime=Thu 02:03\\nLastTriggerUSec=Wed 02:01\\n';;
-  *show*service*) printf 'ActiveState=inactive\\nResult=exit-code\\nExecMainStatus=2\\n';;
+  *show*service*) printf 'ActiveState=inactive\\nResult=exit-code\\nExecMainStatus=%s\\n' "${EXIT_CODE:-2}";;
 esac
 """
 LAUNCHCTL = """#!/bin/sh
@@ -180,6 +181,24 @@ def test_the_state_that_systemd_reports(machine):
     found = Systemd().status()
     assert (found.active, found.next_run, found.last_run) == (True, "Thu 02:03", "Wed 02:01")
     assert found.last_result == "exit code 2: needs you; see the log"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (ExitCode.OK, "succeeded"),
+        (ExitCode.SOME_FAILED, "exit code 1: some items failed"),
+        (ExitCode.SETUP_ERROR, "exit code 3: the installation is broken; run homescribe doctor"),
+        (ExitCode.BUDGET_REACHED, "exit code 4: the spending cap was reached"),
+        (ExitCode.ANOTHER_RUN, "exit code 5: another run was working on the library"),
+        (ExitCode.INTERRUPTED, "exit code 130"),
+        (203, "exit code 203"),  # systemd's own: the program cannot be run
+    ],
+)
+def test_the_result_of_the_last_run_is_in_words(machine, monkeypatch, code, words):
+    monkeypatch.setenv("EXIT_CODE", f"{code:d}")
+    Systemd().install(nightly())
+    assert Systemd().status().last_result == words
 
 
 @pytest.mark.parametrize("refused", ["show", "enable", "daemon-reload"])

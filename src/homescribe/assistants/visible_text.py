@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from homescribe.text.display import shortened
 from homescribe.text.redaction import shown_text
 
 # Control characters and surrogates; what is invisible between letters; directions; tags; variation selectors
@@ -24,9 +25,7 @@ def visible(text: str, characters: int | None = None) -> str:
     """Return `text` on one line without invisible characters; at most `characters`, with an ellipsis."""
     text = _SURROGATES.sub("\ufffd", _INVISIBLE.sub("", text))
     text = " ".join(_SELECTORS.sub(r"\1", text).split())
-    if characters is None or len(text) <= characters:
-        return text
-    return text[: characters - 1].rstrip() + "…"
+    return text if characters is None else shortened(text, characters)
 
 
 def visible_message(text: str) -> str:

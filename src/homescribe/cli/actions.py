@@ -9,13 +9,13 @@ from contextlib import nullcontext
 from threading import Event
 
 from homescribe.assemble import build_run
-from homescribe.cli.exit_codes import ExitCode
 from homescribe.cli.export_writer import ExportWriter
 from homescribe.cli.program import message
 from homescribe.cli.progress import Display
 from homescribe.cli.summary import print_summary, report_corrections
 from homescribe.config import Config
 from homescribe.errors import Cancelled, HomescribeError, SetupError, UserError
+from homescribe.exit_codes import ExitCode
 from homescribe.library import Library
 from homescribe.pipeline import ListingResult, Sources, add
 from homescribe.pipeline.kept_corrections import corrected_lines

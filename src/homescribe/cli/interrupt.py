@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from threading import Event
 from types import FrameType
 
-from homescribe.cli.exit_codes import ExitCode
+from homescribe.exit_codes import ExitCode
 
 STDERR = 2  # file descriptor
 

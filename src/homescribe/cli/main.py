@@ -32,10 +32,10 @@ from homescribe.cli.commands import (
     speakers,
     transcribe,
 )
-from homescribe.cli.exit_codes import ExitCode, exit_code
 from homescribe.cli.options import Group
 from homescribe.cli.program import message
 from homescribe.errors import Cancelled, HomescribeError
+from homescribe.exit_codes import ExitCode, exit_code
 from homescribe.text import log_lines
 from homescribe.text.sanitize import terminal_message
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from homescribe.errors import SetupError
+from homescribe.exit_codes import ExitCode
 from homescribe.private_files import make_folder, write_file
 from homescribe.service.unit_files import (
     LABEL,
@@ -28,6 +29,13 @@ from homescribe.service.unit_files import (
 TIMEOUT = 60.0  # seconds for a program of the system to answer
 BOOTSTRAP_TRIES = 6  # launchd refuses an agent for a moment after its predecessor was removed
 BOOTSTRAP_PAUSE = 0.5  # seconds
+REASONS = {  # why a run did not succeed
+    ExitCode.SOME_FAILED: "some items failed",
+    ExitCode.USER_ERROR: "needs you; see the log",
+    ExitCode.SETUP_ERROR: "the installation is broken; run homescribe doctor",
+    ExitCode.BUDGET_REACHED: "the spending cap was reached",
+    ExitCode.ANOTHER_RUN: "another run was working on the library",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,14 +232,10 @@ def _result(code: str) -> str:
     """Return the words for an exit code; "" for none."""
     if not code:
         return ""
-    return {
-        "0": "succeeded",
-        "1": "exit code 1: some items failed",
-        "2": "exit code 2: needs you; see the log",
-        "3": "exit code 3: the installation is broken; run homescribe doctor",
-        "4": "exit code 4: the spending cap was reached",
-        "5": "exit code 5: another run was working on the library",
-    }.get(code, f"exit code {code}")
+    if code == f"{ExitCode.OK:d}":
+        return "succeeded"
+    reasons = {f"{each:d}": reason for each, reason in REASONS.items()}
+    return f"exit code {code}: {reasons[code]}" if code in reasons else f"exit code {code}"
 
 
 def _cron_hint(sync: NightlySync) -> str:

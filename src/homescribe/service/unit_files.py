@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from homescribe.errors import UserError
+from homescribe.exit_codes import ExitCode
 
 UNIT = "homescribe-sync"
 LABEL = "org.homescribe.sync"
 NOTE = "Written by `homescribe service install`; `homescribe service remove` deletes it."
 MAX_DELAY = 5 * 60  # seconds: not every machine asks a site in the same second of the night
 # Exit codes that are no failure: another run is working on the library; interrupted, as at shutdown.
-EXPECTED_EXITS = (5, 130)
+EXPECTED_EXITS = (ExitCode.ANOTHER_RUN, ExitCode.INTERRUPTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def systemd_units(sync: NightlySync) -> dict[str, str]:
         *variables,
         "Nice=10",
         "IOSchedulingClass=idle",
-        f"SuccessExitStatus={' '.join(map(str, EXPECTED_EXITS))}",
+        f"SuccessExitStatus={' '.join(f'{code:d}' for code in EXPECTED_EXITS)}",
     ]
     timer = [
         f"# {NOTE}",

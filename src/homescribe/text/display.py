@@ -48,9 +48,9 @@ def moment(unix_time: float) -> str:
     return then.strftime("%H:%M" if today else "%Y-%m-%d %H:%M")
 
 
-def shortened(title: str, characters: int = 100) -> str:
-    """Return a title for a line that says more: at most `characters`, with an ellipsis where it is cut."""
-    return title if len(title) <= characters else title[: characters - 1].rstrip() + "…"
+def shortened(text: str, characters: int = 100) -> str:
+    """Return at most `characters` of a text, such as a title, with an ellipsis where it is cut."""
+    return text if len(text) <= characters else text[: characters - 1].rstrip() + "…"
 
 
 def count(number: int, noun: str) -> str:

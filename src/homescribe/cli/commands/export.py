@@ -9,11 +9,11 @@ import click
 from homescribe.assemble import open_library
 from homescribe.cli.combined_export import write_combined, write_site_and_report
 from homescribe.cli.commands.query import channel_option, since_option, until_option
-from homescribe.cli.exit_codes import ExitCode
 from homescribe.cli.export_writer import ExportWriter, Target
 from homescribe.cli.options import SUBTITLE_SETTINGS, command, configured, export_options
 from homescribe.config import Config
 from homescribe.errors import UserError
+from homescribe.exit_codes import ExitCode
 from homescribe.formats.combined import PART_WORDS
 from homescribe.library import ItemRecord, Library
 from homescribe.text.display import count

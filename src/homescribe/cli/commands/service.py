@@ -14,7 +14,6 @@ import click
 from homescribe import config as settings
 from homescribe.assemble import check_options, open_library
 from homescribe.cli.commands.transcribe import limit_option
-from homescribe.cli.exit_codes import ExitCode
 from homescribe.cli.export_writer import STDOUT, Target
 from homescribe.cli.options import (
     RUN_SETTINGS,
@@ -27,6 +26,7 @@ from homescribe.cli.output import print_json
 from homescribe.cli.program import message
 from homescribe.config import Config
 from homescribe.errors import UserError
+from homescribe.exit_codes import ExitCode
 from homescribe.service.scheduler_programs import scheduler
 from homescribe.service.unit_files import NightlySync, parsed_time
 from homescribe.text.sanitize import terminal_safe

@@ -14,13 +14,13 @@ from homescribe import demo as bundled
 from homescribe import doctor as checks
 from homescribe.assemble import open_library, open_sources
 from homescribe.cli.actions import add_sources, run_and_report
-from homescribe.cli.exit_codes import ExitCode
 from homescribe.cli.export_writer import ExportWriter, Target
 from homescribe.cli.interrupt import interruptible
 from homescribe.cli.options import command, configured
 from homescribe.cli.output import highlighted, print_json, print_table, print_wrapped
 from homescribe.cli.program import as_called, message
 from homescribe.config import Config
+from homescribe.exit_codes import ExitCode
 from homescribe.text.display import clock
 from homescribe.text.sanitize import terminal_safe
 

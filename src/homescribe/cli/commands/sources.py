@@ -9,7 +9,6 @@ import click
 
 from homescribe.assemble import open_library, open_sources
 from homescribe.cli.actions import add_sources
-from homescribe.cli.exit_codes import ExitCode
 from homescribe.cli.interrupt import interruptible
 from homescribe.cli.options import (
     REQUEST_SETTINGS,
@@ -22,6 +21,7 @@ from homescribe.cli.output import print_json, print_table
 from homescribe.cli.program import message
 from homescribe.config import Config
 from homescribe.errors import UserError
+from homescribe.exit_codes import ExitCode
 from homescribe.library import Library, SourceRecord
 from homescribe.library.as_json import source_as_json
 from homescribe.pipeline import may_have_new_items

@@ -8,7 +8,6 @@ import sys
 import click
 
 from homescribe.assemble import build_speaker_run, open_library, open_sources
-from homescribe.cli.exit_codes import ExitCode
 from homescribe.cli.interrupt import interruptible
 from homescribe.cli.options import REQUEST_SETTINGS, Group, configured
 from homescribe.cli.output import print_json, print_table
@@ -18,6 +17,7 @@ from homescribe.cli.summary import print_reasons
 from homescribe.config import Config
 from homescribe.core import Speaker
 from homescribe.errors import Cancelled, HomescribeError, UserError
+from homescribe.exit_codes import ExitCode
 from homescribe.library import Library, Naming
 from homescribe.library.as_json import speaker_as_json, voice_as_json
 from homescribe.text.display import count, span

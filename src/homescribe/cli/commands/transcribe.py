@@ -10,7 +10,6 @@ import click
 from homescribe import pipeline
 from homescribe.assemble import check_options, open_library, open_sources
 from homescribe.cli.actions import add_sources, report_listing, run_and_report
-from homescribe.cli.exit_codes import ExitCode
 from homescribe.cli.export_writer import ExportWriter, Target, optional_writer
 from homescribe.cli.interrupt import interruptible
 from homescribe.cli.options import (
@@ -25,6 +24,7 @@ from homescribe.cli.program import message
 from homescribe.cli.summary import report_earlier_results
 from homescribe.config import Config
 from homescribe.errors import AnotherRun, Cancelled, UserError
+from homescribe.exit_codes import ExitCode
 from homescribe.text.display import count
 from homescribe.text.sanitize import terminal_message
 
