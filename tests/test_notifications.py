@@ -16,11 +16,11 @@ import httpx
 import pytest
 
 from command_line import CommandLine
-from fake_plugins import item, transcript
+from fake_plugins import FakeBackend, FakeSource, item, run, transcript
 from homescribe import Outcome, PermanentError, demo
 from homescribe.assemble import build_notifier, check_options
 from homescribe.config import Config, load
-from homescribe.errors import SetupError, UserError
+from homescribe.errors import RetryableError, SetupError, UserError
 from homescribe.library import Library
 from homescribe.notifications import done_command, notifier, webhook
 from homescribe.notifications.apprise_service import AppriseService
@@ -190,6 +190,72 @@ def test_commands_that_fail_are_warnings():
         "on_done failed with exit code 7: no such host",
         "on_done: 1 notification more not delivered.",
     ]
+
+
+class FailsOnce:
+    """A target whose first delivery raises `error`."""
+
+    name, most_failures = "webhook", None
+
+    def __init__(self, error):
+        self.errors = [error]
+        self.delivered = []
+
+    def wants(self, kind):
+        return True
+
+    def deliver(self, notification, ending):
+        if self.errors:
+            raise self.errors.pop()
+        self.delivered.append(notification.kind)
+
+
+def test_an_unforeseen_exception_in_a_delivery_does_not_end_the_next_ones():
+    target = FailsOnce(RuntimeError("https://host.example/?token=s3cr3t"))
+    assert notified([target], done(1), done(2)) == ["webhook: internal error (RuntimeError)."]
+    assert target.delivered == ["item.done", "run.done"]
+
+
+def test_a_folder_for_temporary_files_that_vanished_is_a_warning(tmp_path, monkeypatch):
+    line, told = saving(tmp_path)
+    make, failures = done_command.tempfile.TemporaryFile, [FileNotFoundError(2, "No such folder")]
+
+    def temporary_file():
+        if failures:
+            raise failures.pop()
+        return make()
+
+    monkeypatch.setattr(done_command.tempfile, "TemporaryFile", temporary_file)
+    warnings = notified([DoneCommand("on_done", line, "item.done")], done(1), done(2))
+    assert warnings == ["on_done cannot be started: No such folder."]
+    assert [one["stdin"]["data"]["key"] for one in told()] == ["fake:site-2"]
+
+
+def test_a_notification_that_cannot_be_made_does_not_end_the_run(tmp_path, monkeypatch):
+    def fail(*arguments, **options):
+        raise MemoryError("s3cr3t")
+
+    monkeypatch.setattr(notifier, "item_notification", fail)
+    target = FailsOnce(None)
+    target.errors.clear()
+    with Library(tmp_path / "library") as library:
+        for number in (1, 2):
+            library.fail(item(number), RetryableError("not yet"))
+        library.retry()
+        listener = Notifier([target], tmp_path, NEVER)
+        outcomes = list(
+            run(library, FakeSource(), FakeBackend(lambda work: transcript()), listener=listener)
+        )
+    assert [bool(outcome.transcript) for outcome in outcomes] == [True, True]
+    assert listener.warnings == ["A notification was not made: internal error (MemoryError)."]
+    assert target.delivered == ["run.done"]
+
+    monkeypatch.setattr(notifier, "run_notification", fail)
+    monkeypatch.setattr(notifier, "item_notification", item_notification)
+    assert notified([target], done()) == [
+        "A notification was not made: internal error (MemoryError)."
+    ]
+    assert target.delivered == ["run.done", "item.done"]
 
 
 def test_secret_addresses_are_not_told():

@@ -62,7 +62,7 @@ class DoneCommand:
 
     def deliver(self, notification: Notification, ending: Event) -> None:
         """Run the command. Raises NotDelivered when it fails, takes too long, or `ending` is set."""
-        with tempfile.TemporaryFile() as errors:
+        with self._errors_file() as errors:
             try:
                 process = subprocess.Popen(
                     self._arguments,
@@ -73,7 +73,7 @@ class DoneCommand:
                     start_new_session=True,  # Ctrl-C is for homescribe; it ends this process, too
                 )
             except OSError as error:
-                raise NotDelivered(f"{self.name} cannot be started: {error.strerror}.") from error
+                raise self._not_started(error) from error
             reason = _wait(process, notification.body, ending)
             if reason:
                 raise NotDelivered(f"{self.name} {reason}.")
@@ -82,6 +82,18 @@ class DoneCommand:
                 if process.returncode < 0:
                     how = f"was ended by signal {-process.returncode}"
                 raise NotDelivered(f"{self.name} {how}{_last_line(errors)}")
+
+    def _errors_file(self) -> IO[bytes]:
+        """Return a file for standard error. Raises NotDelivered when no folder for one can be written."""
+        try:
+            return tempfile.TemporaryFile()
+        except OSError as error:
+            raise self._not_started(error) from error
+
+    def _not_started(self, error: OSError) -> NotDelivered:
+        return NotDelivered(
+            f"{self.name} cannot be started: {error.strerror or 'no reason given'}."
+        )
 
 
 def _wait(process: subprocess.Popen[bytes], body: bytes, ending: Event) -> str:

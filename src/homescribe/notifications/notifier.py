@@ -6,7 +6,7 @@ When the run has ended, it waits until everything is delivered. After Ctrl-C tha
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from queue import Empty, Full, Queue
@@ -57,7 +57,7 @@ class Notifier:
         """Notify of an outcome. Waits while too many wait to be delivered."""
         # What the notification of the run says of it; of two outcomes of one item, the later.
         self._outcomes[outcome.item.key] = replace(outcome, transcript=None)
-        self._send(item_notification(outcome, self._library))
+        self._send(lambda: item_notification(outcome, self._library))
 
     def __exit__(
         self,
@@ -69,7 +69,7 @@ class Notifier:
         hurry = self._stop.is_set() or not (error is None or isinstance(error, HomescribeError))
         if self._outcomes:
             self._send(
-                run_notification(
+                lambda: run_notification(
                     [*self._outcomes.values()],
                     self._library,
                     time.monotonic() - self._began,
@@ -81,10 +81,17 @@ class Notifier:
         for worker in self._workers:
             self.warnings += worker.summary()
 
-    def _send(self, notification: Notification) -> None:
-        for worker in self._workers:
-            if worker.target.wants(notification.kind):
-                worker.put(notification, self._stop)
+    def _send(self, make: Callable[[], Notification]) -> None:
+        """Make a notification and give it to the targets. An error is a warning and does not end the run."""
+        try:
+            notification = make()
+            for worker in self._workers:
+                if worker.target.wants(notification.kind):
+                    worker.put(notification, self._stop)
+        except Exception as error:  # noqa: BLE001 - the run goes on
+            warning = f"A notification was not made: internal error ({type(error).__name__})."
+            if warning not in self.warnings:
+                self.warnings.append(warning)
 
     def _finish(self, hurry: bool) -> None:
         """Wait until everything is delivered; after a stop, only for GRACE."""
@@ -161,5 +168,11 @@ class _Worker(Thread):
             self.target.deliver(notification, self.ending)
             self._in_a_row = 0
         except NotDelivered as error:
-            self._failures.append(str(error))
-            self._in_a_row += 1
+            self._count_failure(str(error))
+        except Exception as error:  # noqa: BLE001 - the next notification may be delivered
+            # Only the type: the text may contain addresses and passwords.
+            self._count_failure(f"{self.target.name}: internal error ({type(error).__name__}).")
+
+    def _count_failure(self, reason: str) -> None:
+        self._failures.append(reason)
+        self._in_a_row += 1
