@@ -48,6 +48,7 @@ ALLOWED = {
     "speakers/speaker_setting": {"errors"},
     "speakers/speaker_models": {"errors"},
     "speakers/turn_index": {"core"},
+    "speakers/assignment": {"core", "speakers", "text/scripts"},
     "cost/prices": {"errors"},
     "cost/budget": {"errors"},
     "cost/speeds": {"cost/prices"},

@@ -377,6 +377,24 @@ def test_without_spaces_a_sentence_is_split_between_clauses(text, clauses):
     assert found == [(A, clauses[0]), (B, clauses[1])]
 
 
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("「今日は山へ行きました。」", "「本当ですか、それは。」", "はい、とても楽しかった。"),
+        ("今日は山へ行きました｡", "本当ですか、それは！？", "はい、とても楽しかった。"),
+        ("वह कल घर आया था॥", " क्या वह आज भी यहाँ है?", " हाँ वह अभी यहाँ है।"),
+        ("Նա երեկ տուն եկավ։", " Նա այսօր էլ այստեղ է։", " Այո նա հիմա այստեղ է։"),
+    ],
+)
+def test_without_word_times_sentences_of_every_script_are_divided(texts):
+    length = sum(map(len, texts)) / 4
+    first = len(texts[0]) / 4
+    second = first + len(texts[1]) / 4
+    turns = spoken((0, first, A), (first, second, B), (second, length, A))
+    found = result(made(Segment(0, length, "".join(texts))), turns)
+    assert found == [(who, text.strip()) for who, text in zip((A, B, A), texts, strict=True)]
+
+
 @given(
     st.text("ab .,，?。\n", max_size=40),
     st.lists(st.tuples(st.floats(0, 20), st.floats(0.1, 9), st.sampled_from([A, B])), max_size=5),

@@ -127,6 +127,18 @@ def test_a_sentence_may_have_several_segments_but_one_speaker():
     assert found[2].start == 4
 
 
+def test_sentences_of_every_script_are_divided():
+    for texts in (
+        ["वह घर आया।", "क्या वह यहाँ है?"],
+        ["وہ گھر آیا۔", "کیا وہ یہاں ہے؟"],
+        ["He said “Come.”", "She came."],
+        ["「はい。」", "「行きます。」"],
+        ["ខ្ញុំទៅផ្ទះ។", "គាត់មក។"],
+    ):
+        said = transcript(Segment(0, 4, " ".join(texts)))
+        assert [each.text for each in sentences(said)] == texts
+
+
 def test_any_text_has_notes():
     for said in (spoken(*HOSTILE), spoken("no full stops at all", "none"), transcript()):
         notes = to_notes(replace(ITEM, title="a\nb"), said)

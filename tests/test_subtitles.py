@@ -216,7 +216,7 @@ def test_no_line_is_only_a_number():
 def test_titles_and_initials_end_no_sentence():
     for text in ("Mr.", "J.", "U.S.", "z.B."):
         assert not ends_sentence(text), text
-    for text in ("end.", "No.", 'said."', "何。", "ماذا؟", "…"):
+    for text in ("end.", "No.", 'said."', "何。", "ماذا؟", "…", "何。》", "ទេ។"):
         assert ends_sentence(text), text
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from homescribe.text.scripts import HANGUL, UNSPACED
+from homescribe.text import scripts
+from homescribe.text.scripts import CLOSING_MARKS, HANGUL, UNSPACED
 
 AFTER_SENTENCE = 0.0
 AFTER_CLAUSE = 1.0
@@ -26,9 +27,7 @@ _ABBREVIATION = re.compile(
     r"(?:^|\W)(?:mr|mrs|ms|dr|prof|st|sr|jr|vs|nr|bzw|ca|ggf|sra|mme|\w|(?:\w\.)+\w)\.$",
     re.IGNORECASE,
 )
-_CLOSING = "\"'”’»)\\]}」』）】〉》"
-_SENTENCE_END = re.compile(f"[.!?…。！？｡؟۔।॥։።][{_CLOSING}]*$")
-_CLAUSE_END = re.compile(f"[,;:،؛、，；：､—–][{_CLOSING}]*$")
+_CLAUSE_END = re.compile(f"[,;:،؛、，；：､—–][{re.escape(CLOSING_MARKS)}]*$")
 
 # Characters that begin no line: closing marks, small kana, marks of length and repetition, and vowels that
 # are written after their consonant (Thai, Lao).
@@ -44,9 +43,8 @@ _VOWEL_BEFORE = frozenset("เแโใไເແໂໃໄ")
 
 
 def ends_sentence(text: str) -> bool:
-    """Whether a sentence ends with the last character of `text`."""
-    text = text.rstrip()
-    return _SENTENCE_END.search(text) is not None and _ABBREVIATION.search(text) is None
+    """Whether `text` ends a sentence, and not only an abbreviation."""
+    return scripts.ends_sentence(text) and _ABBREVIATION.search(text.rstrip()) is None
 
 
 def break_cost(text: str, following: str, *, spaced: bool) -> float:

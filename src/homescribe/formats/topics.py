@@ -16,6 +16,7 @@ from itertools import pairwise
 
 from homescribe.core import MINUTE, Segment, Transcript
 from homescribe.formats.attribution import Names
+from homescribe.text import scripts
 from homescribe.text.scripts import UNSPACED, count_words, ends_sentence, spaced
 from homescribe.text.word_times import spread
 
@@ -27,7 +28,6 @@ KEYWORD_LETTERS = 4  # the fewest
 QUOTE_WORDS = range(8, 41)
 QUOTES = 12  # the most
 QUOTES_OF_PART = 2
-_BETWEEN_SENTENCES = re.compile(r"(?<=[.!?…؟])\s+|(?<=[。！？])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def sentences(transcript: Transcript) -> list[Sentence]:
 
 
 def _parts(segment: Segment) -> Iterator[tuple[float, str]]:
-    texts = [text.strip() for text in _BETWEEN_SENTENCES.split(segment.text) if text.strip()]
+    texts = [text.strip() for text in scripts.sentences(segment.text) if text.strip()]
     for word in spread(texts, segment.start, segment.end, 1.0):
         yield word.start, word.word
 

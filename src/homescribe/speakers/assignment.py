@@ -17,6 +17,7 @@ from itertools import accumulate, groupby, pairwise
 from homescribe.core import Segment, Speaker, Transcript, Turn, Word
 from homescribe.speakers.diarizer import Diarization
 from homescribe.speakers.turn_index import TurnIndex, marked_overlap, seconds_by_speaker
+from homescribe.text.scripts import ends_sentence, sentences
 
 LEAST_SPEECH = 2.0  # seconds of a speaker in all; less is a noise, or a part of another's voice
 LITTLE_SPEECH = 0.5  # seconds that are enough where as many speakers are expected
@@ -30,10 +31,8 @@ STRAY = 0.5  # seconds; a single word, or several that are shorter in all, chang
 CHANGE = 2.0  # seconds of each of two speakers in a sentence that is divided although word times are unknown
 
 FEWER = re.compile(r"\d+ speakers were asked for; \d+ (has|have) enough speech\.")
-SENTENCE_END = re.compile(r"[.?!…。？！｡؟۔।]['\"”’»)\]]*\s*$")
 # A word, or a clause of a script without spaces.
 PHRASE = re.compile(r"\s*[^\s，、；]+[，、；]*|\s*[，、；]+|\s+\Z")
-SENTENCE = re.compile(r".+?(?:[.?!…。？！｡؟۔।]+['\"”’»)\]]*(?=\s|\Z)|[。？！]|\Z)", re.DOTALL)
 
 
 @dataclass(slots=True, eq=False)
@@ -58,7 +57,7 @@ class _Unit:
 
     @property
     def ends_sentence(self) -> bool:
-        return self.whole or bool(SENTENCE_END.search(self.text))
+        return self.whole or ends_sentence(self.text)
 
 
 def with_speakers(transcript: Transcript, diarization: Diarization, least: int = 1) -> Transcript:
@@ -156,7 +155,7 @@ def _units(segment: Segment, number: int) -> list[_Unit]:
 
 def _sentence_units(segment: Segment, number: int) -> list[_Unit]:
     """Return the sentences of a segment, with times by their share of the letters."""
-    texts = SENTENCE.findall(segment.text) or [segment.text]
+    texts = sentences(segment.text) or [segment.text]
     total = sum(len(text) for text in texts) or 1
     units, letters = [], 0
     length = segment.end - segment.start
@@ -326,8 +325,8 @@ def _split(segment: Segment, units: Sequence[_Unit]) -> list[_Piece]:
 
 def sentences_of(segment: Segment) -> list[Segment]:
     """Return the sentences of a segment as segments."""
-    sentences = list(_sentences(_units(segment, 0)))
-    return [segment] if len(sentences) == 1 else _parts(segment, sentences)
+    found = list(_sentences(_units(segment, 0)))
+    return [segment] if len(found) == 1 else _parts(segment, found)
 
 
 def _parts(segment: Segment, runs: Sequence[Sequence[_Unit]]) -> list[Segment]:
@@ -370,7 +369,7 @@ def _continues(before: _Piece, after: _Piece) -> bool:
         and a.speaker == b.speaker
         and a.language == b.language
         and b.start - a.end < PAUSE
-        and not SENTENCE_END.search(a.text)
+        and not ends_sentence(a.text)
     )
 
 

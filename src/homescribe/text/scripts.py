@@ -131,10 +131,25 @@ def letters(text: str) -> list[str]:
     return found
 
 
-# Marks that end a sentence, in Latin, CJK, Arabic, Indic, Khmer and Ethiopic scripts, and quotes after them.
-_SENTENCE_END = re.compile(r"[.!?…。！？｡؟۔।॥։።][\'\"”’»)\]」』]*$")
+# Marks that end a sentence in Latin, CJK, Arabic, Indic, Armenian, Ethiopic, Burmese and Khmer scripts.
+SENTENCE_MARKS = ".!?…。！？｡؟۔।॥։።။។"
+# Quotes and brackets that may follow such a mark.
+CLOSING_MARKS = "\"'”’»)]}」』）】〉》"
+_CLOSING = f"[{re.escape(CLOSING_MARKS)}]"
+_SENTENCE_END = re.compile(f"[{SENTENCE_MARKS}]{_CLOSING}*$")
+# After a wide mark no space follows. Straight quotes may open there as well as close.
+_SENTENCE = re.compile(
+    f".+?(?:[{SENTENCE_MARKS}]+{_CLOSING}*(?=\\s|\\Z)|[。！？｡]+(?:(?![\"']){_CLOSING})*|\\Z)",
+    re.DOTALL,
+)
 
 
 def ends_sentence(text: str) -> bool:
     """Whether the last word of `text` ends a sentence."""
     return _SENTENCE_END.search(text.rstrip()) is not None
+
+
+def sentences(text: str) -> list[str]:
+    """Split `text` into sentences, each with the space before it."""
+    found: list[str] = _SENTENCE.findall(text)
+    return found
