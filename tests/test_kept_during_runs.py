@@ -16,7 +16,7 @@ import pytest
 
 from fake_plugins import FakeBackend, FakeSource, item, run, transcript
 from homescribe import config
-from homescribe.assemble import audio_limit, kept_of_downloads
+from homescribe.assemble import audio_limit, keep_audio_policy
 from homescribe.audio import SAMPLE_RATE, decode
 from homescribe.core import Audio, TranscriptionOptions
 from homescribe.errors import Cancelled, PermanentError, RetryableError, UserError
@@ -302,10 +302,10 @@ def test_the_limit_is_an_amount_of_data(written, gigabytes, tmp_path):
     environ = {"HOMESCRIBE_CONFIG": str(file)}
     found, _ = config.load({}, environ)
     assert audio_limit(found) == round(gigabytes * 1e9)
-    assert kept_of_downloads(found) == KeepAudio("speech", round(gigabytes * 1e9))
+    assert keep_audio_policy(found) == KeepAudio("speech", round(gigabytes * 1e9))
     found, _ = config.load({"keep_audio_limit": str(written)}, {})
     assert found.keep_audio_limit == gigabytes
-    assert kept_of_downloads(found) is None
+    assert keep_audio_policy(found) is None
 
 
 @pytest.mark.parametrize("written", ["many", "-1", "50 G", "1e3 GB", "nan", "", "5 GB GB"])

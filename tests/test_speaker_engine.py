@@ -13,7 +13,7 @@ from homescribe.backends.local import LocalBackend
 from homescribe.core import Audio, Segment, Speaker, Transcript, TranscriptionOptions, Turn, Word
 from homescribe.errors import Cancelled, PermanentError, SetupError, UserError
 from homescribe.speakers.diarizer import Diarization
-from homescribe.speakers.speaker_engine import LinkedEvent, SlowerProgress, SpeakerEngine
+from homescribe.speakers.speaker_engine import LinkedEvent, SlowestProgress, SpeakerEngine
 
 A, B = "SPEAKER_00", "SPEAKER_01"
 AUTO = TranscriptionOptions(speakers="auto")
@@ -170,10 +170,10 @@ def test_both_are_cancelled_within_a_second(slow):
     assert time.monotonic() - began < 1
 
 
-def test_the_progress_is_that_of_the_slower_one():
+def test_the_progress_is_that_of_the_slowest_one():
     reported = []
-    slower = SlowerProgress(reported.append)
-    engine, search = slower.reporter(), slower.reporter()
+    slowest = SlowestProgress(reported.append)
+    engine, search = slowest.reporter(), slowest.reporter()
     engine(5.0)
     search(2.0)
     search(1.0)  # never back

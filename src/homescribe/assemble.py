@@ -275,7 +275,7 @@ def build_run(
         sleep_interval=config.sleep_interval,
         known_good=demo.samples() / "fox-20s.mp3",
         disk=round(config.disk * BYTES_PER_GIGABYTE),
-        keep_audio=kept_of_downloads(config),
+        keep_audio=keep_audio_policy(config),
         prepare=speech_upload if uploads_speech(config, options) else None,
         listener=build_notifier(config, stop),
         stop=stop,
@@ -350,13 +350,13 @@ def build_speaker_run(
         keys=keys,
         again=keys,
         sleep_interval=config.sleep_interval,
-        keep_audio=kept_of_downloads(config),
+        keep_audio=keep_audio_policy(config),
         store=store,
         stop=stop,
     )
 
 
-def kept_of_downloads(config: Config) -> KeepAudio | None:
+def keep_audio_policy(config: Config) -> KeepAudio | None:
     """Return what runs keep of the audio that they download; None for nothing."""
     if config.keep_audio == "none":
         return None

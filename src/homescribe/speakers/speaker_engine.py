@@ -44,13 +44,13 @@ class SpeakerEngine:
         if setting.channels:
             transcript = transcribe_channels(self._engine, audio, options, stop, progress)
             return transcript if options.word_timestamps else without_words(transcript)
-        slower = SlowerProgress(progress)
+        slowest = SlowestProgress(progress)
         search = SpeakerSearch(
-            self._finder, audio, setting, options.audio_track, stop, slower.reporter()
+            self._finder, audio, setting, options.audio_track, stop, slowest.reporter()
         )
         wanted = replace(options, word_timestamps=True, speakers=None)
         try:
-            transcript = self._engine.transcribe(audio, wanted, search.stop, slower.reporter())
+            transcript = self._engine.transcribe(audio, wanted, search.stop, slowest.reporter())
             diarization = search.result()
         except Cancelled:
             if search.fatal is not None and not stop.is_set():
@@ -58,14 +58,14 @@ class SpeakerEngine:
             raise
         finally:
             search.stop.set()
-        return finished(transcript, diarization, search.warning, setting, options)
+        return with_found_speakers(transcript, diarization, search.warning, setting, options)
 
     def close(self) -> None:
         """Free the engine's model."""
         self._engine.close()
 
 
-def finished(
+def with_found_speakers(
     transcript: Transcript,
     diarization: Diarization | None,
     warning: str,
@@ -143,7 +143,7 @@ def _words(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-class SlowerProgress:
+class SlowestProgress:
     """The progress of several parts of one work: that of the slowest."""
 
     def __init__(self, progress: Callable[[float], None]) -> None:
