@@ -19,7 +19,7 @@ from homescribe import Item, Library, Listing, demo
 from homescribe.core import SourceOptions
 from homescribe.pipeline import Sources, add
 from homescribe.pipeline.crash_log import internal_error
-from homescribe.web import slow_bodies, uploads
+from homescribe.web import api, slow_bodies, uploads
 from web_server import FOX, RIDGE, TOKEN, make_library, serving
 
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
@@ -39,10 +39,19 @@ ANY_JSON = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=8,
 )
-# Without those that start runs or listings of the machine that the test runs on.
-ACTIONS = st.sampled_from(["accept", "keep", "drop", "pause", "resume", "cancel", "retry", "none"])
+# Without those that start a run or a listing of the machine that the test runs on from a body like these.
+ACTIONS = st.sampled_from([*sorted(api.ACTIONS.keys() - {"add", "run", "sync"}), "none"])
 BODIES = st.binary() | st.fixed_dictionaries(
-    {"action": ACTIONS | ANY_JSON}, optional={"keys": ANY_JSON, "text": ANY_JSON, "x": ANY_JSON}
+    {"action": ACTIONS | ANY_JSON},
+    optional={
+        "key": ANY_JSON,
+        "keys": ANY_JSON,
+        "model": ANY_JSON,
+        "language": ANY_JSON,
+        "speakers": ANY_JSON,
+        "text": ANY_JSON,
+        "x": ANY_JSON,
+    },
 )
 HEADERS = st.dictionaries(
     st.sampled_from(

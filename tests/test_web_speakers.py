@@ -410,7 +410,7 @@ def fox(library):
 
 def test_speakers_are_found_without_transcribing_again(page, library, finder, fox, axe):
     page.goto(f"/items/{fox}")
-    text = page.locator("#transcript").inner_text().replace("0:00", "")
+    shown = page.locator("#transcript .line").all_inner_texts()
     expect(page.locator(".chip")).to_have_count(0)
     page.get_by_label("Who speaks?").select_option("2 people")
     page.get_by_role("button", name="Find speakers").click()
@@ -426,7 +426,7 @@ def test_speakers_are_found_without_transcribing_again(page, library, finder, fo
     assert finder.requested == ["2"]
     with Library(library) as opened:
         stored = opened.transcript(fox)
-    assert stored.text in " ".join(text.split()) or stored.text.split() == text.split()
+    assert " ".join(shown).split() == stored.text.split()
     assert stored.options.speakers == "2"
     # Two clicks and two words give both a name.
     for number, name in enumerate(("Ann", "Ben")):

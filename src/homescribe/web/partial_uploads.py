@@ -34,9 +34,7 @@ from homescribe.web.storage import check_space
 MAX_FILE_BYTES = 8 * 2**30  # of one recording, as for downloads
 MAX_PARTIAL = 200  # uploads that are not complete
 LIFETIME = 24 * HOUR  # seconds without a byte after which an upload is removed
-CHANGING = (
-    60  # seconds by which a file appears older, so that no listing takes it for one in the making
-)
+MTIME_MARGIN = 60  # seconds by which a file appears older: a listing skips files that just changed
 ID = re.compile(r"[0-9a-f]{32}")
 DIGITS = re.compile(r"[0-9]{1,15}")
 
@@ -162,7 +160,7 @@ class PartialUploads:
             raise HTTPException(404, "The uploaded file has been removed.")
         now = time.time()
         modified = now if upload.modified is None else upload.modified
-        os.utime(path, (now, max(0.0, min(modified, now - CHANGING))))
+        os.utime(path, (now, max(0.0, min(modified, now - MTIME_MARGIN))))
         return path
 
     def take_back(self, upload: PartialUpload, path: Path) -> None:

@@ -1,8 +1,8 @@
 """The uploads of one server: which request writes each of them, and what becomes of a complete one.
 
-To make an item of a complete file takes a while, because it is read whole. This goes on when the client
-disconnects, every request for the upload waits for its one result, and the next start of a server that was
-killed meanwhile does it again.
+Making an item of a complete file takes a while, because the file is read whole. It continues when the client
+disconnects, and every request for the upload waits for the same result. If the server is killed meanwhile, it
+is done again at the next start.
 """
 
 from __future__ import annotations
