@@ -32,8 +32,13 @@ export function authorization() {
   return token === null ? {} : { Authorization: `Bearer ${token}` };
 }
 
+const inPath = (key) => encodeURIComponent(key).replaceAll("%3A", ":").replaceAll("%2F", "/");
+
 /** The address of the page of an item. */
-export const itemAddress = (key) => `/items/${encodeURIComponent(key).replaceAll("%3A", ":").replaceAll("%2F", "/")}`;
+export const itemAddress = (key) => `/items/${inPath(key)}`;
+
+/** The address of an item in the API, or of a part of it: "title", "speakers". */
+export const apiAddress = (key, part = "") => `/api/items/${inPath(key)}${part && `/${part}`}`;
 
 function headers(body) {
   return {

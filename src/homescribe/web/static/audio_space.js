@@ -1,6 +1,6 @@
 // The audio that the library keeps: remove that of one recording, or the oldest above a limit.
 
-import { request } from "./app.js";
+import { apiAddress, request } from "./app.js";
 
 // --- The page of an item ----------------------------------------------------------------------------
 
@@ -11,7 +11,7 @@ removeButton?.addEventListener("click", async () => {
     removeButton.textContent = "Remove it? The transcript stays.";
     return;
   }
-  await request("DELETE", `/api/items/${encodeURIComponent(removeButton.dataset.key)}/audio`);
+  await request("DELETE", apiAddress(removeButton.dataset.key, "audio"));
   location.reload();
 });
 

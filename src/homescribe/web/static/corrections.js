@@ -1,13 +1,13 @@
 // Corrections: the text of a line is edited in place.
 
-import { request, showMessage } from "./app.js";
+import { apiAddress, request, showMessage } from "./app.js";
 import { showHits } from "./find.js";
 import { pause, scrollToLine } from "./playback.js";
 import { focusLine, transcript } from "./transcript.js";
 
 const correctButton = document.getElementById("correct-mode");
 export const isCorrecting = () => correctButton?.getAttribute("aria-pressed") === "true";
-const segmentAddress = (line) => `/api/items/${encodeURIComponent(transcript.dataset.key)}/segments/${line.id.slice(1)}`;
+const segmentAddress = (line) => apiAddress(transcript.dataset.key, `segments/${line.id.slice(1)}`);
 
 export function edit(line) {
   if (!line || line.isContentEditable || !correctButton) return;

@@ -1,12 +1,12 @@
 // The page of a recording: rename it, ignore it, and undo both.
 
-import { request, showMessage } from "./app.js";
+import { apiAddress, request, showMessage } from "./app.js";
 import { editName } from "./name_field.js";
 
 const heading = document.querySelector(".item-header h1");
 const button = document.getElementById("rename-item");
 const { key } = button.dataset;
-const address = `/api/items/${encodeURIComponent(key)}/title`;
+const address = apiAddress(key, "title");
 
 /** Store a title, "" for that of the source. */
 async function rename(title, undoes = true) {

@@ -1,12 +1,12 @@
 // Correct who says a line: the selected lines, or the focused one, get another speaker.
 
 import { count } from "./amounts.js";
-import { onKey, request, showMessage } from "./app.js";
+import { apiAddress, onKey, request, showMessage } from "./app.js";
 import { focusedLine, selectedWords } from "./quotes.js";
 import { transcript } from "./transcript.js";
 
 const menu = document.getElementById("line-speaker");
-const address = `/api/items/${encodeURIComponent(transcript.dataset.key)}/speakers`;
+const address = apiAddress(transcript.dataset.key, "speakers");
 let chosen = []; // lines
 
 const numberOf = (line) => Number(line.id.slice(1));

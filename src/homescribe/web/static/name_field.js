@@ -43,3 +43,8 @@ export function editName(button, name, label, save, { suggests = true } = {}) {
   field.select();
   if (suggests) suggestNames(field).catch(() => {}); // request() has shown the error
 }
+
+/** Undo a naming, by its id; returns whether it is undone. request() shows an error if another one was made since. */
+export async function undoNaming(naming) {
+  return (await request("POST", `/api/speakers/undo?naming=${naming}`).catch(() => null)) !== null;
+}

@@ -1,6 +1,6 @@
 // The page of an item without a transcript: starts it, shows how it goes on, and shows the transcript when it is done.
 
-import { request, showMessage } from "./app.js";
+import { apiAddress, request, showMessage } from "./app.js";
 import { onSnapshot } from "./live.js";
 
 const section = document.querySelector(".no-transcript");
@@ -19,7 +19,7 @@ start?.addEventListener("click", async () => {
 
 /** Load the page again when there is a transcript, or another error. */
 async function lookUp() {
-  const response = await fetch(`/api/items/${encodeURIComponent(key).replaceAll("%3A", ":")}`).catch(() => null);
+  const response = await fetch(apiAddress(key)).catch(() => null);
   const item = response?.ok ? await response.json() : null;
   if (item && (item.state === "done" || item.state !== section.dataset.state)) location.reload();
 }

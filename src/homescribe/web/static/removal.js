@@ -1,11 +1,11 @@
 // Removes the recording of a page, after saying what goes with it.
 
-import { request } from "./app.js";
+import { apiAddress, request } from "./app.js";
 import { confirmRemoval } from "./removal_dialog.js";
 
 const button = document.getElementById("remove-item");
 const dialog = document.getElementById("removal");
-const address = `/api/items/${encodeURIComponent(button.dataset.key).replaceAll("%3A", ":").replaceAll("%2F", "/")}/removal`;
+const address = apiAddress(button.dataset.key, "removal");
 
 button.addEventListener("click", async () => {
   const preview = await request("GET", address).catch(() => null);

@@ -1,14 +1,14 @@
 // The names of the speakers: edited in place, everywhere in the recording at once.
 
 import { count } from "./amounts.js";
-import { onKey, request, showMessage } from "./app.js";
-import { editName } from "./name_field.js";
+import { apiAddress, onKey, request, showMessage } from "./app.js";
+import { editName, undoNaming } from "./name_field.js";
 import { spoken } from "./playback.js";
 import { lines, transcript } from "./transcript.js";
 
 const section = document.getElementById("speakers");
-const itemAddress = `/api/items/${encodeURIComponent(transcript.dataset.key)}/speakers`;
-const addressOf = (label) => `${itemAddress}/${encodeURIComponent(label)}`;
+const address = apiAddress(transcript.dataset.key, "speakers");
+const addressOf = (label) => `${address}/${encodeURIComponent(label)}`;
 
 /** Show the names as the server has stored them. */
 function draw(speakers) {
@@ -48,14 +48,9 @@ async function change(method, label, body, message) {
   showMessage(message(name) + elsewhere(changed), changed.naming === null ? undefined : ["Undo", () => undo(changed.naming)]);
 }
 
-/** Undo this naming; an error if another one was made since. */
 async function undo(naming) {
-  try {
-    await request("POST", `/api/speakers/undo?naming=${naming}`);
-  } catch {
-    return;
-  }
-  draw((await request("GET", itemAddress)).speakers);
+  if (!(await undoNaming(naming))) return;
+  draw((await request("GET", address)).speakers);
   showMessage("Undone.");
 }
 

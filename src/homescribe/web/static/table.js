@@ -1,7 +1,7 @@
 // The table of the library: select rows, and act on one or on all that are selected.
 
 import { count } from "./amounts.js";
-import { authorization, request, showMessage } from "./app.js";
+import { apiAddress, authorization, request, showMessage } from "./app.js";
 import { editName } from "./name_field.js";
 import { confirmRemoval } from "./removal_dialog.js";
 
@@ -171,11 +171,11 @@ bulk.addEventListener("click", async (event) => {
 function rename(row) {
   const link = row.querySelector(".name a");
   const store = async (title) => {
-    const renamed = await request("PUT", `/api/items/${encodeURIComponent(row.dataset.key)}/title`, { title }).catch(() => null);
+    const renamed = await request("PUT", apiAddress(row.dataset.key, "title"), { title }).catch(() => null);
     if (!renamed) return false;
     await refresh();
     showMessage(`Renamed: ${renamed.title}`, ["Undo", () => {
-      request("PUT", `/api/items/${encodeURIComponent(row.dataset.key)}/title`, { title: renamed.before }).then(refresh, () => {});
+      request("PUT", apiAddress(row.dataset.key, "title"), { title: renamed.before }).then(refresh, () => {});
     }]);
   };
   const hint = row.dataset.listed ? " An empty title is that of the source." : "";

@@ -1,7 +1,7 @@
 // The page of voices: rename one in all recordings, or forget it.
 
 import { request, showMessage } from "./app.js";
-import { editName } from "./name_field.js";
+import { editName, undoNaming } from "./name_field.js";
 
 const table = document.querySelector(".voices");
 const dialog = document.getElementById("forget");
@@ -37,12 +37,7 @@ table?.addEventListener("click", (event) => {
       button.textContent = given;
       row.querySelector(".forget").setAttribute("aria-label", `Forget ${given}`);
       const undo = async () => {
-        try {
-          await request("POST", `/api/speakers/undo?naming=${naming}`);
-        } catch {
-          return;
-        }
-        location.reload();
+        if (await undoNaming(naming)) location.reload();
       };
       showMessage(`This is ${given} in all recordings now.`, naming === null ? undefined : ["Undo", undo]);
     });
