@@ -31,6 +31,7 @@ from homescribe.core import (
     Skipped,
     Transcript,
     TranscriptionOptions,
+    TranscriptLink,
     Usage,
     Word,
 )
@@ -488,6 +489,7 @@ PUBLISHED = {
     17: "5a085bf228ec3e4d69185f2d6195165eb173aa26e9e199ba42b2ed68be475d67",
     18: "f65acf561d54b340900283f354161c714914f15d0ffca003dcf04d9657683547",
     19: "65747c409a34e21a8ce5dd80c1dc40f1bf47da859b70b5c98e1b19fc8a6998a2",
+    20: "da8dfbc75def2a8cf784d40186ddb44e855accb3cc3d8825681f198a4d0ec50c",
 }
 
 
@@ -1020,6 +1022,10 @@ RICH = item(
     description="Two\nlines",
     chapters=(Chapter(0.0, 5.5, "Hello"), Chapter(5.5, 12.25, "Good \N{WAVING HAND SIGN} bye")),
     media_url="https://cdn/1.mp3",
+    transcript_links=(
+        TranscriptLink("https://cdn/1.vtt?token=1", "text/vtt", "en-GB", "captions"),
+        TranscriptLink("https://cdn/1.srt"),
+    ),
 )
 
 

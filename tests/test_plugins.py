@@ -1,6 +1,7 @@
 """Sources of other packages: found by entry points, completed by defaults, and reported when broken."""
 
 import sys
+from threading import Event
 
 import pytest
 
@@ -53,7 +54,7 @@ def test_a_source_of_another_package_is_used_for_its_addresses_and_items(install
         assert sources.for_item(NEWS) is source
 
 
-def test_a_source_of_another_package_has_defaults_for_what_it_lacks(install):
+def test_a_source_of_another_package_has_defaults_for_what_it_lacks(install, tmp_path):
     install(MINIMAL)
     source = plugins.source_of(NEWS)
     assert source.__name__ == "Radio"
@@ -64,6 +65,9 @@ def test_a_source_of_another_package_has_defaults_for_what_it_lacks(install):
     assert source.file_tag(NEWS) is None
     assert source.local_path(NEWS) is None
     assert source.embedded_player(NEWS) is None
+    assert source.caption_key(NEWS) == "radio.example captions"
+    assert source.caption_pause == (5.0, 10.0)
+    assert source(SourceOptions(cache=tmp_path)).captions(NEWS, tmp_path, Event()) is None
 
 
 def test_a_source_of_another_package_describes_its_items_itself(install):

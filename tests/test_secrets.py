@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from fake_plugins import transcript
 from homescribe import Item, Library, link
-from homescribe.core import Listing, SourceOptions
+from homescribe.core import Listing, SourceOptions, TranscriptLink
 from homescribe.sources.podcast import PodcastSource
 from homescribe.text.redaction import (
     shown_address,
@@ -443,10 +443,13 @@ def test_messages_of_requests_and_headers_have_no_secrets():
 def test_items_are_shown_without_the_address_of_their_recording():
     media = "https://cdn.example/private/S/e1.mp3?x=S"
     item = Item(
-        "podcast", "1", media, "t", channel_id="https://x.example/rss?auth=S", media_url=media
+        *("podcast", "1", media, "t"),
+        channel_id="https://x.example/rss?auth=S",
+        media_url=media,
+        transcript_links=(TranscriptLink(media),),
     )
     shown = shown_item(item)
-    assert "S" not in f"{shown.url} {shown.channel_id} {shown.media_url}"
+    assert "S" not in f"{shown.url} {shown.channel_id} {shown.media_url} {shown.transcript_links}"
     assert "S" not in link(item, 1)
     local = Item("file", "1", "/private/S/e1.mp3", "t")
     assert shown_item(local) == local

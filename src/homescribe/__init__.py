@@ -27,6 +27,7 @@ from homescribe.core import (
     Speaker,
     Transcript,
     TranscriptionOptions,
+    TranscriptLink,
     Turn,
     Word,
 )
@@ -90,6 +91,7 @@ __all__ = [
     "Speaker",
     "Status",
     "Transcript",
+    "TranscriptLink",
     "TranscriptionOptions",
     "Turn",
     "UserError",

@@ -6,6 +6,7 @@ those of Whisper (`segments`, `avg_logprob`) and yt-dlp (`channel`, `upload_date
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
@@ -33,6 +34,19 @@ class Chapter:
     start: float
     end: float
     title: str
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptLink:
+    """A transcript that a feed offers for one of its episodes.
+
+    https://github.com/Podcastindex-org/podcast-namespace/blob/main/docs/tags/transcript.md
+    """
+
+    url: str  # never shown: that of a private feed has a token
+    type: str = ""  # media type as the feed says, in lower case, "text/vtt"; "" if it does not say
+    language: str | None = None  # BCP 47; None: that of the feed
+    rel: str | None = None  # "captions": its times are those of the recording
 
 
 # Metadata of Item's fields. The fields are the one list of what is known about a recording: the library's
@@ -71,6 +85,8 @@ class Item:
     media_url: str | None = field(default=None, metadata=PATH | NO_JSON)
     # As the site's listing says, "public" or "subscriber_only"; None where there is no such thing.
     availability: str | None = field(default=None, metadata=NO_JSON)
+    # Transcripts that the publisher's feed names. Never in JSON, as `media_url`.
+    transcript_links: tuple[TranscriptLink, ...] = field(default=(), metadata=NO_JSON)
     # What the recording is known by beside its key, from its listing: see text/identities.py.
     identities: tuple[str, ...] = field(default=(), compare=False, metadata=NO_COLUMN)
 
@@ -197,17 +213,24 @@ class Speaker:
     embedding_model: str = ""  # only embeddings of the same model can be compared
     name: str | None = None  # None: nobody named this voice
     # Where the name is from: "person" named it in this recording; its "voice" is that of a named speaker of
-    # the same source; "maybe": it resembles that voice.
-    named_by: Literal["person", "voice", "maybe"] | None = None
+    # the same source; "maybe": it resembles that voice; the "publisher" names it in captions.
+    named_by: Literal["person", "voice", "maybe", "publisher"] | None = None
 
     def shown_name(self, number: int) -> str:
         """Return the name as outputs show it. `number` counts the speakers of the transcript from 1."""
         return (self.name or f"Speaker {number}") + ("?" if self.named_by == "maybe" else "")
 
 
+CAPTIONS = "captions"  # the `engine` of a transcript that the publisher provides
+
+
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """The transcript of one item. `segments` are in order of time and end within `duration`."""
+    """The transcript of one item. `segments` are in order of time and end within `duration`.
+
+    That of a publisher has the engine CAPTIONS, and the model "manual" if a person wrote it, or "automatic".
+    Its `duration` is that of the recording as listed, or the end of its last segment if that is later.
+    """
 
     engine: str
     model: str
@@ -220,6 +243,11 @@ class Transcript:
     options: TranscriptionOptions | None = None
     speakers: tuple[Speaker, ...] = ()  # in the order of their first words; () without diarization
     turns: tuple[Turn, ...] = ()  # in order of time
+
+    @property
+    def is_captions(self) -> bool:
+        """Whether the publisher provides it, rather than an engine of homescribe."""
+        return self.engine == CAPTIONS
 
     @property
     def text(self) -> str:
@@ -246,6 +274,14 @@ class Transcript:
     def skipped_seconds(self) -> float:
         """Seconds of the recording without text."""
         return sum(stretch.end - stretch.start for stretch in self.skipped)
+
+
+@dataclass(frozen=True, slots=True)
+class Captions:
+    """The result of `Source.captions`."""
+
+    item: Item  # completed by its page, where that was read
+    transcript: Transcript | None  # None: the publisher provides none
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,6 +425,8 @@ class Source(Protocol):
 
     name: str
     pause: tuple[float, float]  # seconds between two downloads with one rate-limit key: min, max
+    # The same between two calls of `captions` with one `caption_key`.
+    caption_pause: tuple[float, float] = (5 * SECOND, 10 * SECOND)
 
     def __init__(self, options: SourceOptions) -> None:
         """Keep the options that this source needs."""
@@ -425,8 +463,27 @@ class Source(Protocol):
         partial download there; or found on this machine's disk.
         """
 
+    def captions(self, item: Item, directory: Path, stop: Event) -> Captions | None:
+        """Return the transcript that the publisher of `item` provides, without downloading the recording.
+
+        `directory` is for files that are needed meanwhile; no other item uses it. Called from one thread for
+        each `caption_key`; raises as `fetch`. Default: None, for a source without captions.
+        """
+        return None
+
     def close(self) -> None:
         """End child processes and connections."""
+
+    @staticmethod
+    def caption_key(item: Item) -> str:
+        """Return the key of the rate limit for captions, not the same as any `rate_limit_key`.
+
+        "" where `captions` makes no request. Default: that of downloads, and " captions".
+        """
+        key = item.source
+        with contextlib.suppress(ValueError):
+            key = urlsplit(item.media_url or item.url).hostname or key
+        return f"{key} captions"
 
     @staticmethod
     def rate_limit_key(item: Item) -> str:

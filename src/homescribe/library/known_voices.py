@@ -38,7 +38,7 @@ class Name:
     item_id: int
     label: str
     name: str | None
-    named_by: Literal["person", "voice", "maybe"] | None
+    named_by: Literal["person", "voice", "maybe", "publisher"] | None
     voice_id: int | None
 
 

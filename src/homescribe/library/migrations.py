@@ -164,6 +164,11 @@ def version_19(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def version_20(db: sqlite3.Connection) -> None:
+    """Add the transcripts that a podcast feed offers for its episodes."""
+    db.execute(schema.VERSION_20)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_1,
     version_2,
@@ -184,6 +189,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_17,
     version_18,
     version_19,
+    version_20,
 )
 
 

@@ -24,13 +24,14 @@ from homescribe.core import (
     Speaker,
     Transcript,
     TranscriptionOptions,
+    TranscriptLink,
     Turn,
     Word,
 )
 from homescribe.library.records import ItemRecord
 from homescribe.text.sanitize import is_sqlite_safe, sqlite_safe
 
-Part = Chapter | Skipped | Turn | Word | str  # of a field that is a tuple
+Part = Chapter | Skipped | TranscriptLink | Turn | Word | str  # of a field that is a tuple
 
 
 def _parts(kind: type[Item] | type[Segment] | type[Transcript]) -> dict[str, type]:
@@ -187,7 +188,7 @@ def _from_json(part: str | dict[str, str | float | None], kind: type) -> object:
 
 
 def _clean_part(part: Part) -> Part:
-    """Return a part of a field (a Chapter) with its text as SQLite can hold it."""
+    """Return a part of a field, such as a Chapter, with its text as SQLite can hold it."""
     if isinstance(part, str):
         return sqlite_safe(part)
     values = {field.name: getattr(part, field.name) for field in fields(part)}

@@ -563,3 +563,6 @@ VERSION_19 = (
     )
     """,
 )
+
+# The transcripts that a podcast feed offers for an episode.
+VERSION_20 = "ALTER TABLE items ADD COLUMN transcript_links TEXT"

@@ -141,13 +141,18 @@ def _shown_match(match: re.Match[str]) -> str:
 
 
 def shown_item(item: Item) -> Item:
-    """Return `item` as outputs show it: without the address of its recording, and others without secrets."""
+    """Return `item` as outputs show it: without the addresses of its recording and its transcripts.
+
+    Other addresses are without secrets.
+    """
     # An episode without a page of its own has the address of its recording.
     shown = shown_address if item.url == item.media_url else shown_page
     channel_id = item.channel_id
     if channel_id and "://" in channel_id:  # a feed
         channel_id = shown_feed(channel_id)
-    return replace(item, url=shown(item.url), channel_id=channel_id, media_url=None)
+    return replace(
+        item, url=shown(item.url), channel_id=channel_id, media_url=None, transcript_links=()
+    )
 
 
 def without_password(url: str) -> str:

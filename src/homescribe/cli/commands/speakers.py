@@ -152,7 +152,7 @@ def _print_speakers(speakers: tuple[Speaker, ...]) -> None:
             (
                 str(number),
                 span(each.seconds),
-                {"person": "you", "voice": "voice", "maybe": "maybe"}.get(each.named_by or "", ""),
+                "you" if each.named_by == "person" else each.named_by or "",
                 terminal_safe(each.shown_name(number)),
             )
             for number, each in enumerate(speakers, 1)
