@@ -79,6 +79,11 @@ ALLOWED = {
     },
     "backends/ray/worker_pool": {"errors", "backends/wire"},  # knows nothing of Ray
     "backends/ray/worker_spec": {"core", "errors"},
+    "backends/endpoint": {
+        *("audio", "core", "cost/audio_budget", "engines/quality", "engines/segments"),
+        *("engines/windows", "errors", "private_files", "speakers", "text"),
+        *("backends/endpoint", "backends/repeated_failures"),
+    },
     "formats": {"core", "errors", "plugins", "text", "formats"},
     "static_site": {"core", "errors", "formats", "plugins", "text", "static_site"},
     "library": {"core", "errors", "plugins", "private_files", "speakers", "text", "library"},
@@ -250,12 +255,18 @@ CONNECTS = {
     "audio/flac_file": {"av"},  # writes
     "audio/media_errors": {"av"},
     "audio/speech_copy": {"av"},  # writes
+    "audio/speech_file": {"av"},  # writes
     "audio/waveform": {"av"},
     "web/media": {"av"},  # a constant
     "web/security": {"socket"},  # the name of this machine
     "web/server": {"socket"},  # listens
     "engines/models": {"huggingface_hub"},  # published weights
     "speakers/speaker_models": {"huggingface_hub"},
+    "backends/endpoint/endpoint_request": {
+        "http.client",
+        "requests",
+        "urllib3",
+    },  # to the user's endpoint
     "backends/modal/modal_errors": {"aiohttp"},  # its exceptions
     "backends/ray/local_cluster": {"socket"},  # ports of this machine
 }
@@ -275,8 +286,11 @@ def test_every_module_that_can_open_an_address_is_known():
     assert found == CONNECTS
 
 
-def test_only_three_functions_make_requests():
-    """`open_url` of http_response, `post` of http_post, and yt-dlp. The rest opens no address."""
+def test_only_four_functions_make_requests():
+    """`open_url` of http_response, `post` of http_post, `send` of endpoint_request, and yt-dlp.
+
+    The rest opens no address.
+    """
     opening = re.compile(
         r"\b(requests\.(?:Session|get|head|post|request)|urlopen|urlretrieve|HTTPS?Connection|YoutubeDL|"
         r"create_connection|av\.open|socket\.socket)\("
@@ -294,6 +308,8 @@ def test_only_three_functions_make_requests():
         ("audio/container", "av.open"),
         ("audio/flac_file", "av.open"),  # writes
         ("audio/speech_copy", "av.open"),  # writes
+        ("audio/speech_file", "av.open"),  # writes
+        ("backends/endpoint/endpoint_request", "requests.Session"),
         ("backends/ray/local_cluster", "socket.socket"),  # ports of this machine
         ("backends/ray/local_cluster", "create_connection"),
         ("web/server", "socket.socket"),

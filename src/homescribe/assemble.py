@@ -42,11 +42,15 @@ from homescribe.speakers.speaker_models import SpeakerModels
 from homescribe.speakers.speaker_setting import AUTO, CHANNELS, parse_speakers, speakers_option
 
 if TYPE_CHECKING:
+    from homescribe.backends.endpoint.endpoint_backend import EndpointBackend
+    from homescribe.backends.endpoint.endpoint_options import EndpointOptions
     from homescribe.backends.modal.backend import ModalBackend
     from homescribe.backends.ray.ray_backend import RayBackend
 
 MAX_PROMPT = 5_000  # characters of initial_prompt
 BYTES_PER_GIGABYTE = 1e9
+BYTES_PER_MEGABYTE = 1e6
+ANSWERS = "answers"  # folder in the library's, for answers of an endpoint
 
 
 def open_library(config: Config, *, must_exist: bool = False, read_only: bool = False) -> Library:
@@ -93,6 +97,8 @@ def build_backend(
         return build_modal_backend(config, library, options)
     if config.backend == "ray":
         return build_ray_backend(config, options)
+    if config.backend == "openai":
+        return build_endpoint_backend(config, library, options)
     return plugins.load("backends", config.backend)()
 
 
@@ -145,10 +151,59 @@ def build_modal_backend(
     return ModalBackend(rent)
 
 
+def build_endpoint_backend(
+    config: Config, library: Library, options: TranscriptionOptions | None = None
+) -> EndpointBackend:
+    """Return the backend that sends audio to an endpoint. Raises as `endpoint_options`.
+
+    Args:
+        options: used instead of the transcription settings of `config`.
+    """
+    from homescribe.backends.endpoint.endpoint_backend import EndpointBackend
+
+    compares = compares_voices(options or config.transcription())
+    return EndpointBackend(
+        endpoint_options(config),
+        library.directory / ANSWERS,
+        build_speaker_finder(config) if compares else None,
+    )
+
+
+def endpoint_options(config: Config) -> EndpointOptions:
+    """Return which endpoint `config` names. Raises UserError without one, or if nothing may be sent to it."""
+    from homescribe.backends.endpoint.endpoint_options import EXAMPLES, EndpointOptions
+
+    if not config.base_url:
+        raise UserError(
+            "The backend openai needs the address of an endpoint.",
+            f"Give it as --base-url URL, or as base_url in config.toml: {EXAMPLES}",
+        )
+    return EndpointOptions(
+        base_url=config.base_url,
+        api_key=config.api_key,
+        price_per_minute=config.price_per_minute,
+        least_seconds=config.least_seconds,
+        request_seconds=config.request_seconds,
+        request_bytes=round(config.request_megabytes * BYTES_PER_MEGABYTE),
+        request_format=config.request_format,
+        slots=config.request_slots,
+        max_cost=config.max_cost,
+        allow_http=config.allow_http,
+    )
+
+
 def engine_and_model(config: Config) -> tuple[str, str]:
     """Return the names of the engine and the model of a run with `config`."""
     backend = plugins.load("backends", config.backend)
-    return config.engine or backend.default_engine, config.model or backend.default_model
+    model = config.model or backend.default_model
+    if has_own_engine(config):
+        return backend.default_engine, model
+    return config.engine or backend.default_engine, model
+
+
+def has_own_engine(config: Config) -> bool:
+    """Return whether the backend has one engine of its own, which is no plug-in."""
+    return bool(getattr(plugins.load("backends", config.backend), "own_engine", False))
 
 
 def _check_prompt(options: TranscriptionOptions) -> None:
@@ -175,6 +230,11 @@ def check_options(config: Config, options: TranscriptionOptions | None = None) -
     build_notifier(config, Event())
     _check_prompt(options or config.transcription())
     check_speakers(config, options or config.transcription())
+    if config.backend == "openai":
+        endpoint_options(config)
+    if has_own_engine(config):
+        check_language(with_language_code(options or config.transcription()), model, LANGUAGES)
+        return
     engine = plugins.load("engines", name)
     requirements: EngineRequirements | None = getattr(engine, "requirements", None)
     if requirements is None:
@@ -212,7 +272,7 @@ def check_speakers(config: Config, options: TranscriptionOptions) -> None:
         return
     if config.backend != "ray":  # its machines may have the files elsewhere
         speaker_models(config).check()
-    if config.backend == "local":
+    if config.backend in ("local", "openai"):  # this machine finds the speakers
         try:
             importlib.import_module("sherpa_onnx")
         except ModuleNotFoundError as error:
@@ -373,7 +433,8 @@ def uploads_speech(config: Config, options: TranscriptionOptions | None = None) 
     """Return whether smaller copies are uploaded. Tracks and channels are only in the original."""
     options = options or config.transcription()
     whole = options.audio_track is not None or options.speakers == CHANNELS
-    return config.upload == "speech" and config.backend != "local" and not whole
+    # What goes to an endpoint is encoded in any case.
+    return config.upload == "speech" and config.backend not in ("local", "openai") and not whole
 
 
 def transcribe(

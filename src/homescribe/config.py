@@ -59,6 +59,7 @@ SOURCE = "Source options"
 SPEECH = "Speech options"
 RENTING = "Renting options"
 CLUSTER = "Cluster options"
+ENDPOINT = "Endpoint options"
 OUTPUT = "Output options"
 NOTIFICATIONS = "Notification options"
 
@@ -161,7 +162,8 @@ class Config:
         group=SPEECH,
     )
     backend: str = _setting(
-        "Where to transcribe: local, modal for a rented GPU, or ray for machines of your own.",
+        "Where to transcribe: local, modal for a rented GPU, ray for machines of your own, or openai for a "
+        "service with OpenAI's API.",
         "local",
         "NAME",
         group=RENTING,
@@ -172,7 +174,7 @@ class Config:
         group=RENTING,
     )
     max_cost: float | None = _setting(
-        "Most dollars that one run may spend at Modal.",
+        "Most dollars that one run may spend, at Modal or at an endpoint.",
         metavar="DOLLARS",
         least=0,
         group=RENTING,
@@ -212,6 +214,46 @@ class Config:
         metavar="N",
         least=0,
         group=CLUSTER,
+    )
+
+    base_url: str | None = _setting(
+        "Endpoint to send audio to, as OpenAI's: https://api.openai.com/v1, http://127.0.0.1:8000/v1.",
+        metavar="URL",
+        group=ENDPOINT,
+    )
+    # No flag: every account on a machine sees the arguments of processes.
+    api_key: str | None = _setting(
+        "Key of the endpoint, which is sent to base_url only.", secret=True
+    )
+    price_per_minute: float | None = _setting(
+        "What the endpoint bills for a minute of audio; 0 for a server of your own.",
+        metavar="DOLLARS",
+        least=0,
+        group=ENDPOINT,
+    )
+    least_seconds: float = _setting(
+        "Seconds that the endpoint bills at least for a request.",
+        0.0,
+        "SECONDS",
+        least=0,
+        group=ENDPOINT,
+    )
+    request_seconds: float = _setting(
+        "Most audio in one request. Longer recordings are cut in pauses.",
+        600.0,
+        "SECONDS",
+        least=30,
+        group=ENDPOINT,
+    )
+    request_megabytes: float = _setting(
+        "Most megabytes in one request.", 25.0, "MB", least=0, group=ENDPOINT
+    )
+    request_format: Literal["ogg", "flac", "wav"] = _setting(
+        "What audio is sent as: ogg (Opus, 24 kbit/s), flac or wav.", "ogg", group=ENDPOINT
+    )
+    request_slots: int = _setting("Most requests at once.", 4, "N", least=1, group=ENDPOINT)
+    allow_http: bool = _setting(
+        "Send audio and key to another machine over http://, unencrypted.", False, group=ENDPOINT
     )
 
     on_done: str | None = _setting(

@@ -631,7 +631,11 @@ class EngineRequirements:
 
 
 class Session(Protocol):
-    """A started backend, with one engine and model loaded."""
+    """A started backend, with one engine and model loaded.
+
+    One whose engine is not in this process, although its calls have no id, has an attribute `elsewhere` that
+    is True: a recording during which this process was killed is not suspected of it.
+    """
 
     slots: int  # calls to keep in flight
 
@@ -665,7 +669,8 @@ class Backend(Protocol):
     """Where engines run.
 
     One that follows `TranscriptionOptions.speakers`, for example with a SpeakerEngine, has an attribute
-    `finds_speakers` that is True.
+    `finds_speakers` that is True. One whose `default_engine` is its only one, and no plug-in, has an
+    attribute `own_engine` that is True.
     """
 
     name: str

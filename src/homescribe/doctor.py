@@ -14,7 +14,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from homescribe.assemble import build_ray_backend, check_speakers
+from homescribe.assemble import (
+    build_ray_backend,
+    check_speakers,
+    endpoint_options,
+    engine_and_model,
+)
 from homescribe.config import Config
 from homescribe.errors import UserError
 from homescribe.library import Library
@@ -50,6 +55,8 @@ def check(config: Config) -> Iterator[Check]:
     yield _speakers(config)
     if config.backend == "ray":
         yield _ray(config)
+    if config.backend == "openai":
+        yield _endpoint(config)
     yield _models()
     yield _disk(config.library)
     yield _library(config.library)
@@ -119,6 +126,25 @@ def _ray(config: Config) -> Check:
     cpus, gpus = sum(node.cpus for node in found.nodes), sum(node.gpus for node in found.nodes)
     machines = f"{len(found.nodes)} machines, {cpus:g} cores, {gpus:g} GPUs"
     return Check("ray", "ok", f"{version('ray')}; {found.address}: {machines}")
+
+
+def _endpoint(config: Config) -> Check:
+    """Check the settings of the endpoint. Nothing is sent: what a request costs, only the service knows."""
+    try:
+        options = endpoint_options(config)
+    except UserError as error:
+        return Check("endpoint", "broken", error.message, error.hint)
+    _, model = engine_and_model(config)
+    key = "with a key" if options.api_key else "without a key"
+    finding = f"{options.host}, model {model}, {key}"
+    if options.price_per_minute is None:
+        return Check(
+            "endpoint",
+            "warning",
+            f"{finding}, price unknown",
+            "Set price_per_minute, so that plans have a price and --max-cost works.",
+        )
+    return Check("endpoint", "ok", f"{finding}, ${options.price_per_minute:g} a minute")
 
 
 def _models() -> Check:

@@ -33,6 +33,7 @@ BUILT_IN: dict[Group, dict[str, str]] = {
         "local": "homescribe.backends.local:LocalBackend",
         "modal": "homescribe.backends.modal.backend:ModalBackend",
         "ray": "homescribe.backends.ray.ray_backend:RayBackend",
+        "openai": "homescribe.backends.endpoint.endpoint_backend:EndpointBackend",
     },
     "exporters": {
         "txt": "homescribe.formats.whisper:to_txt",

@@ -76,15 +76,23 @@ class RecordingWindows:
     Iterating raises the errors of `audio.blocks`, and Cancelled soon after `stop` is set.
     """
 
-    def __init__(self, audio: Audio, options: TranscriptionOptions, stop: Event) -> None:
+    def __init__(
+        self,
+        audio: Audio,
+        options: TranscriptionOptions,
+        stop: Event,
+        *,
+        limit: float = MAX_WINDOW,
+    ) -> None:
         self.audio = audio
+        self.limit = limit  # seconds of a window
         self.options = options
         self.stop = stop
         self.duration = 0.0  # seconds decoded so far
         self.warnings: list[str] = []  # sentences about the recording
 
     def __iter__(self) -> Iterator[Window]:
-        return split_windows(self._blocks(), vad_filter=self.options.vad_filter)
+        return split_windows(self._blocks(), limit=self.limit, vad_filter=self.options.vad_filter)
 
     def _blocks(self) -> Iterator[NDArray[np.float32]]:
         samples = 0

@@ -61,7 +61,9 @@ class Slots:
         self._ending = ending
         self._ended = ended
         self._directory = directory
-        self._in_this_process = False  # the engine is; set when its first call has no id
+        # The engine is in this process; set when its first call has no id.
+        self._in_this_process = False
+        self._elsewhere = bool(getattr(session, "elsewhere", False))
         self._threads = [
             Thread(target=self._serve, name=f"slot {n}", daemon=True) for n in range(session.slots)
         ]
@@ -130,7 +132,7 @@ class Slots:
             self._progress.transcription_progressed(item, seconds)
 
         call = self._submit(work) if isinstance(work, Audio) else work
-        if call.id is None:  # the engine works in this process, and may take it down
+        if call.id is None and not self._elsewhere:  # the engine may take this process down
             self._in_this_process = True
             self._inbox.put(started := Started(item))
             self._wait_until(started.stored)

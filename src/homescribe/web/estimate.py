@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypedDict
 
-from homescribe.assemble import compares_voices, open_library
+from homescribe.assemble import compares_voices, endpoint_options, open_library
 from homescribe.config import Config
 from homescribe.core import Item
 from homescribe.cost.plan import make_plan
@@ -45,7 +45,7 @@ def estimate(
     """The estimate for `items` of the sources called `titles`, with `pause` seconds between two downloads.
 
     The local backend's time comes from `local_speed`, the speed of this library's latest transcripts; the
-    Modal backend's time and price come from cost/plan.py.
+    Modal backend's time and price come from cost/plan.py; the price of an endpoint is that of the settings.
     """
     audio_seconds = sum(item.duration or 0.0 for item in items)
     download_seconds = len(items) * pause
@@ -69,6 +69,8 @@ def estimate(
             result["seconds"] = max(audio_seconds / local_speed, download_seconds)
     elif config.backend == "modal":
         _add_modal_price(result, config, items, pause)
+    elif config.backend == "openai":
+        _add_endpoint_price(result, config, items)
     return result
 
 
@@ -94,3 +96,12 @@ def _add_modal_price(result: Estimate, config: Config, items: Sequence[Item], pa
     result["seconds"] = row.wall_seconds
     result["dollars"] = row.dollars_streamed if config.when == "stream" else row.dollars
     result["prices"] = f"{planned.prices}, on {row.gpu}"
+
+
+def _add_endpoint_price(result: Estimate, config: Config, items: Sequence[Item]) -> None:
+    """Fill in what an endpoint bills, where the settings say it."""
+    options = endpoint_options(config)
+    if options.price_per_minute is None:
+        return
+    result["dollars"] = sum(options.price.of(item.duration or 0.0) for item in items)
+    result["prices"] = f"${options.price_per_minute:g} a minute at {options.host}, by your settings"

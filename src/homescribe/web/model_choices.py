@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from homescribe import plugins
-from homescribe.assemble import engine_and_model
+from homescribe.assemble import engine_and_model, has_own_engine
 from homescribe.config import Config
 from homescribe.core import EngineRequirements, Transcript
 from homescribe.errors import UserError
@@ -15,6 +15,9 @@ MODELS = ("tiny", "base", "small", "medium", "large-v3", "turbo")
 def models(config: Config, transcript: Transcript | None = None) -> list[str]:
     """Return the models that may be chosen, the one of the settings first, then that of `transcript`."""
     engine, model = engine_and_model(config)
+    if has_own_engine(config):  # which models it has, nobody knows here
+        theirs = transcript is not None and transcript.engine == engine
+        return list(dict.fromkeys([model, *([transcript.model] if transcript and theirs else [])]))
     requirements: EngineRequirements | None = getattr(
         plugins.load("engines", engine), "requirements", None
     )

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import TypedDict
 
 from homescribe import config as settings
 from homescribe import config_file
-from homescribe.assemble import check_options, engine_and_model
+from homescribe.assemble import check_options, endpoint_options, engine_and_model
 from homescribe.config import Config
 from homescribe.errors import UserError
 from homescribe.web import model_choices
@@ -40,6 +41,7 @@ class RunSettingsState(TypedDict):
     backend: str
     gpu: str | None
     max_cost: float | None
+    endpoint: str | None  # host that audio is sent to
     file: str | None  # where changes are stored; None: nowhere, they hold until the server stops
 
 
@@ -66,6 +68,7 @@ class RunSettings:
             "backend": config.backend,
             "gpu": config.gpu,
             "max_cost": config.max_cost,
+            "endpoint": _endpoint(config),
             "file": str(self._file) if self._file else None,
         }
 
@@ -102,6 +105,15 @@ class RunSettings:
         """Return the models that may be chosen, that of the next run first."""
         found = (model_choices.models(config) for config in (self.config, self._started))
         return list(dict.fromkeys(name for names in found for name in names))
+
+
+def _endpoint(config: Config) -> str | None:
+    """Return the host that the backend openai sends audio to; None for others, or if it is not valid."""
+    if config.backend != "openai":
+        return None
+    with suppress(UserError):
+        return endpoint_options(config).host
+    return None
 
 
 def _changeable() -> list[settings.Setting]:

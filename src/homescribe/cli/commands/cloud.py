@@ -1,4 +1,4 @@
-"""Commands for rented GPUs: plan, and modal with deploy, status and stop."""
+"""Commands for rented machines: plan, and modal with deploy, status and stop."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from homescribe.assemble import (
     build_modal_backend,
     build_ray_backend,
     compares_voices,
+    endpoint_options,
+    engine_and_model,
     open_library,
     open_sources,
 )
@@ -20,6 +22,7 @@ from homescribe.cli.output import print_table
 from homescribe.cli.program import message
 from homescribe.config import Config
 from homescribe.core import HOUR, Item
+from homescribe.cost.endpoint_plan import endpoint_row
 from homescribe.cost.own_machines import cluster_rows
 from homescribe.cost.plan import Plan, Rate, Row, make_plan, newest_gpu
 from homescribe.cost.prices import (
@@ -50,13 +53,15 @@ PUBLISHED = f"{PRICES_FROM} as of {PRICES_DATE}"
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @configured(
     *("backend", "engine", "model", "speakers", "gpu", "upload", "containers", "workers"),
-    "sleep_interval",
+    *("base_url", "price_per_minute", "least_seconds", "request_seconds", "request_slots"),
+    *("allow_http", "sleep_interval"),
 )
 def plan(config: Config, keys: tuple[str, ...], deadline: float | None, as_json: bool) -> None:
     """Estimate time, bytes and price of all pending items.
 
     Nothing is downloaded. Prices are the published ones; with --backend modal, your account's own
-    if Modal reports them. With --backend ray, also the cluster, at the speed of this library's calls.
+    if Modal reports them. With --backend ray, also the cluster, at the speed of this library's calls. With
+    --backend openai, also the endpoint, at --price-per-minute.
     """
     machines = [machine(config.gpu)] if config.gpu else list(MACHINES.values())
     if compares_voices(config.transcription()):
@@ -71,9 +76,10 @@ def plan(config: Config, keys: tuple[str, ...], deadline: float | None, as_json:
         rates, prices = _rates(config, library, machines)
         engine, model = config.engine or DEFAULT_ENGINE, config.model or DEFAULT_MODEL
         limit = deadline * HOUR if deadline else None
+        items = library.pending(keys=[library.item(key).item.key for key in keys] or None)
         planned = make_plan(
             library,
-            library.pending(keys=[library.item(key).item.key for key in keys] or None),
+            items,
             engine=engine,
             model=model,
             pause=pause,
@@ -87,6 +93,8 @@ def plan(config: Config, keys: tuple[str, ...], deadline: float | None, as_json:
         )
         if config.backend == "ray":
             planned = _with_cluster(config, library, planned, limit)
+        if config.backend == "openai":
+            planned = _with_endpoint(config, library, items, planned, limit)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(planned), indent=2))
     elif planned.items:
@@ -124,6 +132,30 @@ def _with_cluster(config: Config, library: Library, planned: Plan, deadline: flo
     return dataclasses.replace(planned, rows=(planned.rows[0], *rows, *planned.rows[1:]))
 
 
+def _with_endpoint(
+    config: Config,
+    library: Library,
+    items: Sequence[Item],
+    planned: Plan,
+    deadline: float | None,
+) -> Plan:
+    """Return the plan with a row for the endpoint."""
+    options = endpoint_options(config)
+    engine, model = engine_and_model(config)
+    row = endpoint_row(
+        library,
+        items,
+        planned,
+        host=options.host,
+        engine=engine,
+        model=model,
+        price=None if options.price_per_minute is None else options.price,
+        slots=options.slots,
+        deadline=deadline,
+    )
+    return dataclasses.replace(planned, rows=(planned.rows[0], row, *planned.rows[1:]))
+
+
 def _show(planned: Plan) -> None:
     """Print the plan as a table."""
     unknown = planned.items_of_unknown_length
@@ -140,7 +172,7 @@ def _show(planned: Plan) -> None:
                 row.gpu or "this machine",
                 f"{row.speed:.0f}x",
                 span(row.wall_seconds),
-                f"${row.dollars:.2f} {_error(row)}" if row.backend == "modal" else "",
+                _price(row),
                 f"${row.dollars_streamed:.2f}" if row.backend == "modal" else "",
                 _remark(planned, row),
             )
@@ -150,6 +182,13 @@ def _show(planned: Plan) -> None:
     message(f"Prices: {planned.prices}. Speeds:")
     for source in dict.fromkeys(row.speed_source for row in planned.rows):
         message(f"  {source}")
+
+
+def _price(row: Row) -> str:
+    """Return "$1.20 (±12%)" for a rented GPU, "$1.20" where minutes are billed; "" for free or unknown."""
+    if row.backend == "modal":
+        return f"${row.dollars:.2f} {_error(row)}"
+    return f"${row.dollars:.2f}" if row.backend == "openai" and not row.note else ""
 
 
 def _error(row: Row) -> str:

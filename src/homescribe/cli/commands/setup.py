@@ -31,7 +31,7 @@ DEMO_FORMATS = ("txt", "srt", "vtt", "json", "md")
 
 @command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@configured("backend", "address")
+@configured("backend", "address", "model", "base_url", "price_per_minute", "allow_http")
 def doctor(config: Config, as_json: bool) -> ExitCode:
     """Check this machine, and print how to fix problems.
 

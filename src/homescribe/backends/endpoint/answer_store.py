@@ -1,0 +1,165 @@
+"""Answers that are paid for, in the library's folder until the transcript of their recording is stored.
+
+    answers/<hash of the key>/job.json       the id of the recording's row in the statistics of costs
+                              <token>.json   an answer, and what it cost
+                              sent-<n>.json  a request without an answer, and what it may have cost
+
+A request is noted before it is sent, and its answer is stored as soon as it arrives, so a process that is
+killed pays for no answered part twice, and no cost is forgotten. Equal parts with equal options have equal
+tokens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from homescribe.core import DAY
+from homescribe.errors import UserError
+from homescribe.private_files import make_folder, write_file
+
+KEPT = 60 * DAY  # seconds after which the answers for an unfinished recording are deleted
+VERSION = 1  # of the tokens
+SENT = "sent-"
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """What the requests for one recording have cost, those of earlier runs included."""
+
+    id: str  # of the row in the statistics, the same until the recording is finished
+    began: float  # Unix time
+    requests: int
+    dollars: float
+    lost_dollars: float  # of them, for requests without an answer: at most
+    seconds: float  # that the service took
+
+
+def token_of(
+    samples: NDArray[np.int16], address: str, speech_format: str, fields: Mapping[str, str]
+) -> str:
+    """Return the token of a request: of the waveform, and of all that is sent with it."""
+    digest = hashlib.sha256(samples.tobytes())
+    work = [VERSION, address, speech_format, dict(fields)]
+    digest.update(json.dumps(work, sort_keys=True).encode())
+    return digest.hexdigest()[:40]
+
+
+class AnswerStore:
+    """The answers in `folder`. Any thread may use it, but one recording is the work of one thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = Lock()
+
+    def sweep(self) -> None:
+        """Delete the answers for recordings that nobody has gone on with for a long time."""
+        with suppress(OSError):
+            for one in self._folder.iterdir():
+                if time.time() - one.stat().st_mtime > KEPT:
+                    shutil.rmtree(one, ignore_errors=True)
+
+    def find(self, key: str, token: str) -> bytes | None:
+        """Return the body of a stored answer; None if there is none."""
+        try:
+            found = json.loads((self._of(key) / f"{token}.json").read_text(encoding="utf-8"))
+            body = found["body"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return body.encode() if isinstance(body, str) else None
+
+    def begin(self, key: str, dollars: float) -> str:
+        """Note a request that is about to be sent; return the name of the note.
+
+        Raises UserError when it cannot be written: then the answer could not be stored either.
+        """
+        name = f"{SENT}{uuid.uuid4().hex[:12]}"
+        self._write(key, name, {"dollars": dollars, "seconds": 0.0})
+        return name
+
+    def add(
+        self, key: str, token: str, body: bytes, dollars: float, seconds: float, sent: str
+    ) -> None:
+        """Store the answer to the request noted as `sent`. Raises UserError when it cannot be written."""
+        text = body.decode("utf-8", "replace")
+        self._write(key, token, {"body": text, "dollars": dollars, "seconds": seconds})
+        self.withdraw(key, sent)
+
+    def withdraw(self, key: str, sent: str) -> None:
+        """Delete the note of a request that costs nothing, or whose answer is stored."""
+        with suppress(OSError):
+            (self._of(key) / f"{sent}.json").unlink()
+
+    def reject(self, key: str, token: str) -> None:
+        """Let a stored answer not be used again. It stays paid."""
+        with suppress(OSError):
+            path = self._of(key) / f"{token}.json"
+            path.rename(path.with_name(f"rejected-{uuid.uuid4().hex[:12]}.json"))
+
+    def paid(self, key: str) -> Paid | None:
+        """Return what was paid for a recording; None if nothing was sent."""
+        folder = self._of(key)
+        requests, dollars, lost, seconds = 0, 0.0, 0.0, 0.0
+        for path in sorted(folder.glob("*.json")):
+            if path.name == "job.json":
+                continue
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                found = json.loads(path.read_text(encoding="utf-8"))
+                cost, took = float(found["dollars"]), float(found["seconds"])
+                requests, dollars, seconds = requests + 1, dollars + cost, seconds + took
+                lost += cost if path.name.startswith(SENT) else 0.0
+        if not requests:
+            return None
+        job, began = self._job(folder)
+        return Paid(job, began, requests, dollars, lost, seconds)
+
+    def forget(self, key: str) -> None:
+        """Delete the answers for a recording: its transcript is stored."""
+        shutil.rmtree(self._of(key), ignore_errors=True)
+
+    def _of(self, key: str) -> Path:
+        return self._folder / hashlib.sha256(key.encode()).hexdigest()[:24]
+
+    def _job(self, folder: Path) -> tuple[str, float]:
+        """Return the id and the beginning of the work on a recording, made with its first request."""
+        try:
+            found = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+            return str(found["id"]), float(found["began"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return f"endpoint-{folder.name}", time.time()
+
+    def _write(self, key: str, name: str, content: Mapping[str, object]) -> None:
+        folder = self._of(key)
+        try:
+            with self._lock:
+                make_folder(folder)
+                if not (folder / "job.json").exists():
+                    job = {"id": f"endpoint-{uuid.uuid4().hex}", "began": time.time()}
+                    _write_whole(folder / "job.json", json.dumps(job).encode())
+            _write_whole(folder / f"{name}.json", json.dumps(content).encode())
+        except OSError as error:
+            raise UserError(
+                f"An answer that is paid for cannot be stored in {folder}: {error.strerror or error}.",
+                "Free some space there, then run again.",
+            ) from error
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file that appears when it is complete, and survives a power loss."""
+    draft = path.with_name(f"{path.name}.part")
+    write_file(draft, content)
+    with draft.open("rb+") as file:
+        os.fsync(file.fileno())
+    draft.replace(path)
