@@ -6,9 +6,20 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from homescribe.core import Audio, Call, Item, Listing, Segment, Source, Transcript
+from homescribe.core import (
+    CAPTIONS,
+    Audio,
+    Call,
+    Captions,
+    Item,
+    Listing,
+    Segment,
+    Source,
+    Transcript,
+)
 from homescribe.errors import Cancelled, RetryableError
 from homescribe.pipeline import Run, Sources
+from homescribe.pipeline.caption_run import CaptionRun
 
 
 def item(number, site="site", **changes):
@@ -176,3 +187,37 @@ def run(library, source, backend, **options):
 def states(library):
     """The state of each item by its id."""
     return {record.item.id: record.state for record in library.items()}
+
+
+# --- Captions ------------------------------------------------------------------------------------
+
+
+def captions(text="hello captions", model="automatic", **changes):
+    """A transcript of a publisher."""
+    return transcript(text, engine=CAPTIONS, model=model, **changes)
+
+
+class CaptionedSource(FakeSource):
+    """Answers requests for captions with what `captioning(item)` returns: a Transcript, or None for none."""
+
+    caption_pause = (0.0, 0.0)
+
+    def __init__(self, captioning=lambda item: captions(), **options):
+        super().__init__(**options)
+        self.captioning = captioning
+        self.requested = []  # keys of the items whose captions were requested
+        self.requested_at = []
+
+    def caption_key(self, item):
+        return f"{self.rate_limit_key(item)} captions"
+
+    def captions(self, item, directory, stop):
+        assert directory.is_dir()
+        self.requested.append(item.key)
+        self.requested_at.append(time.monotonic())
+        return Captions(item, self.captioning(item))
+
+
+def caption_run(library, source, policy="auto", **options):
+    """What requests the captions of all that is pending."""
+    return CaptionRun(library, FakeSources(source), policy, **options)

@@ -177,6 +177,7 @@ def test_jsonl_has_all_that_a_quotation_needs():
         "url": "https://www.youtube.com/watch?v=jNQXAC9IVRw&t=1s",
         "speaker": "Ann",
         "language": "en",
+        "captions": None,
         "text": "Hello.",
     }
     assert (second["speaker"], second["language"]) == ("Unknown", "de")

@@ -45,7 +45,10 @@ KILLS = 5
 def user(tmp_path, faketube):
     faketube.scenarios = {faketube.id(number): kind for number, kind in BROKEN.items()}
     faketube.save()
-    return CommandLine(tmp_path, faketube.environment, model="demo", sleep_interval=0)
+    # Captions have tests of their own: here, requests are counted.
+    return CommandLine(
+        tmp_path, faketube.environment, model="demo", sleep_interval=0, captions="ignore"
+    )
 
 
 @pytest.mark.timeout(900)

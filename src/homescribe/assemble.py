@@ -35,6 +35,7 @@ from homescribe.notifications.done_command import DoneCommand
 from homescribe.notifications.notifier import Notifier
 from homescribe.pipeline.add import Sources, add
 from homescribe.pipeline.audio_copies import KeepAudio
+from homescribe.pipeline.caption_run import CaptionRun
 from homescribe.pipeline.run import Run, with_language_code
 from homescribe.pipeline.speech_upload import speech_upload
 from homescribe.speakers.speaker_finder import SpeakerFinder
@@ -310,6 +311,7 @@ def build_run(
     keys: Collection[str] | None = None,
     again: Collection[str] = (),
     limit: int | None = None,
+    captions: bool = True,
     stop: Event | None = None,
 ) -> Run:
     """Return a Run with the backend, engine, model and limits of `config`.
@@ -319,9 +321,12 @@ def build_run(
         keys: transcribe only these items; None for all.
         again: transcribe these items even if they are transcribed or failed.
         limit: transcribe at most this many items.
+        captions: request captions first, as the setting `captions` says, but not with `again`.
         stop: set it to end the run early.
     """
     stop = stop or Event()
+    library.apply_caption_policy(config.captions)
+    first = build_caption_run(config, library, sources, keys=keys, stop=stop)
     return Run(
         library,
         sources,
@@ -332,12 +337,37 @@ def build_run(
         keys=keys,
         again=again,
         limit=limit,
+        captions=first if captions and not again else None,
         sleep_interval=config.sleep_interval,
         known_good=demo.samples() / "fox-20s.mp3",
         disk=round(config.disk * BYTES_PER_GIGABYTE),
         keep_audio=keep_audio_policy(config),
         prepare=speech_upload if uploads_speech(config, options) else None,
         listener=build_notifier(config, stop),
+        stop=stop,
+    )
+
+
+def build_caption_run(
+    config: Config,
+    library: Library,
+    sources: Sources,
+    *,
+    keys: Collection[str] | None = None,
+    stop: Event | None = None,
+) -> CaptionRun:
+    """Return what requests the captions of pending items, as the setting `captions` says.
+
+    Args:
+        keys: only these items; None for all that are pending.
+        stop: set it to end early.
+    """
+    return CaptionRun(
+        library,
+        sources,
+        config.captions,
+        keys=keys,
+        sleep_interval=config.sleep_interval,
         stop=stop,
     )
 
@@ -491,13 +521,19 @@ def transcribe(
                 unreadable = unreadable or error
         for key in keys:
             record = opened.item(key)
-            if stored := opened.transcript(key):
-                yield Outcome(record.item, transcript=stored)
+            if record.state == "done":
+                yield Outcome(record.item, transcript=opened.transcript(key))
             elif record.state == "failed":
                 yield Outcome(record.item, error=_recorded_error(record))
             elif record.state == "ignored":
                 yield Outcome(record.item, error=_ignored_error(key))
-        yield from build_run(config, opened, sources, options=options, keys=keys.keys(), stop=stop)
+        yield from build_run(
+            *(config, opened, sources),
+            options=options,
+            keys=keys.keys(),
+            captions=False,
+            stop=stop,
+        )
         if unreadable:
             raise unreadable
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from homescribe.core import SubtitleOptions, TranscriptionOptions
+from homescribe.core import CaptionPolicy, SubtitleOptions, TranscriptionOptions
 from homescribe.errors import UserError
 from homescribe.speakers.speaker_setting import speakers_option
 from homescribe.text.amounts_of_data import in_gigabytes
@@ -72,7 +72,8 @@ class Config:
 
     library: Path = _setting("Directory of the library.", Path("~/homescribe"), "DIR")
     sleep_interval: float | None = _setting(
-        "Seconds between two downloads from one site. Default: 6 to 14 for YouTube, 0 to 1 for podcasts.",
+        "Seconds between two downloads from one site, and between two requests for captions. Default: 6 to "
+        "14 for YouTube (captions: 5 to 10), 0 to 1 for podcasts.",
         metavar="SECONDS",
         least=0,
         group=SOURCE,
@@ -94,6 +95,12 @@ class Config:
     )
     allow_private_networks: bool = _setting(
         "Follow public addresses into private networks.", False, group=SOURCE
+    )
+    captions: CaptionPolicy = _setting(
+        "Captions of the publisher are the first transcript. auto: transcribe where they are automatic; use: "
+        "keep all; upgrade: transcribe all; ignore: request none.",
+        "auto",
+        group=SOURCE,
     )
     keep_audio: Literal["none", "speech", "all"] = _setting(
         "Keep the audio of downloads in the library, to play it and to transcribe it again: speech (a mono "

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from threading import Event
 
 from homescribe.assemble import build_run
+from homescribe.cli.caption_report import report_captions
 from homescribe.cli.export_writer import ExportWriter
 from homescribe.cli.program import message
 from homescribe.cli.progress import Display
@@ -112,6 +113,7 @@ def run_and_report(
     limit: int | None = None,
     writer: ExportWriter | None = None,
     formats: Collection[str] = (),
+    captions: bool = True,
     quiet: bool = False,
 ) -> ExitCode:
     """Run, display the progress and print a summary.
@@ -120,6 +122,7 @@ def run_and_report(
         again: transcribe these items even if they are transcribed or failed.
         writer: writes each transcript as it arrives.
         formats: what it writes; for subtitles, words get times.
+        captions: request captions first, as the settings say.
         quiet: print nothing if nothing is pending.
     """
     run = build_run(
@@ -130,6 +133,7 @@ def run_and_report(
         keys=keys,
         again=again,
         limit=limit,
+        captions=captions,
         stop=stop,
     )
     began = time.monotonic()
@@ -153,12 +157,15 @@ def run_and_report(
                 elif outcome.error:
                     failures[outcome.item.key] = outcome.error
     finally:
+        if run.progress.captions is not None:
+            report_captions(run.progress.captions, quiet=quiet)
         if run.progress.done or run.progress.failed:
             print_summary(run.progress, library, failures.values(), time.monotonic() - began)
             report_corrections(library, corrected)
         for warning in run.warnings:
             message(f"Warning: {terminal_message(warning)}")
-    if not (run.progress.items or quiet):
+    searched = run.progress.captions is not None and run.progress.captions.items
+    if not (run.progress.items or searched or quiet):
         message("No items are pending.")
     if stop.is_set():
         raise Cancelled

@@ -18,6 +18,7 @@ import click
 from homescribe import __version__
 from homescribe.cli.commands import (
     audio_files,
+    captions,
     cloud,
     export,
     manage,
@@ -65,6 +66,7 @@ for _module in (
     cloud,
     ray_cluster,
     transcribe,
+    captions,
     query,
     manage,
     replace,

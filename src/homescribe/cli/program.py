@@ -34,6 +34,7 @@ COMMANDS = (
         "transcribe",
         "run",
         "sync",
+        "captions",
         "retry",
         "list",
     ),

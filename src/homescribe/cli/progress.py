@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from threading import Event, Thread
 from typing import TYPE_CHECKING, TypeVar
 
+from homescribe.cli.caption_report import progress_in_words
 from homescribe.cli.program import message
 from homescribe.core import SECOND, Outcome, Transcript, Uploads
 from homescribe.errors import SourceBlocked
@@ -76,6 +77,9 @@ class Display:
             if self._progress.loading and not loading:
                 loading = self._progress.loading
                 self._print(f"Loading the model {loading}", "")
+            if requesting_captions(self._progress):
+                live.start()
+                return
             if self._progress.items and not self._progress.loading:
                 live.start()
                 return
@@ -84,6 +88,9 @@ class Display:
         """Print a line about an item that finished, or about a site that blocks downloads."""
         finished = self._progress.done + self._progress.failed
         position = f"[{finished}/{self._progress.items}]"
+        captions = self._progress.captions
+        if captions and outcome.transcript and outcome.transcript.is_captions:
+            position = f"[captions {captions.requested}/{captions.items}]"
         title = shortened(terminal_safe(outcome.item.title))
         if outcome.transcript:
             self._print(f"{position} {title}{_result(outcome.transcript, outcome.seconds)}", "")
@@ -111,7 +118,8 @@ class Display:
 def _result(transcript: Transcript, seconds: float) -> str:
     """Return what the line of a finished item says after its title. `seconds` is the wall time."""
     speed = transcript.duration / seconds if seconds else 0.0
-    facts = [clock(transcript.duration), realtime(speed)]
+    made = f"{transcript.model} captions" if transcript.is_captions else realtime(speed)
+    facts = [clock(transcript.duration), made]
     if not transcript.segments:
         return f": {NO_SPEECH} ({', '.join(facts)})"
     languages = languages_in_words(transcript)
@@ -138,6 +146,10 @@ class _View:
         from rich.text import Text
 
         progress = self._run.progress
+        if requesting_captions(progress) and progress.captions:
+            line = f"captions  {progress_in_words(progress.captions)}"
+            yield Text(line, no_wrap=True, overflow="ellipsis")
+            return
         transcribed, total = progress.transcribed_seconds(), progress.audio_seconds
         finished = progress.done + progress.failed
         yield ProgressBar(
@@ -154,6 +166,11 @@ class _View:
             if until > time.time():
                 line = f"waiting for {site} until {moment(until)}: {terminal_message(reason)}"
                 yield Text(line, style="yellow")
+
+
+def requesting_captions(progress: Progress) -> bool:
+    """Whether captions are being requested, before anything is downloaded."""
+    return bool(progress.captions and progress.captions.items and not progress.captions.ended)
 
 
 def is_unknown(progress: Progress) -> bool:

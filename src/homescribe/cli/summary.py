@@ -9,7 +9,7 @@ from homescribe.cli.program import message
 from homescribe.config import Config
 from homescribe.core import Transcript
 from homescribe.errors import HomescribeError, SourceBlocked
-from homescribe.formats.made_with import differences
+from homescribe.formats.made_with import differences, engine_in_words
 from homescribe.library import ItemRecord, Library
 from homescribe.pipeline import Progress
 from homescribe.pipeline.kept_corrections import lost_corrections
@@ -33,7 +33,11 @@ def report_earlier_results(
     Args:
         origins: where each setting of `config` comes from.
     """
-    transcribed = [(key, found) for key in keys if (found := library.transcript(key))]
+    transcribed = [
+        (key, found)
+        for key in keys
+        if library.item(key).state == "done" and (found := library.transcript(key))
+    ]
     if transcribed:
         _report_transcribed(library, dict(transcribed), config, origins)
     chosen = set(keys)
@@ -64,7 +68,7 @@ def _report_transcribed(
     origins: Mapping[str, str],
 ) -> None:
     """Print that items are already transcribed, with what, and which options differ from that."""
-    models = sorted({f"{found.engine} {found.model}" for found in transcripts.values()})
+    models = sorted({engine_in_words(found) for found in transcripts.values()})
     named = ""
     if len(transcripts) == 1:
         [key] = transcripts

@@ -66,6 +66,8 @@ class Plan:
     prices: str  # their source
     rows: tuple[Row, ...]
     cheapest: str | None
+    # Of `items`, those whose captions a run requests first. Where these are kept, nothing is transcribed.
+    captions_to_request: int = 0
 
 
 def make_plan(

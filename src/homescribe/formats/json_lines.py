@@ -27,6 +27,7 @@ class ParagraphJSON(TypedDict):
     url: str  # opens the recording at `start`
     speaker: str | None  # name
     language: str  # Whisper's code
+    captions: str | None  # "manual" or "automatic" if it is from captions of the publisher
     text: str
 
 
@@ -53,6 +54,7 @@ def paragraph_lines(item: Item, transcript: Transcript) -> Iterator[str]:
                 "url": link(item, segments[0].start),
                 "speaker": names.name(paragraph.speaker) or None,
                 "language": paragraph.language,
+                "captions": transcript.model if transcript.is_captions else None,
                 "text": file_safe_line("".join(segment.text for segment in segments)),
             }
             yield json.dumps(value, allow_nan=False)

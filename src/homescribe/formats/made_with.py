@@ -9,6 +9,13 @@ from homescribe.core import Transcript, TranscriptionOptions
 DEFAULTS = TranscriptionOptions()
 
 
+def engine_in_words(transcript: Transcript) -> str:
+    """Return "faster-whisper, tiny"; "captions (automatic)" for those of the publisher."""
+    if transcript.is_captions:
+        return f"{transcript.engine} ({transcript.model})"
+    return f"{transcript.engine}, {transcript.model}"
+
+
 def options_in_words(transcript: Transcript) -> str:
     """Return the options that are not the defaults: "language de, beam size 1"; "" if they are unknown."""
     options = transcript.options
@@ -33,6 +40,9 @@ def differences(
     Args:
         engine, model: None for whatever the transcript was made with.
     """
+    if transcript.is_captions:  # no option says how the publisher made them
+        wanted_engine = " ".join(name for name in (engine, model) if name)
+        return {"engine": f"{wanted_engine} instead of captions"} if wanted_engine else {}
     found = {}
     if engine not in (None, transcript.engine):
         found["engine"] = f"engine {engine} instead of {transcript.engine}"

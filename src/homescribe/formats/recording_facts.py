@@ -5,6 +5,7 @@ from __future__ import annotations
 from homescribe import plugins
 from homescribe.core import Item, Transcript
 from homescribe.formats.coverage import languages_in_words, skipped_in_words
+from homescribe.formats.made_with import engine_in_words
 from homescribe.plugins import link
 from homescribe.text.display import clock
 from homescribe.text.redaction import shown_item
@@ -26,7 +27,7 @@ def recording_facts(item: Item, transcript: Transcript) -> list[tuple[str, str]]
         ("Date", item.upload_date or ""),
         ("Duration", clock(transcript.duration)),
         ("Language", languages_in_words(transcript) if transcript.segments else ""),
-        ("Transcript", f"{transcript.engine}, {transcript.model}"),
+        ("Transcript", engine_in_words(transcript)),
         ("Without text", skipped_in_words(transcript) if transcript.segments else ""),
         *(("Note", warning) for warning in transcript.warnings),
     ]

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 
 from homescribe.core import Item, SubtitleOptions, Transcript
 from homescribe.formats.cues import Cue, whisper_cues
+from homescribe.formats.made_with import engine_in_words
 from homescribe.formats.reading_cues import reading_cues
 
 DEFAULT_OPTIONS = SubtitleOptions()
@@ -42,7 +43,9 @@ def to_vtt(item: Item, transcript: Transcript, options: SubtitleOptions = DEFAUL
         f"{_spoken(text, speaker)}\n\n"
         for start, end, text, speaker in _shown(transcript, options, _escaped, labels=False)
     )
-    return f"WEBVTT\n\n{cues}"
+    # A comment, which players skip: https://www.w3.org/TR/webvtt1/#introduction-comments
+    note = f"NOTE {engine_in_words(transcript)}\n\n" if transcript.is_captions else ""
+    return f"WEBVTT\n\n{note}{cues}"
 
 
 def _spoken(text: str, speaker: str) -> str:

@@ -1,5 +1,6 @@
 """The library: one SQLite file that holds all state. No other package writes SQL."""
 
+from homescribe.library.caption_requests import CaptionFigures
 from homescribe.library.copies import Copy
 from homescribe.library.corrections import Correction
 from homescribe.library.failures import BACKOFF
@@ -19,6 +20,7 @@ __all__ = [
     "BACKOFF",
     "AudioFolder",
     "AudioTotal",
+    "CaptionFigures",
     "ChannelRecord",
     "Copy",
     "Correction",

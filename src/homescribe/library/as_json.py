@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from homescribe.core import Speaker, json_fields
 from homescribe.library import (
     AudioTotal,
+    CaptionFigures,
     Hit,
     ItemRecord,
     KeptAudio,
@@ -38,6 +39,7 @@ def item_as_json(record: ItemRecord) -> dict[str, object]:
         "hint": record.hint and shown_text(record.hint),
         "retry_at": record.retry_at,
         "done_at": record.done_at,
+        "captions": record.captions,
         "words": record.words,
         "listed_title": record.listed_title and utf8_safe(record.listed_title),
         "ignored_at": record.ignored_at,
@@ -58,6 +60,8 @@ def status_as_json(
     spent: Spending,
     measured: Sequence[Measured] = (),
     kept: AudioTotal | None = None,
+    captions: CaptionFigures | None = None,
+    refused: Mapping[str, tuple[float, str]] | None = None,
 ) -> dict[str, object]:
     """Return the library's statistics as in `status --json`."""
     return {
@@ -70,6 +74,7 @@ def status_as_json(
             site: {"until": until, "reason": shown_text(reason)}
             for site, (until, reason) in blocked.items()
         },
+        "captions": _captions_as_json(captions, refused or {}) if captions else None,
         "spent": {
             "calls": spent.calls,
             "dollars": spent.dollars,
@@ -82,6 +87,18 @@ def status_as_json(
             each.machine: {"calls": each.calls, "times_realtime": each.speed} for each in measured
         },
         "kept_audio": {"files": kept.files, "bytes": kept.bytes} if kept else None,
+    }
+
+
+def _captions_as_json(
+    captions: CaptionFigures, refused: Mapping[str, tuple[float, str]]
+) -> dict[str, object]:
+    return {
+        **asdict(captions),
+        "waiting_for": {
+            key: {"until": until, "reason": shown_text(reason)}
+            for key, (until, reason) in refused.items()
+        },
     }
 
 
@@ -112,6 +129,7 @@ def hit_as_json(hit: Hit) -> dict[str, object]:
         "text": hit.text,
         "highlights": [list(span) for span in hit.highlights],
         "url": hit.url,
+        "captions": hit.captions,
     }
 
 

@@ -76,6 +76,10 @@ def _path(media: str | None) -> str:
     return without_trackers(media) if media else ""
 
 
+# Before the key of a rate limit for captions, in `sites`: a site may refuse these and still allow downloads.
+CAPTIONS_OF = "captions:"
+
+
 def block_site(db: sqlite3.Connection, site: str, until: float, reason: str, now: float) -> None:
     """Record that `site` refuses requests until `until` (Unix time), at most MAX_WAIT from `now`."""
     db.execute(
@@ -85,7 +89,22 @@ def block_site(db: sqlite3.Connection, site: str, until: float, reason: str, now
 
 
 def blocked_sites(db: sqlite3.Connection, now: float) -> dict[str, tuple[float, str]]:
-    """Return the sites that are blocked at `now`: until when (Unix time), and why."""
+    """Return the sites that are blocked at `now`: until when (Unix time), and why. Not for captions only."""
+    return {
+        site: wait for site, wait in _blocked(db, now).items() if not site.startswith(CAPTIONS_OF)
+    }
+
+
+def blocked_captions(db: sqlite3.Connection, now: float) -> dict[str, tuple[float, str]]:
+    """Return the same for requests for captions, by the keys of their rate limits."""
+    return {
+        site.removeprefix(CAPTIONS_OF): wait
+        for site, wait in _blocked(db, now).items()
+        if site.startswith(CAPTIONS_OF)
+    }
+
+
+def _blocked(db: sqlite3.Connection, now: float) -> dict[str, tuple[float, str]]:
     rows = db.execute(
         "SELECT site, blocked_until, reason FROM sites "
         "WHERE blocked_until > ? AND blocked_until <= ? ORDER BY site",

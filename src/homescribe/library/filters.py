@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 
+from homescribe.core import CAPTIONS
 from homescribe.text.dates import checked_date
 from homescribe.text.sanitize import sqlite_safe
 
@@ -17,6 +18,10 @@ CONDITIONS = {
     "language": (
         "item_id IN (SELECT item_id FROM transcripts WHERE language = :language "
         "OR EXISTS (SELECT 1 FROM json_each(languages) WHERE json_each.key = :language))"
+    ),
+    "captions": (
+        "item_id IN (SELECT item_id FROM transcripts "
+        f"WHERE engine = '{CAPTIONS}' AND :captions IN ('any', model))"
     ),
     "title": "instr(folded(title), folded(:title))",
     "source_url": (

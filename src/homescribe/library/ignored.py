@@ -7,15 +7,21 @@ import sqlite3
 from collections.abc import Collection
 
 # What belongs to an item beside its passages. Segments and speakers go with the transcript.
-CONTENT = ("transcripts", "corrections", "kept_audio", "calls", "failures", "engine_work")
+CONTENT = (
+    *("transcripts", "corrections", "kept_audio", "calls", "failures", "engine_work"),
+    "caption_requests",
+)
 
 
 def add(db: sqlite3.Connection, ids: Collection[int], now: float) -> list[int]:
-    """Ignore those of `ids` that have no transcript; return the newly ignored."""
+    """Ignore those of `ids` that are not done; return the newly ignored.
+
+    Captions that runs would replace stay: they are the transcript of the item from then on.
+    """
     rows = db.execute(
         "INSERT OR IGNORE INTO ignored (item_id, ignored_at) SELECT item_id, ? FROM items "
         "WHERE item_id IN (SELECT value FROM json_each(?)) "
-        "AND item_id NOT IN (SELECT item_id FROM transcripts) RETURNING item_id",
+        "AND item_id NOT IN (SELECT item_id FROM transcripts WHERE NOT upgrade) RETURNING item_id",
         (now, json.dumps(list(ids))),
     ).fetchall()
     return [row["item_id"] for row in rows]

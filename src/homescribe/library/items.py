@@ -2,7 +2,7 @@
 
 The state of an item is not stored. It follows from what is there: with a transcript it is done, with a call
 in flight, else with a row in `ignored` ignored, with a failure failed (until its next attempt is due), else
-pending.
+pending. Captions that a run replaces do not count as a transcript here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from homescribe.core import Item
+from homescribe.core import CAPTIONS, Item
 from homescribe.errors import UserError
 from homescribe.library import copies, failures, renamed
 from homescribe.library.filters import Filter
@@ -82,6 +82,7 @@ _COLUMNS = f"""
     items.*, transcripts.done_at, transcripts.seconds, transcripts.words, ignored.ignored_at,
     (SELECT listed_title FROM renamed WHERE renamed.item_id = items.item_id) AS listed_title,
     transcripts.languages, transcripts.skipped, transcripts.warnings,
+    CASE WHEN transcripts.engine = '{CAPTIONS}' THEN transcripts.model END AS captions,
     coalesce(transcripts.duration, items.duration) AS length,
     failures.attempts, failures.error, failures.hint, failures.permanent, failures.retry_at,
     {ITEM_STATE.format(now=":now")} AS state,
@@ -115,7 +116,7 @@ def pending(
 ) -> list[Item]:
     """Return the items that are pending at `now`, with their identities, in listing order.
 
-    Only those of `keys`, unless it is None.
+    Those with captions, which can be searched already, come last. Only those of `keys`, unless it is None.
 
     Of `again`, also those that have a transcript, unless a call is in flight or a failure is not due.
     """
@@ -127,7 +128,7 @@ def pending(
         f"SELECT * FROM ({LISTED} {where}) WHERE state = 'pending' OR (state = 'done' "
         "AND key IN (SELECT value FROM json_each(:again)) AND NOT coalesce(permanent, 0) "
         "AND coalesce(retry_at, 0) <= :now AND item_id NOT IN (SELECT item_id FROM calls)) "
-        f"ORDER BY {ORDERS['listed']}",
+        f"ORDER BY captions IS NOT NULL, {ORDERS['listed']}",
         {"now": now, "keys": chosen, "again": json.dumps([sqlite_safe(key) for key in again])},
     ).fetchall()
     names = identities(db, [row["item_id"] for row in rows])
@@ -254,9 +255,13 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
 
 
 def known_rows(db: sqlite3.Connection, keys: Collection[str]) -> dict[str, sqlite3.Row]:
-    """Return the rows of `items` with these keys, by key, with a column `done`."""
+    """Return the rows of `items` with these keys, by key.
+
+    With the columns `has_text`, for any transcript, and `done`, for one that is not captions to be replaced.
+    """
     rows = db.execute(
-        "SELECT items.*, EXISTS (SELECT 1 FROM transcripts WHERE item_id = items.item_id) AS done "
+        "SELECT items.*, EXISTS (SELECT 1 FROM transcripts WHERE item_id = items.item_id) AS has_text, "
+        "EXISTS (SELECT 1 FROM transcripts WHERE item_id = items.item_id AND NOT upgrade) AS done "
         "FROM items WHERE key IN (SELECT value FROM json_each(?))",
         (json.dumps(list(keys)),),
     )
@@ -297,7 +302,7 @@ def put(
         old = to_item(row)
         if by_listing and not row["done"]:
             failures.forget_if_repaired(db, item_id, old, item, now)
-        new = merged(old, item, by_listing=by_listing and bool(row["done"]))
+        new = merged(old, item, by_listing=by_listing and bool(row["has_text"]))
         if item_id in titles and new.title != old.title:  # the title that a person gave stays
             renamed.update(db, item_id, new.title)
             new = replace(new, title=old.title)

@@ -34,6 +34,7 @@ from homescribe.library import (
     usages,
     written_files,
 )
+from homescribe.library.caption_methods import CaptionMethods
 from homescribe.library.corrections import Correction
 from homescribe.library.engine_work import Deaths
 from homescribe.library.filters import item_filter
@@ -50,7 +51,7 @@ from homescribe.library.transactions import snapshot, transaction, translated
 from homescribe.library.usages import Measured, Rental, Spending
 
 
-class Library(SpeakerMethods, ReplacementMethods, ItemMethods, QueryMethods):
+class Library(SpeakerMethods, ReplacementMethods, ItemMethods, CaptionMethods, QueryMethods):
     """The library in `directory`, created or migrated when it is opened. "~" is the home folder.
 
     With `read_only`, and where the files are not writable, the library can be read, and methods that write
@@ -194,14 +195,18 @@ class Library(SpeakerMethods, ReplacementMethods, ItemMethods, QueryMethods):
         state: State | None = None,
         channel: str | None = None,
         source_url: str | None = None,
+        captions: str | None = None,
         since: str | None = None,
         until: str | None = None,
     ) -> Iterator[ItemRecord]:
         """Records in listing order; without a `state`, all that are not ignored.
 
-        `channel` is a name or id; `since` and `until` are upload dates ("2026-03-01"), inclusive.
+        `channel` is a name or id; `captions`: those whose transcript is captions, "manual", "automatic" or
+        "any"; `since` and `until` are upload dates ("2026-03-01"), inclusive.
         """
-        chosen = item_filter(channel=channel, source_url=source_url, since=since, until=until)
+        chosen = item_filter(
+            channel=channel, source_url=source_url, captions=captions, since=since, until=until
+        )
         with self._reading() as db:
             return map(to_record, items.records(db, chosen, state, time.time()))
 
@@ -212,6 +217,7 @@ class Library(SpeakerMethods, ReplacementMethods, ItemMethods, QueryMethods):
         channel: str | None = None,
         source: str | None = None,
         language: str | None = None,
+        captions: str | None = None,
         since: str | None = None,
         until: str | None = None,
         title: str | None = None,
@@ -227,6 +233,7 @@ class Library(SpeakerMethods, ReplacementMethods, ItemMethods, QueryMethods):
             channel=channel,
             source=source,
             language=language,
+            captions=captions,
             since=since,
             until=until,
             title=title,

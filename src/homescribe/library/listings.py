@@ -13,6 +13,7 @@ from homescribe.library import copies, items, same_recordings
 from homescribe.library.copies import Copy
 from homescribe.library.records import Selection, SourceRecord
 from homescribe.library.rows import clean_item, to_item
+from homescribe.library.schema import IS_DONE
 from homescribe.text.redaction import shown_address, shown_feed
 from homescribe.text.sanitize import sqlite_safe
 
@@ -207,15 +208,17 @@ def known_keys(db: sqlite3.Connection, url: str) -> frozenset[str]:
 def sources(db: sqlite3.Connection) -> list[SourceRecord]:
     """Return every source, in the order in which they were added."""
     rows = db.execute(
-        """
+        f"""
         SELECT url, sources.source, title, sources.added_at, listed_at, since,
             count(source_items.item_id) AS items,
-            count(transcripts.item_id) AS done,
-            count(CASE WHEN failures.permanent AND transcripts.item_id IS NULL THEN 1 END) AS failed
+            count(CASE WHEN {IS_DONE} THEN 1 END) AS done,
+            count(CASE WHEN failures.permanent THEN 1 END)
+                - count(CASE WHEN failures.permanent AND {IS_DONE} THEN 1 END) AS failed
         FROM sources
         LEFT JOIN source_items USING (source_id)
         LEFT JOIN transcripts USING (item_id)
         LEFT JOIN failures USING (item_id)
+        LEFT JOIN ignored USING (item_id)
         GROUP BY source_id ORDER BY source_id
         """
     )

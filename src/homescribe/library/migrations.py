@@ -169,6 +169,12 @@ def version_20(db: sqlite3.Connection) -> None:
     db.execute(schema.VERSION_20)
 
 
+def version_21(db: sqlite3.Connection) -> None:
+    """Add captions that are replaced later, and for which items they were requested."""
+    for statement in schema.VERSION_21:
+        db.execute(statement)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_1,
     version_2,
@@ -190,6 +196,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_18,
     version_19,
     version_20,
+    version_21,
 )
 
 

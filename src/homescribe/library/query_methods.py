@@ -34,6 +34,7 @@ class QueryMethods(ABC):
         channel: str | None = None,
         source: str | None = None,
         language: str | None = None,
+        captions: str | None = None,
         since: str | None = None,
         until: str | None = None,
         order: Order = "rank",
@@ -51,7 +52,12 @@ class QueryMethods(ABC):
         invalid. `as_typed`: the last word may be incomplete. Filters are those of `page`.
         """
         chosen = item_filter(
-            channel=channel, source=source, language=language, since=since, until=until
+            channel=channel,
+            source=source,
+            language=language,
+            captions=captions,
+            since=since,
+            until=until,
         )
         with self._reading() as db:
             return search.find(

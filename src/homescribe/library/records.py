@@ -34,6 +34,7 @@ class ItemRecord:
     listed_title: str | None = None  # what the source calls it, if a person gave it another title
     ignored_at: float | None = None  # since when it is ignored
     # Of the transcript, where there is one:
+    captions: str | None = None  # "manual" or "automatic" if it is the publisher's captions
     words: int | None = None
     speech: bool | None = None  # whether it has segments
     languages: Mapping[str, float] | None = None  # seconds of the segments, the most spoken first
@@ -42,6 +43,11 @@ class ItemRecord:
     copies: tuple[
         Item, ...
     ] = ()  # other files with the same content, each as the item that it would be
+
+    @property
+    def has_transcript(self) -> bool:
+        """Whether there is text: a transcript of an engine or captions, also those that a run replaces."""
+        return self.done_at is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -219,6 +219,7 @@ def to_record(row: sqlite3.Row) -> ItemRecord:
 class _Coverage(TypedDict, total=False):
     """The fields of ItemRecord about a transcript."""
 
+    captions: str | None
     words: int
     speech: bool
     languages: dict[str, float]
@@ -230,6 +231,7 @@ def _coverage(row: sqlite3.Row) -> _Coverage:
     languages = json.loads(row["languages"]) if row["languages"] else {}
     skipped = json.loads(row["skipped"]) if row["skipped"] else ()
     return {
+        "captions": row["captions"],
         "words": row["words"],
         "speech": bool(languages),
         "languages": languages,

@@ -14,9 +14,33 @@ MAX_WAIT = 24 * HOUR
 BELIEVED_WAIT = 25 * HOUR
 PERMANENT_WAIT = 30 * 24 * HOUR  # after which a refusal is checked again
 
+# Whether a transcript is captions that a run replaces. It replaces neither what a person corrected nor what
+# belongs to an ignored item.
+AWAITS_UPGRADE = """transcripts.upgrade AND ignored.item_id IS NULL
+                AND NOT EXISTS (
+                    SELECT 1 FROM corrections
+                    WHERE corrections.item_id = transcripts.item_id AND corrections.position IS NOT NULL
+                )
+                AND NOT EXISTS (
+                    SELECT 1 FROM speaker_corrections
+                    WHERE speaker_corrections.item_id = transcripts.item_id
+                )"""
+# Whether an item has a transcript that runs do not replace.
+IS_DONE = f"transcripts.item_id IS NOT NULL AND NOT ({AWAITS_UPGRADE})"
+
 # The state of an item at the Unix time {now}, and the tables it is read from. A published view contains this
 # text: to change it, keep the old text for that view, and create the view again in a new version.
 ITEM_STATE = f"""CASE
+            WHEN {IS_DONE} THEN 'done'
+            WHEN calls.item_id IS NOT NULL THEN 'in flight'
+            WHEN ignored.item_id IS NOT NULL THEN 'ignored'
+            WHEN failures.permanent AND failures.retry_at IS NULL
+                OR failures.retry_at > {{now}} AND failures.retry_at <= {{now}}
+                    + CASE WHEN failures.permanent THEN {PERMANENT_WAIT:.0f} ELSE 0 END + {BELIEVED_WAIT:.0f}
+                THEN 'failed'
+            ELSE 'pending'
+        END"""
+ITEM_STATE_17 = f"""CASE
             WHEN transcripts.item_id IS NOT NULL THEN 'done'
             WHEN calls.item_id IS NOT NULL THEN 'in flight'
             WHEN ignored.item_id IS NOT NULL THEN 'ignored'
@@ -500,7 +524,7 @@ VERSION_17 = (
     f"""
     CREATE VIEW item_states AS
     SELECT items.item_id, items.key, items.title, items.channel, items.upload_date, items.url,
-        {ITEM_STATE.format(now=NOW)} AS state,
+        {ITEM_STATE_17.format(now=NOW)} AS state,
         failures.attempts, failures.error,
         datetime(failures.retry_at, 'unixepoch') AS retry_at,
         datetime(items.added_at, 'unixepoch') AS added_at,
@@ -566,3 +590,31 @@ VERSION_19 = (
 
 # The transcripts that a podcast feed offers for an episode.
 VERSION_20 = "ALTER TABLE items ADD COLUMN transcript_links TEXT"
+
+# Captions: whether a run replaces them, and for which items they were requested.
+VERSION_21 = (
+    "ALTER TABLE transcripts ADD COLUMN upgrade INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX transcripts_captions ON transcripts (model) WHERE engine = 'captions'",
+    """
+    CREATE TABLE caption_requests (
+        item_id INTEGER PRIMARY KEY REFERENCES items(item_id) ON DELETE CASCADE,
+        attempts INTEGER NOT NULL,
+        error TEXT,
+        requested_at REAL NOT NULL,
+        retry_at REAL
+    )
+    """,
+    "DROP VIEW item_states",
+    f"""
+    CREATE VIEW item_states AS
+    SELECT items.item_id, items.key, items.title, items.channel, items.upload_date, items.url,
+        {ITEM_STATE.format(now=NOW)} AS state,
+        CASE WHEN transcripts.engine = 'captions' THEN transcripts.model END AS captions,
+        failures.attempts, failures.error,
+        datetime(failures.retry_at, 'unixepoch') AS retry_at,
+        datetime(items.added_at, 'unixepoch') AS added_at,
+        datetime(transcripts.done_at, 'unixepoch') AS done_at,
+        coalesce(transcripts.duration, items.duration) AS duration
+    FROM {STATE_TABLES}
+    """,
+)

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
+from homescribe.core import CAPTIONS
 from homescribe.errors import UserError
 from homescribe.library import speaker_rows
 from homescribe.library.filters import Filter
@@ -74,6 +75,7 @@ class Hit:
     highlights: tuple[Span, ...]
     url: str
     speaker: str | None = None
+    captions: str | None = None  # "manual" or "automatic" where captions say it
 
 
 # --- The query -----------------------------------------------------------------------------------
@@ -298,6 +300,14 @@ def _hit(
     return _as_hit(db, row, speech_text(segments, found, match))
 
 
+def caption_kind(db: sqlite3.Connection, item_id: int) -> str | None:
+    """Return "manual" or "automatic" for an item whose transcript is captions, else None."""
+    row = db.execute(
+        "SELECT model FROM transcripts WHERE item_id = ? AND engine = ?", (item_id, CAPTIONS)
+    ).fetchone()
+    return None if row is None else str(row["model"])
+
+
 def _first(found: Sequence[Span]) -> Span:
     return next(iter(found), (0, 0))
 
@@ -316,6 +326,7 @@ def _as_hit(db: sqlite3.Connection, row: sqlite3.Row, found: HitText) -> Hit:
         highlights=found.highlights,
         url=link(item, found.start),
         speaker=speaker_rows.shown_name(db, row["item_id"], found.speaker),
+        captions=caption_kind(db, row["item_id"]) if found.end else None,
     )
 
 

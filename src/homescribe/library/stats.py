@@ -8,13 +8,15 @@ from bisect import bisect_left
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from homescribe.core import MINUTE
+from homescribe.core import CAPTIONS, MINUTE
 from homescribe.errors import UserError
 from homescribe.library.filters import item_filter
 from homescribe.library.items import UNORDERED
 from homescribe.library.records import STATES, Status
+from homescribe.library.schema import IS_DONE
 
 RUN_GAP = 10 * MINUTE  # without a transcript, after which the next one belongs to another run
+BY_ENGINE = f"engine != '{CAPTIONS}'"  # nobody's machine transcribed captions
 RECENT_TRANSCRIPTS = 50  # that the speed is computed from
 
 
@@ -25,6 +27,7 @@ class ChannelRecord:
     name: str
     items: int
     done: int
+    searchable: int  # with a transcript, which may be captions that a run replaces
     audio_seconds: float  # of its items whose length is known
     words: int  # in its transcripts
     newest: str | None  # ISO 8601 date of its latest upload
@@ -77,11 +80,12 @@ def status(db: sqlite3.Connection, path: Path, now: float) -> Status:
 def channels(db: sqlite3.Connection) -> list[ChannelRecord]:
     """Return every channel, the one with the most items first."""
     rows = db.execute(
-        """
-        SELECT channel AS name, count(*) AS items, count(transcripts.item_id) AS done,
+        f"""
+        SELECT channel AS name, count(*) AS items, count(CASE WHEN {IS_DONE} THEN 1 END) AS done,
+            count(transcripts.item_id) AS searchable,
             total(coalesce(transcripts.duration, items.duration)) AS audio_seconds,
             coalesce(sum(transcripts.words), 0) AS words, max(upload_date) AS newest
-        FROM items LEFT JOIN transcripts USING (item_id)
+        FROM items LEFT JOIN transcripts USING (item_id) LEFT JOIN ignored USING (item_id)
         WHERE channel IS NOT NULL GROUP BY channel ORDER BY items DESC, channel
         """
     )
@@ -122,7 +126,7 @@ def pace(db: sqlite3.Connection) -> float | None:
     """Return the speed of the latest transcripts, times realtime; None when there are none."""
     row = db.execute(
         "SELECT total(duration), total(seconds) FROM "
-        "(SELECT duration, seconds FROM transcripts ORDER BY done_at DESC LIMIT ?)",
+        f"(SELECT duration, seconds FROM transcripts WHERE {BY_ENGINE} ORDER BY done_at DESC LIMIT ?)",
         (RECENT_TRANSCRIPTS,),
     ).fetchone()
     return row[0] / row[1] if row[0] and row[1] else None
@@ -133,7 +137,7 @@ def days(db: sqlite3.Connection) -> list[Day]:
     rows = db.execute(
         "SELECT date(done_at, 'unixepoch', 'localtime') AS day, count(*) AS items, "
         "total(duration) AS audio_seconds, total(words) AS words "
-        "FROM transcripts GROUP BY day ORDER BY day"
+        f"FROM transcripts WHERE {BY_ENGINE} GROUP BY day ORDER BY day"
     )
     return [Day(row["day"], row["items"], row["audio_seconds"], int(row["words"])) for row in rows]
 
@@ -144,7 +148,9 @@ def runs(db: sqlite3.Connection) -> list[RunRecord]:
     Runs are not stored. They are computed from the transcripts that are still in the library.
     """
     found: list[RunRecord] = []
-    rows = db.execute("SELECT done_at, seconds, duration FROM transcripts ORDER BY done_at")
+    rows = db.execute(
+        f"SELECT done_at, seconds, duration FROM transcripts WHERE {BY_ENGINE} ORDER BY done_at"
+    )
     for row in rows:
         began = row["done_at"] - row["seconds"]
         last = found[-1] if found else None

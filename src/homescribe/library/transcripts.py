@@ -61,6 +61,8 @@ def save(
 ) -> None:
     """Store a transcript in place of an earlier one, and end the item's failure and call.
 
+    Captions end neither.
+
     Words are replaced (replacements.py). Names of speakers and corrections are carried over. So are the
     speakers themselves, where the new one was made of the same audio without telling speakers apart.
     """
@@ -71,7 +73,8 @@ def save(
             transcript, before.speakers, before.turns, len(before.speakers)
         )
         transcript = replace(found, warnings=transcript.warnings)
-    for table in ("segments", "transcripts", "failures", "calls"):
+    ended = () if transcript.is_captions else ("failures", "calls")
+    for table in ("segments", "transcripts", *ended):
         db.execute(f"DELETE FROM {table} WHERE item_id = ?", (item_id,))
     _insert(db, item_id, transcript, seconds, now)
     speaker_rows.insert(db, item_id, transcript.speakers)
@@ -134,7 +137,7 @@ def without_speakers(db: sqlite3.Connection, source_url: str | None) -> list[str
     """Return the keys of transcribed items whose speakers were not told apart; of one source, or of all."""
     chosen = item_filter(source_url=source_url)
     rows = db.execute(
-        "SELECT key FROM items JOIN transcripts USING (item_id) WHERE turns IS NULL "
+        "SELECT key FROM items JOIN transcripts USING (item_id) WHERE turns IS NULL AND NOT upgrade "
         "AND json_extract(options, '$.speakers') IS NULL "
         f"AND item_id IN (SELECT item_id FROM items {chosen.where}) ORDER BY item_id",
         chosen.parameters,

@@ -45,6 +45,7 @@ from homescribe.errors import (
 from homescribe.library import Library
 from homescribe.pipeline.add import Sources
 from homescribe.pipeline.audio_copies import KeepAudio, NewAudio, NotKept, keep_audio, usable
+from homescribe.pipeline.caption_run import CaptionRun
 from homescribe.pipeline.crash_log import internal_error
 from homescribe.pipeline.downloads import TICK, Downloads
 from homescribe.pipeline.engine_faults import CHECK_KEY, EngineFaults
@@ -98,6 +99,7 @@ class Run:
         again: transcribe these items even if they are transcribed or failed. A stored transcript is replaced
             only by a new one.
         limit: transcribe at most this many items.
+        captions: what requests captions before anything is downloaded. None: nothing does.
         sleep_interval: seconds between two downloads from one site; None for the source's default.
         disk: bytes of audio to hold back at most until a rented backend is worth starting.
         known_good: a recording that any engine can transcribe, to find out whether an engine that fails is
@@ -126,6 +128,7 @@ class Run:
         keys: Collection[str] | None = None,
         again: Collection[str] = (),
         limit: int | None = None,
+        captions: CaptionRun | None = None,
         sleep_interval: float | None = None,
         disk: int = HELD_BACK_BYTES,
         known_good: Path | None = None,
@@ -136,7 +139,7 @@ class Run:
         stop: Flag | None = None,
     ) -> None:
         # Used by all threads:
-        self.progress = Progress()
+        self.progress = Progress(captions=captions.progress if captions else None)
         self.stop = stop or Flag()
         self._ending = Flag()  # the run is to end: the caller set `stop`, or something ended it
         self._ended = Flag()  # nothing is stored any more
@@ -152,6 +155,7 @@ class Run:
         self._keys = keys
         self._again = again
         self._limit = limit
+        self._captions = captions
         self._sleep_interval = sleep_interval
         self._disk = disk
         self._keep_audio = keep_audio
@@ -191,6 +195,10 @@ class Run:
                 self._library.retry(self._again)
             self._library.audio.sweep()
             yield from self._set_suspects_aside()
+            if self._captions is not None:
+                yield from self._captions
+                if self.stop.is_set():
+                    return
             calls = self._stored_calls()
             items = self._due()
             if not calls and not items:

@@ -96,6 +96,26 @@ class Stages:
 
 
 @dataclass
+class CaptionProgress:
+    """What a display shows of the requests for captions. Only the iterating thread changes it."""
+
+    items: int = 0  # whose captions are requested in this run
+    requested: int = 0
+    manual: int = 0  # found, written by a person
+    automatic: int = 0
+    kept: int = 0  # of those found, which this run does not replace
+    failed: int = 0  # requests
+    seconds_left: float = 0.0  # at least, with the pauses between two requests
+    # By key of the rate limit: why no more captions are requested there.
+    blocked: Mapping[str, str] = field(default_factory=dict)
+    ended: bool = False
+
+    @property
+    def found(self) -> int:
+        return self.manual + self.automatic
+
+
+@dataclass
 class Progress:
     """What a display shows of a run.
 
@@ -103,6 +123,7 @@ class Progress:
     fields at any time, because the mappings are replaced, never changed.
     """
 
+    captions: CaptionProgress | None = None  # None: this run requests none
     items: int = 0  # in this run
     done: int = 0
     failed: int = 0

@@ -37,6 +37,8 @@ from homescribe.cost.prices import (
 )
 from homescribe.cost.speeds import FIRST_PLAN_FACTOR
 from homescribe.library import Library, Spending
+from homescribe.pipeline import Sources
+from homescribe.pipeline.caption_run import to_request
 from homescribe.text.display import count, realtime, size, span
 
 PUBLISHED = f"{PRICES_FROM} as of {PRICES_DATE}"
@@ -54,11 +56,12 @@ PUBLISHED = f"{PRICES_FROM} as of {PRICES_DATE}"
 @configured(
     *("backend", "engine", "model", "speakers", "gpu", "upload", "containers", "workers"),
     *("base_url", "price_per_minute", "least_seconds", "request_seconds", "request_slots"),
-    *("allow_http", "sleep_interval"),
+    *("allow_http", "sleep_interval", "captions"),
 )
 def plan(config: Config, keys: tuple[str, ...], deadline: float | None, as_json: bool) -> None:
     """Estimate time, bytes and price of all pending items.
 
+    Items whose captions are kept are not pending: see --captions.
     Nothing is downloaded. Prices are the published ones; with --backend modal, your account's own
     if Modal reports them. With --backend ray, also the cluster, at the speed of this library's calls. With
     --backend openai, also the endpoint, at --price-per-minute.
@@ -73,6 +76,7 @@ def plan(config: Config, keys: tuple[str, ...], deadline: float | None, as_json:
                 return config.sleep_interval
             return sum(sources.for_item(item).pause) / 2
 
+        library.apply_caption_policy(config.captions)
         rates, prices = _rates(config, library, machines)
         engine, model = config.engine or DEFAULT_ENGINE, config.model or DEFAULT_MODEL
         limit = deadline * HOUR if deadline else None
@@ -95,6 +99,9 @@ def plan(config: Config, keys: tuple[str, ...], deadline: float | None, as_json:
             planned = _with_cluster(config, library, planned, limit)
         if config.backend == "openai":
             planned = _with_endpoint(config, library, items, planned, limit)
+        planned = dataclasses.replace(
+            planned, captions_to_request=_captions_to_request(config, library, sources, items)
+        )
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(planned), indent=2))
     elif planned.items:
@@ -156,6 +163,15 @@ def _with_endpoint(
     return dataclasses.replace(planned, rows=(planned.rows[0], row, *planned.rows[1:]))
 
 
+def _captions_to_request(
+    config: Config, library: Library, sources: Sources, items: Sequence[Item]
+) -> int:
+    """Return for how many of `items` captions are requested first, which may then be kept."""
+    if config.captions not in ("auto", "use"):
+        return 0
+    return len(to_request(library, sources, [item.key for item in items]))
+
+
 def _show(planned: Plan) -> None:
     """Print the plan as a table."""
     unknown = planned.items_of_unknown_length
@@ -179,6 +195,12 @@ def _show(planned: Plan) -> None:
             for row in planned.rows
         ],
     )
+    if planned.captions_to_request:
+        asked = count(planned.captions_to_request, "item")
+        message(
+            f"Captions were not requested yet for {asked}: what has captions that are kept is not "
+            "transcribed. To request them now: homescribe captions"
+        )
     message(f"Prices: {planned.prices}. Speeds:")
     for source in dict.fromkeys(row.speed_source for row in planned.rows):
         message(f"  {source}")

@@ -64,7 +64,7 @@ def export(
         if site and (formats or combine or target != Target()):
             raise UserError("--site and other outputs exclude each other.", "Give either of them.")
         chosen = _chosen(library, keys, channel, since, until)
-        done = [record for record in chosen if record.state == "done"]
+        done = [record for record in chosen if record.has_transcript]
         if site:
             write_site_and_report(library, done, site)
             failed = 0
@@ -96,7 +96,8 @@ def _chosen(
     """Return the items with `keys`, or the transcribed ones that match the filters."""
     if not keys:
         library.check_channel(channel)
-        return list(library.items(state="done", channel=channel, since=since, until=until))
+        found = library.items(channel=channel, since=since, until=until)
+        return [record for record in found if record.has_transcript]
     if channel or since or until:
         raise UserError(
             "KEY and --channel, --since or --until exclude each other.", "Give either of them."

@@ -63,7 +63,9 @@ def ignore(config: Config, keys: tuple[str, ...], undo: bool, as_json: bool) -> 
             raise UserError(
                 "Nothing was changed: --undo needs KEY.", "List them: homescribe ignore"
             )
-        records = list(library.items(state="ignored"))
+        # One with captions that a run would replace is done with them, and ignored all the same.
+        searchable = (record for record in library.items() if record.ignored_at is not None)
+        records = [*library.items(state="ignored"), *searchable]
     if as_json:
         print_json([item_as_json(record) for record in records])
         return

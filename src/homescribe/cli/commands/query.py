@@ -9,6 +9,7 @@ import click
 
 from homescribe import plugins
 from homescribe.assemble import open_library
+from homescribe.cli.caption_report import captions_in_words
 from homescribe.cli.commands.cloud import spent_in_words
 from homescribe.cli.options import command, configured
 from homescribe.cli.output import (
@@ -29,7 +30,7 @@ from homescribe.formats.coverage import (
     skipped_in_words,
     with_holes,
 )
-from homescribe.formats.made_with import options_in_words
+from homescribe.formats.made_with import engine_in_words, options_in_words
 from homescribe.formats.whisper import as_object
 from homescribe.library import ItemRecord, State
 from homescribe.library.as_json import hit_as_json, item_as_json, status_as_json
@@ -53,6 +54,7 @@ until_option = click.option("--until", metavar="DATE", help="Only items uploaded
 
 @command("list")
 @click.option("--state", type=click.Choice(get_args(State)), help="Only items in this state.")
+@click.option("--captions", is_flag=True, help="Only items whose transcript is captions.")
 @channel_option
 @since_option
 @until_option
@@ -61,6 +63,7 @@ until_option = click.option("--until", metavar="DATE", help="Only items uploaded
 def list_(
     config: Config,
     state: State | None,
+    captions: bool,
     channel: str | None,
     since: str | None,
     until: str | None,
@@ -69,7 +72,15 @@ def list_(
     """List items with their state, date, duration, key and title."""
     with open_library(config, must_exist=True) as library:
         library.check_channel(channel)
-        records = list(library.items(state=state, channel=channel, since=since, until=until))
+        library.apply_caption_policy(config.captions)
+        found = library.items(
+            state=state,
+            captions="any" if captions else None,
+            channel=channel,
+            since=since,
+            until=until,
+        )
+        records = list(found)
     if as_json:
         print_json([item_as_json(record) for record in records])
         return
@@ -77,7 +88,7 @@ def list_(
         ("state", "date", "duration", "key", "title"),
         [
             (
-                record.state,
+                _state(record),
                 record.item.upload_date or "",
                 clock(record.item.duration),
                 record.item.key,
@@ -88,7 +99,7 @@ def list_(
         details=[_copies(record) for record in records],
         notes=[_reason(record) for record in records],
         empty="No items match these options."
-        if state or channel or since or until
+        if state or captions or channel or since or until
         else "No items found. To add some: homescribe add URL",
     )
 
@@ -99,16 +110,20 @@ def list_(
 def status(config: Config, as_json: bool) -> None:
     """Print the items in each state, hours of audio, and costs."""
     with open_library(config, must_exist=True) as library:
+        library.apply_caption_policy(config.captions)
         figures = library.status()
+        captions, refused = library.caption_figures(), library.blocked_captions()
         waits = library.blocked_sites()
         spent = library.spending()
         measured = library.measured("ray")
         kept = library.audio.total()
     if as_json:
-        print_json(status_as_json(figures, waits, spent, measured, kept))
+        print_json(status_as_json(figures, waits, spent, measured, kept, captions, refused))
         return
     for state, number in figures.states.items():
         click.echo(f"{state:<10} {number:>7,}")
+    if captions.found:
+        click.echo(f"{'captions':<10} {captions_in_words(captions)}")
     click.echo(f"{'audio':<10} {span(figures.audio_seconds_done)} of {span(figures.audio_seconds)}")
     click.echo(f"{'library':<10} {figures.path} ({size(figures.bytes)})")
     if kept.files:
@@ -121,6 +136,8 @@ def status(config: Config, as_json: bool) -> None:
         click.echo(f"{machine.machine:<10} {count(machine.calls, 'call')}, {speed} for one worker")
     for site, (until, reason) in waits.items():
         click.echo(f"No downloads from {site} before {moment(until)}: {terminal_safe(reason)}")
+    for key, (until, reason) in refused.items():
+        click.echo(f"No requests for {key} before {moment(until)}: {terminal_safe(reason)}")
 
 
 @command()
@@ -191,8 +208,11 @@ def search(
     last = None
     for hit in hits:
         if hit.key != last:
+            captions = f"{hit.captions} captions" if hit.captions else ""
             about = " · ".join(
-                terminal_safe(part) for part in (hit.title, hit.channel, hit.upload_date) if part
+                terminal_safe(part)
+                for part in (hit.title, hit.channel, hit.upload_date, captions)
+                if part
             )
             print_cut(about)
             last = hit.key
@@ -262,6 +282,11 @@ def _name(names: Mapping[str, str], label: str | None) -> str:
     return f"{click.style(terminal_safe(names[label]), fg=color, bold=True)}: "
 
 
+def _state(record: ItemRecord) -> str:
+    """Return the state, and that the transcript is captions: "pending (automatic captions)"."""
+    return f"{record.state} ({record.captions} captions)" if record.captions else record.state
+
+
 def _reason(record: ItemRecord) -> str:
     """Return why an item failed, and when it is tried again, or that it has no text; else ""."""
     if record.state == "done" and not record.speech:
@@ -291,13 +316,13 @@ def _facts(record: ItemRecord, transcript: Transcript | None) -> list[tuple[str,
         ),
         *(("copy", terminal_safe(copy.url)) for copy in record.copies),
         ("key", item.key),
-        ("state", record.state),
+        ("state", _state(record)),
         ("error", terminal_message(record.error or "")),
         ("hint", terminal_message(record.hint or "")),
         ("retry at", moment(record.retry_at) if record.retry_at else ""),
     ]
     if transcript:
-        model = f"{transcript.engine}, {transcript.model}"
+        model = engine_in_words(transcript)
         if transcript.segments:
             model += f", {transcript.language}"
         facts.append(("model", model))

@@ -100,7 +100,9 @@ def demo(output: Path) -> ExitCode:
         message("Transcribing three bundled recordings with the bundled model.")
         with open_sources(config, library) as sources:
             results = add_sources(library, sources, [str(bundled.samples())], stop, everything=True)
-            code = run_and_report(config, library, sources, stop, formats=DEMO_FORMATS)
+            code = run_and_report(
+                config, library, sources, stop, formats=DEMO_FORMATS, captions=False
+            )
         writer = ExportWriter(
             DEMO_FORMATS, Target(output / "exports"), config.subtitles(), default=Path()
         )

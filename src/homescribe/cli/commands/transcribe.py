@@ -28,6 +28,9 @@ from homescribe.exit_codes import ExitCode
 from homescribe.text.display import count
 from homescribe.text.sanitize import terminal_message
 
+# This command is for transcripts of an engine.
+TRANSCRIBE_SETTINGS = tuple(name for name in RUN_SETTINGS if name != "captions")
+
 limit_option = click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="Transcribe at most N items."
 )
@@ -43,7 +46,7 @@ again_option = click.option(
 @again_option
 @selection_options
 @export_options(directory="the current one")
-@configured(*RUN_SETTINGS)
+@configured(*TRANSCRIBE_SETTINGS)
 def transcribe(
     config: Config,
     sources: tuple[str, ...],
@@ -72,7 +75,9 @@ def transcribe(
                 return ExitCode.USER_ERROR if failed else ExitCode.OK
             earlier = 0
             if not again:
-                writer.write_stored(library, keys)
+                library.apply_caption_policy(config.captions)
+                done = {record.item.key for record in library.items(state="done")}
+                writer.write_stored(library, [key for key in keys if key in done])
                 earlier = report_earlier_results(library, keys, config, origins())
             code = run_and_report(
                 config,
@@ -83,6 +88,7 @@ def transcribe(
                 again=keys if again else (),
                 writer=writer,
                 formats=formats,
+                captions=False,
                 quiet=True,
             )
         writer.report()
@@ -109,6 +115,7 @@ def run(
 
     Transcribes all, or only those with a given KEY, and continues where an earlier run ended. With
     -f or -o, each transcript is also written as a file when it is finished. --again needs KEY.
+    First, publishers' captions make all of them searchable: see --captions.
     """
     check_options(config)
     if again and not keys:
@@ -147,7 +154,7 @@ def sync(
 ) -> ExitCode:
     """List all sources again, then transcribe pending items.
 
-    Prints nothing if nothing is new, so it suits cron. If another run is working on the library,
+    Captions are requested in between, as by `run`. Prints nothing if nothing is new, so it suits cron. If another run is working on the library,
     sources are listed, nothing is transcribed, and the exit code is 5; then only a terminal shows
     messages, except about a source that cannot be listed (exit code 2). Reading a channel stops at
     known items unless --all is given.
