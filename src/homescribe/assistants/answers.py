@@ -129,6 +129,7 @@ def channels(library: Library, given: Given) -> Entry:
             "channel": visible(each.name, TITLE_CHARACTERS),
             "recordings": each.items,
             "transcribed": each.done,
+            "searchable": each.searchable,
             "hours": _hours(each.audio_seconds),
             "words": each.words,
             "newest": each.newest,
@@ -177,12 +178,15 @@ def speakers(library: Library, given: Given) -> Entry:
 def statistics(library: Library, given: Given) -> Entry:
     """Return the library in numbers."""
     status, spent = library.status(), library.spending()
+    captions = library.caption_figures()
     languages = library.languages()
     return {
         "recordings": dict(status.states),
         "hours_in_all": _hours(status.audio_seconds),
         "hours_transcribed": _hours(status.audio_seconds_done),
-        "words": sum(each.words for each in library.days()),
+        "searchable": captions.searchable,
+        "searchable_by_captions": captions.found,
+        "words": captions.words,
         "channels": len(library.channels()),
         "named_speakers": len(library.people()),
         "languages": languages,
@@ -209,6 +213,8 @@ def _hit(hit: Hit) -> Entry:
     }
     if spoken:
         entry |= {"start": round(hit.start, 2), "end": round(hit.end, 2), "time": clock(hit.start)}
+    if hit.captions:
+        entry["made_by"] = f"captions ({hit.captions})"
     if hit.speaker:
         entry["speaker"] = visible(hit.speaker, TITLE_CHARACTERS)
     entry |= {"text": visible(hit.text, MAX_TEXT), "url": hit.url}
@@ -239,6 +245,7 @@ def _recording(item: Item, transcript: Transcript) -> Entry:
             "upload_date": item.upload_date,
             "seconds": round(transcript.duration, 1),
             "languages": ", ".join(languages),
+            "made_by": f"captions ({transcript.model})" if transcript.is_captions else "",
             "url": link(item, 0),
         }
     )
@@ -254,11 +261,19 @@ def _record(record: ItemRecord) -> Entry:
             "upload_date": item.upload_date,
             "seconds": item.duration and round(item.duration, 1),
             "state": record.state,
+            "transcript": _text_of(record),
             "error": record.error and visible_message(record.error),
             "languages": ", ".join(record.languages or ()),
             "url": link(item, 0),
         }
     )
+
+
+def _text_of(record: ItemRecord) -> str:
+    """Return "captions (automatic)" or "speech recognition"; "" without a transcript."""
+    if record.captions:
+        return f"captions ({record.captions})"
+    return "speech recognition" if record.has_transcript else ""
 
 
 def _without_empty(entry: Entry) -> Entry:

@@ -10,7 +10,7 @@ from homescribe.assemble import check_options, engine_and_model
 from homescribe.config import Config
 from homescribe.core import Transcript
 from homescribe.errors import UserError
-from homescribe.formats.made_with import differences, options_in_words
+from homescribe.formats.made_with import differences, engine_in_words, options_in_words
 from homescribe.library import Library
 from homescribe.text.language_names import LANGUAGES
 from homescribe.text.redaction import shown_text
@@ -49,7 +49,7 @@ def settings(
     changed = dataclasses.replace(config, model=model or config.model)
     if language is not None:
         changed = dataclasses.replace(changed, language=language or None)
-    if config.word_timestamps is None and any(segment.words for segment in transcript.segments):
+    if config.word_timestamps is None and has_word_times(transcript):
         changed = dataclasses.replace(changed, word_timestamps=True)
     check_options(changed)
     return changed
@@ -61,10 +61,15 @@ def settings_of_many(config: Config, library: Library, keys: Iterable[str]) -> C
     Where one of the transcripts has word times, all get them, unless the settings say otherwise.
     """
     if config.word_timestamps is None and any(
-        segment.words for key in keys for segment in _transcript(library, key).segments
+        has_word_times(_transcript(library, key)) for key in keys
     ):
         return dataclasses.replace(config, word_timestamps=True)
     return config
+
+
+def has_word_times(transcript: Transcript) -> bool:
+    """Whether an engine gave words their times, which costs time; those of captions come by themselves."""
+    return not transcript.is_captions and any(segment.words for segment in transcript.segments)
 
 
 def preview(chosen: Config, library: Library, key: str) -> Preview:
@@ -72,7 +77,7 @@ def preview(chosen: Config, library: Library, key: str) -> Preview:
     transcript = _transcript(library, key)
     engine, model = engine_and_model(chosen)
     options = chosen.transcription()
-    made = (transcript.engine, transcript.model, options_in_words(transcript))
+    made = (engine_in_words(transcript), options_in_words(transcript))
     found = differences(transcript, engine, model, options).values()
     return {
         "key": key,

@@ -97,7 +97,10 @@ def status(request: Request) -> Response:
     with open_library(request.app.state.config) as library:
         waits, spending = library.blocked_sites(), library.spending()
         measured, kept = library.measured("ray"), library.audio.total()
-        totals = status_as_json(library.status(), waits, spending, measured, kept)
+        captions, refused = library.caption_figures(), library.blocked_captions()
+        totals = status_as_json(
+            library.status(), waits, spending, measured, kept, captions, refused
+        )
     return JSONResponse({**totals, "version": __version__})
 
 

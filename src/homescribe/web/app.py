@@ -135,6 +135,7 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
         library = stack.enter_context(open_library(app.state.config))
         # When its last connection closes, SQLite writes its log back. This connection stays open, so that no
         # request has to wait for that. One that cannot write may keep others out: see library/connection.py.
+        library.apply_caption_policy(app.state.config.captions)
         if library.read_only:
             stack.close()
         tasks = [asyncio.create_task(_sweep(app.state.transfers))]

@@ -61,11 +61,11 @@ def export_zip(request: Request) -> Response:
     """A zip of all transcripts that match the filters."""
     name = request.path_params["format"]
     exporter = _exporter(request, name)
-    listed = params.listed(request) | {"state": "done"}
+    listed = params.listed(request)
     config = request.app.state.config
     with open_library(config) as library:
         records = library.page(**listed, limit=-1).records
-    keys = [record.item.key for record in records]
+    keys = [record.item.key for record in records if record.has_transcript]
     return _zip(config, keys, name, exporter, listed["channel"] or "homescribe")
 
 

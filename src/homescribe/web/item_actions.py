@@ -79,8 +79,8 @@ Action = Callable[[Library, list[str], Body], Mapping[str, object]]
 
 
 def _ignore(library: Library, keys: list[str], body: Body) -> Mapping[str, object]:
-    found = library.ignore(keys)
     done = sum(library.item(key).state == "done" for key in keys)
+    found = library.ignore(keys)
     return {"ignored": found, "transcribed": done}
 
 

@@ -136,7 +136,7 @@ class Jobs:
         """Transcribe items again with the settings of the next run, without those that have no transcript."""
         with open_library(self.config) as library:
             records = [library.item(key) for key in keys]
-            chosen = frozenset(record.item.key for record in records if record.state == "done")
+            chosen = frozenset(record.item.key for record in records if record.has_transcript)
             if not chosen:
                 raise UserError("None of these items is transcribed yet.", "Start a run.")
             config = settings_of_many(self.config, library, chosen)

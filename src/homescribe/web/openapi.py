@@ -22,7 +22,7 @@ WHOLE = {"type": "integer"}
 FLAG = {"type": "boolean"}
 OBJECT = {"type": "object"}
 
-FILTERS = ("channel", "language", "since", "source", "until")
+FILTERS = ("captions", "channel", "language", "since", "source", "until")
 SELECTION_ACTIONS = ("ignore", "preview-removal", "remove", "stop-ignoring")
 QUEUE_ACTIONS = (
     *("accept", "add", "again", "cancel", "cancel-listing", "drop", "enqueue", "keep", "pause"),
@@ -107,6 +107,7 @@ SETTINGS = _object(
     word_timestamps=FLAG,
     initial_prompt=TEXT,
     keep_audio={"type": "string", "enum": ["none", "speech", "all"]},
+    captions={"type": "string", "enum": ["auto", "use", "upgrade", "ignore"]},
 )
 QUEUE_BODY = _object(
     ("action",),

@@ -83,6 +83,11 @@ class Group:
     def size(self) -> int:
         return len(self.hits)
 
+    @property
+    def captions(self) -> str | None:
+        """ "manual" or "automatic" where captions say what was found."""
+        return next((hit.captions for hit in self.hits if hit.captions), None)
+
 
 class Results(TypedDict):
     """Variables of results.html."""
@@ -108,10 +113,12 @@ def home(request: Request) -> HTMLResponse:
         channels = library.channels()
         overview = None
         if not query and not results["speaker"]:
+            latest = library.page(sort="done", limit=RECENT_ITEMS).records
             overview = {
                 "status": library.status(),
+                "captions": library.caption_figures(),
                 "channels": channels[:CHANNELS],
-                "recent": library.page(state="done", sort="done", limit=RECENT_ITEMS).records,
+                "recent": [record for record in latest if record.has_transcript],
             }
         choices = _choices(library, channels)
         choices["speaker"] = _names(library)[:SPEAKER_CHOICES]
@@ -155,7 +162,7 @@ def _search(request: Request, library: Library, query: str, filters: params.Filt
             problem = f"{error.message} {error.hint}".strip()
     meant = None if hits or problem or offset else library.did_you_mean(query)
     return {
-        "is_empty": not hits and not library.status().states["done"],
+        "is_empty": not hits and not library.caption_figures().searchable,
         "did_you_mean": {**request.query_params, "q": meant} if meant else None,
         "order": params.order(request),
         "speaker": speaker,
@@ -336,6 +343,7 @@ def statistics(request: Request) -> HTMLResponse:
     with open_library(config) as library:
         days, channels, runs = library.days(), library.channels(), library.runs()
         people, kept = library.people(), library.audio.total()
+        captions = library.caption_figures()
     by_words = sorted((c for c in channels if c.words), key=lambda channel: -channel.words)
     return render(
         request,
@@ -349,6 +357,7 @@ def statistics(request: Request) -> HTMLResponse:
         people=charts.bars([(person.name, person.seconds) for person in people[:CHART_BARS]]),
         other_people=max(0, len(people) - CHART_BARS),
         runs=runs[:CHART_BARS],
+        captions=captions,
         kept=kept,
         audio_limit=audio_limit(config),
         speeds=charts.bars([(str(run.began), run.speed or 0.0) for run in runs[:CHART_BARS]]),

@@ -17,6 +17,7 @@ from homescribe.library.search import Order
 from homescribe.text.dates import checked_date
 from homescribe.text.language_names import language_code
 
+CAPTIONS = ("any", "manual", "automatic")
 MAX_SUBTITLE_NUMBER = 1000
 
 
@@ -28,6 +29,7 @@ class ListArguments(TypedDict):
     until: str | None
     language: str | None
     source: str | None
+    captions: str | None
     title: str | None
     state: State | None
     sort: Sort
@@ -41,6 +43,7 @@ class FilterArguments(TypedDict):
     until: str | None
     language: str | None
     source: str | None
+    captions: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,9 @@ class Filters:
     until: str | None = None
     language: str | None = None
     source: str | None = None
+    captions: str | None = (
+        None  # "manual", "automatic" or "any": only transcripts that are captions
+    )
 
     def arguments(self) -> FilterArguments:
         return FilterArguments(
@@ -60,6 +66,7 @@ class Filters:
             until=self.until,
             language=self.language,
             source=self.source,
+            captions=self.captions,
         )
 
     def any(self) -> bool:
@@ -67,12 +74,13 @@ class Filters:
 
 
 def filters(request: Request) -> Filters:
-    """The filters in the query. Raises UserError for an invalid date."""
+    """The filters in the query. Raises UserError for an invalid value."""
     given = {name: request.query_params.get(name) or None for name in Filters.__slots__}
     for name in ("since", "until"):
         value = given[name]
         if value is not None:
             checked_date(value)
+    given["captions"] = _one_of(request, "captions", CAPTIONS)
     if given["language"]:
         given["language"] = language_code(given["language"])
     return Filters(**given)

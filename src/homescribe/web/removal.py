@@ -38,7 +38,7 @@ def preview_removal(library: Library, keys: Collection[str]) -> RemovalPreview:
     """Return what would be removed with the items `keys`."""
     files = uploaded_files(library, keys)
     records = [library.item(key) for key in keys]
-    done = [record.item.key for record in records if record.state == "done"]
+    done = [record.item.key for record in records if record.has_transcript]
     return {
         "items": len(records),
         "transcripts": len(done),

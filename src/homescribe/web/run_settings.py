@@ -23,7 +23,7 @@ from homescribe.web import model_choices
 # In the order of the page.
 CHANGEABLE = (
     *("model", "language", "speakers", "task", "word_timestamps", "initial_prompt"),
-    "keep_audio",
+    *("keep_audio", "captions"),
 )
 
 

@@ -7,6 +7,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from homescribe.assemble import open_library
+from homescribe.config import Config
 from homescribe.web.again import language_choices
 from homescribe.web.jinja import render
 from homescribe.web.json_body import json_object
@@ -19,6 +21,14 @@ SPEAKER_CHOICES = [
     ("auto", "Detect"),
     *((str(number), f"{number} speakers") for number in range(2, 7)),
     ("channels", "Left and right channel"),
+]
+
+
+CAPTION_CHOICES = [
+    ("auto", "Keep those that people wrote"),
+    ("use", "Keep all"),
+    ("upgrade", "Transcribe all"),
+    ("ignore", "Do not request any"),
 ]
 
 
@@ -39,7 +49,15 @@ async def change(request: Request) -> Response:
         state.engine = SharedEngine(settings.config)
         engine.close()
     state.config = state.jobs.config = settings.config
+    await run_in_threadpool(_apply_caption_policy, settings.config)
+    state.jobs.changes += 1
     return JSONResponse(await run_in_threadpool(settings.state))
+
+
+def _apply_caption_policy(config: Config) -> None:
+    """Let the states of items follow the setting at once."""
+    with open_library(config) as library:
+        library.apply_caption_policy(config.captions)
 
 
 def dialog(request: Request) -> HTMLResponse:
@@ -55,6 +73,8 @@ def dialog(request: Request) -> HTMLResponse:
         state=settings.state(),
         language=options.language,
         language_choices=language_choices(),
+        captions=settings.config.captions,
+        caption_choices=CAPTION_CHOICES,
         speakers=speakers,
         speaker_choices=[*SPEAKER_CHOICES, *own],
     )

@@ -18,9 +18,11 @@ from homescribe.config import Config
 from homescribe.core import Item, Outcome
 from homescribe.errors import SourceBlocked
 from homescribe.formats.coverage import NO_SPEECH
+from homescribe.formats.made_with import engine_in_words
 from homescribe.library import Library
 from homescribe.library import State as ItemState
 from homescribe.pipeline import ListingResult, Progress
+from homescribe.pipeline.state import CaptionProgress
 from homescribe.text.redaction import shown_feed, shown_text
 from homescribe.text.sanitize import utf8_safe
 from homescribe.web.estimate import Estimate, estimate
@@ -72,7 +74,15 @@ class ItemProgress(ItemTitle):
     fraction: float | None  # 0 to 1; None while the duration is unknown
 
 
+class CaptionRequests(TypedDict):
+    items: int  # whose captions are requested
+    requested: int
+    found: int
+    seconds_left: int
+
+
 class RunProgress(TypedDict):
+    captions: CaptionRequests | None  # while captions are requested, before anything is downloaded
     items: int
     done: int
     failed: int
@@ -90,13 +100,17 @@ class FinishedItem(ItemTitle):
     blocked: bool  # by its site: the item stays pending
     error: str | None
     hint: str | None
-    note: str | None  # that no speech was found, or corrections were not carried over
+    note: (
+        str | None
+    )  # that no speech was found, corrections were not carried over, or it is captions
 
 
 class LibraryFigures(TypedDict):
     items: dict[ItemState, int]  # number of items in each state
     audio_seconds: float
     audio_seconds_done: float
+    searchable: int  # items with a transcript, also captions
+    to_upgrade: int  # of them, those with captions that a run replaces
     waiting_for: dict[str, Wait]  # by site
 
 
@@ -178,14 +192,19 @@ class Snapshots:
 
 
 def _library_figures(library: Library) -> LibraryFigures:
-    status = library.status()
+    status, captions = library.status(), library.caption_figures()
     return {
         "items": dict(status.states),
         "audio_seconds": status.audio_seconds,
         "audio_seconds_done": status.audio_seconds_done,
+        "searchable": captions.searchable,
+        "to_upgrade": captions.to_upgrade,
         "waiting_for": {
             site: {"until": until, "reason": shown_text(reason)}
-            for site, (until, reason) in library.blocked_sites().items()
+            for site, (until, reason) in {
+                **library.blocked_sites(),
+                **library.blocked_captions(),
+            }.items()
         },
     }
 
@@ -255,6 +274,7 @@ def _progress(progress: Progress) -> RunProgress:
     speed = transcribed / elapsed if transcribed and elapsed > 1 else None
     left = max(0.0, progress.audio_seconds - transcribed)
     return {
+        "captions": _caption_requests(progress.captions),
         "items": progress.items,
         "done": progress.done,
         "failed": progress.failed,
@@ -271,6 +291,17 @@ def _progress(progress: Progress) -> RunProgress:
     }
 
 
+def _caption_requests(captions: CaptionProgress | None) -> CaptionRequests | None:
+    if captions is None or captions.ended or not captions.items:
+        return None
+    return {
+        "items": captions.items,
+        "requested": captions.requested,
+        "found": captions.found,
+        "seconds_left": round(captions.seconds_left),
+    }
+
+
 def _transcribing(items: Sequence[tuple[Item, float]]) -> list[ItemProgress]:
     return [
         {
@@ -283,7 +314,11 @@ def _transcribing(items: Sequence[tuple[Item, float]]) -> list[ItemProgress]:
 
 
 def _finished_item(outcome: Outcome, notes: Mapping[str, str]) -> FinishedItem:
-    no_speech = outcome.transcript is not None and not outcome.transcript.segments
+    transcript, note = outcome.transcript, notes.get(outcome.item.key)
+    if transcript is not None and transcript.is_captions:
+        note = engine_in_words(transcript)
+    elif transcript is not None and not transcript.segments:
+        note = NO_SPEECH
     return {
         "key": outcome.item.key,
         "title": utf8_safe(outcome.item.title),
@@ -291,5 +326,5 @@ def _finished_item(outcome: Outcome, notes: Mapping[str, str]) -> FinishedItem:
         "blocked": isinstance(outcome.error, SourceBlocked),
         "error": _shown(outcome.error.message) if outcome.error else None,
         "hint": _shown(outcome.error.hint) if outcome.error else None,
-        "note": NO_SPEECH if no_speech else notes.get(outcome.item.key),
+        "note": note,
     }

@@ -28,11 +28,12 @@ async function upload(files) {
 
 /** What the fields of the settings say; "" and false are the default. */
 function chosenSettings(form) {
-  const { model, language, speakers, initial_prompt, task, word_timestamps, keep_audio } = form.elements;
+  const { model, language, speakers, captions, initial_prompt, task, word_timestamps, keep_audio } = form.elements;
   return {
     model: model.selectedIndex >= 0 ? model.value : null,
     language: language.value || null,
     speakers: speakers.value || null,
+    captions: captions.value,
     initial_prompt: initial_prompt.value.trim() || null,
     task: task.checked ? "translate" : null,
     word_timestamps: word_timestamps.checked || null,

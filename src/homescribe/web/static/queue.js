@@ -20,6 +20,7 @@ const STATES = {
 
 function stateText({ state, process, progress, error }) {
   if (state === "elsewhere") return `Another process (${process || "unknown number"}) is transcribing. This page shows its progress.`;
+  if (state === "running" && progress?.captions) return "Requesting captions";
   if (state === "running" && progress?.loading) return `Loading model ${progress.loading}…`;
   if (state === "idle" && progress && !error) return progress.items ? "Run finished" : "Nothing to transcribe";
   return STATES[state] ?? state;
@@ -27,6 +28,12 @@ function stateText({ state, process, progress, error }) {
 
 function totalsText(snapshot) {
   const { progress, state } = snapshot;
+  if (state === "running" && progress?.captions) {
+    const { items, requested, found, seconds_left: left } = progress.captions;
+    const parts = [`${requested.toLocaleString("en")} of ${count(items, "item")}`, `${found.toLocaleString("en")} found`];
+    if (left) parts.push(`${clock(left)} left`);
+    return parts.join(" · ");
+  }
   if (isOwnRun(snapshot)) {
     const parts = [`${(progress.done + progress.failed).toLocaleString("en")} of ${count(progress.items, "item")}`];
     if (progress.audio_seconds) parts.push(`${span(progress.transcribed_seconds)} of ${span(progress.audio_seconds)}`);
@@ -36,7 +43,8 @@ function totalsText(snapshot) {
     return parts.join(" · ");
   }
   const all = sum(Object.values(snapshot.items));
-  return `${snapshot.items.done.toLocaleString("en")} of ${count(all, "item")} transcribed · ${span(snapshot.audio_seconds_done)} of ${span(snapshot.audio_seconds)}`;
+  const waiting = snapshot.to_upgrade ? ` · ${snapshot.searchable.toLocaleString("en")} searchable, ${snapshot.to_upgrade.toLocaleString("en")} of them by captions until they are transcribed` : "";
+  return `${snapshot.items.done.toLocaleString("en")} of ${count(all, "item")} transcribed · ${span(snapshot.audio_seconds_done)} of ${span(snapshot.audio_seconds)}${waiting}`;
 }
 
 function planNotes(plan) {
@@ -116,7 +124,8 @@ function drawListing(listing) {
 }
 
 function progressValue(snapshot) {
-  const { items, progress } = snapshot;
+  const { items, progress, state } = snapshot;
+  if (state === "running" && progress?.captions) return progress.captions.requested / progress.captions.items;
   if (!isOwnRun(snapshot)) return items.done / (sum(Object.values(items)) || 1);
   const finished = progress.done + progress.failed;
   if (finished === progress.items || !progress.audio_seconds) return finished / progress.items;

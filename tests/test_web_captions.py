@@ -1,0 +1,148 @@
+"""Captions on the page and in its API."""
+
+import httpx
+import pytest
+
+from fake_plugins import captions, fill, item, transcript
+from homescribe.assemble import open_library
+from homescribe.config import Config
+from homescribe.core import Captions
+from homescribe.errors import PermanentError
+from homescribe.library import Library
+from homescribe.pipeline.state import CaptionProgress, Progress
+from homescribe.web.jobs import Job, Jobs
+from homescribe.web.snapshot import Snapshots
+from web_server import TOKEN, serving
+
+MANUAL, AUTOMATIC, ENGINE, NOTHING = (item(n, source="podcast") for n in range(4))
+
+
+@pytest.fixture
+def library(tmp_path):
+    """Manual captions, automatic ones, a transcript of an engine, and an item without text."""
+    with Library(tmp_path / "library") as library:
+        fill(library, [MANUAL, AUTOMATIC, ENGINE, NOTHING])
+        library.save_captions(Captions(MANUAL, captions("words by hand", "manual")), "auto")
+        library.save_captions(Captions(AUTOMATIC, captions("words by machine")), "auto")
+        library.save(ENGINE, transcript("words by engine"))
+    return tmp_path / "library"
+
+
+@pytest.fixture
+def client(library, tmp_path):
+    with (
+        serving(library, config_file=tmp_path / "config.toml") as address,
+        httpx.Client(
+            base_url=address, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30
+        ) as client,
+    ):
+        yield client
+
+
+def text(client, address):
+    answer = client.get(address)
+    assert answer.status_code == 200, answer.text
+    return " ".join(answer.text.split())
+
+
+def test_the_api_says_which_transcripts_are_captions(client):
+    listed = {each["key"]: each for each in client.get("/api/items").json()["items"]}
+    assert [
+        (listed[one.key]["state"], listed[one.key]["captions"])
+        for one in (MANUAL, AUTOMATIC, ENGINE, NOTHING)
+    ] == [("done", "manual"), ("pending", "automatic"), ("done", None), ("pending", None)]
+    found = client.get("/api/items?captions=automatic").json()["items"]
+    assert [each["key"] for each in found] == [AUTOMATIC.key]
+    assert client.get("/api/items?captions=any").json()["total"] == 2
+    assert client.get("/api/items?captions=some").status_code == 400
+    hits = client.get("/api/search?q=words&captions=manual").json()["hits"]
+    assert [(hit["key"], hit["captions"]) for hit in hits] == [(MANUAL.key, "manual")]
+    status = client.get("/api/status").json()["captions"]
+    assert (status["searchable"], status["to_upgrade"]) == (3, 1)
+    snapshot = client.get("/api/queue").json()
+    assert (snapshot["searchable"], snapshot["to_upgrade"]) == (3, 1)
+
+
+def test_the_pages_say_which_transcripts_are_captions(client):
+    library = text(client, "/library?captions=any")
+    assert MANUAL.title in library
+    assert ENGINE.title not in library
+    assert 'class="state done">captions</span>' in library
+    assert "It can be searched by automatic captions" in library
+    assert "1 searchable by captions" in text(client, "/")
+    assert "Automatic captions" in text(client, "/?q=machine")
+    assert "2 more recordings searchable by" in text(client, "/statistics")
+    page = text(client, f"/items/{AUTOMATIC.key}")
+    assert "Automatic captions of the publisher. A run transcribes this recording." in page
+    assert ">Transcribe</button>" in page
+    assert "Transcribe again" not in page
+    page = text(client, f"/items/{MANUAL.key}")
+    assert "Captions that a person wrote for the publisher." in page
+    assert "A run transcribes" not in page
+    assert "aptions of the publisher" not in text(client, f"/items/{ENGINE.key}")
+
+
+def test_a_failed_upgrade_shows_its_error_and_the_captions(client, library):
+    with Library(library) as opened:
+        opened.fail(AUTOMATIC, PermanentError("It has no audio."))
+    page = text(client, f"/items/{AUTOMATIC.key}")
+    assert "Transcribing it failed: It has no audio." in page
+    assert "words by machine" in page
+
+
+def test_a_changed_setting_applies_at_once(client, library):
+    def pending():
+        return client.get("/api/queue").json()["items"]["pending"]
+
+    assert pending() == 2
+    assert client.put("/api/settings", json={"captions": "use"}).status_code == 200
+    assert pending() == 1
+    assert client.put("/api/settings", json={"captions": "upgrade"}).status_code == 200
+    assert pending() == 3
+    assert client.put("/api/settings", json={"captions": "some"}).status_code == 400
+    assert "Keep those that people wrote" in text(client, "/add")
+
+
+def test_selected_captions_are_transcribed(library, monkeypatch):
+    jobs = Jobs(Config(library=library))
+    started = []
+    monkeypatch.setattr(jobs, "_run", started.append)
+    jobs.again_all([MANUAL.key, AUTOMATIC.key, NOTHING.key])
+    assert started[0].keys == {MANUAL.key, AUTOMATIC.key}
+    assert started[0].again
+
+
+def test_the_zip_has_captions_too(client):
+    import io
+    import zipfile
+
+    archive = zipfile.ZipFile(io.BytesIO(client.get("/export/txt.zip").content))
+    assert len(archive.namelist()) == 3
+
+
+def test_the_snapshot_shows_requests_while_they_go_on(library):
+    config = Config(library=library)
+    jobs = Jobs(config)
+    requests = CaptionProgress(
+        items=430, requested=120, manual=18, automatic=100, seconds_left=1560.4
+    )
+    jobs.run = Job("run", progress=Progress(captions=requests))
+    snapshot = Snapshots(config, jobs).take()
+    assert snapshot["progress"]["captions"] == {
+        "items": 430,
+        "requested": 120,
+        "found": 118,
+        "seconds_left": 1560,
+    }
+    requests.ended = True
+    assert Snapshots(config, jobs).take()["progress"]["captions"] is None
+
+
+def test_an_assistant_is_told_what_the_text_is(library):
+    from homescribe.assistants import answers
+    from homescribe.assistants.tool_arguments import Given
+
+    with open_library(Config(library=library)) as opened:
+        numbers = answers.statistics(opened, Given({}))
+        assert (numbers["searchable"], numbers["searchable_by_captions"]) == (3, 2)
+        assert numbers["words"] == 9
