@@ -75,8 +75,12 @@ class FakeTube:
     """State of the fake YouTube. Change it and call `save()`: child processes read it for each request.
 
     scenarios, by video id: a key of REASONS in the plug-in ("bot", "private", "upcoming", ...), "geo", "bug",
-    "hang", "die", "live", "post_live", "only-video", a status for the video's page ("503", "429"), or for its
-    media: "media-403", "media-once403", "media-cut", "media-slow", "media-short", "media-junk".
+    "hang", "die", "live", "post_live", "only-video", a status for the video's page ("503", "429"), for its
+    media: "media-403", "media-once403", "media-cut", "media-slow", "media-short", "media-junk"; or for its
+    captions: "captions-STATUS", "captions-once429", "captions-empty", "captions-private" (its network).
+
+    captions, by video id, "*" for all others: tracks, "manual:en auto:en auto:es". Every track has the words
+    of the video, after its language if that is not English.
     """
 
     folder: Path
@@ -85,6 +89,7 @@ class FakeTube:
     tabs: dict[str, int] = field(default_factory=dict)  # number of videos by tab
     playlists: dict[str, list[str]] = field(default_factory=dict)
     scenarios: dict[str, str] = field(default_factory=dict)
+    captions: dict[str, str] = field(default_factory=dict)
     titles: dict[str, str] = field(default_factory=dict)
     clips: list[str] = field(
         default_factory=lambda: ["ep2", "ep1"]
@@ -101,6 +106,7 @@ class FakeTube:
     def save(self):
         state = asdict(self) | {"folder": str(self.folder), "log": str(self._log)}
         state["tabs"] = {"videos": self.videos, **self.tabs}
+        state["words"] = [CLIPS[clip][2] for clip in self.clips]
         self._log.touch()
         draft = self.folder / "faketube.tmp"
         draft.write_text(json.dumps(state))

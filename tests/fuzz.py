@@ -1,6 +1,7 @@
-"""Damaged media, feeds and lists of addresses, made from a seed, and a run over them in a process of its own.
+"""Damaged media, feeds, lists of addresses and captions, made from a seed, and work on them in a process of
+its own.
 
-    PYTHONPATH=. python tests/fuzz.py media|feeds|addresses SEED CASES FOLDER     print the result as JSON
+    PYTHONPATH=. python tests/fuzz.py media|feeds|addresses|captions SEED CASES FOLDER   print the result
 
 A case is known by its seed: `mutated(random.Random(seed), ...)` always gives the same bytes.
 """
@@ -21,10 +22,12 @@ import av
 import numpy as np
 from benchmarks.memory import peak_bytes
 
+import caption_samples
 from fake_plugins import FakeBackend, transcript
 from homescribe import audio, plugins
+from homescribe.captions.caption_files import read
 from homescribe.core import Audio, Item, Listing, Segment, SourceOptions, Transcript
-from homescribe.errors import InternalError, UserError
+from homescribe.errors import InternalError, PermanentError, UserError
 from homescribe.formats.filenames import file_name
 from homescribe.library import Library
 from homescribe.library.as_json import item_as_json
@@ -457,6 +460,129 @@ def read_addresses(folder: Path, seed: int, cases: int) -> dict[str, object]:
     }
 
 
+# --- Damaged files of captions -----------------------------------------------------------------------
+
+CAPTION_PARTS = (
+    *(
+        b"00:00:01.000 --> 00:00:02.000\n",
+        b" --> ",
+        b"99:99:99,999",
+        b"-1:00",
+        b"\n\n",
+        b"\r",
+        b"WEBVTT",
+    ),
+    *(
+        b"<v Ann>",
+        b"<v>",
+        b"</v>",
+        b"<00:00:01.000>",
+        b"<c>",
+        b"<",
+        b">",
+        b"&lt;",
+        b"&#0;",
+        b"&#xD800;",
+    ),
+    *(
+        b"<time>0:01</time>",
+        b"<cite>",
+        b"<p>",
+        b"<!--",
+        b"-->",
+        b"<script>",
+        b"<tt>",
+        b"<p begin='1s'>",
+    ),
+    *(
+        b'"tStartMs": -1',
+        b'"tStartMs": 1e999',
+        b'"startTime": "x"',
+        b"NaN",
+        b"null",
+        b"[" * 500,
+        b"{",
+    ),
+    *(b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\x1b[31m", b"\xe2\x80\xae", b"9" * 400, b"\\ud800"),
+)
+
+
+def good_captions() -> list[bytes]:
+    """Return a file of captions in each format."""
+    words = ("the quick brown fox jumps over the lazy dog and nobody saw it " * 3).split()
+    segments = [{"speaker": "Ann", "startTime": 1, "endTime": 2.5, "body": "Hello there."}] * 3
+    timed = "<p begin='00:00:01.000' end='00:00:02.000'>Guten<br/>Tag</p>" * 3
+    return [
+        caption_samples.json3(words, 20.0, automatic=True).encode(),
+        caption_samples.json3(words, 20.0, automatic=False).encode(),
+        caption_samples.rolling_vtt(words, 20.0).encode(),
+        b"WEBVTT\n\n00:01.000 --> 00:02.000\n<v Ann>Hello &amp; bye</v>\n",
+        caption_samples.srt(words, 20.0).encode(),
+        caption_samples.srt(words, 20.0).encode("utf-16"),
+        json.dumps({"version": "1.0.0", "segments": segments}).encode(),
+        b"<html><body><cite>Ann</cite><time>0:01</time><p>Hello there.</p></body></html>",
+        f"<?xml version='1.0'?><tt xml:lang='de'><body><div>{timed}</div></body></tt>".encode(),
+    ]
+
+
+def read_captions(folder: Path, seed: int, cases: int) -> dict[str, object]:
+    """Read `cases` damaged files of captions, store and export what they say, and return what happened."""
+    began, problems, slowest, usable = time.monotonic(), [], (0.0, ""), 0
+    good = good_captions()
+    for document in good:
+        read(document, "manual")  # raises for a file that cannot be used
+    with Library(folder / "library") as library:
+        for n in range(seed, seed + cases):
+            rng = random.Random(n)
+            body = mutated_feed(rng, good, CAPTION_PARTS)
+            started = time.monotonic()
+            item = Item("podcast", str(n), "https://x.example/", "t")
+            try:
+                found = read(body, "automatic", duration=rng.choice((None, 0.0, 2.0, 20.0)))
+                problems += [f"{n}: {problem}" for problem in caption_problems(found)]
+                library.save(item, found)
+                usable += 1
+                for name in plugins.BUILT_IN["exporters"]:
+                    plugins.load("exporters", name)(item, found)
+            except PermanentError:
+                pass
+            except Exception as error:  # noqa: BLE001 - what the fuzz looks for
+                problems.append(f"{n}: {error!r}")
+            slowest = max(slowest, (time.monotonic() - started, str(n)))
+    if usable < cases / 4:
+        problems.append(f"Only {usable} of {cases} files could be used.")
+    return {
+        "problems": problems,
+        "outcomes": cases,
+        "seconds": time.monotonic() - began,
+        "slowest": slowest[0],
+        "slowest_key": slowest[1],
+        "megabytes": peak_bytes() / 1e6,
+    }
+
+
+def caption_problems(found: Transcript) -> list[str]:
+    """Return what is wrong with a transcript: times out of order, and text that is not clean."""
+    problems = []
+    at = 0.0
+    for segment in found.segments:
+        if not at <= segment.start < segment.end <= found.duration:
+            problems.append(f"times {segment.start} to {segment.end} after {at}")
+        at = segment.end
+        words = "".join(word.word for word in segment.words)
+        if words and words != segment.text:
+            problems.append(f"words {words!r} of {segment.text!r}")
+        if not segment.text.strip() or re.search(
+            "[\x00-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]", segment.text
+        ):
+            problems.append(f"text {segment.text!r}")
+        if any(
+            not segment.start <= word.start <= word.end <= segment.end for word in segment.words
+        ):
+            problems.append(f"times of words {segment.words}")
+    return problems
+
+
 def _show(item: Item, library: Library) -> None:
     """Do what an export and a search do with an item."""
     file_name(item, "md")
@@ -484,5 +610,10 @@ def _logs(library: Library) -> str:
 
 if __name__ == "__main__":
     _, what, seed, cases, folder = sys.argv
-    work = {"media": run_over, "feeds": list_feeds, "addresses": read_addresses}[what]
+    work = {
+        "media": run_over,
+        "feeds": list_feeds,
+        "addresses": read_addresses,
+        "captions": read_captions,
+    }[what]
     print(json.dumps(work(Path(folder), int(seed), int(cases))))  # noqa: T201

@@ -16,6 +16,8 @@
     chunked=1     no Content-Length
     icy=1         a header of Icecast
     ctype=X       another content type
+/captions responds with captions of the `words` in its query, spoken in `seconds`: `fmt` json3, vtt or srt,
+automatic with kind=asr; `fail` and `times` as above, empty=1 for an empty body.
 /status/CODE responds with that status, /redirect?to=URL redirects, /stall never responds. `routes` maps
 further paths to functions of (server, query, headers) that return (status, body, headers). `if_range` lists
 the If-Range header of each request for media.
@@ -34,6 +36,8 @@ import threading
 import time
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+
+import caption_samples
 
 for kind, extension in [
     ("audio/mp4", ".m4a"),
@@ -71,6 +75,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.owner.log.append((self.command, self.path, None, 0))
             self.owner.stopped.wait(60)
             self.close_connection = True
+        elif parts.path == "/captions":
+            self._captions(query)
         elif parts.path.startswith("/media/"):
             self._media(self.owner.root / parts.path.removeprefix("/media/"), query)
         else:
@@ -87,6 +93,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD" and status != 304:
             self.wfile.write(body)
+
+    def _captions(self, query):
+        if "fail" in query and self._fails("fail", query, default_times=1_000_000):
+            self._send(int(query["fail"]), "nope")
+            return
+        words, seconds = query["words"].split(), float(query["seconds"])
+        automatic = query.get("kind") == "asr"
+        if query["fmt"] == "json3":
+            body = caption_samples.json3(words, seconds, automatic=automatic)
+        elif query["fmt"] == "vtt" and automatic:
+            body = caption_samples.rolling_vtt(words, seconds)
+        else:
+            body = caption_samples.srt(words, seconds)
+        self._send(200, "" if "empty" in query else body, {"Content-Type": "text/plain"})
 
     def _media(self, path, query):
         if not path.is_file():

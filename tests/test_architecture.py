@@ -25,6 +25,7 @@ ALLOWED = {
     "audio": {"errors", "audio"},
     "plugins": {"core", "errors", "text/redaction"},
     "demo": set(),
+    "captions": {"core", "errors", "text", "captions"},
     "text/display": {"core"},
     "text/word_times": {"core"},
     "text/redaction": {"core"},
@@ -34,13 +35,15 @@ ALLOWED = {
     "text/word_replacement": {"text/scripts"},
     "text/address_lists": {"errors", "text/charsets"},
     "text": {"errors"},
-    "sources": {"core", "errors", "audio", "private_files", "text", "sources"},
+    "sources": {"audio", "captions", "core", "errors", "private_files", "text", "sources"},
     "sources/ytdlp/child": {
-        *("sources/radio_streams", "sources/ytdlp/connection_guard", "sources/ytdlp/lister"),
+        *("sources/radio_streams", "sources/ytdlp/caption_tracks"),
+        *("sources/ytdlp/connection_guard", "sources/ytdlp/lister"),
     },
     "sources/radio_streams": set(),
     "sources/ytdlp/connection_guard": {"sources/private_networks"},
     "sources/ytdlp/lister": set(),
+    "sources/ytdlp/caption_tracks": {"sources/ytdlp/lister"},
     "engines": {"core", "errors", "audio", "demo", "text", "engines"},
     "engines/scheduler": {"errors", "engines/out_of_memory"},  # knows nothing of Whisper
     "service": {"errors", "exit_codes", "private_files", "service"},
@@ -249,6 +252,7 @@ CONNECTS = {
     "sources/private_networks": {"requests", "socket", "urllib3"},
     "sources/ytdlp/child": {"yt_dlp"},
     "sources/ytdlp/lister": {"yt_dlp"},
+    "sources/ytdlp/caption_tracks": {"yt_dlp"},
     "sources/ytdlp/connection_guard": {"requests", "socket", "yt_dlp"},
     "sources/local_files": {"urllib.request"},  # url2pathname
     "audio/container": {"av"},

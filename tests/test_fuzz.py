@@ -1,5 +1,6 @@
 """Damaged media and feeds beside good ones: a run ends with the good ones done, and with no error but ours.
-Damaged pages and lists: no error but ours, and no address that is none.
+Damaged pages and lists: no error but ours, and no address that is none. Damaged captions: no error but ours,
+and no text or times that are none.
 
 The environment variable HOMESCRIBE_FUZZ is the number of cases, HOMESCRIBE_FUZZ_SEED the first seed:
 `make fuzz` runs thousands from a random one. A failure names its seed.
@@ -26,7 +27,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("what", ["media", "feeds", "addresses"])
+@pytest.mark.parametrize("what", ["media", "feeds", "addresses", "captions"])
 def test_damaged_inputs_are_failures_of_their_own(tmp_path, what):
     for seed in range(SEED, SEED + CASES, BATCH):
         cases = min(BATCH, SEED + CASES - seed)

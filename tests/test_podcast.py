@@ -15,7 +15,7 @@ import urllib3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homescribe.core import HOUR, Chapter, Item, SourceOptions
+from homescribe.core import HOUR, Chapter, Item, SourceOptions, TranscriptLink
 from homescribe.errors import (
     Cancelled,
     ItemError,
@@ -97,6 +97,7 @@ def test_listing_a_feed_gives_its_metadata(source, server):
         language="en-us",
         description="Notes for 25",
         media_url=server.url("/media/ep1.mp3?ep=25"),
+        transcript_links=(TranscriptLink(server.url("/media/ep25.vtt"), "text/vtt"),),
     )
     assert source.rate_limit_key(first) == "127.0.0.1"
 

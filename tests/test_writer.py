@@ -27,7 +27,7 @@ def test_every_format_is_written_completely(tmp_path):
     said = spoken(*HOSTILE)
     paths = write(directory, replace(ITEM, title="caf\ud83d é"), said, exporters)
     assert [path.suffix[1:] for path in paths] == [
-        *("txt", "srt", "vtt", "tsv", "json", "lrc", "md", "docx", "csv", "jsonl", "txt"),
+        *("txt", "srt", "vtt", "tsv", "json", "lrc", "md", "docx", "csv", "jsonl", "txt", "json"),
     ]
     assert sorted(paths) == sorted(directory.iterdir())
     for path in paths:

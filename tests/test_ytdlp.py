@@ -538,7 +538,7 @@ def test_a_download_that_is_too_slow_is_a_failure_of_its_item(
 @pytest.mark.parametrize(("endless", "kind"), [(True, PermanentError), (False, RetryableError)])
 def test_a_download_that_takes_too_long(tmp_path, monkeypatch, endless, kind):
     """One without a length will never end, and takes no space after its failure."""
-    monkeypatch.setattr(download_limits, "MAX_SECONDS", 0.0)
+    monkeypatch.setattr(download_limits.Limits, "most_seconds", 0.0)
     folder = tmp_path / "x"
     folder.mkdir()
     limits = download_limits.Limits(folder)
@@ -561,7 +561,7 @@ def test_whether_a_download_has_a_length_is_reported(
 
 @pytest.mark.slow
 def test_a_download_over_the_size_limit(own_source, server, tmp_path, monkeypatch):
-    monkeypatch.setattr(download_limits, "MAX_MEDIA_BYTES", 10_000)
+    monkeypatch.setattr(download_limits.Limits, "most_bytes", 10_000)
     item = Item("generic", "1", server.url("/media/ep1.mp3?chunked=1&bps=20000"), "t")
     with pytest.raises(PermanentError, match="does not end"):
         own_source.fetch(item, tmp_path / "x", STOP)

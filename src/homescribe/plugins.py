@@ -48,6 +48,7 @@ BUILT_IN: dict[Group, dict[str, str]] = {
         "jsonl": "homescribe.formats.json_lines:to_jsonl",
         "notes.txt": "homescribe.formats.show_notes:to_notes",
         "rttm": "homescribe.formats.rttm:to_rttm",
+        "podcast.json": "homescribe.formats.podcast_transcript:to_podcast_json",
     },
 }
 

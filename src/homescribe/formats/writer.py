@@ -20,7 +20,9 @@ from homescribe.formats.exporters import file_content
 from homescribe.formats.filenames import file_names
 
 # Formats that have nothing but the text. A recording without speech gets no such file.
-TEXT_FORMATS = frozenset({"txt", "srt", "vtt", "tsv", "lrc", "csv", "jsonl", "notes.txt"})
+TEXT_FORMATS = frozenset(
+    {"txt", "srt", "vtt", "tsv", "lrc", "csv", "jsonl", "notes.txt", "podcast.json"}
+)
 # Formats that have nothing but the speakers.
 SPEAKER_FORMATS = frozenset({"rttm"})
 NO_SPEECH = "no speech was found"

@@ -20,7 +20,7 @@ from datetime import date
 from typing import Literal, Protocol, TypedDict
 from urllib.parse import urljoin, urlsplit
 
-from homescribe.core import HOUR, MINUTE, Chapter, Item
+from homescribe.core import HOUR, MINUTE, Chapter, Item, TranscriptLink
 from homescribe.errors import Cancelled, UserError
 from homescribe.sources import POLL_INTERVAL
 from homescribe.text import redaction, sanitize
@@ -29,6 +29,12 @@ from homescribe.text.identities import MEDIA_PATH, episode_identities, without_t
 OTHER_PATH = re.compile(
     r"\.(jpe?g|png|gif|webp|avif|svg|bmp|ico|pdf|epub|html?|txt)$", re.IGNORECASE
 )
+
+PODCAST_NAMESPACES = (
+    "https://podcastindex.org/namespace/1.0",
+    "https://github.com/Podcastindex-org/podcast-namespace/blob/main/docs/1.0.md",
+)
+MOST_TRANSCRIPTS = 50  # of one episode: each format in each language
 
 ADDRESS_CHARACTERS = 8000  # servers accept about as many; a longer one is an attack or an accident
 
@@ -56,6 +62,15 @@ class Chapters(TypedDict, total=False):
     chapters: list[Mark]
 
 
+class TranscriptMark(TypedDict, total=False):
+    """One podcast:transcript of an entry."""
+
+    url: str
+    type: str
+    language: str
+    rel: str
+
+
 class Entry(TypedDict, total=False):
     """An entry of a feed. Only what the feed contains is present."""
 
@@ -73,6 +88,7 @@ class Entry(TypedDict, total=False):
     published_parsed: Sequence[int] | None
     updated_parsed: Sequence[int] | None
     psc_chapters: Chapters
+    podcast_transcripts: list[TranscriptMark]  # added by `_keep_transcript`
 
 
 NewAddress = TypedDict("NewAddress", {"itunes_new-feed-url": str}, total=False)
@@ -84,6 +100,13 @@ class Channel(NewAddress, total=False):
     link: str
     links: list[Link]
     podcast_guid: str  # the same wherever the feed moves
+
+
+class ParserState(Protocol):
+    """feedparser's state while it reads a feed."""
+
+    def _get_context(self) -> Entry:
+        """Return the dictionary of the entry that is being read, outside of entries that of the feed."""
 
 
 class Feed(Protocol):
@@ -121,6 +144,9 @@ def parse(body: bytes, stop: threading.Event) -> Feed:
     # It looks for an e-mail address in every author, in a time that grows with the square of the length, and
     # holds Python's lock meanwhile: a long one would stop the whole process. No author is used here.
     mixin._FeedParserMixin._sync_author_detail = _do_nothing
+    # Of several elements podcast:transcript it would keep the last.
+    mixin._FeedParserMixin._start_podcast_transcript = _keep_transcript
+    mixin._FeedParserMixin.namespaces |= dict.fromkeys(PODCAST_NAMESPACES, "podcast")
     results: queue.SimpleQueue[Feed | Exception] = queue.SimpleQueue()
 
     def work() -> None:
@@ -141,6 +167,11 @@ def parse(body: bytes, stop: threading.Event) -> Feed:
                 ) from page
             return page
     raise Cancelled
+
+
+def _keep_transcript(parser: ParserState, attributes: TranscriptMark) -> None:
+    """Stand for a method of feedparser that takes the attributes of a podcast:transcript."""
+    parser._get_context().setdefault("podcast_transcripts", []).append(attributes)
 
 
 def _do_nothing(*arguments: object) -> None:
@@ -226,6 +257,7 @@ def item_from(
         description=sanitize.html_to_text(max(texts, key=len)) or None,
         chapters=chapters(entry),
         media_url=media,
+        transcript_links=transcript_links(entry, feed),
         identities=episode_identities(
             guid if guid and unique == guid else None, show, media, title, tuple(dates)
         ),
@@ -336,3 +368,20 @@ def chapters(entry: Entry) -> tuple[Chapter, ...]:
         for (start, title), end in zip(marks, ends, strict=False)
         if end > start
     )
+
+
+def transcript_links(entry: Entry, feed: str) -> tuple[TranscriptLink, ...]:
+    """Return the transcripts of an entry (podcast:transcript), each address once."""
+    found: dict[str, TranscriptLink] = {}
+    for one in (entry.get("podcast_transcripts") or ())[:MOST_TRANSCRIPTS]:
+        address = str(one.get("url") or "").strip()
+        url = web_address(address, feed) if address else None
+        if url is not None and url not in found:
+            kind = str(one.get("type") or "").partition(";")[0]
+            found[url] = TranscriptLink(
+                url,
+                type=sanitize.one_line(kind, 100).lower(),
+                language=sanitize.language_tag(str(one.get("language") or "")),
+                rel=sanitize.one_line(str(one.get("rel") or ""), 100).lower() or None,
+            )
+    return tuple(found.values())

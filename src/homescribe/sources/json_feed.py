@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from homescribe.errors import UserError
-from homescribe.sources.feeds import Channel, Entry, Link
+from homescribe.sources.feeds import Channel, Entry, Link, TranscriptMark
 
 VERSION = b"jsonfeed.org/version/"
+CAPTION_TYPES = ("text/vtt", "application/srt", "application/x-subrip", "text/srt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,12 @@ def _entry(item: Mapping[str, object]) -> Entry:
             Link(href=_text(one.get("url")), type=_text(one.get("mime_type")))
             for one in attachments
             if _text(one.get("url"))
+        ],
+        # There is no extension for transcripts, so publishers attach them.
+        "podcast_transcripts": [
+            TranscriptMark(url=_text(one.get("url")), type=kind)
+            for one in attachments
+            if (kind := _text(one.get("mime_type")).lower()) in CAPTION_TYPES
         ],
     }
 

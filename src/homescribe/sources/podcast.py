@@ -23,6 +23,7 @@ from homescribe.core import (
     SECOND,
     Addresses,
     Audio,
+    Captions,
     Item,
     Listing,
     Source,
@@ -36,7 +37,7 @@ from homescribe.errors import (
     SourceBlocked,
     UserError,
 )
-from homescribe.sources import disk_space, feeds, podcast_apps
+from homescribe.sources import disk_space, feeds, podcast_apps, podcast_transcripts
 from homescribe.sources.feed_documents import read_feed
 from homescribe.sources.feeds import Feed
 from homescribe.sources.time_links import time_link
@@ -66,6 +67,7 @@ class PodcastSource(Source):
 
     name = "podcast"
     pause = (0.0, 1 * SECOND)
+    caption_pause = (0.0, 1 * SECOND)
 
     def __init__(self, options: SourceOptions) -> None:
         self.options = options
@@ -292,8 +294,17 @@ class PodcastSource(Source):
         # The feed's duration is approximate, since advertisements change: it is no check of the download.
         return Audio(item=item, path=target)
 
+    def captions(self, item: Item, directory: Path, stop: threading.Event) -> Captions:
+        return Captions(item, podcast_transcripts.transcript(item, self.options, stop))
+
     def close(self) -> None:
         self._closed.set()
+
+    @staticmethod
+    def caption_key(item: Item) -> str:
+        """Return the host of the transcript; "" for an episode for which the feed offers none."""
+        links = podcast_transcripts.ranked(item.transcript_links, item.language)
+        return f"{urlsplit(links[0].url).hostname} captions" if links else ""
 
     @staticmethod
     def link(item: Item, seconds: float) -> str:

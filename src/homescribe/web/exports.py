@@ -37,6 +37,7 @@ MEDIA_TYPES = {
     "csv": "text/csv",
     "jsonl": "application/jsonl",
     "notes.txt": "text/plain",
+    "podcast.json": "application/json",
     "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
 }
 

@@ -10,6 +10,8 @@ Each request gets one line in response, as follows or {"error": facts}. The firs
     {"do": "part"}                   -> {"part": ...} the next part, {"part": null} after the last
     {"do": "more", "count"}          -> {"items": [...], "end": bool} from the current part
     {"do": "fetch", "source", "id", "url", "directory", "public"} -> {"item", "path"} or {"live", "release"}
+    {"do": "captions", "source", "id", "url", "directory", "public", "language"}
+        -> {"item", "captions": {"path", "language", "automatic", "unsure"} or null} or {"live", "release"}
     {"do": "extractor", "url"}       -> {"extractor": its key, "Generic" for an unknown site}
     {"do": "release", "url", "public"} -> {"release": Unix time or null} of an announced video
 Those with "public": true connect to public addresses only, until the next of them.
@@ -39,8 +41,9 @@ from yt_dlp.networking.exceptions import HTTPError
 from yt_dlp.utils import ExtractorError
 
 from homescribe.sources.radio_streams import is_radio
+from homescribe.sources.ytdlp.caption_tracks import captions
 from homescribe.sources.ytdlp.connection_guard import Guard, PrivateNetworkError
-from homescribe.sources.ytdlp.lister import Info, Lister, find
+from homescribe.sources.ytdlp.lister import Info, Lister, find, live_reply
 
 # About 50 kbit/s, in the original language: yt-dlp's default order prefers that to a smaller size, whereas
 # `wa` or a sort by size would select an automatic dub.
@@ -60,9 +63,8 @@ def fetch(ydl: yt_dlp.YoutubeDL, request: Info) -> Info:
     with contextlib.chdir(request["directory"]):
         for attempt in (1, 2):
             info = find(ydl, request)
-            live = info.get("live_status") or ("is_live" if info.get("is_live") else None)
-            if live in ("is_live", "is_upcoming", "post_live"):
-                return {"live": live, "release": info.get("release_timestamp")}
+            if live := live_reply(info):
+                return live
             try:
                 done = ydl.process_ie_result(info, download=True)
                 break
@@ -218,6 +220,9 @@ class Worker:
             case "fetch":
                 self.reported = 0.0
                 return fetch(self.ydl, request)
+            case "captions":
+                self.reported = 0.0
+                return captions(self.ydl, request)
             case "extractor":
                 return {"extractor": Lister(self.ydl).extractor(request["url"])}
             case "release":

@@ -6,11 +6,13 @@ import shutil
 import time
 from pathlib import Path
 
+from homescribe.captions import caption_files
 from homescribe.core import HOUR, MINUTE
 from homescribe.errors import PermanentError, RetryableError
 from homescribe.sources.disk_space import MAX_MEDIA_BYTES, check_free_space
 from homescribe.sources.least_rate import LeastRate
 from homescribe.sources.ytdlp.process import Reply
+from homescribe.text.display import span
 
 MAX_SECONDS = 12 * HOUR
 # yt-dlp repeats a failed request up to three times, each with a time-out of 20 seconds: it reports such an
@@ -21,9 +23,13 @@ RATE_WINDOW = 2 * MINUTE
 class Limits:
     """The limits of one download into `directory`. What can never be completed is removed from there."""
 
+    most_bytes = MAX_MEDIA_BYTES
+    most_seconds = MAX_SECONDS
+    without_end = "The recording does not end: it may be a live stream."
+
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._deadline = time.monotonic() + MAX_SECONDS
+        self._deadline = time.monotonic() + self.most_seconds
         self._endless = False  # the length of the recording is unknown
         self._received: int | None = None  # bytes; None while yt-dlp does something else
         self._rate = LeastRate("The site", RATE_WINDOW)
@@ -45,7 +51,7 @@ class Limits:
         if time.monotonic() > self._deadline:
             if self._endless:
                 raise self._without_end()
-            raise RetryableError(f"The download took longer than {MAX_SECONDS / HOUR:.0f} hours.")
+            raise RetryableError(f"The download took longer than {span(self.most_seconds)}.")
 
     def _count(self, waited: float, downloaded: int | None) -> None:
         """Take note of the size of the download; None: it has ended."""
@@ -54,12 +60,12 @@ class Limits:
         else:
             self._rate.add(waited, max(0, downloaded - self._received))
         self._received = downloaded
-        if (downloaded or 0) > MAX_MEDIA_BYTES:
+        if (downloaded or 0) > self.most_bytes:
             raise self._without_end()
 
     def _without_end(self) -> PermanentError:
         shutil.rmtree(self._directory, ignore_errors=True)
-        return PermanentError("The recording does not end: it may be a live stream.")
+        return PermanentError(self.without_end)
 
     def _check_disk(self) -> None:
         try:
@@ -67,3 +73,11 @@ class Limits:
         except RetryableError:
             shutil.rmtree(self._directory, ignore_errors=True)
             raise
+
+
+class CaptionLimits(Limits):
+    """The limits of a download of captions."""
+
+    most_bytes = caption_files.MAX_BYTES
+    most_seconds = 10 * MINUTE
+    without_end = f"The captions are larger than {caption_files.MAX_BYTES // 2**20} MiB."

@@ -113,6 +113,7 @@ PRIVATE_NETWORK = (
 PROGRAM = r"cannot be kept out of private networks"
 NO_FORMAT = r"requested format is not available|no video formats"
 FFMPEG = r"ffmpeg"
+EMPTY = r"did not get any data blocks"
 DISK = (
     r"no space left|unable to open for writing|unable to write data|quota exceeded|"
     r"unable to create directory"
@@ -190,6 +191,8 @@ def error_for(failed: Failure) -> HomescribeError:
             f"This recording needs ffmpeg: {failed.text}.",
             "Install ffmpeg.",
         )
+    if says(EMPTY):
+        return RetryableError("The site sent an empty file.", UPDATE)
     if says(NO_FORMAT) or not failed.expected or "ExtractorError" not in failed.kinds:
         return RetryableError(f"yt-dlp failed: {failed.text}.", UPDATE)
     if says(TRANSIENT):

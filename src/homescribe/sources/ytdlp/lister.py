@@ -228,6 +228,14 @@ def day(timestamp: float) -> str | None:
     return None
 
 
+def live_reply(info: Info) -> Info | None:
+    """Return {"live", "release"} for a recording that is live or has not begun, else None."""
+    live = info.get("live_status") or ("is_live" if info.get("is_live") else None)
+    if live in ("is_live", "is_upcoming", "post_live"):
+        return {"live": live, "release": info.get("release_timestamp")}
+    return None
+
+
 def find(ydl: yt_dlp.YoutubeDL, request: Info) -> Info:
     """Return the info dict of the item in `request`: the recording of its page, or one of several there."""
     lister = Lister(ydl)

@@ -61,6 +61,15 @@ class ItemReply(TypedDict):
     chapters: list[tuple[float | None, float | None, str | None]]
 
 
+class CaptionReply(TypedDict):
+    """The captions that the child wrote to a file."""
+
+    path: str
+    language: str
+    automatic: bool
+    unsure: bool  # they may be a translation
+
+
 class Reply(TypedDict, total=False):
     """One line of the child. Which keys it has depends on the request: see `child.py`."""
 
@@ -70,6 +79,7 @@ class Reply(TypedDict, total=False):
     end: bool
     item: ItemReply
     path: str
+    captions: CaptionReply | None
     extractor: str
     live: Literal["is_live", "is_upcoming", "post_live"]
     release: float | None

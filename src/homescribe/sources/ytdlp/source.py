@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, MutableSequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import parse_qs, urlsplit
 
 from homescribe.core import (
@@ -21,7 +21,7 @@ from homescribe.core import (
     MINUTE,
     SECOND,
     Audio,
-    Chapter,
+    Captions,
     EmbeddedPlayer,
     Item,
     Listing,
@@ -37,10 +37,12 @@ from homescribe.errors import (
     UserError,
 )
 from homescribe.sources.time_links import time_link
-from homescribe.sources.ytdlp.download_limits import Limits
+from homescribe.sources.ytdlp.download_limits import CaptionLimits, Limits
 from homescribe.sources.ytdlp.error_map import UPCOMING, UPDATE
+from homescribe.sources.ytdlp.item_values import completed, item_from, not_available_yet, until
 from homescribe.sources.ytdlp.javascript_runtime import MISSING, has_runtime
-from homescribe.sources.ytdlp.process import Child, ItemReply, Reply, Request
+from homescribe.sources.ytdlp.process import Child, Reply, Request
+from homescribe.sources.ytdlp.publisher_captions import transcript_from
 from homescribe.text import redaction, sanitize
 
 if TYPE_CHECKING:
@@ -150,13 +152,35 @@ class YtdlpSource(Source):
                     return
 
     def fetch(self, item: Item, directory: Path, stop: threading.Event) -> Audio:
+        reply = self._request("fetch", item, directory, Limits, stop)
+        found = completed(item, item_from(reply["item"]))
+        # The duration on an unknown page is not reliable enough to check the download.
+        duration = found.duration if item.source != "generic" else None
+        return Audio(item=found, path=Path(reply["path"]), duration=duration)
+
+    def captions(self, item: Item, directory: Path, stop: threading.Event) -> Captions:
+        reply = self._request("captions", item, directory, CaptionLimits, stop)
+        found = completed(item, item_from(reply["item"]))
+        written = reply["captions"]
+        return Captions(found, transcript_from(written, found) if written else None)
+
+    def _request(
+        self,
+        do: Literal["fetch", "captions"],
+        item: Item,
+        directory: Path,
+        limits: type[Limits],
+        stop: threading.Event,
+    ) -> Reply:
+        """Have a child read the page of `item` and download something of it; raises as `fetch`."""
         request: Request = {
-            "do": "fetch",
+            "do": do,
             "source": item.source,
             "id": item.id,
             "url": item.media_url or item.url,
             "directory": str(directory.absolute()),
             "public": not _access(self.options, item.url).private_networks,
+            "language": item.language,
         }
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -167,9 +191,10 @@ class YtdlpSource(Source):
             ) from error
         with self._child() as child:
             try:
-                reply = child.request(request, stop, Limits(directory).check)
+                reply = child.request(request, stop, limits(directory).check)
                 if "live" in reply:
                     raise not_available_yet(reply)
+                return reply
             except RetryableError as error:
                 if re.search(UPCOMING, error.message, re.IGNORECASE):
                     raise self._with_release_time(child, request, error, stop) from error
@@ -177,14 +202,11 @@ class YtdlpSource(Source):
                     raise RetryableError(error.message, MISSING, error.retry_after) from error
                 raise
             except PermanentError as error:
-                if error.hint:  # the user can do something, and must then ask for another attempt
+                # The user can do something, and must then ask for another attempt.
+                if error.hint and do == "fetch":
                     hint = f"{error.hint} Then run: homescribe retry {item.key}"
                     raise PermanentError(error.message, hint) from error
                 raise
-        found = completed(item, item_from(reply["item"]))
-        # The duration on an unknown page is not reliable enough to check the download.
-        duration = found.duration if item.source != "generic" else None
-        return Audio(item=found, path=Path(reply["path"]), duration=duration)
 
     def _with_release_time(
         self, child: Child, fetch: Request, error: RetryableError, stop: threading.Event
@@ -210,6 +232,10 @@ class YtdlpSource(Source):
         if item.source != "generic":
             return item.source
         return Source.rate_limit_key(replace(item, media_url=None))
+
+    @staticmethod
+    def caption_key(item: Item) -> str:
+        return f"{YtdlpSource.rate_limit_key(item)} captions"
 
     @staticmethod
     def listing_key(url: str) -> str:
@@ -279,7 +305,7 @@ def _access(options: SourceOptions, given: str) -> Access:
     return Access.of(options, given)
 
 
-# --- Values --------------------------------------------------------------------------------------
+# --- Addresses -----------------------------------------------------------------------------------
 
 
 def address(url: str) -> str | None:
@@ -323,68 +349,6 @@ def _page_of_feed(url: str) -> str | None:
 def is_youtube_video(item: Item) -> bool:
     """Whether `item` has the id of a YouTube video."""
     return item.source == "youtube" and re.fullmatch(r"[\w-]{11}", item.id, re.ASCII) is not None
-
-
-def item_from(reply: ItemReply) -> Item:
-    """Return the item in a reply of the child."""
-    duration = reply["duration"]
-    return Item(
-        source=reply["source"],
-        id=reply["id"],
-        url=sanitize.url_safe(str(reply["url"])),
-        title=sanitize.one_line(str(reply["title"])) or reply["id"],
-        channel=_line(reply["channel"]),
-        channel_id=_line(reply["channel_id"]),
-        duration=float(duration) if isinstance(duration, int | float) and duration > 0 else None,
-        upload_date=sanitize.iso_date(reply["upload_date"]),
-        language=sanitize.language_tag(reply["language"]),
-        description=sanitize.multi_line(reply["description"]) if reply["description"] else None,
-        chapters=tuple(
-            Chapter(float(start), float(end), sanitize.one_line(str(title or "")))
-            for start, end, title in reply["chapters"]
-            if isinstance(start, int | float) and isinstance(end, int | float) and start < end
-        ),
-        media_url=reply["media_url"],
-        availability=_line(reply["availability"]),
-    )
-
-
-def _line(value: str | None) -> str | None:
-    return (sanitize.one_line(str(value)) or None) if value else None
-
-
-def completed(listed: Item, page: Item) -> Item:
-    """Return the listed item with what its own page adds. Its key stays the same."""
-    return replace(
-        listed,
-        title=page.title if page.title != page.id else listed.title,
-        channel=page.channel or listed.channel,
-        channel_id=page.channel_id or listed.channel_id,
-        duration=page.duration or listed.duration,
-        upload_date=page.upload_date or listed.upload_date,
-        language=page.language or listed.language,
-        description=page.description or listed.description,
-        chapters=page.chapters or listed.chapters,
-    )
-
-
-def until(moment: float) -> float:
-    """Return the seconds until the Unix time `moment`, and five minutes more for the recording to appear."""
-    return max(5 * MINUTE, moment - time.time() + 5 * MINUTE)
-
-
-def not_available_yet(reply: Reply) -> RetryableError:
-    """Return the error for a recording that is live or has not begun."""
-    if reply["live"] == "is_upcoming":
-        wait = until(reply["release"]) if reply["release"] else HOUR
-        return RetryableError("Not available yet: it has not begun.", "", wait)
-    if reply["live"] == "is_live":
-        return RetryableError(
-            "Not available yet: it is live, and its recording comes later.", "", HOUR
-        )
-    return RetryableError(
-        "Not available yet: it was live, and its recording comes later.", "", HOUR
-    )
 
 
 @contextlib.contextmanager

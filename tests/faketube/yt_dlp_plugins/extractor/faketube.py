@@ -112,7 +112,49 @@ class FakeYoutubeIE(YoutubeIE, plugin_name="faketube"):
             "live_status": LIVE.get(scenario, "not_live"),
             "release_timestamp": world["release"] if LIVE.get(scenario) == "is_upcoming" else None,
             "availability": "public",
+            **self._fake_captions(world, scenario, number),
         }
+
+    def _fake_captions(self, world, scenario, number):
+        """Tracks as YouTube's extractor returns them, with machine translations and the chat of viewers."""
+        name = f"FAKE{number:07d}"
+        tracks = world["captions"].get(name, world["captions"].get("*", "")).split()
+        query = {"v": name, "seconds": world["durations"][number % len(world["durations"])]}
+        what = scenario.removeprefix("captions-") if scenario.startswith("captions-") else ""
+        base = world["base"]
+        if what == "empty":
+            query["empty"] = 1
+        elif what == "private":
+            base = base.replace("127.0.0.1", "127.0.0.2")
+        elif what:
+            query |= {"fail": what.removeprefix("once"), "times": 1 if "once" in what else 1000}
+
+        def files(language, **more):
+            words = world["words"][number % len(world["words"])]
+            said = words if language == "en" else f"{language} {words}"
+            options = {**query, "words": said, "lang": language, **more}
+            return [
+                {
+                    "ext": kind,
+                    "url": f"{base}/captions?{urllib.parse.urlencode({**options, 'fmt': kind})}",
+                    "name": language,
+                    "impersonate": True,
+                }
+                for kind in ("json3", "srv1", "srt", "vtt")
+            ]
+
+        chat = {"live_chat": [{"ext": "json", "url": f"{world['base']}/chat"}]}
+        manual, automatic = {}, {}
+        for track in tracks:
+            kind, _, language = track.partition(":")
+            if kind == "manual":
+                manual[language] = files(language)
+            else:
+                automatic[f"{language}-orig"] = files(language, kind="asr")
+                automatic[language] = files(language, kind="asr")
+                for other in ("de", "fr"):
+                    automatic.setdefault(other, files(other, kind="asr", tlang=other))
+        return {"subtitles": manual | chat, "automatic_captions": automatic} if tracks else {}
 
     def _fake_formats(self, world, scenario, number):
         """YouTube's usual formats and itags, with an automatic dub."""
