@@ -5,7 +5,7 @@
 
 starts `homescribe serve` over the library of benchmarks/library_speed.py and sends one request at a time
 over one connection, after one to warm up. A row has the median and worst time of a whole response, and its
-size. Where a row names a range of ranks, each repetition uses another one.
+size without and with gzip. Where a row names a range of ranks, each repetition uses another one.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Row:
     median: float
     worst: float
     bytes: int  # of the last response
+    compressed: int  # bytes of the same with gzip
 
 
 def requests(text: RandomText) -> Iterator[tuple[str, Callable[[int], str]]]:
@@ -88,10 +89,10 @@ def serving(directory: Path) -> Iterator[HTTPConnection]:
         server.wait()
 
 
-def send(connection: HTTPConnection, path: str) -> tuple[float, int]:
+def send(connection: HTTPConnection, path: str, coding: str = "identity") -> tuple[float, int]:
     """Return the milliseconds until the whole response has arrived, and its bytes."""
     start = time.perf_counter()
-    connection.request("GET", path)
+    connection.request("GET", path, headers={"Accept-Encoding": coding})
     response = connection.getresponse()
     body = response.read()
     milliseconds = (time.perf_counter() - start) * 1000
@@ -106,7 +107,8 @@ def measure(
     send(connection, path(repetitions))
     responses = [send(connection, path(number)) for number in range(repetitions)]
     times = [milliseconds for milliseconds, _ in responses]
-    return Row(request, statistics.median(times), max(times), responses[-1][1])
+    _, compressed = send(connection, path(repetitions - 1), "gzip")
+    return Row(request, statistics.median(times), max(times), responses[-1][1], compressed)
 
 
 def main() -> None:
@@ -134,9 +136,10 @@ def main() -> None:
                 for request, path in requests(text)
             ]
     print(f"{done:,} items\n")
-    print(f"{'':36}{'median ms':>11}{'worst ms':>10}{'kB':>8}")
+    print(f"{'':36}{'median ms':>11}{'worst ms':>10}{'kB':>8}{'gzip':>8}")
     for row in rows:
-        print(f"{row.request:36}{row.median:11.1f}{row.worst:10.1f}{row.bytes / 1000:8.1f}")
+        sizes = f"{row.bytes / 1000:8.1f}{row.compressed / 1000:8.1f}"
+        print(f"{row.request:36}{row.median:11.1f}{row.worst:10.1f}{sizes}")
     if arguments.json:
         arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=2))
 

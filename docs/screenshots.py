@@ -148,6 +148,7 @@ def take_screenshots(playwright: Playwright, address: str, browser: str | None) 
     ):
         context = launched.new_context(viewport=size, color_scheme=scheme, base_url=address)
         page = context.new_page()
+        page.goto(address)  # with the token, which the browser keeps
         page.goto(path)
         if name == "add":
             page.get_by_role("link", name="Add recordings").click()

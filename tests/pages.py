@@ -14,6 +14,9 @@ DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 360, "height": 740}
 
 
+# As after opening the address that `homescribe serve` prints.
+KEEP_TOKEN = f"try {{ localStorage.setItem('token', '{TOKEN}') }} catch {{}}"
+
 SHIFTS = """() => new Promise(done => {
     const found = [];
     const take = list => found.push(...list.getEntries().map(entry => entry.value));
@@ -57,8 +60,7 @@ def page(browser, base):
     context = browser.new_context(
         viewport=DESKTOP, base_url=base, permissions=["clipboard-read", "clipboard-write"]
     )
-    # As after opening the address that `homescribe serve` prints.
-    context.add_init_script(f"try {{ localStorage.setItem('token', '{TOKEN}') }} catch {{}}")
+    context.add_init_script(KEEP_TOKEN)
     page = context.new_page()
     problems, allowed = [], {urlsplit(base).netloc}
     page.on("pageerror", lambda error: problems.append(f"error: {error}"))

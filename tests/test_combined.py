@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from homescribe.cli.main import run as run_command
 from homescribe.core import Chapter, Segment, Speaker
 from homescribe.formats import writer
-from homescribe.formats.combined import INTRODUCTION, parts
+from homescribe.formats.combined import INTRODUCTION, one_file, parts
 from homescribe.formats.json_lines import to_jsonl
 from homescribe.formats.markdown import to_md
 from homescribe.library import Library
@@ -187,4 +187,4 @@ def test_hostile_text_stays_on_its_line():
     said = spoken(*HOSTILE)
     lines = to_jsonl(replace(ITEM, title="a\nb\ud83d"), said).split("\n")
     assert all(json.loads(line)["title"] == "a b\ufffd" for line in lines if line)
-    assert to_md(ITEM, said) in next(parts([(ITEM, said)], "md", None))
+    assert to_md(ITEM, said) in "".join(one_file([(ITEM, said)], "md"))

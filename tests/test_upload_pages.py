@@ -17,7 +17,7 @@ from homescribe.core import Speaker, Turn
 from homescribe.speakers.diarizer import Diarization
 from homescribe.speakers.speaker_finder import SpeakerFinder
 from homescribe.web import snapshot, transfers
-from pages import CLICKS, clicks
+from pages import CLICKS, KEEP_TOKEN, clicks
 from web_server import PENDING, PRIVATE, TOKEN, make_library, serving
 
 expect.set_options(timeout=30_000)  # milliseconds, for busy machines
@@ -60,7 +60,7 @@ def base(browser, tmp_path, config_file):
 def opened(browser, base, size=DESKTOP, **options):
     """A page with the token; what goes wrong on it is in `page.problems`."""
     context = browser.new_context(viewport=size, base_url=base, **options)
-    context.add_init_script(f"try {{ localStorage.setItem('token', '{TOKEN}') }} catch {{}}")
+    context.add_init_script(KEEP_TOKEN)
     page = context.new_page()
     page.problems = []
     page.on("pageerror", lambda error: page.problems.append(f"error: {error}"))
@@ -379,16 +379,6 @@ def test_another_device_uploads_with_the_token_of_the_address(tmp_path, browser)
         page.wait_for_url("**/items/file:*")
         expect(page.locator("#transcript")).to_contain_text("quick brown fox", timeout=90_000)
         launched.close()
-
-
-def test_a_page_without_the_token_says_what_is_missing(browser, base):
-    page = browser.new_page(base_url=base)
-    page.goto("/")
-    drop(page, FOX)
-    tray = page.get_by_role("region", name="Uploads")
-    expect(tray).to_contain_text("open the address that `homescribe serve` printed")
-    page.goto("about:blank")
-    page.close()
 
 
 # --- Pages of items, and all pages ------------------------------------------------------------------

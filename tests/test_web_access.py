@@ -81,7 +81,7 @@ def test_a_page_of_an_allowed_origin_reads_and_writes_with_the_token(base):
     assert read.status_code == 200
     assert read.headers["access-control-allow-origin"] == NOTES
     assert "access-control-allow-credentials" not in read.headers
-    assert read.headers["vary"] == "Origin"
+    assert read.headers["vary"] == "Accept-Encoding, Origin"
     assert httpx.post(f"{base}/api/queue", headers=origin, json={}).status_code == 403
     write = httpx.post(f"{base}/api/queue", headers=origin | AUTHORIZED, json={"action": "pause"})
     assert write.status_code == 400  # allowed: there is no run

@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from homescribe import Library, add
 from homescribe.assemble import open_sources
 from homescribe.config import Config
-from pages import DESKTOP, PHONE, check_page, until
+from pages import DESKTOP, KEEP_TOKEN, PHONE, check_page, until
 from web_server import (
     ARABIC,
     CHANNEL,
@@ -533,6 +533,7 @@ PAGES = {
 def test_every_page_is_accessible(browser, base, axe, size, scheme):
     """No violation of axe's rules (contrast, names, landmarks), no horizontal scrolling, no layout shift."""
     context = browser.new_context(viewport=size, color_scheme=scheme, base_url=base)
+    context.add_init_script(KEEP_TOKEN)
     page = context.new_page()
     for name, path in PAGES.items():
         page.goto(path)

@@ -13,7 +13,7 @@ from homescribe import Library
 from homescribe.core import Speaker
 from homescribe.web import speaker_view
 from homescribe.web.jinja import STATIC
-from pages import check_page, check_view, until
+from pages import KEEP_TOKEN, check_page, check_view, until
 from web_server import CHANNEL, RIDGE, make_library, serving
 
 DESKTOP = {"width": 1440, "height": 900}
@@ -229,6 +229,7 @@ def test_a_chip_and_a_key_show_only_what_one_person_says(page):
 @pytest.mark.parametrize("size", [DESKTOP, TABLET, PHONE], ids=["desktop", "tablet", "phone"])
 def test_the_page_of_a_conversation_is_accessible(browser, base, axe, size, scheme):
     context = browser.new_context(viewport=size, color_scheme=scheme, base_url=base)
+    context.add_init_script(KEEP_TOKEN)
     page = context.new_page()
     page.goto(f"/items/{TALK}?q=morning")
     check_page(page, axe, "conversation")

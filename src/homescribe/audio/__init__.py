@@ -12,6 +12,7 @@ PyAV contains ffmpeg's libraries; no ffmpeg program is needed.
 from homescribe.audio.container import opened, probe
 from homescribe.audio.flac_file import temporary_flac
 from homescribe.audio.media_errors import reaction, translated
+from homescribe.audio.media_types import media_type
 from homescribe.audio.speech_copy import SUFFIX, write_speech_copy
 from homescribe.audio.waveform import (
     SAMPLE_RATE,
@@ -29,6 +30,7 @@ __all__ = [
     "channel_count",
     "check_duration",
     "decode",
+    "media_type",
     "opened",
     "probe",
     "reaction",

@@ -19,7 +19,6 @@ from homescribe.static_site.site_writer import write_site
 from homescribe.text.display import count
 from homescribe.text.sanitize import terminal_safe_part
 
-NAME = "transcripts"  # of the file, unless all recordings are of one channel
 NAME_BYTES = 100
 
 
@@ -41,11 +40,11 @@ def write_combined(
     if target.beside or target.template:
         option = "--beside" if target.beside else "--output-template"
         raise UserError(f"{option} and --combine exclude each other.", "Give one of them.")
-    name = safe_name(_title(records), size=NAME_BYTES, alone=True) or NAME
+    name = safe_name(_title(records), size=NAME_BYTES, alone=True) or combined.TITLE
     oldest_first = sorted(records, key=lambda record: record.item.upload_date or "")
     recordings = _transcripts(library, oldest_first)
     if target.directory == STDOUT:
-        _print(combined.parts(recordings, extension, None))
+        _print(combined.one_file(recordings, extension))
         return
     directory = target.directory or default
     parts = combined.parts(recordings, extension, part_words)
@@ -79,9 +78,7 @@ def write_site_and_report(library: Library, records: Sequence[ItemRecord], direc
 
 
 def _title(records: Iterable[ItemRecord]) -> str:
-    """Return the channel of all records; NAME if there are several."""
-    channels = {record.item.channel for record in records}
-    return (channels.pop() if len(channels) == 1 else None) or NAME
+    return combined.common_title(record.item for record in records)
 
 
 def _transcripts(

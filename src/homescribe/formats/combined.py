@@ -16,6 +16,7 @@ from homescribe.text.scripts import count_words
 
 # Of a part. NotebookLM takes sources of up to 500,000 words. The time before a paragraph counts as a word.
 PART_WORDS = 400_000
+TITLE = "transcripts"  # of recordings of several channels
 
 INTRODUCTION = (
     "Transcripts of recordings, made by speech recognition: names and numbers may be wrong. Each recording "
@@ -53,31 +54,56 @@ def checked_format(formats: list[str]) -> str:
 
 
 def parts(
-    recordings: Iterable[tuple[Item, Transcript]], extension: str, words: int | None
+    recordings: Iterable[tuple[Item, Transcript]], extension: str, words: int
 ) -> Iterator[str]:
     """Yield the content of each file. Recordings without text are left out.
 
     Args:
-        words: of the most text in a part, as `count_words` counts them; None for a single part.
+        words: of the most text in a part, as `count_words` counts them.
     """
-    kind = _FORMATS[extension]
     part: list[str] = []
-    size = 0
+    for begins, piece in _pieces(recordings, extension, words):
+        if begins and part:
+            yield "".join(part)
+            part = []
+        part.append(piece)
+    if part:
+        yield "".join(part)
+
+
+def one_file(recordings: Iterable[tuple[Item, Transcript]], extension: str) -> Iterator[str]:
+    """Yield the content of a single file, paragraph by paragraph. Recordings without text are left out."""
+    return (piece for _, piece in _pieces(recordings, extension, None))
+
+
+def _pieces(
+    recordings: Iterable[tuple[Item, Transcript]], extension: str, words: int | None
+) -> Iterator[tuple[bool, str]]:
+    """Yield pieces of text, and whether a part begins with each. Every part ends with a line break."""
+    kind = _FORMATS[extension]
+    size, is_empty = 0, True
     for item, transcript in recordings:
         if not transcript.text:
             continue
         begins, in_part = True, False
         for block in kind.blocks(item, transcript):
             length = count_words([block])
+            begins_part = is_empty
             if words and size and size + length > words:
-                yield kind.separator.join(part) + "\n"
-                part, size, in_part = [], 0, False
-            if not part and kind.introduction:
-                part.append(kind.introduction)
+                yield False, "\n"
+                size, in_part, begins_part = 0, False, True
+            texts = [kind.introduction] if begins_part and kind.introduction else []
             if not in_part and (header := kind.header(item, transcript, not begins)):
-                part.append(header)
-            part.append(block)
+                texts.append(header)
+            text = kind.separator.join([*texts, block])
+            yield begins_part, text if begins_part else f"{kind.separator}{text}"
             size += length
-            begins, in_part = False, True
-    if part:
-        yield kind.separator.join(part) + "\n"
+            begins, in_part, is_empty = False, True, False
+    if not is_empty:
+        yield False, "\n"
+
+
+def common_title(items: Iterable[Item]) -> str:
+    """Return the channel of all items; TITLE if there are several."""
+    channels = {item.channel for item in items}
+    return (channels.pop() if len(channels) == 1 else None) or TITLE

@@ -8,26 +8,17 @@ export that is interrupted leaves a list without its end.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
-from importlib import resources
 from pathlib import Path
 
 from homescribe.core import Item, Transcript
 from homescribe.errors import UserError
 from homescribe.formats.writer import prepare, replace, translated
-from homescribe.static_site.search_index import (
-    PARAGRAPHS,
-    IndexedParagraph,
-    SearchIndex,
-    directory_script,
-    text_script,
-)
-from homescribe.static_site.site_pages import PageFacts, front_page, page_facts, recording_page
+from homescribe.static_site.site_files import ASSETS, INDEX, PAGES, site_files
 
 LIST = "homescribe-site.json"
-FOLDERS = ("recordings", "index", "assets")
-ASSETS = ("words.js", "search.js", "recording.js", "site.css")
+FOLDERS = (PAGES, INDEX, ASSETS)
 
 
 def write_site(directory: Path, title: str, recordings: Iterable[tuple[Item, Transcript]]) -> int:
@@ -39,15 +30,12 @@ def write_site(directory: Path, title: str, recordings: Iterable[tuple[Item, Tra
         directory.mkdir(parents=True, exist_ok=True)
         earlier = _claimed(directory)
         site = _Site(directory, earlier)
-        facts = _write_pages(site, recordings)
-        site.write("index.html", front_page(title, facts))
-        for name in ASSETS:
-            content = resources.files("homescribe.static_site").joinpath("assets", name)
-            site.write(f"assets/{name}", content.read_text(encoding="utf-8"))
+        for name, content in site_files(title, recordings):
+            site.write(name, content)
         for name in earlier - site.files:
             (directory / name).unlink(missing_ok=True)
         replace(directory / LIST, json.dumps(sorted(site.files), indent=0).encode())
-    return len(facts)
+    return sum(name.startswith(f"{PAGES}/") for name in site.files)
 
 
 class _Site:
@@ -73,47 +61,6 @@ class _Site:
 def _entry(name: str) -> str:
     """Return the line of a list that names a file and is not its last."""
     return f"{json.dumps(name)},\n"
-
-
-def _write_pages(site: _Site, recordings: Iterable[tuple[Item, Transcript]]) -> list[PageFacts]:
-    """Write the pages of the recordings and the index; return what the list shows."""
-    index = SearchIndex()
-    facts: list[PageFacts] = []
-
-    def paragraphs() -> Iterator[IndexedParagraph]:
-        for item, transcript in recordings:
-            page, found = recording_page(item, transcript, len(facts))
-            facts.append(page_facts(item, transcript))
-            site.write(facts[-1].page, page)
-            yield from found
-
-    script: list[IndexedParagraph] = []
-    scripts = 0
-    for paragraph in paragraphs():
-        index.add(paragraph)
-        script.append(paragraph)
-        if len(script) == PARAGRAPHS:
-            site.write(f"index/texts-{scripts}.js", text_script(scripts, script))
-            script, scripts = [], scripts + 1
-    if script:
-        site.write(f"index/texts-{scripts}.js", text_script(scripts, script))
-    first_words = []
-    for number, (word, content) in enumerate(index.shards()):
-        first_words.append(word)
-        site.write(f"index/words-{number}.js", content)
-    shown = [{"page": each.page, "title": each.title, "date": each.date} for each in facts]
-    site.write(
-        "index/directory.js",
-        directory_script(
-            {
-                "shards": first_words,
-                "paragraphs": index.size,
-                "perScript": PARAGRAPHS,
-                "recordings": shown,
-            }
-        ),
-    )
-    return facts
 
 
 def _claimed(directory: Path) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Collection
 from contextlib import ExitStack, asynccontextmanager
 from http import HTTPStatus
@@ -15,8 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Mount, Route
-from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp
 
 from homescribe.assemble import open_library
 from homescribe.config import Config
@@ -25,6 +25,7 @@ from homescribe.errors import HomescribeError
 from homescribe.text.redaction import shown_text
 from homescribe.text.sanitize import utf8_safe
 from homescribe.web import (
+    access,
     api,
     audio_space,
     exports,
@@ -41,6 +42,7 @@ from homescribe.web import (
     upload_api,
     voices_page,
 )
+from homescribe.web.compression import CompressedStaticFiles, CompressionMiddleware
 from homescribe.web.jinja import STATIC, render
 from homescribe.web.jobs import Jobs
 from homescribe.web.json_response import JSONResponse
@@ -51,8 +53,6 @@ from homescribe.web.shared_engine import SharedEngine
 from homescribe.web.snapshot import Snapshots
 from homescribe.web.transfers import Transfers
 from homescribe.web.uploads import Uploads
-
-YEAR = 365 * 24 * 3600  # seconds
 
 
 def build_app(
@@ -79,6 +79,7 @@ def build_app(
     app = Starlette(
         routes=[
             *health.ROUTES,
+            *access.ROUTES,
             Route("/", pages.home),
             Route("/results", pages.results),
             Route("/library", pages.library),
@@ -86,6 +87,7 @@ def build_app(
             Route("/queue/lists", pages.queue_lists),
             Route("/statistics", pages.statistics),
             Route("/export/{format}.zip", exports.export_zip),
+            Route("/export/combined.{format}", exports.export_combined),
             Route("/export/{format}/{key:path}", exports.export),
             Route("/items/{key:path}", pages.item),
             Route("/media/{key:path}", media.media),
@@ -100,7 +102,7 @@ def build_app(
             *upload_api.ROUTES,
             *openai_api.ROUTES,
             *mcp_endpoint.ROUTES,
-            Mount("/static/{version}", _StaticFiles(directory=STATIC)),
+            Mount("/static/{version}", CompressedStaticFiles(directory=STATIC)),
         ],
         exception_handlers={
             HomescribeError: _homescribe_error,
@@ -110,6 +112,7 @@ def build_app(
         lifespan=_lifespan,
     )
     app.state.config = config
+    app.state.start = secrets.token_hex(6)  # names this start; it is no secret
     app.state.settings = RunSettings(config, config_file)
     app.state.jobs = Jobs(config)
     app.state.snapshots = Snapshots(config, app.state.jobs)
@@ -118,7 +121,7 @@ def build_app(
     app.state.transfers = Transfers(config, app.state.jobs)
     app.state.closing = closing or Event()
     return SecurityMiddleware(
-        app,
+        CompressionMiddleware(app),
         token=token,
         token_required=token_required,
         host=host,
@@ -154,15 +157,6 @@ async def _sweep(transfers: Transfers) -> None:
     while True:
         await run_in_threadpool(transfers.stored.sweep)
         await asyncio.sleep(HOUR)
-
-
-class _StaticFiles(StaticFiles):
-    """Static files, cached for good: their addresses contain a version (jinja.static)."""
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
-        response.headers["Cache-Control"] = f"public, max-age={YEAR}, immutable"
-        return response
 
 
 def _homescribe_error(request: Request, error: Exception) -> Response:

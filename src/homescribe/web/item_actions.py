@@ -107,9 +107,9 @@ ACTIONS: dict[str, Action] = {
 
 
 async def export(request: Request) -> Response:
-    """POST {"keys"}: a zip of the transcripts of these items."""
+    """POST {"keys"}: the transcripts of these items."""
     keys = body_keys(await json_object(request))
-    return await run_in_threadpool(exports.zip_of, request, keys or [])
+    return await run_in_threadpool(exports.selected, request, keys or [])
 
 
 ROUTES = [

@@ -17,6 +17,7 @@ from homescribe.plugins import link
 from homescribe.text.display import clock, count, moment, size, span
 from homescribe.text.redaction import is_redacted, shown_text
 from homescribe.text.sanitize import page_safe
+from homescribe.web.access import page_access
 from homescribe.web.storage import storage_problem
 
 STATIC = Path(__file__).parent / "static"
@@ -28,7 +29,13 @@ def render(request: Request, template: str, status: int = 200, **values: object)
     text = (
         _environment()
         .get_template(template)
-        .render(path=request.scope["path"], storage_problem=problem, **values)
+        .render(
+            path=request.scope["path"],
+            access=page_access(request),
+            start=request.app.state.start,
+            storage_problem=problem,
+            **values,
+        )
     )
     # Never cached: the library may change at any moment.
     return HTMLResponse(text, status_code=status, headers={"Cache-Control": "no-store"})

@@ -124,6 +124,7 @@ QUEUE_BODY = _object(
 DETAILS: dict[str, Node] = {
     "/health": _path(get=_operation("Whether the server works; needs no token")),
     "/openapi.json": _path(get=_operation("This description")),
+    "/api/access": _path(get=_operation("Whether this request has the token that changes need")),
     "/api/items": _path(
         get=_operation(
             "Items of the library",

@@ -16,6 +16,7 @@ from homescribe.config import Config
 from homescribe.core import HOUR, Item
 from homescribe.errors import UserError
 from homescribe.formats import coverage
+from homescribe.formats.combined import PART_WORDS
 from homescribe.formats.made_with import options_in_words
 from homescribe.formats.paragraphs import sections
 from homescribe.formats.writer import nothing_to_write
@@ -26,7 +27,7 @@ from homescribe.plugins import link
 from homescribe.text.language_names import language_code
 from homescribe.web import again, charts, model_choices, params, transcript_view
 from homescribe.web.jinja import render
-from homescribe.web.media import missing_file, player_type
+from homescribe.web.media import missing_file, playable
 from homescribe.web.speaker_search import Suggestion, labels_meant, suggestions
 from homescribe.web.speaker_view import speaker_views
 
@@ -234,6 +235,7 @@ def library(request: Request) -> HTMLResponse:
         previous_page=_query_at(request, max(0, offset - ITEMS)) if offset else None,
         next_page=_query_at(request, offset + ITEMS) if offset + ITEMS < found.total else None,
         formats=plugins.names("exporters"),
+        part_words=PART_WORDS,
         no_speech=coverage.NO_SPEECH,
     )
 
@@ -263,6 +265,7 @@ def item(request: Request) -> HTMLResponse:
         transcript = library.transcript(record.item.key)
         corrections = library.corrections(record.item.key)
         kept = library.audio.find(record.item.key)
+        media = playable(library, record.item)
     found = record.item
     made_with = transcript.options if transcript else None
     given_language = language_code(config.language or "") or (made_with and made_with.language)
@@ -292,7 +295,7 @@ def item(request: Request) -> HTMLResponse:
         given_language=given_language or "",
         language_choices=again.language_choices(),
         chapters=sorted(found.chapters, key=lambda chapter: chapter.start),
-        media_type=player_type(found, kept),
+        media_type=media.type if media else None,
         kept=kept,
         missing_file=missing_file(found),
         youtube_id=_youtube_id(found),

@@ -32,6 +32,7 @@ from homescribe.web.partial_uploads import MAX_FILE_BYTES
 from homescribe.web.slow_bodies import limit_waiting
 
 COOKIE = "homescribe"
+HAS_TOKEN = "homescribe.has_token"  # in a scope
 TOKEN_MISSING = (
     "Changes need the token of this start: open the address that `homescribe serve` printed, or send the "
     "token set by --token or HOMESCRIBE_TOKEN."
@@ -97,6 +98,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def has_token(request: Request) -> bool:
+    """Whether `request`, which the middleware below has passed, has the token of this server."""
+    return bool(request.scope.get(HAS_TOKEN))
+
+
 class SecurityMiddleware:
     """Passes a request on to `app` or refuses it.
 
@@ -137,6 +143,7 @@ class SecurityMiddleware:
         if scope["type"] != "http":  # there are no web sockets
             return
         request = Request(scope)
+        scope[HAS_TOKEN] = self._has_token(request)
         origin = request.headers.get("origin", "")
         send = _add_headers(send, origin if origin in self._origins else "")
         response = self._refuse(request) or self._preflight(request)
@@ -162,10 +169,10 @@ class SecurityMiddleware:
 
     def _refuse(self, request: Request) -> Response | None:
         """The response to a request that may not pass; None for one that may."""
-        has_token = self._has_token(request)
+        token_given = has_token(request)
         given = request.query_params.get("token", "")
         opens = self._token_required and request.method == "GET" and self._is_token(given)
-        if not (has_token or opens or self._is_allowed_host(_host(request))):
+        if not (token_given or opens or self._is_allowed_host(_host(request))):
             return _refusal(request, 421, f"Unknown host name. {HOST_HINT}")
         is_allowed = request.headers.get("origin") in self._origins
         if not (is_allowed or _is_same_origin(request)):
@@ -177,12 +184,12 @@ class SecurityMiddleware:
             return _refusal(request, 400, "The Content-Length is not a number.")
         if int(length) > _max_bytes(request) and self._knows(request.scope):
             return _refusal(request, 413, "The request body is too large.")
-        if self._token_required and not has_token and request.scope["path"] != HEALTH:
+        if self._token_required and not token_given and request.scope["path"] != HEALTH:
             return self._set_cookie(request) if opens else _refusal(request, 401, TOKEN_REQUIRED)
         needs_no_proof = request.method in SAFE_METHODS or request.scope["path"].startswith(
             OPENAI_PREFIX
         )
-        if not (needs_no_proof or has_token):
+        if not (needs_no_proof or token_given):
             return _refusal(request, 403, TOKEN_MISSING)
         return None
 

@@ -21,11 +21,10 @@ NOT_STORED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, e
 
 def storage_problem(directory: Path) -> str | None:
     """Return a sentence about the library in `directory`, None if it can be written."""
-    path = directory / "library.db"
-    if not all(os.access(each, os.W_OK) for each in (directory, path) if each.exists()):
+    if is_read_only(directory):
         return (
-            f"The library is read-only, because {path} or its folder is not writable: nothing can be added, "
-            "transcribed or corrected."
+            f"The library is read-only, because {directory / 'library.db'} or its folder is not writable: "
+            "nothing can be added, transcribed or corrected."
         )
     try:
         free = shutil.disk_usage(directory).free
@@ -39,6 +38,12 @@ def storage_problem(directory: Path) -> str | None:
             f"nothing is downloaded until {size(DISK_RESERVE)} are free."
         )
     return None
+
+
+def is_read_only(directory: Path) -> bool:
+    """Return whether the library in `directory` cannot be changed, however much space there is."""
+    paths = (directory, directory / "library.db")
+    return not all(os.access(each, os.W_OK) for each in paths if each.exists())
 
 
 def check_space(folder: Path, needed: int) -> None:

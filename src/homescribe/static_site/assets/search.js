@@ -7,6 +7,7 @@ globalThis.homescribe = (() => {
   const VALUES = new Uint8Array(128);
   [...DIGITS].forEach((digit, value) => { VALUES[digit.charCodeAt(0)] = value; });
   const SHOWN = 20; // hits, before "More"
+  const FIRST = 8; // hits that fill a screen: each may be in another script of the index, so they do not wait for the rest
   const PHRASE_CANDIDATES = 5000; // paragraphs that are read to find a phrase
 
   let site; // what directory.js says
@@ -142,9 +143,10 @@ globalThis.homescribe = (() => {
     return link;
   }
 
-  async function show(query, terms, places, from = 0) {
+  /** Show the hits `from` to `to`, below those that are shown already. */
+  async function show(query, terms, places, from, to) {
     const mine = latest;
-    const found = await Promise.all(places.slice(from, from + SHOWN).map(paragraph));
+    const found = await Promise.all(places.slice(from, to).map(paragraph));
     if (mine !== latest) return;
     if (!from) results.replaceChildren();
     results.querySelector(".more")?.remove();
@@ -163,11 +165,11 @@ globalThis.homescribe = (() => {
       }
       group.append(hit(query, terms, each));
     }
-    if (from + SHOWN < places.length) {
+    if (to < places.length) {
       const more = results.appendChild(document.createElement("button"));
       more.className = "more";
       more.textContent = "More";
-      more.onclick = () => show(query, terms, places, from + SHOWN);
+      more.onclick = () => show(query, terms, places, to, to + SHOWN);
     }
   }
 
@@ -188,8 +190,9 @@ globalThis.homescribe = (() => {
       if (mine !== latest) return;
       const paragraphs = places.length === 1 ? "paragraph" : "paragraphs";
       status.textContent = places.length ? `${places.length.toLocaleString()} ${paragraphs}` : "Nobody says that.";
-      await show(query, terms, places);
+      await show(query, terms, places, 0, FIRST);
       status.dataset.milliseconds = String(Math.round(performance.now() - began));
+      if (mine === latest && places.length > FIRST) await show(query, terms, places, FIRST, SHOWN);
     } catch (error) {
       status.textContent = error.message;
     }

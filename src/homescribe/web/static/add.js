@@ -1,6 +1,6 @@
 // Adding recordings on any page: files that are dropped or chosen, addresses, and the settings of the next run.
 
-import { request, showMessage } from "./app.js";
+import { canWrite, checkWrite, request, showMessage } from "./app.js";
 import { addFiles, pickFiles } from "./uploads.js";
 
 const dialog = document.getElementById("add-dialog");
@@ -117,7 +117,7 @@ async function droppedFiles({ dataTransfer }) {
 
 let depth = 0; // of the elements that the pointer has entered
 addEventListener("dragenter", (event) => {
-  if (!hasFiles(event)) return;
+  if (!hasFiles(event) || !canWrite()) return;
   depth += 1;
   hint.hidden = false;
 });
@@ -126,12 +126,12 @@ addEventListener("dragleave", (event) => {
 });
 addEventListener("dragover", (event) => {
   if (!hasFiles(event)) return;
-  event.preventDefault();
-  event.dataTransfer.dropEffect = "copy";
+  event.preventDefault(); // also on a read-only page: the browser would open the file in place of it
+  event.dataTransfer.dropEffect = canWrite() ? "copy" : "none";
 });
 addEventListener("drop", async (event) => {
   if (!hasFiles(event)) return;
   event.preventDefault();
   [depth, hint.hidden] = [0, true];
-  upload(await droppedFiles(event));
+  if (checkWrite()) upload(await droppedFiles(event));
 });

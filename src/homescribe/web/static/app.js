@@ -18,19 +18,66 @@ export function showMessage(text, action) {
   hideTimer = setTimeout(() => toast.classList.remove("shown"), action ? 10000 : 4000);
 }
 
-// The token of this start of the server, which changes need. It comes in the fragment of the address that
-// `homescribe serve` opens, and is kept for this origin (cookies would be sent to other ports, too).
-const given = location.hash.match(/^#token=(.+)$/);
-if (given) {
-  localStorage.setItem("token", decodeURIComponent(given[1]));
-  history.replaceState(history.state, "", location.pathname + location.search);
-}
+// --- What this page may do: access.js has read the token of this server before the page was painted ---
 
-/** The header with the token. */
+const root = document.documentElement;
+const storedToken = () => localStorage.getItem("token");
+
+/** The header with the token, which changes need. */
 export function authorization() {
-  const token = localStorage.getItem("token");
+  const token = storedToken();
   return token === null ? {} : { Authorization: `Bearer ${token}` };
 }
+
+/** Whether this page may change the library. */
+export const canWrite = () => root.dataset.access === "write";
+
+/** Show a message if this page may not change the library; returns whether it may. */
+export function checkWrite() {
+  if (!canWrite()) showMessage(root.dataset.access === "no-token" ? "This page is read-only: it has no token of this server." : "The library is read-only.");
+  return canWrite();
+}
+
+/** The style sheet hides what a read-only page cannot do; names stay, as text. */
+function setAccess(access) {
+  root.dataset.access = access;
+  if (canWrite()) return;
+  for (const button of document.querySelectorAll("button.name")) {
+    button.disabled = true;
+    button.removeAttribute("title");
+  }
+}
+
+/** Whether the server accepts `token`; null if it does not respond. */
+async function isAccepted(token) {
+  const response = await fetch("/api/access", { headers: { Authorization: `Bearer ${token}` } }).catch(() => null);
+  return response?.ok ? (await response.json()).write : null;
+}
+
+/** Check the token once for each start of the server, so that later pages know before they are painted. */
+async function checkToken() {
+  if (!canWrite() || storedToken() === null || localStorage.getItem("start") === root.dataset.start) return;
+  const accepted = await isAccepted(storedToken());
+  if (accepted) localStorage.setItem("start", root.dataset.start);
+  else if (accepted === false) {
+    localStorage.removeItem("token");
+    setAccess("no-token");
+  }
+}
+
+setAccess(root.dataset.access);
+checkToken();
+
+document.getElementById("unlock").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const given = event.target.elements.token.value.trim();
+  const inAddress = given.match(/[#?&]token=([^&]+)/);
+  const token = inAddress ? decodeURIComponent(inAddress[1]) : given;
+  const accepted = await isAccepted(token);
+  if (!accepted) return showMessage(accepted === null ? "homescribe does not respond. Is it still running in its terminal?" : "This is not the token of this server.");
+  localStorage.setItem("token", token);
+  location.reload();
+});
 
 const inPath = (key) => encodeURIComponent(key).replaceAll("%3A", ":").replaceAll("%2F", "/");
 
@@ -63,6 +110,7 @@ export async function request(method, path, body) {
   }
   const content = await response.json().catch(() => ({}));
   if (!response.ok) {
+    if (response.status === 403 && canWrite()) setAccess("no-token"); // the server was started again
     const { message = response.statusText, hint = "" } = content.error ?? {};
     const text = hint ? `${message} ${hint}` : message;
     showMessage(text);
@@ -88,8 +136,8 @@ enabled.checked = localStorage.getItem("keys") !== "off";
 enabled.onchange = () => localStorage.setItem("keys", enabled.checked ? "on" : "off");
 
 /** Run `action` when a key is pressed. It returns false to leave the key to the browser. */
-export function onKey(key, action) {
-  actions[key] = action;
+export function onKey(key, action, { writes = false } = {}) {
+  actions[key] = writes ? (event) => checkWrite() && action(event) : action;
 }
 
 const isTextField = (element) => element.isContentEditable || /^(INPUT|SELECT|TEXTAREA)$/.test(element.tagName) && element.type !== "range" && element.type !== "checkbox";

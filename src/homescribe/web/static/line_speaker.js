@@ -57,7 +57,7 @@ document.addEventListener("pointerdown", (event) => {
   if (!menu.contains(event.target)) menu.hidden = true;
 });
 document.querySelector("#selection [data-action=speaker]").addEventListener("click", () => open(selectedWords()));
-onKey("s", () => open(focusedLine()));
+onKey("s", () => open(focusedLine()), { writes: true });
 
 const stored = sessionStorage.getItem("line-speaker");
 if (stored) {

@@ -61,7 +61,7 @@ onKey("l", () => focusedLine() ? copyLink(focusedLine()) : false);
 onKey("q", () => focusedLine() ? copyQuote(focusedLine()) : false);
 onKey("j", () => focusNext(1));
 onKey("k", () => focusNext(-1));
-onKey("e", () => edit(focusedLine()?.line ?? lines[spoken]));
+onKey("e", () => edit(focusedLine()?.line ?? lines[spoken]), { writes: true });
 onKey("Enter", (event) => {
   if (!event.target.matches(".line") || !controls) return false;
   playFrom(Number(event.target.dataset.s));

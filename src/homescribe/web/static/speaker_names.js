@@ -82,4 +82,4 @@ onKey("r", () => {
   const button = paragraph?.querySelector(".name");
   if (!button) return false;
   rename(button);
-});
+}, { writes: true });

@@ -138,7 +138,7 @@ const actions = {
 };
 
 async function exportAll(format) {
-  if (everything) return location.assign(`/export/${format}.zip${location.search}`);
+  if (everything) return location.assign(`/export/${format}${format.startsWith("combined.") ? "" : ".zip"}${location.search}`);
   const response = await fetch(`/api/selection/export/${format}`, {
     method: "POST",
     headers: { ...authorization(), "Content-Type": "application/json" },
@@ -147,7 +147,7 @@ async function exportAll(format) {
   if (!response?.ok) return showMessage("The export failed. Is homescribe still running in its terminal?");
   const link = document.createElement("a");
   link.href = URL.createObjectURL(await response.blob());
-  link.download = `homescribe ${format}.zip`;
+  link.download = decodeURIComponent(response.headers.get("Content-Disposition").split("''")[1]);
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }

@@ -1,7 +1,7 @@
 // Uploads of this browser: one after the other, shown in a corner of every page, continued after a reload.
 
 import { count } from "./amounts.js";
-import { itemAddress } from "./app.js";
+import { canWrite, itemAddress } from "./app.js";
 import { onSnapshot } from "./live.js";
 import { forgetUpload, storeUpload, storedUploads } from "./upload_store.js";
 import { giveUp, hasArrived, Refused, TakenOver, transfer } from "./upload_transfer.js";
@@ -173,4 +173,4 @@ onSnapshot((snapshot) => {
   if (changed) draw();
 });
 
-storedUploads().then((stored) => stored.length && work());
+if (canWrite()) storedUploads().then((stored) => stored.length && work());
