@@ -1,6 +1,7 @@
 """The audio that a library keeps: rows and files agree, whatever happens."""
 
 import os
+import sqlite3
 import stat
 import sys
 from dataclasses import replace
@@ -96,6 +97,24 @@ def test_a_row_that_cannot_be_stored_leaves_no_file(library, monkeypatch):
     with pytest.raises(UserError):
         library.audio.add(item(1), path, "speech")
     assert files(library) == []
+
+
+def deny_reading_unused_audio(action, table, *_):
+    denied = action == sqlite3.SQLITE_READ and table == "unused_audio"
+    return sqlite3.SQLITE_DENY if denied else sqlite3.SQLITE_OK
+
+
+def test_what_is_stored_stays_when_unused_files_cannot_be_listed(library):
+    old = keep(library, 1)
+    library._db.set_authorizer(deny_reading_unused_audio)
+    new = keep(library, 1)
+    library.save(item(2), transcript("again"))
+    assert library.transcript(item(2).key).text == "again"
+    assert files(library) == sorted([old.name, new.name])
+    library._db.set_authorizer(None)
+    assert kept_audio(library, item(1)) == new
+    library.retry()
+    assert files(library) == [new.name]
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may delete anything")

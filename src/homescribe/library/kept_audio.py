@@ -190,8 +190,13 @@ class AudioFolder:
     # --- Files that no row names, and rows whose file is gone --------------------------------------------
 
     def delete_unused(self, db: sqlite3.Connection) -> None:
-        """Delete the files whose rows are gone. Called after each transaction that writes."""
-        names = [row["name"] for row in db.execute("SELECT name FROM unused_audio")]
+        """Delete the files whose rows are gone. Called after each transaction that writes.
+
+        It raises no error of SQLite or of the disk, because that transaction is stored.
+        """
+        names: list[str] = []
+        with suppress(sqlite3.Error):
+            names = [row["name"] for row in db.execute("SELECT name FROM unused_audio")]
         for name in names:
             with suppress(OSError, sqlite3.Error):  # it is tried again after the next transaction
                 (self.path / name).unlink(missing_ok=True)
