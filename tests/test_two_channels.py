@@ -317,6 +317,25 @@ def test_a_full_disk_is_reported(monkeypatch):
         pass
 
 
+def test_a_folder_that_is_gone_is_reported(kept_in):
+    assert tempfile.gettempdir() == str(kept_in)  # remembered from now on
+    kept_in.rmdir()
+    with (
+        pytest.raises(RetryableError, match=r"temporary file in .* No such file") as caught,
+        temporary_flac([np.zeros(16000, np.float32)]),
+    ):
+        pass
+    assert "TMPDIR" in caught.value.hint
+
+
+def test_an_error_of_the_block_is_not_one_of_the_temporary_file(kept_in):
+    with (
+        pytest.raises(FileNotFoundError, match="elsewhere"),
+        temporary_flac([np.zeros(16000, np.float32)]),
+    ):
+        raise FileNotFoundError("elsewhere")
+
+
 # --- With an engine --------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,23 +37,31 @@ def temporary_flac(blocks: Iterable[NDArray[np.float32]]) -> Iterator[tuple[Path
     """
     with _temporary_file() as (file, path):
         seconds = _write(blocks, file)
-        file.flush()
         yield path, seconds
 
 
 @contextmanager
 def _temporary_file() -> Iterator[tuple[BinaryIO, Path]]:
+    with ExitStack() as stack:
+        try:
+            file, path = _create(stack)
+        except OSError as error:
+            raise _unwritable(error) from error
+        yield file, path
+
+
+def _create(stack: ExitStack) -> tuple[BinaryIO, Path]:
+    """Create the file, which is removed when `stack` is closed."""
     folder = _folder()
-    with tempfile.TemporaryFile(dir=folder) as file:
-        path = PROCESSES / str(os.getpid()) / "fd" / str(file.fileno())
-        if path.exists():
-            yield file, path
-            return
+    file = stack.enter_context(tempfile.TemporaryFile(dir=folder))  # noqa: SIM115 - the stack closes it
+    path = PROCESSES / str(os.getpid()) / "fd" / str(file.fileno())
+    if path.exists():
+        return file, path
+    file.close()
     _remove_leftovers(folder)
-    with tempfile.TemporaryDirectory(prefix=f"{FOLDER}-{os.getpid()}-", dir=folder) as private:
-        path = Path(private) / "audio.flac"
-        with path.open("w+b") as file:
-            yield file, path
+    private = tempfile.TemporaryDirectory(prefix=f"{FOLDER}-{os.getpid()}-", dir=folder)
+    path = Path(stack.enter_context(private)) / "audio.flac"
+    return stack.enter_context(path.open("w+b")), path
 
 
 def _folder() -> Path:
@@ -95,9 +103,18 @@ def _write(blocks: Iterable[NDArray[np.float32]], file: BinaryIO) -> float:
                 at += len(samples)
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
+        file.flush()
     except OSError as error:
-        raise RetryableError(
-            f"A temporary file in {_folder()} cannot be written: {error.strerror or error}.",
-            "Free some space there, or name another folder in TMPDIR.",
-        ) from error
+        raise _unwritable(error) from error
     return at / SAMPLE_RATE
+
+
+def _unwritable(error: OSError) -> RetryableError:
+    try:
+        place = f" in {_folder()}"
+    except OSError:  # there is no folder for temporary files
+        place = ""
+    return RetryableError(
+        f"A temporary file{place} cannot be written: {error.strerror or error}.",
+        "Free some space there, or name another folder in TMPDIR.",
+    )
