@@ -6,6 +6,8 @@ import time
 from dataclasses import replace
 from itertools import pairwise
 
+import pytest
+
 from homescribe.core import MINUTE, Chapter, Item, Segment, Speaker
 from homescribe.formats.show_notes import to_notes
 from homescribe.formats.topics import SHORTEST_PART, divided, keywords, sentences
@@ -91,6 +93,33 @@ def test_an_address_without_its_secret_is_not_published():
     assert "https://a.example/ep" in to_notes(
         Item("podcast", "0a1b", "https://a.example/ep", "Talk"), talk()
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "القطار القديم يسير كل يوم من المدينة إلى البحر البعيد.",  # ar
+        "הרכבת הישנה נוסעת בכל יום מן העיר אל הים הרחוק.",  # he
+        "यह पुरानी रेलगाड़ी हर दिन शहर से समुद्र तक जाती है।",  # hi
+        "ძველი მატარებელი ყოველ დღე მიდის ქალაქიდან შორეულ ზღვამდე და ბრუნდება.",  # ka
+    ],
+)
+def test_scripts_without_capitals_have_quotes(text):
+    (quote,) = lines(to_notes(ITEM, spoken(f" {text}")), "Quotes\n")
+    assert quote.startswith(f"“{text}” 0:00 https://")
+
+
+def test_a_sentence_without_its_beginning_is_no_quote():
+    cut = " and the railway station sold tickets for every train of the line."
+    assert "Quotes" not in to_notes(ITEM, spoken(cut))
+
+
+def test_keywords_are_whole_words_with_their_vowel_signs():
+    parts = [
+        sentences(spoken(f" {' '.join([word] * 3)}।"))
+        for word in ("रेलगाड़ी", "विश्वविद्यालय", "cafe\u0301s")
+    ]
+    assert keywords(parts) == ["रेलगाड़ी", "विश्वविद्यालय", "cafe\u0301s"]
 
 
 def test_the_publishers_chapters_are_kept():

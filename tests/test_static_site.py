@@ -159,11 +159,17 @@ def test_the_page_has_the_same_words_as_the_index(opened):
     texts = [
         *HOSTILE,
         "Straße İstanbul ὈΔΥΣΣΕΎΣ ½ naïve don't 한국어 がぎ ﬁne e\u0301",
-        "नमस्ते สวัสดี",
+        "नमस्ते สวัสดี हिन्दी में विश्वविद्यालय বাংলা ភាសា မြန်မာ",
     ]
     texts = [text.encode(errors="ignore").decode() for text in texts]
     found = opened.evaluate("texts => texts.map(text => siteWords.words(text))", texts)
     assert found == [words(text) for text in texts]
+
+
+def test_a_word_has_its_vowel_signs():
+    assert len(words("हिन्दी में विश्वविद्यालय")) == 3
+    assert words("பள்ளிக்கூடம்") == ["பளளிககூடம"]
+    assert words("हिन्दी") != words("हन्द")
 
 
 class Tags(HTMLParser):

@@ -8,7 +8,6 @@ https://aclanthology.org/J97-1003/
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,7 +42,7 @@ class Sentence:
     def quotable(self) -> bool:
         """Whether it is complete, of a good length, and not doubtful."""
         first = self.text[:1]
-        begins = first.isupper() or bool(UNSPACED.match(first)) or not first.isalpha()
+        begins = first == first.title()  # so do all letters of scripts without capitals
         return (
             begins
             and ends_sentence(self.text)
@@ -127,14 +126,14 @@ def quotes(part: Sequence[Sentence], most: int) -> list[Sentence]:
 
 
 def _terms(text: str) -> Counter[str]:
-    return Counter(re.findall(r"\w+", spaced(text)[0].casefold()))
+    return Counter(scripts.words(spaced(text)[0].casefold()))
 
 
 def _spellings(part: Sequence[Sentence]) -> dict[str, str]:
     """Return the most frequent spelling of each term."""
     counts: dict[str, Counter[str]] = {}
     for sentence in part:
-        for word in re.findall(r"\w+", sentence.text):
+        for word in scripts.words(sentence.text):
             for term in _terms(word):
                 counts.setdefault(term, Counter())[word] += 1
     return {term: words.most_common(1)[0][0] for term, words in counts.items()}

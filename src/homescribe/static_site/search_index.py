@@ -8,19 +8,16 @@ one follows is 32 higher. `assets/search.js` reads this.
 from __future__ import annotations
 
 import json
-import re
 import unicodedata
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from homescribe.text.scripts import UNSPACED
+from homescribe.text import scripts
 
 DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 SHARD_CHARACTERS = 50_000  # of the words in one script, unless one word takes more
 PARAGRAPHS = 32  # whose text is in one script
-
-_WORD = re.compile(rf"{UNSPACED.pattern}|(?:(?!{UNSPACED.pattern})[^\W_])+")
 
 
 def words(text: str) -> list[str]:
@@ -32,7 +29,7 @@ def words(text: str) -> list[str]:
         letters = unicodedata.normalize("NFKD", text)
         text = "".join(letter for letter in letters if unicodedata.category(letter) != "Mn")
         text = unicodedata.normalize("NFC", text)
-    return _WORD.findall(text.lower())
+    return scripts.words(text.lower())
 
 
 @dataclass(frozen=True, slots=True)

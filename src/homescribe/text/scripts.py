@@ -53,14 +53,34 @@ def spaced(text: str) -> tuple[str, Sequence[int]]:
 
 
 @cache
+def _marks() -> str:
+    """Return the characters that stand with the letter before them: accents and vowel signs."""
+    return "".join(
+        chr(code) for code in range(0x300, 0x20000) if unicodedata.category(chr(code))[0] == "M"
+    )
+
+
+@cache
 def _letters() -> re.Pattern[str]:
     """Pattern of what a reader sees as one letter: a character with its accents and vowel signs, or a Hangul
     syllable in parts, as macOS writes it in file names.
     """
-    marks = (
-        chr(code) for code in range(0x300, 0x20000) if unicodedata.category(chr(code))[0] == "M"
-    )
-    return re.compile(f"[\u1100-\u11ff]+|.[{''.join(marks)}]*", re.DOTALL)
+    return re.compile(f"[\u1100-\u11ff]+|.[{_marks()}]*", re.DOTALL)
+
+
+@cache
+def _word() -> re.Pattern[str]:
+    unspaced = UNSPACED.pattern
+    return re.compile(rf"{unspaced}|(?:(?!{unspaced})(?:[^\W_]|[{_marks()}]))+")
+
+
+def words(text: str) -> list[str]:
+    """Return the words of `text`, of letters with their vowel signs and digits, as they are written.
+
+    Each character of a script without spaces is a word.
+    """
+    found: list[str] = _word().findall(text)
+    return found
 
 
 @lru_cache(maxsize=20_000)
