@@ -18,6 +18,7 @@ from fake_plugins import FakeBackend, FakeSource, item, run, transcript
 from homescribe import config
 from homescribe.assemble import audio_limit, keep_audio_policy
 from homescribe.audio import SAMPLE_RATE, decode
+from homescribe.audio.speech_copy import write_speech_copy
 from homescribe.core import Audio, TranscriptionOptions
 from homescribe.errors import Cancelled, PermanentError, RetryableError, UserError
 from homescribe.library import Library, kept_audio
@@ -215,6 +216,24 @@ def test_a_disk_that_fills_up_meanwhile_fails_no_transcript(library, source, mon
     [outcome] = run(library, source, engine(), keep_audio=SPEECH)
     assert outcome.transcript
     assert outcome.notes == ("The audio was not kept: the disk is full.",)
+
+
+@pytest.mark.parametrize("error", [MemoryError("s3cr3t"), RuntimeError("s3cr3t")])
+def test_an_unforeseen_exception_fails_no_transcript(library, source, monkeypatch, error):
+    failures = [error]
+
+    def broken(*arguments, **options):
+        if failures:
+            raise failures.pop()
+        return write_speech_copy(*arguments, **options)
+
+    monkeypatch.setattr(audio_copies, "write_speech_copy", broken)
+    add(library, two_seconds(1), two_seconds(2))
+    outcomes = list(run(library, source, engine(), keep_audio=SPEECH))
+    assert [bool(outcome.transcript) for outcome in outcomes] == [True, True]
+    reason = f"The audio was not kept: internal error ({type(error).__name__})."
+    assert sorted(outcome.notes for outcome in outcomes) == [(), (reason,)]
+    assert len(files(library)) == 1
 
 
 def test_a_row_that_cannot_be_stored_fails_no_transcript(library, source, monkeypatch):

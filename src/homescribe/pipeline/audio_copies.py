@@ -20,7 +20,7 @@ from homescribe import private_files
 from homescribe.audio import SAMPLE_RATE, blocks
 from homescribe.audio.speech_copy import BIT_RATE, SUFFIX, write_speech_copy
 from homescribe.core import DISK_RESERVE, Audio, TranscriptionOptions
-from homescribe.errors import Cancelled, ItemError
+from homescribe.errors import Cancelled, HomescribeError
 from homescribe.library import KeptAudio
 from homescribe.library.kept_audio import Kind
 from homescribe.text.display import size
@@ -88,7 +88,7 @@ def keep_audio(
         kept = make(audio, keep, new_path, stop)
     except Cancelled:
         raise
-    except ItemError as error:
+    except HomescribeError as error:
         return NotKept(f"The audio was not kept. {error.message}")
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -96,6 +96,9 @@ def keep_audio(
         return NotKept(f"The audio was not kept: {reason}.")
     except ValueError as error:  # PyAV, for a format that it does not expect
         return NotKept(f"The audio was not kept: {error}.")
+    except Exception as error:  # noqa: BLE001 - the transcript does not need the copy
+        # Only the type: the text may contain paths and addresses.
+        return NotKept(f"The audio was not kept: internal error ({type(error).__name__}).")
     if isinstance(kept, NewAudio) and keep.limit is not None:
         bytes_ = kept.path.stat().st_size
         if bytes_ > keep.limit:
