@@ -5,6 +5,7 @@
     |  +- SetupError         something is missing or broken on this machine (exit 3)
     |  +- AnotherRun         another run is working on this library (exit 5)
     |  +- BudgetReached      the run stops at the spending cap; nothing is lost (exit 4)
+    |  +- LibraryBusy        another program is writing to the library; a run waits for it
     |  +- SourceBlocked      one site refuses access: its items stay pending, other sites continue
     +- ItemError             recorded with the item; the run continues (exit 1 at the end)
        +- PermanentError     retried after 30 days: private, removed, undecodable
@@ -53,6 +54,10 @@ class AnotherRun(UserError):
 
 class BudgetReached(UserError):
     """Continuing could cost more than the spending cap allows."""
+
+
+class LibraryBusy(UserError):
+    """Another program has been writing to the library for longer than this one waited: nothing was stored."""
 
 
 class SourceBlocked(UserError):

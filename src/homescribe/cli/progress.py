@@ -30,6 +30,9 @@ AMOUNT_WIDTH = 8  # columns of "50%", "for 0:07" and "at 1:30"
 ACTION_WIDTH = 12  # columns of "transcribing", "downloading" and "uploading"
 
 
+BUSY = "another program is writing to the library: waiting to store results"
+
+
 class Display:
     """Print the outcomes of a run, above a live view of what it is doing if standard error is a terminal.
 
@@ -162,6 +165,8 @@ class _View:
             yield Text(line, no_wrap=True, overflow="ellipsis")
         if self._run.stop.is_set():
             yield Text("Stopping. Press Ctrl-C again to stop at once.", style="bold")
+        if progress.library_busy:
+            yield Text(BUSY, style="yellow")
         for site, (until, reason) in progress.waiting.items():
             if until > time.time():
                 line = f"waiting for {site} until {moment(until)}: {terminal_message(reason)}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from homescribe import private_files
@@ -141,6 +142,17 @@ def _use_wal(db: sqlite3.Connection) -> None:
             if not busy or time.monotonic() > give_up_at:
                 raise
         time.sleep(BUSY_INTERVAL)
+
+
+@contextmanager
+def busy_timeout(db: sqlite3.Connection, seconds: float) -> Iterator[None]:
+    """Let the writes of the block wait only so long for another program that writes."""
+    (before,) = db.execute("PRAGMA busy_timeout").fetchone()
+    db.execute(f"PRAGMA busy_timeout = {round(1000 * seconds)}")
+    try:
+        yield
+    finally:
+        db.execute(f"PRAGMA busy_timeout = {before}")
 
 
 def empty_log(db: sqlite3.Connection) -> None:

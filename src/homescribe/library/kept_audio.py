@@ -22,6 +22,7 @@ from typing import Literal
 
 from homescribe import private_files
 from homescribe.core import Item
+from homescribe.errors import LibraryBusy
 from homescribe.library import items
 
 FOLDER = "audio"
@@ -136,7 +137,8 @@ class AudioFolder:
         """Store that the file at `path`, which `new_path` returned, has the audio of `item`.
 
         It takes the place of an earlier one. Returns False, and deletes the file, if the item is not in the
-        library.
+        library. The file is also deleted when its row cannot be stored, except after LibraryBusy, so that it
+        can be tried again.
         """
         now = time.time()
         try:
@@ -151,6 +153,8 @@ class AudioFolder:
                         (known["item_id"], path.name, kind, size, duration, track, now),
                     )
                     return True
+        except LibraryBusy:
+            raise
         except BaseException:
             with suppress(OSError):
                 path.unlink(missing_ok=True)

@@ -58,7 +58,8 @@ class Library(SpeakerMethods, ReplacementMethods, ItemMethods, CaptionMethods, Q
     raise UserError. With `read_only` nothing is created or migrated.
 
     Raises UserError when the directory or its `library.db` cannot be used, SetupError when the file is
-    damaged. Every method raises UserError when the disk is full or another program holds the file.
+    damaged. Every method raises UserError when the disk is full, and LibraryBusy when another program writes
+    to the file for longer than 30 seconds.
     """
 
     def __init__(self, directory: Path | str, *, read_only: bool = False) -> None:
@@ -90,6 +91,10 @@ class Library(SpeakerMethods, ReplacementMethods, ItemMethods, CaptionMethods, Q
     def running(self) -> str | None:
         """Id of the process that holds the run lock, "" if unknown; None when no process holds it."""
         return lock.holder(self.directory)
+
+    def busy_timeout(self, seconds: float) -> AbstractContextManager[None]:
+        """In the block, methods that write wait only so long for another program, then raise LibraryBusy."""
+        return connection.busy_timeout(self._db, seconds)
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:

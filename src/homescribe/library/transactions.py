@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from homescribe.errors import SetupError, UserError
+from homescribe.errors import LibraryBusy, SetupError, UserError
 
 # Free bytes below which a disk counts as full. SQLite needs some for its files beside the library.
 MIN_FREE_BYTES = 1 << 20
@@ -82,7 +82,7 @@ REACTIONS: dict[int, tuple[type[UserError], str, str]] = {
         "Free some space and run the same command again; nothing is lost.",
     ),
     sqlite3.SQLITE_BUSY: (
-        UserError,
+        LibraryBusy,
         "Another program is writing to {path}.",
         "Try again when it has finished.",
     ),

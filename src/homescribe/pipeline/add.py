@@ -20,6 +20,7 @@ from homescribe.core import Addresses, Item, Listing, Source, SourceOptions
 from homescribe.errors import ItemError, SetupError, SourceBlocked, UserError
 from homescribe.library import Copy, ItemRecord, Library, Selection, SourceRecord
 from homescribe.pipeline.crash_log import NOT_OF_ONE_ITEM, internal_error
+from homescribe.pipeline.repeated_writes import RepeatedWrites
 from homescribe.pipeline.selection import choose, names_of, update
 from homescribe.text.display import moment
 from homescribe.text.redaction import is_redacted, shown_feed
@@ -207,7 +208,7 @@ def _add(
             named = None if known or not depth else sources.addresses(url, stop)
             name = known or ("" if named else sources.for_url(url)[0])
         except SourceBlocked as error:
-            _store_wait(library, listing_host(url), error)
+            _store_wait(library, listing_host(url), error, stop)
             raise
         if named is None:
             yield from _list(library, sources, name, url, stop, options)
@@ -282,6 +283,7 @@ def _list(
     everything, choice, moved_from = options.everything, options.choice, options.moved_from
     chosen = choice is not None and choice != (None, None)
     source = sources.by_name(name)
+    write = RepeatedWrites(library, stop)
     try:
         for listing in source.list(url, stop):
             if moved_from is not None:
@@ -295,16 +297,16 @@ def _list(
                 items = update(listing, known, stored)
                 items = with_audio(library, source, listing, items, stop)
                 gone = _gone(library, listing, items)
-                recorded = library.record(name, listing, items, gone=gone)
+                recorded = write(library.record, name, listing, items, gone=gone)
             else:
                 taken = choose(listing, *choice)
                 left_out = frozenset[str]().union(*map(names_of, taken.left_out))
                 selection = Selection(choice[0], left_out)
                 items = with_audio(library, source, listing, taken.items, stop)
                 gone = _gone(library, listing, items)
-                recorded = library.record(name, listing, items, selection, gone)
+                recorded = write(library.record, name, listing, items, selection, gone)
             for refused, wait in listing.refused.items():
-                _store_wait(library, source.listing_key(refused), wait)
+                _store_wait(library, source.listing_key(refused), wait, stop)
             yield ListingResult(
                 listing.url,
                 listing.title,
@@ -320,7 +322,7 @@ def _list(
             )
             moved_from = None
     except SourceBlocked as error:
-        _store_wait(library, source.listing_key(url) or listing_host(url), error)
+        _store_wait(library, source.listing_key(url) or listing_host(url), error, stop)
         raise
 
 
@@ -356,10 +358,11 @@ def _check_wait(library: Library, hosts: Collection[str]) -> None:
             raise SourceBlocked(reason, hint, max(0.0, until - time.time()))
 
 
-def _store_wait(library: Library, host: str, error: SourceBlocked) -> None:
+def _store_wait(library: Library, host: str, error: SourceBlocked, stop: Event) -> None:
     """Store the wait that a host requests, so that neither this process nor a later one sends a request."""
     if host and error.retry_after is not None:
-        library.block_site(host, time.time() + error.retry_after, error.message)
+        until = time.time() + error.retry_after
+        RepeatedWrites(library, stop)(library.block_site, host, until, error.message)
 
 
 def with_audio(

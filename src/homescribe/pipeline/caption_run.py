@@ -37,6 +37,7 @@ from homescribe.errors import (
 from homescribe.library import Library
 from homescribe.pipeline.add import Sources
 from homescribe.pipeline.crash_log import NOT_OF_ONE_ITEM, internal_error
+from homescribe.pipeline.repeated_writes import RepeatedWrites
 from homescribe.pipeline.state import CaptionProgress
 
 TICK = 0.1  # seconds between two checks for the end
@@ -95,6 +96,7 @@ class CaptionRun:
         self.progress = CaptionProgress()
         self.stop = stop or Flag()
         self._library = library
+        self._write = RepeatedWrites(library, self.stop)
         self._sources = sources
         self._policy = policy
         self._keys = keys
@@ -105,7 +107,7 @@ class CaptionRun:
         self._pauses: dict[str, float] = {}  # average seconds between two requests, by key
 
     def __iter__(self) -> Iterator[Outcome]:
-        self._library.apply_caption_policy(self._policy)
+        self._write(self._library.apply_caption_policy, self._policy)
         try:
             if self._policy != "ignore":
                 yield from self._request(self._by_key())
@@ -159,7 +161,7 @@ class CaptionRun:
                 self._estimate()
                 if isinstance(result, ItemError):
                     self.progress.failed += 1
-                    self._library.fail_captions(item, result)
+                    self._write(self._library.fail_captions, item, result)
                 elif result is not None:
                     yield from self._store(result)
             case Refused(key, error, retry_after):
@@ -167,12 +169,13 @@ class CaptionRun:
                 self._estimate()
                 self._block(key, error.message)
                 if retry_after is not None:
-                    self._library.block_captions(key, time.time() + retry_after, error.message)
+                    until = time.time() + retry_after
+                    self._write(self._library.block_captions, key, until, error.message)
             case Crashed(error):
                 raise error
 
     def _store(self, found: Captions) -> Iterator[Outcome]:
-        stored = self._library.save_captions(found, self._policy)
+        stored = self._write(self._library.save_captions, found, self._policy)
         if stored == "not stored" or found.transcript is None:
             return
         if found.transcript.model == "manual":

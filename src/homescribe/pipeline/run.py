@@ -15,8 +15,8 @@ the caller, and `Run._ending`), and the state in state.py, which guards itself.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from queue import Empty, Queue, SimpleQueue
@@ -30,21 +30,19 @@ from homescribe.core import (
     Item,
     Outcome,
     Session,
-    Transcript,
     TranscriptionOptions,
     Usage,
 )
 from homescribe.errors import (
     ItemError,
     PermanentError,
-    RetryableError,
     SourceBlocked,
     SuspectError,
     UserError,
 )
 from homescribe.library import Library
 from homescribe.pipeline.add import Sources
-from homescribe.pipeline.audio_copies import KeepAudio, NewAudio, NotKept, keep_audio, usable
+from homescribe.pipeline.audio_copies import KeepAudio, keep_audio, usable
 from homescribe.pipeline.caption_run import CaptionRun
 from homescribe.pipeline.crash_log import internal_error
 from homescribe.pipeline.downloads import TICK, Downloads
@@ -65,11 +63,11 @@ from homescribe.pipeline.events import (
     Used,
 )
 from homescribe.pipeline.outcome_listener import OutcomeListener
+from homescribe.pipeline.run_storage import RunStorage, Store, gone
 from homescribe.pipeline.slots import Slots
 from homescribe.pipeline.speech_upload import Prepare
 from homescribe.pipeline.state import BUFFERED, WITH_BACKEND, Progress, Stage, Stages
 from homescribe.text.language_names import language_code
-from homescribe.text.sanitize import one_line
 
 # Places in the download buffer: for each slot of the backend, and at least.
 BUFFER_PER_SLOT = 2
@@ -78,8 +76,6 @@ MIN_BUFFER = 4
 HELD_BACK_BYTES = 2_000_000_000
 # Seconds that the threads get to finish after a stop.
 GRACE = 1.5
-
-Store = Callable[[Item, Transcript, float], Transcript | None]
 
 
 def with_language_code(options: TranscriptionOptions) -> TranscriptionOptions:
@@ -160,11 +156,18 @@ class Run:
         self._disk = disk
         self._keep_audio = keep_audio
         self._prepare = prepare
-        self._store = store or self._save
         self._listener = listener
         # Used only by the iterating thread:
         self._library = library
-        self._not_kept: dict[str, str] = {}  # by key, why the audio is not kept
+        self._storage = RunStorage(
+            library,
+            self.progress,
+            self.stop,
+            self._stages.not_final,
+            self._end,
+            keep_audio=keep_audio,
+            store=store,
+        )
         self._held_back: list[Audio] = []  # of the items in stage DOWNLOADED
         self._slots: Slots | None = None
         self._faults = EngineFaults(known_good)
@@ -177,8 +180,9 @@ class Run:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Sentences of the listener for the user, once the run has ended."""
-        return tuple(self._listener.warnings) if self._listener else ()
+        """Sentences for the user, once the run has ended."""
+        of_listener = self._listener.warnings if self._listener else ()
+        return (*self._storage.writes.warnings, *of_listener)
 
     def __iter__(self) -> Iterator[Outcome]:
         if self._listener is None:
@@ -191,8 +195,7 @@ class Run:
 
     def _outcomes(self) -> Iterator[Outcome]:
         with self._library.run_lock():
-            if self._again:
-                self._library.retry(self._again)
+            self._storage.retry(self._again)
             self._library.audio.sweep()
             yield from self._set_suspects_aside()
             if self._captions is not None:
@@ -214,14 +217,14 @@ class Run:
 
     def _set_suspects_aside(self) -> Iterator[Outcome]:
         """Fail each item during which the process died twice, so that it does not end this run, too."""
-        deaths = self._library.count_deaths()
+        deaths = self._storage.deaths()
         self._alone = deaths.alone
         for item in deaths.suspects:
             error = SuspectError(
                 "The process died twice while this recording was being transcribed.",
                 "It may need too much memory, or crash the decoder. To try it again: homescribe retry KEY",
             )
-            self._library.fail(item, error, insert=False)
+            self._storage.failure(item, error)
             if self._keys is None or item.key in self._keys:
                 self.progress.failed += 1
                 yield Outcome(item, error=error)
@@ -297,12 +300,11 @@ class Run:
         finally:
             self._end()
             try:
-                self._store_calls()
+                self._store_rest()
             finally:
                 self._ended.set()
                 self._slots.join()
-                with suppress(UserError):  # the disk is full: at worst, an item is processed alone
-                    self._library.stop_work()
+                self._storage.stopped()
         if self._halted:
             raise self._halted
         if self._blocked:
@@ -361,25 +363,32 @@ class Run:
         self._stages.close()
         self._ending.set()
 
-    def _store_calls(self) -> None:
-        """Store the calls of submissions that have started, however the run ends: they are paid for.
+    def _store_rest(self) -> None:
+        """Store what has arrived meanwhile, however the run ends: the calls of submissions that have started,
+        which are paid for, and finished transcripts.
 
         Raises UserError when some could not be stored, after it tried all.
         """
         failed: UserError | None = None
+        self._storage.writes.give_up_soon()
         while self._stages.any_in([Stage.SUBMITTING]) or not self._inbox.empty():
             try:
                 event = self._inbox.get(timeout=TICK)
             except Empty:
                 continue
             try:
-                if isinstance(event, Submitted):
-                    self._library.add_call(event.call, insert=False)
-                    event.stored.set()
-                elif isinstance(event, Started):
-                    event.stored.set()  # nothing starts any more
-                elif isinstance(event, Used):
-                    self._store_usage(event.usage)
+                match event:
+                    case Submitted(call, stored):
+                        self._storage.call(call)
+                        stored.set()
+                    case Started(_, stored):
+                        stored.set()  # nothing starts any more
+                    case Used(usage):
+                        self._store_usage(usage)
+                    case Transcribed():
+                        self._store_transcript(event)
+                    case _:  # the item stays pending
+                        pass
             except UserError as error:
                 failed = failed or error
         if failed is not None:
@@ -388,45 +397,37 @@ class Run:
     def _handle(self, event: Event, downloads: Downloads) -> Iterator[Outcome]:
         match event:
             case Downloaded(audio, kept):
-                self._store_audio(audio.item, kept)
+                self._storage.audio(audio.item, kept)
                 self._stages.set([audio.item.key], Stage.DOWNLOADED)
                 self._held_back.append(audio)
             case Submitted(call, stored):
                 try:
-                    self._library.add_call(call, insert=False)
+                    self._storage.call(call)
                 except UserError:
-                    self._inbox.put(event)  # `_store_calls` tries once more
+                    self._inbox.put(event)  # `_store_rest` tries once more
                     raise
                 stored.set()
             case Started(item, stored):
-                self._library.start_work(item, insert=False)
+                self._storage.started(item)
                 stored.set()
             case Used(usage):
                 self._store_usage(usage)
-            case Transcribed(item, transcript, seconds):
+            case Transcribed():
                 try:
-                    item = replace(item, duration=transcript.duration)  # measured, not estimated
-                    now_stored = self._store(item, transcript, seconds)
+                    done = self._store_transcript(event)
                 except UserError:
+                    self._inbox.put(event)  # `_store_rest` tries once more
                     raise
-                except Exception as error:  # noqa: BLE001 - an engine's transcript that is none
-                    failed = Failed(
-                        item, self._internal_error(error, "saving", item), keep_call=True
-                    )
-                    yield from self._handle(failed, downloads)
+                if isinstance(done, Failed):
+                    yield from self._handle(done, downloads)
                     return
-                if now_stored is None:
-                    yield from self._handle(Failed(item, gone(item)), downloads)
-                    return
-                self._forget(item)
+                item = event.item
                 yield from self._record_held()  # the engine works
                 self.progress.done += 1
-                self.progress.audio_seconds_done += transcript.duration
+                self.progress.audio_seconds_done += event.transcript.duration
                 self._finish(item, Stage.DONE, downloads)
-                self._limit_audio()
-                note = self._not_kept.pop(item.key, None)
-                notes = (note,) if note else ()
-                yield Outcome(item, transcript=now_stored, seconds=seconds, notes=notes)
+                self._storage.limit_audio()
+                yield replace(done, notes=self._storage.why_not_kept(item))
             case Failed(item, error):
                 permanent = isinstance(error, PermanentError)
                 self._finish(item, Stage.FAILED if permanent else Stage.RETRYABLE, downloads)
@@ -451,7 +452,7 @@ class Run:
                     self.progress.site_blocked(site, until, error.message)
                 if requested and error.retry_after is not None:  # later runs wait, too
                     end = until or time.time() + error.retry_after
-                    self._library.block_site(site, end, error.message)
+                    self._storage.blocked_site(site, end, error.message)
                 yield Outcome(item, error=error)
             case NotDownloaded(items):
                 self._stages.set((item.key for item in items), Stage.PENDING)
@@ -462,14 +463,24 @@ class Run:
                 self._end()
                 raise crash
 
-    def _save(self, item: Item, transcript: Transcript, seconds: float) -> Transcript | None:
-        if not self._library.save(item, transcript, seconds, insert=False):
-            return None
-        # The stored one has replaced words, corrections and the names of known voices.
-        return self._library.transcript(item.key)
+    def _store_transcript(self, event: Transcribed) -> Outcome | Failed:
+        """Store a transcript; return its Outcome, or why there is none. Raises UserError."""
+        try:
+            # Measured, not estimated.
+            item = replace(event.item, duration=event.transcript.duration)
+            stored = self._storage.transcript(item, event.transcript, event.seconds)
+        except UserError:
+            raise
+        except Exception as error:  # noqa: BLE001 - an engine's transcript that is none
+            failure = self._internal_error(error, "saving", event.item)
+            return Failed(event.item, failure, keep_call=True)
+        if stored is None:
+            return Failed(item, gone(item))
+        self._forget(item)
+        return Outcome(item, transcript=stored, seconds=event.seconds)
 
     def _record(self, failed: Failed) -> Outcome:
-        self._library.fail(failed.item, failed.error, keep_call=failed.keep_call, insert=False)
+        self._storage.failure(failed.item, failed.error, keep_call=failed.keep_call)
         if not failed.keep_call:
             self._forget(failed.item)
         self.progress.failed += 1
@@ -485,44 +496,16 @@ class Run:
             yield self._record(held[0])
         elif self._slots is not None:
             suspected = held[: self._slots.number]
-            self._library.process_alone([failed.item.key for failed in suspected])
+            self._storage.process_alone([failed.item.key for failed in suspected])
 
     def _record_held(self) -> Iterator[Outcome]:
         """Record the failures that were held back, because the engine is not the reason."""
         for failed in self._faults.release():
             yield self._record(failed)
 
-    def _store_audio(self, item: Item, kept: NewAudio | NotKept | None) -> None:
-        """Store the row of a file that is kept. Without it, the item is transcribed all the same."""
-        if isinstance(kept, NotKept):
-            self._not_kept[item.key] = kept.reason
-        elif kept is not None:
-            try:
-                self._library.audio.add(
-                    item, kept.path, kept.kind, duration=kept.duration, track=kept.track
-                )
-            except (UserError, OSError) as error:
-                self._not_kept[item.key] = f"The audio was not kept. {error}"
-                return
-            self._not_kept.pop(item.key, None)
-            self._limit_audio()
-
-    def _limit_audio(self) -> None:
-        """Remove the oldest audio above the limit, but none that this run still has to transcribe."""
-        limit = self._keep_audio.limit if self._keep_audio else None
-        folder = self._library.audio
-        if limit is None or folder.total().bytes <= limit:
-            return
-        over = folder.over(limit, self._stages.not_final())
-        with suppress(UserError):  # it is tried again after the next item
-            folder.remove([one.key for one in over])
-
     def _store_usage(self, usage: Usage) -> None:
-        """Store what a call used, before its outcome: a call that is collected twice is counted once."""
-        self._library.add_usage(usage)
-        if usage.outcome != "done":
-            # Nothing is left to collect, even if the failure ends the run instead of the item.
-            self._library.drop_call(usage.call.item.key)
+        self._storage.usage(usage)
+        if usage.outcome != "done":  # nothing is left to collect
             self._forget(usage.call.item)
 
     def _finish(self, item: Item, stage: Stage, downloads: Downloads) -> None:
@@ -584,14 +567,6 @@ class Run:
 
     def _internal_error(self, error: BaseException, action: str, item: Item) -> ItemError:
         return internal_error(error, self._library.directory, action, item.key)
-
-
-def gone(item: Item) -> ItemError:
-    """Return the error for an item that a listing or a person deleted while the run worked on it."""
-    return RetryableError(
-        f"{one_line(item.title)} was removed from the library, or replaced by another recording, while it "
-        "was transcribed. Its transcript was not stored."
-    )
 
 
 def _size(path: Path) -> int:

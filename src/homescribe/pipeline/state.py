@@ -137,6 +137,7 @@ class Progress:
     transcribing: Mapping[str, tuple[Item, float]] = field(default_factory=dict)
     # Unix time at which each site is tried again, and the reason.
     waiting: Mapping[str, tuple[float, str]] = field(default_factory=dict)
+    library_busy: bool = False  # another program writes to it: this run waits to store results
     _lock: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
 
     def transcribed_seconds(self) -> float:
@@ -158,6 +159,10 @@ class Progress:
         """Show that `site` is not tried again before the Unix time `until`."""
         with self._lock:
             self.waiting = {**self.waiting, site: (until, reason)}
+
+    def library_is_busy(self, busy: bool) -> None:
+        """Show whether the run waits for another program that writes to the library."""
+        self.library_busy = busy
 
     def transcription_started(self, item: Item) -> None:
         """Show `item` as transcribing."""

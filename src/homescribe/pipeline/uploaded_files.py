@@ -17,6 +17,7 @@ from homescribe.core import Item
 from homescribe.errors import UserError
 from homescribe.library import Library
 from homescribe.pipeline.add import Sources, with_audio
+from homescribe.pipeline.repeated_writes import RepeatedWrites
 
 RECORDINGS = "recordings"  # folder in that of the library
 TITLE = "Uploads"  # of the source, and name of its folder
@@ -50,7 +51,9 @@ def record_upload(library: Library, sources: Sources, path: Path, stop: Event) -
         return UploadedFile(library.item(existing.key).item, new=False)
     listing = replace(listing, url=str(uploads_folder(library.directory)), title=TITLE)
     items = with_audio(library, source, listing, [item], stop)
-    recorded = library.record("file", listing, items, gone=frozenset(each.url for each in known))
+    write = RepeatedWrites(library, stop)
+    gone = frozenset(each.url for each in known)
+    recorded = write(library.record, "file", listing, items, gone=gone)
     [stored] = recorded.items
     return UploadedFile(stored, bool(recorded.new), tuple(listing.warnings))
 
