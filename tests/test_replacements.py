@@ -1,12 +1,19 @@
 """Words that are replaced in all transcripts, stored and later ones, until a replacement is removed."""
 
 import json
+import tempfile
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from fake_plugins import FakeBackend, FakeSource
+from fake_plugins import run as fake_run
 from homescribe import Item, Library, Listing, Segment, Speaker, Transcript, Turn, UserError, Word
 from homescribe.cli.main import run
+from homescribe.library import replacement_methods, transcripts
+from homescribe.library.passages import index_segments
 from homescribe.text.word_replacement import WordReplacement
 
 SOURCE = "https://x.example"
@@ -193,3 +200,134 @@ def test_the_commands(library, tmp_path, capsys):
     )
     assert run([*place, "replaced", "remove", str(found["id"])]) == 0
     assert library.transcript(ITEM.key) == ORIGINAL
+
+
+# --- Many recordings: one transaction after the other -------------------------------------------------
+
+
+@pytest.fixture
+def one_by_one(monkeypatch):
+    """Let each transaction change one recording."""
+    monkeypatch.setattr(replacement_methods, "HELD", -1.0)
+    monkeypatch.setattr(replacement_methods, "PAUSE", 0.0)
+
+
+def state_of_index(library):
+    """The number of words, and what is indexed, of each item; and the same computed anew."""
+    with library._writing() as db:
+        words = "SELECT item_id, words FROM transcripts ORDER BY item_id"
+        passages = "SELECT * FROM passages ORDER BY passage_id"
+        stored = [tuple(row) for query in (words, passages) for row in db.execute(query)]
+        for (item_id,) in db.execute("SELECT item_id FROM transcripts").fetchall():
+            index_segments(db, item_id, transcripts._count_words(db, item_id))
+        anew = [tuple(row) for query in (words, passages) for row in db.execute(query)]
+    return stored, anew
+
+
+def test_other_programs_write_between_two_recordings(library, one_by_one, monkeypatch):
+    corrected = []
+
+    def correct(seconds):
+        with Library(library.directory) as other, other.busy_timeout(0):
+            other.correct(ITEM.key, 0, f"Hello, {len(corrected)} times.")
+            corrected.append(other.unfinished_replacements())
+
+    monkeypatch.setattr(replacement_methods.time, "sleep", correct)
+    replaced = library.replace_words("Perrison", "Peerson")
+    assert corrected == [1]
+    assert (replaced.words, replaced.lines, replaced.recordings) == (6, 4, 2)
+    assert [example.key for example in replaced.examples] == [
+        ITEM.key,
+        ITEM.key,
+        OTHER.key,
+        OTHER.key,
+    ]
+    assert texts(library)[:2] == [" Hello, 0 times.", " My name is Ann Peerson."]
+    assert library.remove_replacement() == 2
+    assert corrected == [1, 1]
+    assert library.check() == []
+
+
+@pytest.mark.parametrize("finish", ["run", "replace"])
+def test_what_a_killed_replacement_leaves_is_done_later(
+    library, one_by_one, monkeypatch, tmp_path, capsys, finish
+):
+    def killed(seconds):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(replacement_methods.time, "sleep", killed)
+        with pytest.raises(KeyboardInterrupt):
+            library.replace_words("Perrison", "Peerson")
+    assert (texts(library)[1], texts(library, OTHER)[1]) == (
+        " My name is Ann Peerson.",
+        " My name is Ann Perrison.",
+    )
+    assert run(["--library", str(tmp_path), "replaced", "list"]) == 0
+    assert "1 recording still to be changed" in capsys.readouterr().err
+    if finish == "run":
+        list(fake_run(library, FakeSource(), FakeBackend()))
+    else:
+        library.replace_words("Hello", "Hullo")
+    assert library.unfinished_replacements() == 0
+    assert texts(library, OTHER)[1] == " My name is Ann Peerson."
+    assert library.replacements()[0].recordings == 2
+    assert library.search("perrison") == []
+    stored, anew = state_of_index(library)
+    assert stored == anew
+
+
+def test_an_interrupted_undo_is_completed_later(library, one_by_one, monkeypatch):
+    library.replace_words("Perrison", "Peerson")
+
+    def killed(seconds):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(replacement_methods.time, "sleep", killed)
+        with pytest.raises(KeyboardInterrupt):
+            library.remove_replacement()
+    assert library.replacements() == []
+    assert library.transcript(OTHER.key) != ORIGINAL
+    library.finish_replacements()
+    assert library.transcript(ITEM.key) == library.transcript(OTHER.key) == ORIGINAL
+    stored, anew = state_of_index(library)
+    assert stored == anew
+
+
+def test_a_transcript_that_is_stored_meanwhile_is_replaced(library, one_by_one, monkeypatch):
+    def save(seconds):
+        library.save(OTHER, replace(ORIGINAL, segments=(line("Perrison again.", 1.0),)))
+
+    monkeypatch.setattr(replacement_methods.time, "sleep", save)
+    assert library.replace_words("Perrison", "Peerson").recordings == 2
+    assert texts(library, OTHER) == [" Peerson again."]
+
+
+@given(
+    st.lists(st.sampled_from(["ann perrison", "", "an e-mail", "東京 ann", "e\u0301"]), min_size=1),
+    st.lists(st.tuples(st.integers(0, 9), st.sampled_from(["ann", "one e-mail two", "京"]))),
+    st.sampled_from(["an", "two words", "東"]),
+)
+@settings(max_examples=30, deadline=None)
+def test_words_and_index_follow_each_change(spoken, corrections, new):
+    segments = tuple(Segment(n * 12.0, n * 12.0 + 11, f" {text}") for n, text in enumerate(spoken))
+    with tempfile.TemporaryDirectory() as directory, Library(directory) as library:
+        library.save(ITEM, replace(ORIGINAL, segments=segments))
+        library.replace_words("ann", new)
+        for position, text in corrections:
+            if position < len(segments):
+                library.correct(ITEM.key, position, text)
+        for position in {position for position, _ in corrections[1:] if position < len(segments)}:
+            if position in library.corrections(ITEM.key):
+                library.undo_correction(ITEM.key, position)
+        stored, anew = state_of_index(library)
+        assert stored == anew
+        library.remove_replacement()
+        stored, anew = state_of_index(library)
+        assert stored == anew
+
+
+def test_a_dry_run_needs_no_permission_to_write(library):
+    with Library(library.directory, read_only=True) as reading:
+        assert reading.replace_words("Perrison", "Peerson", dry_run=True).words == 6

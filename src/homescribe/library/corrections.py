@@ -11,7 +11,7 @@ time; otherwise they stay stored without a position.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 
@@ -21,6 +21,9 @@ from homescribe.library.rows import SEGMENT_COLUMNS, segment_row, to_segment
 from homescribe.text.sanitize import sqlite_safe
 from homescribe.text.scripts import tokens
 from homescribe.text.word_times import spread
+
+# By position of a segment, its text before and after.
+TextChanges = Mapping[int, tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +44,10 @@ def correct(
     text: str,
     was: str | None,
     now: float,
-) -> None:
-    """Replace the text of the segment at `position`. `was` is the text that the person saw, None to skip the
-    check that it is still there.
+) -> TextChanges:
+    """Replace the text of the segment at `position`; return what has changed.
+
+    `was` is the text that the person saw, None to skip the check that it is still there.
     """
     row = _segment_row(db, item_id, key, position)
     old = to_segment(row)
@@ -53,7 +57,7 @@ def correct(
     if was is not None and " ".join(was.split()) != " ".join(old.text.split()):
         raise UserError("This line has been changed since you opened it.", "Reload the page.")
     if text == old.text.strip():
-        return
+        return {}
     db.execute(
         'INSERT INTO corrections (item_id, position, start, "end", text, was_text, was_words, '
         "was_flags, corrected_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -62,12 +66,12 @@ def correct(
             *(row["flags"], now),
         ),
     )
-    _write(db, item_id, position, old, text)
+    return {position: (old.text, _write(db, item_id, position, old, text))}
 
 
-def undo(db: sqlite3.Connection, item_id: int, key: str, position: int) -> None:
-    """Take back the latest correction of the segment at `position`."""
-    _segment_row(db, item_id, key, position)
+def undo(db: sqlite3.Connection, item_id: int, key: str, position: int) -> TextChanges:
+    """Take back the latest correction of the segment at `position`; return what has changed."""
+    current = _segment_row(db, item_id, key, position)
     row = db.execute(
         "SELECT * FROM corrections WHERE item_id = ? AND position = ? "
         "ORDER BY correction_id DESC LIMIT 1",
@@ -80,6 +84,7 @@ def undo(db: sqlite3.Connection, item_id: int, key: str, position: int) -> None:
         (row["was_text"], row["was_words"], row["was_flags"], item_id, position),
     )
     db.execute("DELETE FROM corrections WHERE correction_id = ?", (row["correction_id"],))
+    return {position: (current["text"], row["was_text"])}
 
 
 def corrected(db: sqlite3.Connection, item_id: int) -> dict[int, Correction]:
@@ -152,8 +157,11 @@ def _segment_row(db: sqlite3.Connection, item_id: int, key: str, position: int) 
     return row
 
 
-def _write(db: sqlite3.Connection, item_id: int, position: int, old: Segment, text: str) -> None:
-    """Write `text` into a segment, after the space that the segment begins with, and clear its flags."""
+def _write(db: sqlite3.Connection, item_id: int, position: int, old: Segment, text: str) -> str:
+    """Write `text` into a segment, after the space that the segment begins with, and clear its flags.
+
+    Returns the text of the segment.
+    """
     space = old.text[: len(old.text) - len(old.text.lstrip())]
     words = [
         replace(word, speaker=old.speaker)
@@ -165,6 +173,7 @@ def _write(db: sqlite3.Connection, item_id: int, position: int, old: Segment, te
         "UPDATE segments SET text = ?, words = ?, flags = NULL WHERE item_id = ? AND position = ?",
         (values["text"], values["words"], item_id, position),
     )
+    return space + text
 
 
 # --- Times of corrected words ------------------------------------------------------------------------

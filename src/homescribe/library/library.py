@@ -296,16 +296,16 @@ class Library(SpeakerMethods, ReplacementMethods, ItemMethods, CaptionMethods, Q
         now = time.time()
         with self._writing() as db:
             (item_id,) = items.find_ids(db, [key], now)
-            corrections.correct(db, item_id, key, position, text, was, now)
-            transcripts.refresh(db, item_id)
+            changes = corrections.correct(db, item_id, key, position, text, was, now)
+            transcripts.refresh(db, item_id, changes)
             return transcripts.segment(db, item_id, position)
 
     def undo_correction(self, key: str, position: int) -> Segment:
         """Take back the latest correction of a segment; returns the segment as it was before."""
         with self._writing() as db:
             (item_id,) = items.find_ids(db, [key], time.time())
-            corrections.undo(db, item_id, key, position)
-            transcripts.refresh(db, item_id)
+            changes = corrections.undo(db, item_id, key, position)
+            transcripts.refresh(db, item_id, changes)
             return transcripts.segment(db, item_id, position)
 
     def corrections(self, key: str) -> dict[int, Correction]:

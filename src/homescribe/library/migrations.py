@@ -175,6 +175,11 @@ def version_21(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def version_22(db: sqlite3.Connection) -> None:
+    """Add which items wait for the replacement of words."""
+    db.execute(schema.VERSION_22)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_1,
     version_2,
@@ -197,6 +202,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_19,
     version_20,
     version_21,
+    version_22,
 )
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from homescribe.core import SECOND, Item, Segment
 from homescribe.text.sanitize import sqlite_safe
@@ -93,9 +94,7 @@ def passages(segments: Sequence[Segment]) -> Iterator[tuple[int, int, str]]:
     """Yield the first and last position and the indexed text of each passage over `segments`."""
     stretches = list(_stretches(segments))
     texts = [
-        " ".join(
-            spaced(sqlite_safe(segment.text).strip())[0] for segment in segments[first : last + 1]
-        )
+        " ".join(_indexed(segment.text) for segment in segments[first : last + 1])
         for first, last in stretches
     ]
     for number in range(max(1, len(stretches) - 1)):
@@ -105,17 +104,41 @@ def passages(segments: Sequence[Segment]) -> Iterator[tuple[int, int, str]]:
             yield pair[0][0], pair[-1][1], with_compounds(text)
 
 
-def update_texts(db: sqlite3.Connection, item_id: int, segments: Sequence[Segment]) -> None:
-    """Index the texts of segments again. Their times and speakers are as before."""
-    first = item_id << PASSAGE_BITS
-    new = {first | n: text for n, (_, _, text) in enumerate(passages(segments))}
-    (number,) = db.execute(
-        "SELECT count(*) FROM passages WHERE item_id = ? AND passage_id > 0", (item_id,)
-    ).fetchone()
-    if number == len(new):
-        _replace_texts(db, item_id, new)
-    else:  # a segment had no text
-        index_segments(db, item_id, segments)
+def _indexed(text: str) -> str:
+    """Return the text of a segment as a passage has it."""
+    return spaced(sqlite_safe(text).strip())[0]
+
+
+def update_texts(db: sqlite3.Connection, item_id: int, positions: Collection[int]) -> None:
+    """Index the texts of the segments at `positions` again. They have text, as before."""
+    changed = sorted(positions)
+    number = item_id << PASSAGE_BITS
+    rows = db.execute(
+        "SELECT passage_id, first_segment, last_segment FROM passages "
+        "WHERE passage_id >= ? AND passage_id < ? ORDER BY passage_id",
+        (number, number + (1 << PASSAGE_BITS)),
+    ).fetchall()
+    ranges = [
+        (passage_id, range(first, last + 1))
+        for passage_id, first, last in rows
+        if bisect_left(changed, first) < bisect_right(changed, last)
+    ]
+    if not ranges:
+        return
+    texts: dict[int, str] = {
+        position: _indexed(text)
+        for position, text in db.execute(
+            "SELECT position, text FROM segments WHERE item_id = ? AND position BETWEEN ? AND ?",
+            (item_id, ranges[0][1].start, ranges[-1][1].stop - 1),
+        )
+    }
+    db.executemany(
+        "UPDATE passages SET text = ? WHERE passage_id = ?",
+        (
+            (with_compounds(" ".join(texts[n] for n in positions)), passage_id)
+            for passage_id, positions in ranges
+        ),
+    )
 
 
 def reindex(db: sqlite3.Connection) -> None:

@@ -618,3 +618,10 @@ VERSION_21 = (
     FROM {STATE_TABLES}
     """,
 )
+
+# Items to whose transcripts replacements are still to be applied.
+VERSION_22 = """
+    CREATE TABLE unreplaced_items (
+        item_id INTEGER PRIMARY KEY REFERENCES items(item_id) ON DELETE CASCADE
+    )
+    """

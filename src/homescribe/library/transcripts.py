@@ -24,7 +24,7 @@ from homescribe.library import (
     speaker_matches,
     speaker_rows,
 )
-from homescribe.library.corrections import detach, reapply
+from homescribe.library.corrections import TextChanges, detach, reapply
 from homescribe.library.filters import item_filter
 from homescribe.library.passages import index_segments, update_texts
 from homescribe.library.rows import (
@@ -81,7 +81,7 @@ def save(
     speaker_matches.carry_over(db, item_id, before, transcript.speakers, transcript.turns)
     segments: Sequence[Segment] = _with_corrected_speakers(db, item_id, transcript.segments)
     detach(db, item_id)
-    replaced = list(replacements.apply(db, item_id))
+    replaced = replacements.apply(db, item_id)
     if reapply(db, item_id) or replaced:
         segments = _count_words(db, item_id)
     index_segments(db, item_id, segments)
@@ -119,8 +119,7 @@ def add_speakers(
     speaker_rows.insert(db, item_id, found.speakers)
     speaker_matches.carry_over(db, item_id, before, found.speakers, found.turns)
     _with_corrected_speakers(db, item_id, found.segments)
-    for _ in replacements.apply(db, item_id):
-        pass
+    replacements.apply(db, item_id)
     index_segments(db, item_id, _count_words(db, item_id))
     return True
 
@@ -190,9 +189,19 @@ def set_speaker(
     return before
 
 
-def refresh(db: sqlite3.Connection, item_id: int) -> None:
-    """Index the text of a transcript and count its words again, after a correction."""
-    update_texts(db, item_id, _count_words(db, item_id))
+def refresh(db: sqlite3.Connection, item_id: int, changes: TextChanges) -> None:
+    """Index changed texts of a transcript, and count its words again."""
+    if not changes:
+        return
+    before = count_words(before for before, _ in changes.values())
+    after = count_words(after for _, after in changes.values())
+    db.execute(
+        "UPDATE transcripts SET words = words + ? WHERE item_id = ?", (after - before, item_id)
+    )
+    if all(text.strip() for change in changes.values() for text in change):
+        update_texts(db, item_id, changes)
+    else:  # the number of passages may differ
+        index_segments(db, item_id, [to_segment(row) for row in _segment_rows(db, item_id)])
 
 
 def _count_words(db: sqlite3.Connection, item_id: int) -> Sequence[Segment]:

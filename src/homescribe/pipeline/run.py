@@ -195,6 +195,7 @@ class Run:
 
     def _outcomes(self) -> Iterator[Outcome]:
         with self._library.run_lock():
+            self._storage.finish_replacements()
             self._storage.retry(self._again)
             self._library.audio.sweep()
             yield from self._set_suspects_aside()

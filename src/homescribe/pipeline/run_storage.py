@@ -83,6 +83,10 @@ class RunStorage:
         if keys:
             self.writes(self._library.retry, keys)
 
+    def finish_replacements(self) -> None:
+        """Change the transcripts that a replacement has left when its process was killed."""
+        self.writes(self._library.finish_replacements)
+
     # --- The work of an engine in this process -------------------------------------------------------
 
     def deaths(self) -> Deaths:

@@ -15,6 +15,7 @@ from homescribe.text.display import clock, count
 from homescribe.text.redaction import shown_feed
 from homescribe.text.sanitize import terminal_safe
 
+UNFINISHED = "by a command that is at work now, or else by the next run or replacement."
 UNDO = "To undo: homescribe replaced undo"
 
 
@@ -84,6 +85,7 @@ def list_replacements(config: Config, as_json: bool) -> None:
     """List the replacements, in the order in which they are applied."""
     with open_library(config, must_exist=True) as library:
         found = library.replacements()
+        unfinished = library.unfinished_replacements()
     if as_json:
         print_json([replacement_as_json(each) for each in found])
         return
@@ -109,6 +111,8 @@ def list_replacements(config: Config, as_json: bool) -> None:
         flexible=3,
         empty="No word is replaced. To replace one: homescribe replace OLD NEW",
     )
+    if unfinished:
+        message(f"{count(unfinished, 'recording')} still to be changed: {UNFINISHED}")
 
 
 @replacements.command("undo")
