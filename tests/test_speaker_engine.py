@@ -9,9 +9,12 @@ from threading import Event
 import pytest
 
 from fake_plugins import item
+from homescribe.assemble import build_backend
 from homescribe.backends.local import LocalBackend
+from homescribe.config import Config
 from homescribe.core import Audio, Segment, Speaker, Transcript, TranscriptionOptions, Turn, Word
 from homescribe.errors import Cancelled, PermanentError, SetupError, UserError
+from homescribe.library import Library
 from homescribe.speakers.diarizer import Diarization
 from homescribe.speakers.speaker_engine import LinkedEvent, SlowestProgress, SpeakerEngine
 
@@ -124,8 +127,9 @@ def test_both_work_at_the_same_time():
     ("error", "words"),
     [
         (PermanentError("Nothing could be decoded.", "hint"), "Nothing could be decoded."),
-        (ValueError("broken\nhere"), "ValueError: broken here"),
-        (MemoryError(), "MemoryError:"),
+        (ValueError("/home/jane/secret.onnx\nhere"), "internal error (ValueError)."),
+        (MemoryError(), "internal error (MemoryError)."),
+        (SystemExit(1), "internal error (SystemExit)."),
     ],
 )
 def test_an_error_of_the_search_costs_no_transcript(error, words):
@@ -134,6 +138,24 @@ def test_an_error_of_the_search_costs_no_transcript(error, words):
     assert found.warnings == ("One track.", f"Speakers could not be told apart: {words}")
     assert not found.speakers
     assert not found.segments[0].words
+
+
+def test_the_details_of_an_unforeseen_error_are_in_a_log_of_the_library(tmp_path, monkeypatch):
+    error = RuntimeError("cannot open /home/jane/secret.onnx token=hf_abcdef0123456789abcdef")
+    finder = FakeFinder(raising(error))
+    monkeypatch.setattr("homescribe.assemble.build_speaker_finder", lambda config: finder)
+    monkeypatch.setattr("homescribe.plugins.load", lambda group, name: lambda model: FakeEngine())
+    with Library(tmp_path) as library:
+        backend = build_backend(Config(library=tmp_path), library, AUTO)
+    with backend.start("fake", "tiny") as session:
+        call = session.submit(TALK, AUTO, Event())
+        found = session.result(call, Event(), lambda seconds: None)
+    [log] = (tmp_path / "logs").iterdir()
+    assert found.warnings[-1] == (
+        "Speakers could not be told apart: internal error (RuntimeError); "
+        f"the details are in logs/{log.name}."
+    )
+    assert "cannot open /home/jane/secret.onnx" in log.read_text()
 
 
 @pytest.mark.parametrize("error", [SetupError("No model.", "Get it."), UserError("No memory.")])

@@ -36,6 +36,7 @@ from homescribe.notifications.notifier import Notifier
 from homescribe.pipeline.add import Sources, add
 from homescribe.pipeline.audio_copies import KeepAudio
 from homescribe.pipeline.caption_run import CaptionRun
+from homescribe.pipeline.crash_log import write_log
 from homescribe.pipeline.run import Run, with_language_code
 from homescribe.pipeline.speech_upload import speech_upload
 from homescribe.speakers.speaker_finder import SpeakerFinder
@@ -93,7 +94,10 @@ def build_backend(
     """
     options = options or config.transcription()
     if config.backend == "local" and compares_voices(options):
-        return LocalBackend(build_speaker_finder(config))
+        logs = library.directory / "logs"
+        return LocalBackend(
+            build_speaker_finder(config), lambda error, heading: write_log(error, logs, heading)
+        )
     if config.backend == "modal":
         return build_modal_backend(config, library, options)
     if config.backend == "ray":

@@ -20,7 +20,7 @@ from homescribe.core import (
     TranscriptionOptions,
     Usage,
 )
-from homescribe.speakers.speaker_engine import SpeakerEngine
+from homescribe.speakers.speaker_engine import SpeakerEngine, WriteLog
 from homescribe.speakers.speaker_finder import SpeakerFinder
 
 
@@ -30,14 +30,18 @@ class LocalBackend:
     Args:
         speakers: finds speakers, and is loaded when a session starts. None: with the published models, which
             are loaded when a recording needs them.
+        write_log: as for SpeakerEngine.
     """
 
     name = "local"
     default_engine = "faster-whisper"
     default_model = "small"  # a compromise between accuracy and speed on a laptop's processor
 
-    def __init__(self, speakers: SpeakerFinder | None = None) -> None:
+    def __init__(
+        self, speakers: SpeakerFinder | None = None, write_log: WriteLog | None = None
+    ) -> None:
         self._speakers = speakers
+        self._write_log = write_log
 
     @contextmanager
     def start(self, engine: str, model: str) -> Iterator[Session]:
@@ -46,7 +50,8 @@ class LocalBackend:
             self._speakers.load()
         loaded: Engine = plugins.load("engines", engine)(model)
         try:
-            yield LocalSession(SpeakerEngine(loaded, self._speakers or SpeakerFinder()))
+            finder = self._speakers or SpeakerFinder()
+            yield LocalSession(SpeakerEngine(loaded, finder, self._write_log))
         finally:
             loaded.close()
 

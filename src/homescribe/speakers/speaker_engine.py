@@ -15,6 +15,8 @@ from homescribe.speakers.speaker_finder import SpeakerFinder
 from homescribe.speakers.speaker_setting import SpeakerSetting, parse_speakers
 from homescribe.speakers.two_channels import transcribe_channels
 
+WriteLog = Callable[[BaseException, str], str | None]
+
 TICK = 0.1  # seconds between two looks at `stop`
 
 
@@ -23,12 +25,19 @@ class SpeakerEngine:
 
     Both decode the recording, because an engine reads it at its own pace; decoding takes one or two percent
     of the time. Speakers that cannot be found cost no transcript: it gets a warning.
+
+    Args:
+        write_log: writes an unforeseen exception to a log, under a heading; returns the log's name for the
+            user, None if there is none.
     """
 
-    def __init__(self, engine: Engine, finder: SpeakerFinder) -> None:
+    def __init__(
+        self, engine: Engine, finder: SpeakerFinder, write_log: WriteLog | None = None
+    ) -> None:
         self.name, self.model, self.slots = engine.name, engine.model, engine.slots
         self._engine = engine
         self._finder = finder
+        self._write_log = write_log
 
     def transcribe(
         self,
@@ -46,7 +55,8 @@ class SpeakerEngine:
             return transcript if options.word_timestamps else without_words(transcript)
         slowest = SlowestProgress(progress)
         search = SpeakerSearch(
-            self._finder, audio, setting, options.audio_track, stop, slowest.reporter()
+            *(self._finder, audio, setting, options.audio_track, stop, slowest.reporter()),
+            write_log=self._write_log,
         )
         wanted = replace(options, word_timestamps=True, speakers=None)
         try:
@@ -104,6 +114,7 @@ class SpeakerSearch:
         track: int | None,
         stop: Event,
         progress: Callable[[float], None],
+        write_log: WriteLog | None = None,
     ) -> None:
         self.stop = LinkedEvent(stop)
         self.fatal: UserError | None = None  # it would stop every recording
@@ -119,8 +130,9 @@ class SpeakerSearch:
             except UserError as error:
                 self.fatal = error
                 self.stop.set()
-            except Exception as error:  # noqa: BLE001 - the transcript is worth more
-                self.warning = f"Speakers could not be told apart: {_words(error)}"
+            except BaseException as error:  # noqa: BLE001 - the transcript is worth more
+                reason = _reason(error, audio.item.key, write_log)
+                self.warning = f"Speakers could not be told apart: {reason}"
                 progress(float("inf"))
 
         self._thread = Thread(target=search, name="speakers", daemon=True)
@@ -137,10 +149,17 @@ class SpeakerSearch:
         return self._found
 
 
-def _words(error: Exception) -> str:
+def _reason(error: BaseException, key: str, write_log: WriteLog | None) -> str:
+    """Return why the speakers of the item `key` were not found.
+
+    Of an unforeseen exception only the type: its text may contain paths and addresses, and a transcript with
+    its warnings is published.
+    """
     if isinstance(error, HomescribeError):
         return error.message
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    log = write_log(error, f"finding the speakers of {key}") if write_log else None
+    details = f"; the details are in {log}" if log else ""
+    return f"internal error ({type(error).__name__}){details}."
 
 
 class SlowestProgress:
