@@ -156,6 +156,15 @@ def test_a_command_gets_json_and_variables(tmp_path):
     assert one["variables"]["HOMESCRIBE_LIBRARY"] == "/library"
 
 
+def test_a_command_starts_however_long_a_title_is(tmp_path):
+    line, told = saving(tmp_path)
+    title = "標" * 200_000
+    assert notified([DoneCommand("on_done", line, "item.done")], done(title=title)) == []
+    (one,) = told()
+    assert one["stdin"]["data"]["title"] == title
+    assert one["variables"]["HOMESCRIBE_ITEM_TITLE"] == "標" * 8000
+
+
 def test_a_command_for_the_run_gets_its_numbers(tmp_path):
     line, told = saving(tmp_path)
     command = DoneCommand("on_run", line, "run.done")

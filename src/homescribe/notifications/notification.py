@@ -19,6 +19,8 @@ from homescribe.text.sanitize import file_safe_line, utf8_safe
 Kind = Literal["item.done", "item.failed", "run.done"]
 
 MOST_TEXT = 1_000_000  # characters of a transcript that are sent; "text" is null for a longer one
+# Characters of an environment variable. Linux allows 128 KiB for one, and often 2 MiB for all.
+MOST_VARIABLE = 8_000
 MOST_FAILURES = 50  # that are listed for a run
 
 
@@ -130,7 +132,9 @@ def _error(error: HomescribeError) -> dict[str, str]:
 
 def _clean(kind: Kind, variables: Mapping[str, str]) -> dict[str, str]:
     """Return variables on one line each, without control characters: NUL would end them."""
-    cleaned = {name: file_safe_line(utf8_safe(value)) for name, value in variables.items()}
+    cleaned = {
+        name: file_safe_line(utf8_safe(value[:MOST_VARIABLE])) for name, value in variables.items()
+    }
     return {
         "HOMESCRIBE_EVENT": kind,
         **cleaned,

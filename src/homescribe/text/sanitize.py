@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import html
 import re
+import unicodedata
 from html.parser import HTMLParser
 from urllib.parse import quote
 
@@ -94,12 +95,19 @@ def file_safe_line(text: str) -> str:
 
 
 # A spreadsheet takes a cell that begins with one of these for a formula, which may start programs.
-_FORMULA = re.compile("[=+@\uff1d\uff0b\uff20-]")
+_FORMULA = frozenset("=+-@\uff1d\uff0b\uff20")
+# Categories of characters that some programs drop from the beginning.
+_NOT_SEEN = frozenset({"Cc", "Cf"})
 
 
 def spreadsheet_safe(text: str) -> str:
     """Return a cell of a table with an apostrophe before what a spreadsheet would take for a formula."""
-    return f"'{text}" if _FORMULA.match(text.lstrip()) else text
+    seen = (
+        character
+        for character in text
+        if not character.isspace() and unicodedata.category(character) not in _NOT_SEEN
+    )
+    return f"'{text}" if next(seen, "") in _FORMULA else text
 
 
 def utf8_safe(text: str) -> str:
