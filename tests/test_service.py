@@ -131,9 +131,33 @@ def test_words_of_a_unit_are_not_read_as_specifiers_or_variables():
 
 def test_a_line_break_cannot_add_a_line_to_a_unit():
     with pytest.raises(UserError, match="control character"):
-        systemd_units(nightly("a\nExecStartPre=/bin/rm"))
+        nightly("a\nExecStartPre=/bin/rm")
     with pytest.raises(UserError, match="control character"):
-        systemd_units(nightly(PROXY="a\nExecStartPre=/bin/rm"))
+        nightly(PROXY="a\nExecStartPre=/bin/rm")
+
+
+def test_a_path_that_is_not_utf8_is_refused_before_anything_is_written():
+    with pytest.raises(UserError, match="not valid UTF-8"):
+        nightly(HOMESCRIBE_LIBRARY=os.fsdecode(b"/home/me/\xff"))
+
+
+def test_the_line_for_cron_has_no_secrets(machine, monkeypatch):
+    monkeypatch.setenv("REFUSED", "show ")
+    environment = {
+        "HOMESCRIBE_WEBHOOK_SECRET": "whsec_s3cr3t",
+        "HTTPS_PROXY": "http://me:s3cr3t@proxy.example",
+        "HOMESCRIBE_MODEL": "small",
+    }
+    secrets = service_command._secrets(environment)
+    assert secrets == {"HOMESCRIBE_WEBHOOK_SECRET", "HTTPS_PROXY"}
+    sync = NightlySync(nightly().command, environment, 2, 5, secrets)
+    with pytest.raises(SetupError) as caught:
+        Systemd().install(sync)
+    assert "s3cr3t" not in caught.value.hint
+    assert "HOMESCRIBE_MODEL=small" in caught.value.hint
+    assert "set HOMESCRIBE_WEBHOOK_SECRET, HTTPS_PROXY" in caught.value.hint
+    # A file that only its owner can read.
+    assert "whsec_s3cr3t" in systemd_units(sync)["homescribe-sync.service"]
 
 
 def test_launchd_gets_each_word_as_it_is():

@@ -239,7 +239,11 @@ def _result(code: str) -> str:
 
 
 def _cron_hint(sync: NightlySync) -> str:
-    return f"With cron, add this line after `crontab -e`: {crontab_line(sync)}"
+    secrets = ""
+    if sync.secrets:
+        names = ", ".join(sorted(sync.secrets))
+        secrets = f"set {names}, which are secret, in config.toml or the crontab, and "
+    return f"With cron, {secrets}add this line after `crontab -e`: {crontab_line(sync)}"
 
 
 def _run(*command: str) -> str:

@@ -31,12 +31,28 @@ class NightlySync:
         command: program and arguments; the program's path is absolute.
         environment: variables that are set for it.
         hour, minute: when, in local time.
+
+    Raises UserError for a word that the files of the system's schedulers cannot have.
     """
 
     command: tuple[str, ...]
     environment: Mapping[str, str]
     hour: int
     minute: int
+    secrets: frozenset[str] = frozenset()  # names of variables that are shown to nobody
+
+    def __post_init__(self) -> None:
+        for word in (*self.command, *self.environment.values()):
+            if any(ord(character) < 32 or ord(character) == 127 for character in word):
+                raise UserError(
+                    f"{word!r} has a control character, which no scheduler of the system accepts.",
+                    "Rename the file or folder, or leave the option out.",
+                )
+            if any(0xD800 <= ord(character) < 0xE000 for character in word):
+                raise UserError(
+                    f"{word!r} is not valid UTF-8, which the system's schedulers need.",
+                    "Rename the file or folder, or leave the option out.",
+                )
 
     @property
     def at(self) -> str:
@@ -104,19 +120,19 @@ def launchd_agent(sync: NightlySync, log: Path) -> str:
 
 
 def crontab_line(sync: NightlySync) -> str:
-    """Return the line for `crontab -e`. In a crontab, "%" ends the command unless it is escaped."""
-    variables = [f"{name}={value}" for name, value in sync.environment.items()]
+    """Return the line for `crontab -e`, without secrets.
+
+    In a crontab, "%" ends the command unless it is escaped.
+    """
+    variables = [
+        f"{name}={value}" for name, value in sync.environment.items() if name not in sync.secrets
+    ]
     words = [*(["env", *variables] if variables else []), *sync.command]
     return f"{sync.minute} {sync.hour} * * *  {shlex.join(words)}".replace("%", r"\%")
 
 
 def _quoted(word: str) -> str:
     """Return a word for a unit file: in quotes if it must be, "%" doubled since it begins a specifier."""
-    if any(ord(character) < 32 or ord(character) == 127 for character in word):
-        raise UserError(
-            f"{word!r} has a control character, which a unit file cannot have.",
-            "Rename the file or folder, or leave the option out.",
-        )
     word = word.replace("%", "%%")
     if re.fullmatch(r"[\w./:=,@+%-]+", word, re.ASCII):
         return word

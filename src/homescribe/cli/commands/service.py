@@ -29,6 +29,7 @@ from homescribe.errors import UserError
 from homescribe.exit_codes import ExitCode
 from homescribe.service.scheduler_programs import scheduler
 from homescribe.service.unit_files import NightlySync, parsed_time
+from homescribe.text.redaction import shown_text
 from homescribe.text.sanitize import terminal_safe
 
 # Variables that systemd, launchd and cron do not take from the shell, and that change what a run finds.
@@ -78,11 +79,13 @@ def install(
     with open_library(config, must_exist=True) as library:
         empty = not library.sources()
     words = (*_sync_options(formats, target), *(("--limit", str(limit)) if limit else ()))
+    environment = {**_kept(os.environ), **_settings(config)}
     sync = NightlySync(
         (sys.executable, "-m", "homescribe", "sync", *words),
-        {**_kept(os.environ), **_settings(config)},
+        environment,
         hour,
         minute,
+        _secrets(environment),
     )
     system = scheduler()
     if dry_run:
@@ -162,6 +165,16 @@ def _sync_options(formats: list[str], target: Target) -> tuple[str, ...]:
 
 def _kept(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: environ[name] for name in KEPT if environ.get(name)}
+
+
+def _secrets(environment: Mapping[str, str]) -> frozenset[str]:
+    """Return the names of variables that are secrets, or contain one, as the address of a proxy may."""
+    settings_ = {setting.environment for setting in settings.settings() if setting.secret}
+    return frozenset(
+        name
+        for name, value in environment.items()
+        if name in settings_ or shown_text(value) != value
+    )
 
 
 def _settings(config: Config) -> dict[str, str]:
