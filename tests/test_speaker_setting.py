@@ -29,12 +29,21 @@ def test_settings_and_their_one_spelling(text, setting, spelling):
     assert str(setting) == spelling
 
 
-@pytest.mark.parametrize("text", ["0", "4-2", "0-3", "-1", "2-", "two", "1.5", "100", "auto2", "٢"])
+@pytest.mark.parametrize(
+    "text", ["0", "4-2", "0-3", "-1", "2-", "two", "1.5", "1000", "auto2", "٢"]
+)
 def test_other_values_are_refused_in_one_line(text):
     with pytest.raises(UserError, match=r"speakers = .* is not valid") as caught:
         parse_speakers(text)
     assert "auto" in caught.value.hint
     assert "\n" not in caught.value.message + caught.value.hint
+
+
+def test_a_limit_of_speakers_is_named_in_one_line():
+    assert parse_speakers("2-30") == SpeakerSetting(2, 30)
+    for text in ("31", "99", "2-31"):
+        with pytest.raises(UserError, match=r"too many: at most 30 are told apart\.$"):
+            parse_speakers(text)
 
 
 @pytest.mark.parametrize("text", [None, "", "none", " None "])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from homescribe.errors import UserError
 
 AUTO, CHANNELS, NONE = "auto", "channels", "none"
-MAX_SPEAKERS = 99
+MAX_SPEAKERS = 30  # more voices are rarely told apart, and each takes time
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,12 @@ def parse_speakers(text: str) -> SpeakerSetting:
     match = re.fullmatch(r"(\d{1,3})(?:\s*[-–]\s*(\d{1,3}))?", word, re.ASCII)
     if match:
         least, most = int(match[1]), int(match[2] or match[1])
-        if 1 <= least <= most <= MAX_SPEAKERS:
+        if most > MAX_SPEAKERS:
+            raise UserError(
+                f"speakers = {text!r} is too many: at most {MAX_SPEAKERS} are told apart.",
+                "Use auto, which finds their number.",
+            )
+        if 1 <= least <= most:
             return SpeakerSetting(least, most)
     raise UserError(
         f"speakers = {text!r} is not valid.",
