@@ -93,3 +93,34 @@ def test_the_flag_of_overlapping_speech_follows_the_speaker_of_a_line(library):
     kept = library.transcript("podcast:id2")
     assert kept.turns == (Turn(0, 8, BOB), Turn(10, 12, ANN))
     assert [each.flags for each in kept.segments] == [("retried",), (), ("overlap",)]
+
+
+def test_a_line_that_gets_its_speaker_back_leaves_nothing_behind(library):
+    one, two, three = TALK.segments[:3]
+    segments = (
+        replace(one, start=0.0, end=4.0, speaker=ANN, flags=("retried", "overlap")),
+        replace(two, start=0.0, end=8.0, speaker=BOB, flags=("overlap",)),
+        replace(three, start=10.0, end=12.0, speaker=ANN, flags=()),
+    )
+    turns = (Turn(0, 4, ANN), Turn(0, 8, BOB), Turn(10, 12, ANN))
+    library.save(item(2), replace(TALK, segments=segments, turns=turns))
+    key, found = "podcast:id2", library.transcript("podcast:id2")
+    library.set_speaker(key, [0], BOB)
+    library.set_speaker(key, [2], BOB)
+    library.set_speaker(key, [0], ANN)
+    kept = library.transcript(key)
+    assert kept.turns == (Turn(0, 4, ANN), Turn(0, 8, BOB), Turn(10, 12, BOB))
+    assert kept.segments[:2] == found.segments[:2]
+    library.set_speaker(key, [2], ANN)
+    assert library.transcript(key) == found
+    library.add_speakers(key, TALK.speakers, (Turn(0, 12, BOB),))
+    assert library.transcript(key).warnings == ()  # there is no corrected line any more
+
+
+def test_a_line_whose_correction_outlived_its_transcript_gets_its_speaker_back(library):
+    library.add_speakers(KEY, TALK.speakers, TALK.turns)
+    assert said(library) == [ANN, BOB, BOB, BOB]
+    library.set_speaker(KEY, [2], ANN)
+    again = library.transcript(KEY)
+    assert (said(library), again.turns) == ([ANN, BOB, ANN, BOB], TALK.turns)
+    assert [each.seconds for each in again.speakers] == [10.0, 10.0]

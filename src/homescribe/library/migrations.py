@@ -180,6 +180,12 @@ def version_22(db: sqlite3.Connection) -> None:
     db.execute(schema.VERSION_22)
 
 
+def version_23(db: sqlite3.Connection) -> None:
+    """Add the speakers of corrected lines as they were found."""
+    for statement in schema.VERSION_23:
+        db.execute(statement)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_1,
     version_2,
@@ -203,6 +209,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_20,
     version_21,
     version_22,
+    version_23,
 )
 
 

@@ -256,6 +256,11 @@ def to_transcript(
     return Transcript(**values, segments=said, speakers=speakers)
 
 
+def to_turns(column: str) -> tuple[Turn, ...]:
+    """Return the turns of a column `turns`."""
+    return tuple(Turn(**part) for part in json.loads(column))
+
+
 def options_column(options: TranscriptionOptions | None) -> str | None:
     """Return options as a JSON object, None if they are unknown."""
     if options is None:

@@ -625,3 +625,9 @@ VERSION_22 = """
         item_id INTEGER PRIMARY KEY REFERENCES items(item_id) ON DELETE CASCADE
     )
     """
+
+# The speakers of lines as they were found, before a person corrected them.
+VERSION_23 = (
+    "ALTER TABLE transcripts ADD COLUMN found_turns TEXT",
+    "ALTER TABLE speaker_corrections ADD COLUMN found TEXT",
+)

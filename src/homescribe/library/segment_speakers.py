@@ -7,7 +7,7 @@ transcribed again without telling speakers apart. So does the flag of segments i
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from homescribe.core import Segment, Transcript, Turn
@@ -21,36 +21,47 @@ from homescribe.library.rows import (
 from homescribe.speakers.turn_index import TurnIndex, marked_overlap, seconds_by_speaker
 
 
-def with_speaker(
-    stored: Transcript, positions: Sequence[int], label: str
-) -> tuple[tuple[Segment, ...], tuple[Turn, ...]]:
-    """Return the segments and turns of a transcript in which the speaker `label` says these segments.
-
-    Raises UserError for a segment or a speaker that there is not.
-    """
+def check(stored: Transcript, positions: Collection[int], label: str) -> None:
+    """Raise UserError for a segment or a speaker that there is not."""
     if label not in {speaker.label for speaker in stored.speakers}:
         raise UserError(f"There is no speaker {label} in this recording.", "")
+    for position in positions:
+        if not 0 <= position < len(stored.segments):
+            raise UserError(f"There is no segment {position}.", "Reload the page.")
+
+
+def with_speakers(stored: Transcript, labels: Mapping[int, str]) -> Transcript:
+    """Return a transcript in which these speakers say the segments at these positions."""
     segments, turns = list(stored.segments), list(stored.turns)
     changed: list[Turn] = []
-    for position in positions:
-        if not 0 <= position < len(segments):
-            raise UserError(f"There is no segment {position}.", "Reload the page.")
+    for position, label in labels.items():
         segment = segments[position]
         if segment.speaker == label:
             continue
-        words = tuple(replace(word, speaker=label) for word in segment.words)
-        segments[position] = replace(segment, speaker=label, words=words)
+        segments[position] = said_by(segment, label)
         if segment.speaker is not None:
             turns = _without(turns, segment.speaker, segment.start, segment.end)
         turns.append(Turn(segment.start, segment.end, label))
         changed.append(turns[-1])
-    joined = joined_turns(turns)
-    index, touched = TurnIndex(joined), TurnIndex(joined_turns(changed))
+    found = replace(stored, segments=tuple(segments), turns=joined_turns(turns))
+    return with_flags(found, [(turn.start, turn.end) for turn in changed])
+
+
+def with_flags(stored: Transcript, changed: Iterable[tuple[float, float]]) -> Transcript:
+    """Return a transcript with the right flags of overlapping speech where its turns have changed."""
+    index = TurnIndex(stored.turns)
+    touched = TurnIndex(joined_turns(Turn(start, end, "") for start, end in changed))
     flagged = (
         marked_overlap(each, index) if touched.seconds(each.start, each.end) else each
-        for each in segments
+        for each in stored.segments
     )
-    return tuple(flagged), joined
+    return replace(stored, segments=tuple(flagged))
+
+
+def said_by(segment: Segment, label: str | None) -> Segment:
+    """Return a segment, and its words, with another speaker."""
+    words = tuple(replace(word, speaker=label) for word in segment.words)
+    return replace(segment, speaker=label, words=words)
 
 
 def _without(turns: Iterable[Turn], label: str, start: float, end: float) -> list[Turn]:

@@ -181,12 +181,11 @@ def set_speaker(
     stored = _load(db, item_id)
     if stored is None:
         raise UserError("This recording is not transcribed.", "Start a run.")
-    segments, turns = segment_speakers.with_speaker(stored, positions, label)
-    before = {position: stored.segments[position].speaker for position in positions}
-    segment_speakers.store(db, item_id, stored, replace(stored, segments=segments, turns=turns))
-    speaker_corrections.remember(db, item_id, stored, positions, label)
-    index_segments(db, item_id, segments)
-    return before
+    segment_speakers.check(stored, positions, label)
+    changed = speaker_corrections.correct(db, item_id, stored, positions, label)
+    segment_speakers.store(db, item_id, stored, changed)
+    index_segments(db, item_id, changed.segments)
+    return {position: stored.segments[position].speaker for position in positions}
 
 
 def refresh(db: sqlite3.Connection, item_id: int, changes: TextChanges) -> None:
