@@ -76,6 +76,23 @@ def test_one_click_and_enter_name_a_speaker_everywhere_in_the_recording(page, li
     expect(page.locator(".who .name").nth(2)).to_be_focused()
 
 
+def test_the_chip_of_a_person_shows_all_that_this_person_says(page, library):
+    with Library(library) as opened:
+        opened.name_speaker(TALK, [ANN, EVE], "Ann")
+    page.goto(f"/items/{TALK}")
+    pressed = page.locator(".chip[aria-pressed=true]")
+    page.locator(".chip").nth(2).click()
+    expect(pressed).to_have_count(2)
+    assert column(page) == ["Ann", "Ann", "Ann"]
+    page.locator(".chip").first.click()
+    expect(pressed).to_have_count(0)
+    page.keyboard.press("1")
+    expect(pressed).to_have_count(2)
+    page.keyboard.press("3")  # the same person, who is shown alone
+    expect(pressed).to_have_count(0)
+    assert column(page) == ["Ann", "Speaker 2", "Ann", "Ann", "Speaker 2"]
+
+
 def test_a_naming_is_undone_from_its_message(page, library):
     page.goto(f"/items/{TALK}")
     page.locator(".who .name").first.click()

@@ -5,35 +5,41 @@ import { showHits } from "./find.js";
 import { transcript } from "./transcript.js";
 
 const chips = [...document.querySelectorAll(".chip")];
+const isPressed = (chip) => chip.getAttribute("aria-pressed") === "true";
+const nameOf = (chip) => chip.querySelector(".name-text").textContent;
+/** The chips of one person: two speakers may have been given one name. */
+const samePerson = (chip) => chips.filter((each) => nameOf(each) === nameOf(chip));
 const labelOf = (element) => element.closest("[data-speaker]").dataset.speaker;
 
 /** Show only what the speakers with a pressed chip say; everything without one. */
 function filter() {
-  const chosen = new Set(chips.filter((chip) => chip.getAttribute("aria-pressed") === "true").map(labelOf));
+  const chosen = new Set(chips.filter(isPressed).map(labelOf));
   transcript.classList.toggle("filtered", chosen.size > 0);
   for (const part of transcript.querySelectorAll(".paragraph, .hole")) part.hidden = chosen.size > 0 && !chosen.has(part.dataset.speaker);
   showHits();
 }
 
-function press(chip, on) {
-  chip.setAttribute("aria-pressed", String(on));
+function press(some, on) {
+  for (const chip of some) chip.setAttribute("aria-pressed", String(on));
 }
 
-/** Show only one speaker, or everybody where that one is shown alone. */
+/** Show only one person, or everybody where that one is shown alone. */
 function showOnly(chip) {
-  const alone = chips.every((each) => (each.getAttribute("aria-pressed") === "true") === (each === chip));
-  for (const each of chips) press(each, each === chip && !alone);
+  const person = samePerson(chip);
+  const alone = chips.every((each) => isPressed(each) === person.includes(each));
+  press(chips, false);
+  press(person, !alone);
   filter();
 }
 
 for (const [number, chip] of chips.entries()) {
   chip.onclick = () => {
-    press(chip, chip.getAttribute("aria-pressed") !== "true");
+    press(samePerson(chip), !isPressed(chip));
     filter();
   };
   if (number < 9) onKey(String(number + 1), () => showOnly(chip));
 }
 onKey("0", () => {
-  for (const chip of chips) press(chip, false);
+  press(chips, false);
   filter();
 });
