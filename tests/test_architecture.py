@@ -256,6 +256,7 @@ CONNECTS = {
     "sources/ytdlp/connection_guard": {"requests", "socket", "yt_dlp"},
     "sources/local_files": {"urllib.request"},  # url2pathname
     "audio/container": {"av"},
+    "audio/decoder_child": {"av"},  # is ready when it is imported
     "audio/flac_file": {"av"},  # writes
     "audio/media_errors": {"av"},
     "audio/media_types": {"av"},  # a constant

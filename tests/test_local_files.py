@@ -13,6 +13,7 @@ import pytest
 
 from fake_plugins import FakeSources, transcript
 from homescribe import audio, demo
+from homescribe.audio import isolated
 from homescribe.core import Call, Item, SourceOptions
 from homescribe.errors import Cancelled, PermanentError, RetryableError, UserError
 from homescribe.library import Library
@@ -349,7 +350,7 @@ def test_a_file_that_cannot_be_probed_does_not_keep_the_others_from_being_listed
             raise ZeroDivisionError("a bug in a demuxer")
         return 10.0
 
-    monkeypatch.setattr(audio, "probe", broken)
+    monkeypatch.setattr(isolated, "probe", broken)
     [listing] = FileSource(SourceOptions(cache=tmp_path)).list(str(tmp_path), threading.Event())
     assert {item.title: item.duration for item in listing.items} == {"a": None, "b": 10.0}
 

@@ -54,7 +54,7 @@ def write_speech_copy(
     import av
 
     warnings: list[str] = []
-    draft = target.with_name(target.name + ".part")
+    draft = draft_of(target)
     size = 0
     try:
         # Without the flag, the muxer numbers each stream at random.
@@ -83,6 +83,11 @@ def write_speech_copy(
     finally:
         draft.unlink(missing_ok=True)
     return SpeechCopy(at / SAMPLE_RATE, tuple(warnings))
+
+
+def draft_of(target: Path) -> Path:
+    """Return the file that is written until the copy is complete."""
+    return target.with_name(target.name + ".part")
 
 
 def _frame(samples: np.ndarray[tuple[int, int], np.dtype[np.int16]], at: int) -> AudioFrame:

@@ -17,8 +17,9 @@ from pathlib import Path
 from threading import Event
 
 from homescribe import private_files
-from homescribe.audio import SAMPLE_RATE, blocks
-from homescribe.audio.speech_copy import BIT_RATE, SUFFIX, write_speech_copy
+from homescribe.audio import isolated
+from homescribe.audio.isolated import write_speech_copy
+from homescribe.audio.speech_copy import BIT_RATE, SUFFIX
 from homescribe.core import DISK_RESERVE, Audio, TranscriptionOptions
 from homescribe.errors import Cancelled, HomescribeError
 from homescribe.library import KeptAudio
@@ -114,12 +115,7 @@ def _original(
     audio: Audio, keep: KeepAudio, new_path: Callable[[str, str], Path], stop: Event
 ) -> NewAudio | NotKept:
     """Keep the file as it is, under a second name until the first one is removed."""
-    samples = 0
-    warnings: list[str] = []
-    for block in blocks(audio.path, duration=audio.duration, warnings=warnings):
-        if stop.is_set():
-            raise Cancelled
-        samples += len(block)
+    seconds, warnings = isolated.length(audio.path, stop, audio.duration)
     target = new_path(audio.item.key, audio.path.suffix)
     try:
         os.link(audio.path, target)
@@ -133,7 +129,7 @@ def _original(
             draft.replace(target)
         finally:
             draft.unlink(missing_ok=True)
-    return _complete(NewAudio(target, "all", samples / SAMPLE_RATE, tuple(warnings)))
+    return _complete(NewAudio(target, "all", seconds, warnings))
 
 
 def _speech(

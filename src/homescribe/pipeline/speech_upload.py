@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
-from homescribe.audio.speech_copy import BIT_RATE, SUFFIX, write_speech_copy
+from homescribe.audio.isolated import write_speech_copy
+from homescribe.audio.speech_copy import BIT_RATE, SUFFIX
 from homescribe.core import Audio
 from homescribe.errors import ItemError
 from homescribe.pipeline.audio_copies import NewAudio

@@ -7,13 +7,11 @@ that is worth it: before the file is transcribed, and when it may be a known rec
 
 from __future__ import annotations
 
-import hashlib
 import threading
-import time
 from pathlib import Path
 
 from homescribe.core import MINUTE
-from homescribe.errors import Cancelled, ItemError
+from homescribe.errors import ItemError
 from homescribe.text.identities import audio_identity
 
 LONGEST = 1 * MINUTE  # that reading may take; a film on a slow disk has no such hash
@@ -21,32 +19,10 @@ LONGEST = 1 * MINUTE  # that reading may take; a film on a slow disk has no such
 
 def identity(path: Path, stop: threading.Event) -> str | None:
     """Return the identity of the audio in a file; None if it cannot be read within LONGEST seconds."""
-    from homescribe import audio
+    from homescribe.audio import isolated
 
-    began = time.monotonic()
-    tracks: dict[int, tuple[str, hashlib._Hash]] = {}
     try:
-        with audio.opened(path) as container:
-            for stream in container.streams:
-                if stream.type != "audio" and hasattr(stream, "discard"):  # not in PyAV 14
-                    stream.discard = type(stream.discard).all
-            for stream in container.streams.audio:
-                context = stream.codec_context
-                form = f"{context.name} {context.sample_rate}" if context else ""
-                tracks[stream.index] = form, hashlib.sha256()
-            if not tracks:
-                return None
-            for number, packet in enumerate(container.demux(*container.streams.audio)):
-                if number % 1000 == 0 and time.monotonic() - began > LONGEST:
-                    return None
-                if stop.is_set():
-                    raise Cancelled
-                # Outside of the part that an edit list leaves, which no player plays.
-                if packet.size and not packet.is_discard:
-                    tracks[packet.stream_index][1].update(packet)
+        tracks = isolated.hashes(path, stop, LONGEST)
     except (ItemError, OSError):
         return None
-    empty = hashlib.sha256().digest()
-    if all(digest.digest() == empty for _, digest in tracks.values()):
-        return None
-    return audio_identity([f"{form} {digest.hexdigest()}" for form, digest in tracks.values()])
+    return None if tracks is None else audio_identity(tracks)

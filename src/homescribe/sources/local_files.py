@@ -132,9 +132,9 @@ class FileSource(Source):
             ) from error
         seconds = item.duration
         if self._track is not None:  # `item` has the length of the track that a player chooses
-            from homescribe import audio
+            from homescribe.audio import isolated
 
-            seconds = audio.probe(path, self._track)
+            seconds = isolated.probe(path, self._track)
         return Audio(item=item, path=path, duration=seconds, temporary=False)
 
     def close(self) -> None:
@@ -340,10 +340,10 @@ def item_from(path: Path, name: FileId, *, strict: bool = False) -> Item:
         name: the id, and that of the content with tags, under which a library may know it.
         strict: raise PermanentError if it is not a recording; otherwise its transcription will fail.
     """
-    from homescribe import audio
+    from homescribe.audio import isolated
 
     try:
-        seconds = audio.probe(path)
+        seconds = isolated.probe(path)
         modified = date.fromtimestamp(path.stat().st_mtime).isoformat()
     except Exception:
         # Whatever it is, the other files are listed.
