@@ -34,6 +34,7 @@ ALLOWED = {
     "text/scripts": {"text/letter_folds"},
     "text/word_replacement": {"text/scripts"},
     "text/address_lists": {"errors", "text/charsets"},
+    "text/glossary_lines": {"errors", "text/sanitize"},
     "text": {"errors"},
     "sources": {"audio", "captions", "core", "errors", "private_files", "text", "sources"},
     "sources/ytdlp/child": {
@@ -98,6 +99,10 @@ ALLOWED = {
     },
     "config": {"core", "errors", "speakers/speaker_setting", "text"},
     "config_file": {"errors", "private_files"},
+    "glossary": {
+        *("config", "core", "engines/prompt_tokens", "errors", "library", "private_files"),
+        *("text/charsets", "text/display", "text/glossary_lines"),
+    },
     "doctor": {
         *("assemble", "errors", "config", "library", "text/display"),
         "sources/ytdlp/javascript_runtime",
@@ -116,6 +121,7 @@ ALLOWED = {
             "engines/cpu",
             "engines/languages",
             "errors",
+            "glossary",
             "library",
         ),
         *("notifications", "pipeline", "plugins", "speakers"),
@@ -123,7 +129,7 @@ ALLOWED = {
     "web": {
         *("assemble", "audio", "core", "errors", "config", "config_file", "cost", "formats"),
         *("library", "pipeline", "plugins", "speakers", "private_files", "static_site", "text"),
-        *("assistants", "web"),
+        *("assistants", "glossary", "web"),
     },
 }
 # Loaded by the functions that need them, so that `homescribe --help` answers at once.

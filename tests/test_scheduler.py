@@ -637,7 +637,7 @@ def test_previous_text_is_the_prompt_if_requested(tokenizer, scripted):
         return result(tokenizer, f"number {round(one.features)}")
 
     transcribe, _, _ = scripted(answer, condition_on_previous_text=True, initial_prompt="Names")
-    transcribe(window(n) for n in range(3))
+    transcribe(window(n, spoken=[(0.0, 2.0)]) for n in range(3))
     assert prompts == [" Names", " Names number 0", " Names number 0 number 1"]
 
 

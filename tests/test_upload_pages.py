@@ -352,6 +352,26 @@ def test_settings_of_the_next_run_are_chosen_and_remembered(page, config_file):
     expect(page.locator(".provenance").first).to_contain_text("word")
 
 
+def test_names_to_expect_are_written_into_the_glossary(page, tmp_path):
+    page.goto("/")
+    page.get_by_role("link", name="Add recordings").first.click()
+    dialog = page.get_by_role("dialog", name="Add recordings")
+    names, note = dialog.get_by_label("Names and spellings"), dialog.locator("[data-glossary-note]")
+    names.fill("Ann Lee\nquick -> rapid")
+    names.blur()
+    expect(note).to_have_text("Saved for the next run.")
+    names.fill("Ann Lee\nquick ->")
+    names.blur()
+    expect(note).to_contain_text("line 2: 'quick ->' is no rule")
+    page.reload()
+    page.get_by_role("link", name="Add recordings").first.click()
+    expect(names).to_have_value("Ann Lee\nquick -> rapid\n")
+    page.keyboard.press("Escape")
+    drop(page, FOX)
+    page.wait_for_url("**/items/file:*")
+    expect(page.locator("#transcript")).to_contain_text("rapid brown fox", timeout=90_000)
+
+
 def test_uploads_wait_where_a_run_costs_money(browser, tmp_path):
     with serving(tmp_path / "library", backend="modal", model=None) as base:
         page = opened(browser, base)

@@ -29,6 +29,7 @@ from homescribe.cost.prices import DEFAULT_ENGINE, DEFAULT_GPU, DEFAULT_MODEL, m
 from homescribe.engines.cpu import workers
 from homescribe.engines.languages import LANGUAGES, check_language
 from homescribe.errors import ItemError, PermanentError, RetryableError, UserError
+from homescribe.glossary import prompt_note, take_rules, transcription_options
 from homescribe.library import ItemRecord, Library
 from homescribe.notifications.delivery import Target
 from homescribe.notifications.done_command import DoneCommand
@@ -211,6 +212,24 @@ def has_own_engine(config: Config) -> bool:
     return bool(getattr(plugins.load("backends", config.backend), "own_engine", False))
 
 
+def run_options(config: Config, formats: Collection[str] = ()) -> TranscriptionOptions:
+    """Return the settings that engines take, with the names of the glossary in the prompt.
+
+    Args:
+        formats: as for `Config.transcription`.
+
+    Raises UserError for a glossary that cannot be read or has a line that is not valid.
+    """
+    _, model = engine_and_model(config)
+    return transcription_options(config, model, formats)
+
+
+def glossary_note(config: Config) -> str | None:
+    """Return a sentence about names of the glossary that a run leaves out; None if it has room for all."""
+    _, model = engine_and_model(config)
+    return prompt_note(config, model)
+
+
 def _check_prompt(options: TranscriptionOptions) -> None:
     """Raise UserError for a prompt that is far longer than what Whisper reads of it, its last 224 tokens."""
     given = len(options.initial_prompt or "")
@@ -234,6 +253,7 @@ def check_options(config: Config, options: TranscriptionOptions | None = None) -
     name, model = engine_and_model(config)
     build_notifier(config, Event())
     _check_prompt(options or config.transcription())
+    run_options(config)  # reads the glossary
     check_speakers(config, options or config.transcription())
     if config.backend == "openai":
         endpoint_options(config)
@@ -321,7 +341,7 @@ def build_run(
     """Return a Run with the backend, engine, model and limits of `config`.
 
     Args:
-        options: used instead of the transcription settings of `config`.
+        options: used instead of the transcription settings of `config`, and of its glossary.
         keys: transcribe only these items; None for all.
         again: transcribe these items even if they are transcribed or failed.
         limit: transcribe at most this many items.
@@ -331,13 +351,19 @@ def build_run(
     stop = stop or Event()
     library.apply_caption_policy(config.captions)
     first = build_caption_run(config, library, sources, keys=keys, stop=stop)
+    notes, conflicts = take_rules(config, library)
+    if options is None:
+        options = run_options(config)
+    if library.pending(keys=keys, again=again):
+        note = glossary_note(config)
+        notes += [*conflicts, *([note] if note else [])]
     return Run(
         library,
         sources,
         build_backend(config, library, options),
         engine=config.engine,
         model=config.model,
-        options=options or config.transcription(),
+        options=options,
         keys=keys,
         again=again,
         limit=limit,
@@ -348,6 +374,7 @@ def build_run(
         keep_audio=keep_audio_policy(config),
         prepare=speech_upload if uploads_speech(config, options) else None,
         listener=build_notifier(config, stop),
+        notes=notes,
         stop=stop,
     )
 

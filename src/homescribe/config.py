@@ -152,6 +152,12 @@ class Config:
     initial_prompt: str | None = _setting(
         "Prompt with names and spellings to expect.", metavar="TEXT", group=SPEECH
     )
+    glossary: Path | None = _setting(
+        "File of names and spellings to expect, one in a line, and of rules: misheard -> right. Default: "
+        "glossary.txt in the library, if it is there.",
+        metavar="FILE",
+        group=SPEECH,
+    )
     speakers: str | None = _setting(
         "Tell speakers apart: auto, their number (2), limits (2-4), or channels for a person on each channel "
         "of a stereo recording. Default: none.",

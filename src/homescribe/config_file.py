@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
 from homescribe.errors import UserError
-from homescribe.private_files import make_folder, write_file
+from homescribe.private_files import replace_file
 
 Value = str | int | float | bool
 
@@ -42,7 +41,7 @@ def change_settings(file: Path, changes: Mapping[str, Value | None]) -> None:
                     "Edit it by hand.",
                 )
         if changed != text:
-            _replace(Path(os.path.realpath(file)), changed.encode())
+            replace_file(file, changed.encode())
     except (OSError, ValueError) as error:
         raise UserError(f"{file} cannot be changed: {error}.", "Check the file.") from error
 
@@ -59,14 +58,3 @@ def _with_setting(text: str, name: str, value: Value | None) -> str:
         break_ = "" if not text or text.endswith("\n") else "\n"
         return f"{text}{break_}{name} = {written}\n"
     return text[: found.start("value")] + written + text[found.end("value") :]
-
-
-def _replace(file: Path, data: bytes) -> None:
-    """Write `data` to `file` at once: a program that reads it never finds half of it."""
-    make_folder(file.parent)
-    new = file.with_name(f".{file.name}.new")
-    mode = file.stat().st_mode if file.exists() else None
-    write_file(new, data)
-    if mode is not None:
-        new.chmod(mode & 0o777)
-    new.replace(file)

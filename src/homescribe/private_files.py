@@ -29,6 +29,21 @@ def write_file(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+def replace_file(path: Path, data: bytes) -> None:
+    """Write `data` to the file at `path` at once: a program that reads it never finds half of it.
+
+    A link stays a link, and a file that exists keeps its mode.
+    """
+    file = Path(os.path.realpath(path))
+    make_folder(file.parent)
+    new = file.with_name(f".{file.name}.new")
+    mode = file.stat().st_mode if file.exists() else None
+    write_file(new, data)
+    if mode is not None:
+        new.chmod(mode & 0o777)
+    new.replace(file)
+
+
 def restrict_file(path: Path) -> None:
     """Take away access from others to an existing file, unless somebody chose its mode."""
     with suppress(OSError):  # it does not exist, or belongs to somebody else

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import nullcontext
 from threading import Event
 
-from homescribe.assemble import build_run
+from homescribe.assemble import build_run, run_options
 from homescribe.cli.caption_report import report_captions
 from homescribe.cli.export_writer import ExportWriter
 from homescribe.cli.program import message
@@ -129,13 +129,15 @@ def run_and_report(
         config,
         library,
         sources,
-        options=config.transcription(formats),
+        options=run_options(config, formats),
         keys=keys,
         again=again,
         limit=limit,
         captions=captions,
         stop=stop,
     )
+    for note in run.notes:
+        message(terminal_message(note))
     began = time.monotonic()
     failures: dict[str, HomescribeError] = {}
     corrected = corrected_lines(library, again)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
+from homescribe.assemble import run_options
 from homescribe.cli.program import message
 from homescribe.config import Config
 from homescribe.core import Transcript
@@ -102,7 +103,7 @@ def requested_differences(
     Settings that are not set request nothing. Those of config.toml do, but count for a transcript that does
     not state its options only if they show in its text: the others may have been set at the time.
     """
-    found = differences(transcript, config.engine, config.model, config.transcription())
+    found = differences(transcript, config.engine, config.model, run_options(config))
     unknown = transcript.options is None
     return {
         name: terminal_safe(difference)

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 from homescribe.engines import quality
 from homescribe.engines.language_choice import LanguageEvidence
+from homescribe.engines.segments import split_segments
+from homescribe.engines.tokenizer import Tokenizer
 from homescribe.engines.whisper_network import DecodingResult, DecodingTask
 from homescribe.engines.windows import Window
 
+MIN_REMAINDER = 1.0  # seconds of speech without text that are worth another window or attempt
 MAX_LOGPROB_LOSS = 0.1  # that the words before a window may cost without being a mistake
 
 
@@ -40,6 +43,22 @@ class PendingWindow:
         found = self.task.result.languages if self.task.result else None
         if found and self.evidence is None:
             self.evidence = LanguageEvidence(found, self.window.speech_seconds())
+
+
+def fails(window: Window, attempt: Attempt, tokenizer: Tokenizer) -> bool:
+    """Whether to decode `window` again."""
+    result = attempt.result
+    if not attempt.text.strip():
+        # The detector found speech, and the network is not sure of silence.
+        speech = window.speech_seconds() >= MIN_REMAINDER
+        return speech and result.no_speech_prob <= quality.NO_SPEECH_THRESHOLD
+    if quality.needs_retry(attempt.text, result.avg_logprob):
+        return True
+    segments = split_segments(result.tokens, tokenizer, window.duration)
+    return any(
+        quality.is_too_fast(tokenizer.decode(tokens), end - start)
+        for start, end, tokens in segments
+    )
 
 
 def best_attempt(attempts: list[Attempt]) -> Attempt:

@@ -183,6 +183,23 @@ def _ctranslate2_folder(model: str) -> Path | None:
     return None
 
 
+def find_vocabulary(model: str) -> Path | None:
+    """Return the tokenizer.json of a model in CTranslate2's format; None if it is not on this disk."""
+    folder = demo.model("faster-whisper") if model == DEMO else Path(model).expanduser()
+    if (folder / "tokenizer.json").is_file():
+        return folder / "tokenizer.json"
+    import huggingface_hub
+    from faster_whisper import utils
+
+    try:
+        found = huggingface_hub.try_to_load_from_cache(
+            utils._MODELS.get(model, model), "tokenizer.json"
+        )
+    except ValueError:  # no name of a repository
+        return None
+    return Path(found) if isinstance(found, str) else None
+
+
 def _check_published(model: str) -> None:
     """Raise UserError for a name that is neither faster-whisper's nor "owner/name"."""
     from faster_whisper import available_models

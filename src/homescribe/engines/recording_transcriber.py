@@ -15,7 +15,14 @@ from threading import Event
 
 from homescribe.core import TranscriptionOptions
 from homescribe.engines import quality
-from homescribe.engines.attempts import Attempt, PendingWindow, best_attempt, better_attempt
+from homescribe.engines.attempts import (
+    MIN_REMAINDER,
+    Attempt,
+    PendingWindow,
+    best_attempt,
+    better_attempt,
+    fails,
+)
 from homescribe.engines.language_choice import (
     LanguageEvidence,
     most_spoken,
@@ -26,7 +33,7 @@ from homescribe.engines.language_choice import (
 from homescribe.engines.scheduler import MIN_CAPACITY, AnyTask, Scheduler
 from homescribe.engines.segments import split_segments
 from homescribe.engines.sentences import MAX_JOIN_PAUSE, is_continued
-from homescribe.engines.tokenizer import Tokenizer, text_tokens
+from homescribe.engines.tokenizer import text_tokens
 from homescribe.engines.whisper_network import (
     MEL_FRAMES,
     DecodingOptions,
@@ -34,12 +41,11 @@ from homescribe.engines.whisper_network import (
     LanguageTask,
     WhisperNetwork,
 )
+from homescribe.engines.window_prompt import WindowPrompt
 from homescribe.engines.window_result import RESET_TEMPERATURE, WindowResult, window_result
-from homescribe.engines.windows import Window
+from homescribe.engines.windows import MAX_WINDOW, Window
 
-MAX_PROMPT_TOKENS = 223  # of text before a window, half of Whisper's context
 CAREFUL_BEAM_SIZE = 5  # beams of the second attempt at a window, as openai-whisper's command line
-MIN_REMAINDER = 1.0  # seconds of speech after the last word that are worth another window
 
 
 class RecordingTranscriber:
@@ -54,6 +60,7 @@ class RecordingTranscriber:
     ) -> None:
         self.scheduler, self.network = scheduler, network
         self.options, self.stop = options, stop
+        self.prompt = WindowPrompt(options.initial_prompt)
         languages = network.languages
         # None: the language of each window is detected.
         self.language = options.language or (languages[0] if len(languages) == 1 else None)
@@ -273,7 +280,11 @@ class RecordingTranscriber:
         options = DecodingOptions(
             tokenizer=tokenizer,
             language=language,
-            previous=self._previous(tokenizer, previous),
+            previous=self.prompt.tokens(
+                tokenizer,
+                self.previous_tokens or previous,
+                speech=self._speech(window),
+            ),
             task=self.options.task,
             temperature=self.options.temperature[0],
             beam_size=self.options.beam_size or 1,
@@ -293,14 +304,9 @@ class RecordingTranscriber:
             features=features,
         )
 
-    def _previous(self, tokenizer: Tokenizer, before: Sequence[int]) -> tuple[int, ...]:
-        """Tokens of the text before a window: the initial prompt and previous text."""
-        initial: list[int] = []
-        if self.options.initial_prompt:
-            initial = tokenizer.encode(" " + self.options.initial_prompt.strip())
-        if self.previous_tokens:
-            before = self.previous_tokens
-        return tuple([*initial, *before][-MAX_PROMPT_TOKENS:])
+    def _speech(self, window: Window) -> float:
+        """Seconds of speech in `window`; as if it were full of it where speech is not detected."""
+        return window.speech_seconds() if self.options.vad_filter else MAX_WINDOW
 
     def _check(self, pending: PendingWindow) -> None:
         """Accept the latest attempt at a window if it is finished and good, else queue another one."""
@@ -308,13 +314,14 @@ class RecordingTranscriber:
         if pending.accepted is not None or task.result is None:
             return
         result, tokenizer = task.result, task.options.tokenizer
-        text = tokenizer.decode(text_tokens(result.tokens, tokenizer))
+        copied = self._copies_prompt(pending.window, task)
+        text = "" if copied else tokenizer.decode(text_tokens(result.tokens, tokenizer))
         attempt = Attempt(task.options.temperature, result, text)
         pending.attempts.append(attempt)
-        speech = pending.window.speech_seconds() if self.options.vad_filter else 30.0
+        speech = self._speech(pending.window)
         if quality.is_silence(result.avg_logprob, result.no_speech_prob, speech):
             pending.accepted = replace(attempt, text="")
-        elif not _fails(pending.window, attempt, tokenizer):
+        elif not copied and not fails(pending.window, attempt, tokenizer):
             pending.accepted = attempt
         elif options := self._next_options(pending):
             pending.task = self._retry(pending, options)
@@ -329,23 +336,38 @@ class RecordingTranscriber:
 
         The second attempt is more careful than the first, if that is possible: a beam search over the
         window as Whisper was trained, padded to 30 seconds. The others are samples at rising temperatures.
+        Only the first has the names to expect in its prompt.
         """
         before, temperatures = pending.task, self.options.temperature
+        options = self._without_names(before.options)
+        prompted = options is not before.options
         if len(temperatures) == 1:
-            return None
+            return options if prompted else None
         careful = before.options.beam_size >= CAREFUL_BEAM_SIZE and before.length == MEL_FRAMES
-        if len(pending.attempts) == 1 and not careful:
-            beam_size = max(CAREFUL_BEAM_SIZE, before.options.beam_size)
-            return replace(before.options, beam_size=beam_size)
+        if len(pending.attempts) == 1 and (prompted or not careful):
+            return replace(options, beam_size=max(CAREFUL_BEAM_SIZE, options.beam_size))
         tried = len({one.temperature for one in pending.attempts})
         if tried == len(temperatures):
             return None
         return replace(
-            before.options,
+            options,
             temperature=temperatures[tried],
             beam_size=1,
             seed=zlib.crc32(before.samples.tobytes(), tried),
         )
+
+    def _without_names(self, options: DecodingOptions) -> DecodingOptions:
+        """Return `options` without the names to expect in the prompt; `options` itself if it has none."""
+        previous = self.prompt.without(options.previous, options.tokenizer)
+        return options if previous == options.previous else replace(options, previous=previous)
+
+    def _copies_prompt(self, window: Window, task: DecodingTask) -> bool:
+        """Whether a segment of the result repeats the names to expect, which were in the prompt."""
+        if task.result is None or self._without_names(task.options) is task.options:
+            return False
+        tokenizer = task.options.tokenizer
+        segments = split_segments(task.result.tokens, tokenizer, window.duration)
+        return any(self.prompt.is_copied(tokenizer.decode(tokens)) for _, _, tokens in segments)
 
     def _retry(self, pending: PendingWindow, options: DecodingOptions) -> DecodingTask:
         """Queue another attempt, before this recording's other windows."""
@@ -361,22 +383,6 @@ class RecordingTranscriber:
         assert pending.language is not None
         tokenizer = pending.task.options.tokenizer
         return window_result(pending.window, pending.accepted, tokenizer, pending.language)
-
-
-def _fails(window: Window, attempt: Attempt, tokenizer: Tokenizer) -> bool:
-    """Whether to decode `window` again."""
-    result = attempt.result
-    if not attempt.text.strip():
-        # The detector found speech, and the network is not sure of silence.
-        speech = window.speech_seconds() >= MIN_REMAINDER
-        return speech and result.no_speech_prob <= quality.NO_SPEECH_THRESHOLD
-    if quality.needs_retry(attempt.text, result.avg_logprob):
-        return True
-    segments = split_segments(result.tokens, tokenizer, window.duration)
-    return any(
-        quality.is_too_fast(tokenizer.decode(tokens), end - start)
-        for start, end, tokens in segments
-    )
 
 
 def _remainder(result: WindowResult) -> Window | None:

@@ -186,6 +186,11 @@ def version_23(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def version_24(db: sqlite3.Connection) -> None:
+    """Add which rules of glossaries became replacements."""
+    db.execute(schema.VERSION_24)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_1,
     version_2,
@@ -210,6 +215,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     version_21,
     version_22,
     version_23,
+    version_24,
 )
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sqlite3
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 from homescribe.core import SECOND
-from homescribe.library import listings, replacements, stats, transcripts
+from homescribe.library import glossary_rules, listings, replacements, stats, transcripts
+from homescribe.library.glossary_rules import TakenRules
 from homescribe.library.replacements import Replaced, ReplacedLine, Replacement, Scope
 from homescribe.text.sanitize import sqlite_safe
 from homescribe.text.word_replacement import WordReplacement
@@ -61,6 +63,23 @@ class ReplacementMethods(ABC):
         examples += self.finish_replacements(number)
         with self._reading() as db:
             return replacements.counted(db, number, examples[: replacements.MAX_EXAMPLES])
+
+    def take_rules(self, rules: Sequence[tuple[str, str]]) -> TakenRules:
+        """Make rules of a glossary, (misheard, right), replacements; each once in the life of the library.
+
+        A replacement that was removed is not made again. One that a person made, and that contradicts a
+        rule, stays.
+        """
+        with self._reading() as db:
+            new = glossary_rules.unknown(db, rules)
+        if not new:
+            return TakenRules()
+        self.finish_replacements()
+        with self._writing() as db:
+            ids, conflicts = glossary_rules.take(db, new, time.time())
+        self.finish_replacements()
+        with self._reading() as db:
+            return glossary_rules.counted(db, ids, conflicts)
 
     def finish_replacements(self, replacement: int | None = None) -> list[ReplacedLine]:
         """Do what is left of replacements, or of their removal, when a process was killed meanwhile.

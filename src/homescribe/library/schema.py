@@ -631,3 +631,12 @@ VERSION_23 = (
     "ALTER TABLE transcripts ADD COLUMN found_turns TEXT",
     "ALTER TABLE speaker_corrections ADD COLUMN found TEXT",
 )
+
+# Rules of glossaries that became replacements.
+VERSION_24 = """
+    CREATE TABLE glossary_rules (
+        old TEXT NOT NULL,
+        new TEXT NOT NULL,
+        PRIMARY KEY (old, new)
+    ) WITHOUT ROWID
+    """

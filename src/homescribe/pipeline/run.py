@@ -15,7 +15,7 @@ the caller, and `Run._ending`), and the state in state.py, which guards itself.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -104,6 +104,7 @@ class Run:
         store: stores what the engine returns, and returns the transcript of the item; None if the item is not
             there any more. Default: its transcript is replaced.
         listener: gets each outcome before it is yielded, and is left when the run has ended.
+        notes: sentences for the user, before the run starts.
         prepare: makes what is submitted from what was fetched, in the pause before the next download.
         stop: set it, from any thread or a signal handler, to end the run early. Nothing is lost.
 
@@ -132,10 +133,12 @@ class Run:
         prepare: Prepare | None = None,
         store: Store | None = None,
         listener: OutcomeListener | None = None,
+        notes: Sequence[str] = (),
         stop: Flag | None = None,
     ) -> None:
         # Used by all threads:
         self.progress = Progress(captions=captions.progress if captions else None)
+        self.notes = tuple(notes)
         self.stop = stop or Flag()
         self._ending = Flag()  # the run is to end: the caller set `stop`, or something ended it
         self._ended = Flag()  # nothing is stored any more

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import TypedDict
 
-from homescribe.assemble import check_options, engine_and_model
+from homescribe.assemble import check_options, engine_and_model, run_options
 from homescribe.config import Config
 from homescribe.core import Transcript
 from homescribe.errors import UserError
@@ -76,7 +76,7 @@ def preview(chosen: Config, library: Library, key: str) -> Preview:
     """Return what transcribing `key` with the settings `chosen` would change."""
     transcript = _transcript(library, key)
     engine, model = engine_and_model(chosen)
-    options = chosen.transcription()
+    options = run_options(chosen)
     made = (engine_in_words(transcript), options_in_words(transcript))
     found = differences(transcript, engine, model, options).values()
     return {

@@ -334,6 +334,8 @@ class Jobs:
         else:
             run = build_run(config, library, sources, keys=job.keys, again=again, stop=job.stop)
         job.progress = run.progress
+        for note in run.notes:
+            log.warning("%s", note)
         corrected = corrected_lines(library, again)
         for outcome in run:
             key = outcome.item.key

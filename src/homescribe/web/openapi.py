@@ -216,6 +216,10 @@ DETAILS: dict[str, Node] = {
         get=_operation("Settings of the next run"),
         put=_operation("Change settings of the next run; null is the default", body=SETTINGS),
     ),
+    "/api/glossary": _path(
+        get=_operation("Names and spellings to expect in the next run"),
+        put=_operation("Write the glossary", body=_object(("text",), text=TEXT)),
+    ),
     "/api/uploads": _path(
         get=_operation("Unfinished uploads"),
         post=_operation(

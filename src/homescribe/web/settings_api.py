@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from homescribe.assemble import open_library
 from homescribe.config import Config
+from homescribe.web import glossary_api
 from homescribe.web.again import language_choices
 from homescribe.web.jinja import render
 from homescribe.web.json_body import json_object
@@ -71,6 +72,7 @@ def dialog(request: Request) -> HTMLResponse:
         request,
         "add.html",
         state=settings.state(),
+        glossary=glossary_api.state(settings.config),
         language=options.language,
         language_choices=language_choices(),
         captions=settings.config.captions,

@@ -52,14 +52,23 @@ async function saveSettings(form, before) {
   return state instanceof Error ? before : chosen;
 }
 
+async function saveGlossary({ value }) {
+  const saved = await request("PUT", "/api/glossary", { text: value }).catch((error) => error);
+  const failed = saved instanceof Error;
+  const note = dialog.querySelector("[data-glossary-note]");
+  note.classList.toggle("bad", failed);
+  note.textContent = failed ? saved.message : saved.note ?? "Saved for the next run.";
+}
+
 function connectDialog() {
   const form = dialog.querySelector("[data-run-settings]");
-  const { at_once: atOnce } = form.elements;
+  const { at_once: atOnce, glossary } = form.elements;
   const chosen = localStorage.getItem("transcribe-at-once");
   atOnce.checked = chosen === null ? !atOnce.dataset.rented : chosen === "yes";
   let before = chosenSettings(form);
   form.addEventListener("change", async ({ target }) => {
     if (target === atOnce) localStorage.setItem("transcribe-at-once", atOnce.checked ? "yes" : "no");
+    else if (target === glossary) await saveGlossary(glossary);
     else before = await saveSettings(form, before);
   });
   form.addEventListener("submit", (event) => event.preventDefault());

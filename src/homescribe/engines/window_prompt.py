@@ -1,0 +1,82 @@
+"""The prompt of a window: names and spellings to expect, then words that were said before the window.
+
+Whisper takes the prompt for the text before the window, and spells names as they are spelled there. It has
+room for half of its context, and reads the end of a longer prompt: the names leave room for the words before
+the window.
+
+A prompt does harm where nobody speaks: Whisper then writes it out. So a window with hardly any speech gets
+none, and a window whose text fails the checks, or is a piece of the prompt, is decoded again without it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from homescribe.engines.tokenizer import Tokenizer
+
+MAX_PROMPT_TOKENS = 223  # half of Whisper's context, without the token that starts the prompt
+CARRIED_TOKENS = 48  # kept free for the words before a window: a long sentence
+MAX_GIVEN_TOKENS = MAX_PROMPT_TOKENS - CARRIED_TOKENS  # of the names and spellings to expect
+MIN_SPEECH = 1.0  # seconds; a window with less speech gets no names to expect
+
+# Words in a row from the prompt that are a copy of it: across the border of two names, or anywhere.
+COPIED_WORDS_OF_NAMES = 3
+COPIED_WORDS = 6
+
+
+class WindowPrompt:
+    """The names and spellings to expect in a recording, as the start of each window's prompt."""
+
+    def __init__(self, text: str | None) -> None:
+        self._text = (text or "").strip()
+        parts = [_words(part) for part in re.split(r"[,.;:!?\n]+", self._text)]
+        self._said: list[str] = []
+        self._borders: set[int] = set()  # indexes in `_said` at which a name begins
+        for part in parts:
+            self._borders.add(len(self._said))
+            self._said += part
+        self._tokens: dict[int, list[int]] = {}  # by the tokenizer's id
+
+    def tokens(
+        self, tokenizer: Tokenizer, carried: Sequence[int], *, speech: float
+    ) -> tuple[int, ...]:
+        """Return the tokens of the prompt of a window.
+
+        Args:
+            carried: tokens of the text before the window.
+            speech: seconds of speech in the window.
+        """
+        given = self._given(tokenizer) if speech >= MIN_SPEECH else []
+        return (*given, *carried[-(MAX_PROMPT_TOKENS - len(given)) :])
+
+    def without(self, tokens: tuple[int, ...], tokenizer: Tokenizer) -> tuple[int, ...]:
+        """Return the prompt `tokens` without the names to expect."""
+        given = tuple(self._given(tokenizer))
+        return tokens[len(given) :] if given and tokens[: len(given)] == given else tokens
+
+    def is_copied(self, text: str) -> bool:
+        """Return whether `text` is a piece of the names to expect that nobody says like that."""
+        words = _words(text)
+        if len(words) < COPIED_WORDS_OF_NAMES:
+            return False
+        for start in range(len(self._said) - len(words) + 1):
+            if self._said[start : start + len(words)] == words:
+                across = any(start < border < start + len(words) for border in self._borders)
+                if across or len(words) >= COPIED_WORDS:
+                    return True
+        return False
+
+    def _given(self, tokenizer: Tokenizer) -> list[int]:
+        """Return the tokens of the names to expect: the last ones where there are too many."""
+        if not self._text:
+            return []
+        found = self._tokens.get(id(tokenizer))
+        if found is None:
+            found = tokenizer.encode(f" {self._text}")[-MAX_GIVEN_TOKENS:]
+            self._tokens[id(tokenizer)] = found
+        return found
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
