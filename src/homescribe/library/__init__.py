@@ -12,7 +12,7 @@ from homescribe.library.named_voices import Person, VoiceRecord
 from homescribe.library.namings import Naming
 from homescribe.library.records import ItemRecord, Selection, SourceRecord, State, Status
 from homescribe.library.replacements import Replaced, ReplacedLine, Replacement
-from homescribe.library.search import Hit
+from homescribe.library.search import Hit, HitCount
 from homescribe.library.stats import ChannelRecord, Day, RunRecord
 from homescribe.library.usages import Measured, Rental, Spending
 
@@ -26,6 +26,7 @@ __all__ = [
     "Correction",
     "Day",
     "Hit",
+    "HitCount",
     "ItemRecord",
     "KeptAudio",
     "Library",

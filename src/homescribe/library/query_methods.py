@@ -11,8 +11,10 @@ from pathlib import Path
 from homescribe.library import search, spelling, stats
 from homescribe.library.filters import item_filter
 from homescribe.library.records import Status
-from homescribe.library.search import Hit, Order
+from homescribe.library.search import Hit, HitCount, Order
 from homescribe.library.stats import ChannelRecord, Day, RunRecord
+
+MAX_COUNTED = 1000  # hits, a fraction of a second
 
 
 class QueryMethods(ABC):
@@ -69,6 +71,36 @@ class QueryMethods(ABC):
                 limit=limit,
                 offset=offset,
             )
+
+    def count_hits(
+        self,
+        query: str,
+        *,
+        speaker: str | None = None,
+        raw: bool = False,
+        channel: str | None = None,
+        source: str | None = None,
+        language: str | None = None,
+        captions: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        most: int = MAX_COUNTED,
+    ) -> HitCount:
+        """How many hits `search` finds in all, and in how many recordings; `most` are counted."""
+        hits = self.search(
+            query,
+            speaker=speaker,
+            raw=raw,
+            channel=channel,
+            source=source,
+            language=language,
+            captions=captions,
+            since=since,
+            until=until,
+            order="date",
+            limit=most + 1,
+        )
+        return search.number_of(hits, most)
 
     def did_you_mean(self, query: str) -> str | None:
         """`query` with words that were said, in place of those that nobody said; None if there is none.

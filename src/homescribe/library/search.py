@@ -78,6 +78,15 @@ class Hit:
     captions: str | None = None  # "manual" or "automatic" where captions say it
 
 
+@dataclass(frozen=True, slots=True)
+class HitCount:
+    """How many hits a query has in all, and in how many recordings."""
+
+    hits: int
+    recordings: int
+    exact: bool = True  # False: there are more than were counted
+
+
 # --- The query -----------------------------------------------------------------------------------
 
 
@@ -175,6 +184,12 @@ def find(
             raise
         raise UserError(f"The query is not valid: {error}.", RAW_HINT) from error
     return list(hits.values())[offset:wanted]
+
+
+def number_of(hits: Sequence[Hit], most: int) -> HitCount:
+    """Count the first `most` of `hits`."""
+    counted = hits[:most]
+    return HitCount(len(counted), len({hit.key for hit in counted}), len(hits) <= most)
 
 
 def _matching(

@@ -26,6 +26,7 @@ from homescribe.errors import UserError
 from homescribe.formats.whisper import as_object
 from homescribe.library import Library
 from homescribe.library.as_json import hit_as_json, item_as_json, source_as_json, status_as_json
+from homescribe.library.search import number_of
 from homescribe.web import again, params, transcript_view
 from homescribe.web.jobs import Jobs
 from homescribe.web.json_body import json_object, keys, optional_string, required_string
@@ -68,21 +69,37 @@ def item(request: Request) -> Response:
 
 
 def search(request: Request) -> Response:
-    """{"hits": [...], "did_you_mean"} for ?q=, best first; with ?sort=date the newest recording first."""
+    """{"hits": [...], "total", "recordings", "exact", "did_you_mean"} for ?q=, best first, or ?sort=date."""
     query = request.query_params.get("q", "")
     raw = request.query_params.get("raw") == "true"
+    speaker = params.speaker(request)
+    filters = params.filters(request).arguments()
+    limit = params.number(request, "limit", 20, MAX_HITS)
+    offset = params.number(request, "offset", 0, 10_000)
     with open_library(request.app.state.config) as library:
         hits = library.search(
             query,
-            speaker=params.speaker(request),
+            speaker=speaker,
             raw=raw,
             order=params.order(request),
-            **params.filters(request).arguments(),
-            limit=params.number(request, "limit", 20, MAX_HITS),
-            offset=params.number(request, "offset", 0, 10_000),
+            **filters,
+            limit=limit,
+            offset=offset,
         )
+        if offset or len(hits) == limit:
+            found = library.count_hits(query, speaker=speaker, raw=raw, **filters)
+        else:
+            found = number_of(hits, limit)
         meant = None if hits or raw else library.did_you_mean(query)
-    return JSONResponse({"hits": [hit_as_json(hit) for hit in hits], "did_you_mean": meant})
+    return JSONResponse(
+        {
+            "hits": [hit_as_json(hit) for hit in hits],
+            "total": found.hits,
+            "recordings": found.recordings,
+            "exact": found.exact,
+            "did_you_mean": meant,
+        }
+    )
 
 
 def sources(request: Request) -> Response:

@@ -34,7 +34,7 @@ from homescribe.formats.made_with import engine_in_words, options_in_words
 from homescribe.formats.whisper import as_object
 from homescribe.library import ItemRecord, State
 from homescribe.library.as_json import hit_as_json, item_as_json, status_as_json
-from homescribe.library.search import Order
+from homescribe.library.search import HitCount, Order, number_of
 from homescribe.plugins import link
 from homescribe.text.display import clock, count, moment, realtime, size, span
 from homescribe.text.redaction import shown_item
@@ -199,9 +199,20 @@ def search(
             order=order,
             limit=limit,
         )
+        found = number_of(hits, limit)
+        if len(hits) == limit:
+            found = library.count_hits(
+                " ".join(query),
+                speaker=speaker,
+                raw=raw,
+                channel=channel,
+                since=since,
+                until=until,
+            )
         meant = None if hits or raw else library.did_you_mean(" ".join(query))
     if as_json:
         print_json([hit_as_json(hit) for hit in hits])
+        _report_total(found, len(hits), limit)
         return
     if not hits:
         message(f"No results. Did you mean: {terminal_safe(meant)}" if meant else "No results.")
@@ -220,6 +231,16 @@ def search(
         who = f"{click.style(terminal_safe(hit.speaker), bold=True)}: " if hit.speaker else ""
         print_wrapped(f"  {time:>7}  ", f"{who}{highlighted(hit.text, hit.highlights)}")
         click.echo(f"{'':<11}{terminal_safe(hit.url)}")
+    _report_total(found, len(hits), limit)
+
+
+def _report_total(found: HitCount, shown: int, limit: int) -> None:
+    """Print how many results there are in all, if there are more than those that are shown."""
+    if found.hits <= shown and found.exact:
+        return
+    total = f"{found.hits:,}" if found.exact else f"more than {found.hits:,}"
+    where = f" in {count(found.recordings, 'recording')}" if found.exact else ""
+    message(f"{shown:,} of {total} results{where}. To see more: --limit {10 * limit}")
 
 
 @command()
