@@ -1,9 +1,11 @@
 """OpenAI's endpoint for programs: streamed events, times, models, and what known programs send."""
 
 import io
+import json
 import threading
 import time
 import wave
+from contextlib import nullcontext
 
 import httpx
 import openai
@@ -13,9 +15,11 @@ from fake_youtube import CLIPS
 from homescribe.audio import decode
 from homescribe.core import Segment, Transcript
 from homescribe.errors import Cancelled
+from homescribe.speakers.speaker_engine import SpeakerEngine
 from homescribe.text.language_names import language_code
 from homescribe.web import openai_stream
 from homescribe.web import uploads as waiting_uploads
+from homescribe.web.shared_engine import SharedEngine
 from speech_samples import assert_words
 from web_server import serving
 
@@ -62,6 +66,38 @@ def test_the_connection_is_kept_open_until_the_transcript_is_complete(base, clip
     assert "event: transcript.text.done\n" in answer.text
 
 
+class TwoWindows(SpeakerEngine):
+    """An engine that decodes its second window when the client has the text of the first."""
+
+    slots = 1
+
+    def __init__(self):
+        self.received = threading.Event()
+
+    def stream(self, audio, options, stop, progress, decoded):
+        first, second = Segment(0.0, 2.0, " Hello"), Segment(2.0, 4.0, f" to {options.task}.")
+        decoded([first])
+        assert self.received.wait(30)
+        decoded([second])
+        return Transcript("e", "m", "en", 4.0, (first, second))
+
+
+@pytest.mark.parametrize("kind", ["transcriptions", "translations"])
+def test_text_is_sent_while_later_windows_are_decoded(base, clips, monkeypatch, kind):
+    engine = TwoWindows()
+    monkeypatch.setattr(SharedEngine, "use", lambda self: nullcontext(engine))
+    sent = {"data": {"stream": "true"}, "files": {"file": (clips / "ep1.mp3").read_bytes()}}
+    found = []
+    with httpx.stream("POST", f"{base}/v1/audio/{kind}", **sent, timeout=60) as answer:
+        for line in answer.iter_lines():
+            if line.startswith("data: "):
+                found.append(json.loads(line.removeprefix("data: ")))
+                engine.received.set()
+    task = {"transcriptions": "transcribe", "translations": "translate"}[kind]
+    assert [event.get("delta") for event in found] == ["Hello", f" to {task}.", None]
+    assert found[-1] == {"type": "transcript.text.done", "text": f"Hello to {task}."}
+
+
 def test_an_error_while_streaming_is_an_event(client, clips):
     stream = client.audio.transcriptions.create(
         file=clips / "junk.mp3", model="whisper-1", stream=True
@@ -80,7 +116,7 @@ def test_subtitles_cannot_be_streamed(client, clips):
 def test_a_client_that_leaves_a_stream_frees_its_place(tmp_path, monkeypatch):
     stopped = threading.Event()
 
-    def transcribe(shared, path, options, stop):
+    def transcribe(shared, path, options, stop, decoded):
         if stop.wait(30):
             stopped.set()
         raise Cancelled
@@ -116,7 +152,7 @@ def test_a_client_that_leaves_a_stream_frees_its_place(tmp_path, monkeypatch):
 def test_deltas_are_the_text(texts, parts):
     segments = tuple(Segment(n, n + 1, text) for n, text in enumerate(texts))
     transcript = Transcript("e", "m", "en", 9.0, segments)
-    found = list(openai_stream.deltas(transcript))
+    found = list(openai_stream.Deltas().of(segments))
     assert "".join(found) == transcript.text
     assert found == parts
 
@@ -156,7 +192,7 @@ def test_one_model(client):
 def test_translations_are_into_english(base, monkeypatch):
     tasks = []
 
-    def transcribe(shared, path, options, stop):
+    def transcribe(shared, path, options, stop, decoded):
         tasks.append(options.task)
         return Transcript("e", "m", "de", 2.0, (Segment(0, 1, " Hello."),))
 

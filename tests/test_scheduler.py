@@ -16,7 +16,7 @@ from jiwer import wer
 from homescribe import demo
 from homescribe.audio import SAMPLE_RATE, decode
 from homescribe.core import Audio, Item, Segment, TranscriptionOptions, Word
-from homescribe.engines import quality
+from homescribe.engines import batch_engine, quality
 from homescribe.engines.batch_engine import BatchEngine
 from homescribe.engines.ctranslate2_network import CTranslate2Network
 from homescribe.engines.recording_transcriber import RecordingTranscriber
@@ -639,6 +639,39 @@ def test_previous_text_is_the_prompt_if_requested(tokenizer, scripted):
     transcribe, _, _ = scripted(answer, condition_on_previous_text=True, initial_prompt="Names")
     transcribe(window(n, spoken=[(0.0, 2.0)]) for n in range(3))
     assert prompts == [" Names", " Names number 0", " Names number 0 number 1"]
+
+
+def test_segments_are_reported_while_later_windows_are_decoded(tokenizer, monkeypatch):
+    reported = []
+    first = Event()
+
+    def answer(one):
+        if round(one.features) == 8:
+            assert first.wait(DEADLINE)
+        return result(tokenizer, f"number {round(one.features)}")
+
+    class Windows(list):
+        duration, warnings = 32.0, ()
+
+    windows = Windows(window(n, start=4.0 * (n - 1)) for n in range(1, 9))
+    monkeypatch.setattr(batch_engine, "RecordingWindows", lambda *_: windows)
+    engine = BatchEngine("scripted", ScriptedNetwork(tokenizer, answer))
+    engine.name = "scripted"
+
+    def decoded(segments):
+        reported.extend(segments)
+        first.set()
+
+    try:
+        transcript = engine.stream(
+            *(Audio(Item("x", "x", "x", "x"), "x"), TranscriptionOptions(), Event()),
+            lambda seconds: None,
+            decoded,
+        )
+    finally:
+        engine.close()
+    assert tuple(reported) == transcript.segments
+    assert [s.text.strip() for s in transcript.segments] == [f"number {n}" for n in range(1, 9)]
 
 
 # --- Sentences that go on in the next window -------------------------------------------------------

@@ -7,12 +7,12 @@ those of Whisper (`segments`, `avg_logprob`) and yt-dlp (`channel`, `upload_date
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from threading import Event
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from homescribe.errors import HomescribeError, SourceBlocked, UserError
@@ -592,6 +592,21 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free the model."""
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """What an engine may have besides: its segments while it transcribes."""
+
+    def stream(
+        self,
+        audio: Audio,
+        options: TranscriptionOptions,
+        stop: Event,
+        progress: Callable[[float], None],
+        decoded: Callable[[Sequence[Segment]], None],
+    ) -> Transcript:
+        """As Engine.transcribe. `decoded` gets the segments of the transcript, in order, as they are made."""
 
 
 @dataclass(frozen=True, slots=True)

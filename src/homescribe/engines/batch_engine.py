@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from threading import Event
 
@@ -55,6 +55,17 @@ class BatchEngine:
         progress: Callable[[float], None],
     ) -> Transcript:
         """As core.Engine. Every window is transcribed in its own language, unless `options` names one."""
+        return self.stream(audio, options, stop, progress, lambda segments: None)
+
+    def stream(
+        self,
+        audio: Audio,
+        options: TranscriptionOptions,
+        stop: Event,
+        progress: Callable[[float], None],
+        decoded: Callable[[Sequence[Segment]], None],
+    ) -> Transcript:
+        """As core.Streaming: `decoded` gets the segments of each window."""
         check_language(options, self.model, self.network.languages)
         if options.beam_size is None:
             options = replace(options, beam_size=default_beam_size(self.model))
@@ -72,6 +83,8 @@ class BatchEngine:
                     place(result.segments, window, after, move_starts=options.vad_filter)
                 )
                 segments += placed
+                if placed:
+                    decoded(placed)
                 if window.start > end:
                     skipped.append(Skipped(end, window.start, "no_speech"))
                 if not placed:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from threading import Event, Lock, Thread
 
-from homescribe.core import Audio, Engine, Transcript, TranscriptionOptions
+from homescribe.core import Audio, Engine, Segment, Streaming, Transcript, TranscriptionOptions
 from homescribe.errors import Cancelled, HomescribeError, UserError
 from homescribe.speakers.assignment import with_speakers
 from homescribe.speakers.diarizer import Diarization
@@ -69,6 +69,19 @@ class SpeakerEngine:
         finally:
             search.stop.set()
         return with_found_speakers(transcript, diarization, search.warning, setting, options)
+
+    def stream(
+        self,
+        audio: Audio,
+        options: TranscriptionOptions,
+        stop: Event,
+        progress: Callable[[float], None],
+        decoded: Callable[[Sequence[Segment]], None],
+    ) -> Transcript:
+        """As core.Streaming. `decoded` gets nothing where speakers are told apart, which ends last."""
+        if options.speakers is None and isinstance(self._engine, Streaming):
+            return self._engine.stream(audio, options, stop, progress, decoded)
+        return self.transcribe(audio, options, stop, progress)
 
     def close(self) -> None:
         """Free the engine's model."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -35,7 +35,7 @@ from homescribe.formats.subtitles import to_srt, to_vtt
 from homescribe.speakers.speaker_setting import AUTO, speakers_option
 from homescribe.text.language_names import LANGUAGES, language_code
 from homescribe.web.json_response import JSONResponse
-from homescribe.web.openai_stream import STREAMED, EventResponse, stream
+from homescribe.web.openai_stream import STREAMED, DecodedSegments, EventResponse, stream
 from homescribe.web.sent_recording import read_form
 from homescribe.web.shared_engine import SharedEngine
 from homescribe.web.storage import stored
@@ -184,10 +184,12 @@ async def _answer_form(
             f"Leave stream out, or use {', '.join(STREAMED)}.",
         )
     stop = Event()
-    work = partial(_transcribe, engine, path, options, stop)
     if streamed:
-        events = stream(_streamed_transcript(request, uploads.run(work), stop, response_format))
-        return EventResponse(events)
+        decoded = DecodedSegments()
+        running = uploads.run(partial(_transcribe, engine, path, options, stop, decoded.add))
+        found = _streamed_transcript(request, running, stop, response_format)
+        return EventResponse(stream(found, decoded))
+    work = partial(_transcribe, engine, path, options, stop, lambda segments: None)
     watcher = asyncio.create_task(_watch_connection(request, stop))
     try:
         transcript = await uploads.run(work)
@@ -228,10 +230,15 @@ async def _watch_connection(request: Request, stop: Event) -> None:
 
 
 def _transcribe(
-    shared: SharedEngine, path: Path, options: TranscriptionOptions, stop: Event
+    shared: SharedEngine,
+    path: Path,
+    options: TranscriptionOptions,
+    stop: Event,
+    decoded: Callable[[Sequence[Segment]], None],
 ) -> Transcript:
     with shared.use() as engine:
-        return engine.transcribe(Audio(UPLOAD, path), options, stop, lambda seconds: None)
+        audio = Audio(UPLOAD, path)
+        return engine.stream(audio, options, stop, lambda seconds: None, decoded)
 
 
 def _options(form: FormData, task: Task) -> TranscriptionOptions:

@@ -5,8 +5,9 @@
     transcript.text.done      the whole text
     error                     why there is no transcript
 
-https://platform.openai.com/docs/api-reference/audio/transcript-text-delta-event. The engine returns a
-transcript when it is complete, so the first event arrives then; until then comments keep the connection open.
+https://platform.openai.com/docs/api-reference/audio/transcript-text-delta-event. Segments are sent as the
+engine decodes their windows. Where speakers are told apart, and with an engine of another package that cannot
+report segments, they are sent when the transcript is complete. Until then comments keep the connection open.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from homescribe.core import Transcript
+from homescribe.core import Segment, Transcript
 from homescribe.errors import Cancelled, HomescribeError
 from homescribe.text.log_lines import print_traceback
 from homescribe.web.openai_errors import OpenAIError, openai_error, status_of
@@ -41,14 +42,72 @@ class EventResponse(StreamingResponse):
             await super().__call__(scope, receive, send)
 
 
+class DecodedSegments:
+    """Segments that an engine reports from its thread, for the event loop in which this was made."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._queue: asyncio.Queue[Sequence[Segment] | None] = asyncio.Queue()
+
+    def add(self, segments: Sequence[Segment]) -> None:
+        """Add segments, from any thread."""
+        with suppress(RuntimeError):  # the server has ended
+            self._loop.call_soon_threadsafe(self._queue.put_nowait, segments)
+
+    def end(self) -> None:
+        """Say that no segments follow. Called in the event loop."""
+        self._queue.put_nowait(None)
+
+    async def next(self, timeout: float) -> Sequence[Segment] | None:
+        """Return the next segments, None after the last; TimeoutError after `timeout` seconds."""
+        return await asyncio.wait_for(self._queue.get(), timeout)
+
+
+class Deltas:
+    """The text of a transcript in parts, which together are `Transcript.text`."""
+
+    def __init__(self) -> None:
+        self.segments = 0  # that were added
+        self._begun = False
+        self._space = ""  # at the end of what was added: part of the text if something follows
+
+    def of(self, segments: Sequence[Segment]) -> Iterator[str]:
+        """Yield the parts that these segments add."""
+        for segment in segments:
+            self.segments += 1
+            text = self._space + segment.text
+            if not self._begun:
+                text = text.lstrip()
+            part = text.rstrip()
+            self._space = text[len(part) :]
+            if part:
+                self._begun = True
+                yield part
+
+
 async def stream(
-    work: Awaitable[tuple[Transcript, Sequence[Mapping[str, object]]]],
+    work: Awaitable[tuple[Transcript, Sequence[Mapping[str, object]]]], decoded: DecodedSegments
 ) -> AsyncIterator[str]:
-    """Yield the events of a transcript. Of `work`, the segments with speakers are empty without them."""
+    """Yield the events of a transcript.
+
+    Args:
+        work: the transcript, and for diarized_json its segments with speakers.
+        decoded: gets the segments while it is made.
+    """
     task = asyncio.ensure_future(work)
+    task.add_done_callback(lambda _: decoded.end())
+    deltas = Deltas()
     try:
-        while not (await asyncio.wait({task}, timeout=KEEPALIVE_INTERVAL))[0]:
-            yield ": keep-alive\n\n"
+        while True:
+            try:
+                segments = await decoded.next(KEEPALIVE_INTERVAL)
+            except TimeoutError:
+                yield ": keep-alive\n\n"
+                continue
+            if segments is None:
+                break
+            for text in deltas.of(segments):
+                yield _event("transcript.text.delta", {"delta": text})
         transcript, diarized = task.result()
     except Cancelled:
         return
@@ -64,21 +123,9 @@ async def stream(
     for segment in diarized:
         yield _event("transcript.text.segment", segment)
     if not diarized:
-        for text in deltas(transcript):
+        for text in deltas.of(transcript.segments[deltas.segments :]):
             yield _event("transcript.text.delta", {"delta": text})
     yield _event("transcript.text.done", {"text": transcript.text})
-
-
-def deltas(transcript: Transcript) -> Iterator[str]:
-    """Yield the texts of the segments, which together are the text of the transcript."""
-    left = transcript.text
-    for segment in transcript.segments:
-        text = segment.text if left.startswith(segment.text) else segment.text.strip()
-        if text and left.startswith(text):
-            yield text
-            left = left[len(text) :]
-    if left:
-        yield left
 
 
 def _event(kind: str, values: Mapping[str, object]) -> str:

@@ -27,13 +27,13 @@ class SharedEngine:
         self.model: str = chosen or backend.default_model
         self.config = replace(config, backend="local")
         self._lock = Lock()
-        self._engine: Engine | None = None
+        self._engine: SpeakerEngine | None = None
         self._slots = Semaphore()
         self._users = 0
         self._timer: Timer | None = None
 
     @contextmanager
-    def use(self) -> Iterator[Engine]:
+    def use(self) -> Iterator[SpeakerEngine]:
         """Lend the engine for one recording, as soon as one of its slots is free."""
         with self._lock:
             if self._timer is not None:
