@@ -9,13 +9,20 @@ from threading import Event
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from endpoint_server import EndpointServer, answer, error, verbose
-from homescribe import Item
+from homescribe import Item, demo
 from homescribe.audio import SAMPLE_RATE, decode
 from homescribe.audio.speech_file import MOST_BYTES, MOST_HEADER, encoded, pcm
 from homescribe.backends.endpoint import endpoint_client, endpoint_request, rate_limits
-from homescribe.backends.endpoint.answer_checks import is_deaf, problem, untranscribed
+from homescribe.backends.endpoint.answer_checks import (
+    is_deaf,
+    problem,
+    timed_segments,
+    untranscribed,
+)
 from homescribe.backends.endpoint.answer_store import AnswerStore
 from homescribe.backends.endpoint.endpoint_answers import Answer, BadAnswer, parse
 from homescribe.backends.endpoint.endpoint_backend import EndpointBackend
@@ -24,14 +31,16 @@ from homescribe.backends.endpoint.endpoint_options import EndpointOptions
 from homescribe.backends.endpoint.parts import parts
 from homescribe.backends.endpoint.rate_limits import RateLimits, duration
 from homescribe.backends.endpoint.spoken_words import with_words
-from homescribe.core import Audio, Segment, TranscriptionOptions, Word
+from homescribe.core import Audio, Segment, Speaker, TranscriptionOptions, Turn, Word
 from homescribe.cost.audio_budget import AudioBudget, AudioPrice
 from homescribe.engines import vad
 from homescribe.engines.windows import Window
 from homescribe.errors import BudgetReached, Cancelled, RetryableError, UserError
+from homescribe.speakers.diarizer import Diarization
 
 EVERYTHING = TranscriptionOptions(vad_filter=False)  # noise is no speech
 KEY = "sk-CANARY"
+DETECT_SPEECH = vad.speech_probabilities  # which the tests replace
 
 
 @pytest.fixture
@@ -346,6 +355,70 @@ def test_an_answer_without_times_is_refused(service, tmp_path, recording):
         transcribe(service, tmp_path, recording, request_seconds=600.0)
 
 
+def all_speech(samples, _):
+    return np.ones(len(samples) // vad.CHUNK, np.float32)
+
+
+def test_no_text_for_a_recording_full_of_speech_is_no_transcript(
+    service, tmp_path, recording, monkeypatch
+):
+    monkeypatch.setattr(vad, "speech_probabilities", all_speech)
+    service.default = answer(text="", segments=[])
+    with pytest.raises(RetryableError, match="gave no text for 70 seconds of speech"):
+        transcribe(service, tmp_path, recording, TranscriptionOptions())
+    before = len(service.requests)
+    service.default = answer()
+    found, _ = transcribe(service, tmp_path, recording, TranscriptionOptions())
+    assert found.text.count("At 0 seconds.") == len(service.requests) - before == before
+
+
+def test_speech_without_text_is_in_the_transcript_as_a_warning(
+    service, tmp_path, recording, monkeypatch
+):
+    monkeypatch.setattr(vad, "speech_probabilities", all_speech)
+    service.plan = [answer(), answer(text="", segments=[])]
+    found, _ = transcribe(service, tmp_path, recording, TranscriptionOptions())
+    second = service.requests[0].seconds
+    assert found.warnings == (f"The endpoint gave no text for speech at 0:{int(second)}.",)
+    [stretch] = found.skipped
+    assert (stretch.reason, stretch.start) == ("no_text", pytest.approx(second, abs=0.01))
+
+
+def test_a_long_silence_is_not_sent(service, tmp_path, monkeypatch):
+    monkeypatch.setattr(vad, "speech_probabilities", DETECT_SPEECH)
+    fox = decode(demo.samples() / "fox-20s.mp3")
+    whole = np.concatenate([fox, np.zeros(40 * SAMPLE_RATE, np.float32), fox])
+    path = tmp_path / "talk.flac"
+    path.write_bytes(encoded(pcm(whole), "flac"))
+    found, _ = transcribe(service, tmp_path, path, TranscriptionOptions())
+    assert len(service.requests) == 2
+    assert sum(request.seconds for request in service.requests) < 45
+    assert any(one.reason == "no_speech" and one.end - one.start > 35 for one in found.skipped)
+    assert found.segments[-1].start > 60
+
+
+@pytest.mark.parametrize("setting", ["auto", None])
+def test_speakers_are_told_apart_on_this_machine(service, tmp_path, recording, setting):
+    class Finder:
+        def load(self):
+            """Nothing."""
+
+        def find(self, *_):
+            turns = (Turn(0.0, 35.0, "SPEAKER_00"), Turn(35.0, 70.0, "SPEAKER_01"))
+            return Diarization(turns, (Speaker("SPEAKER_00"), Speaker("SPEAKER_01")))
+
+    stop = Event()
+    opened = backend(service, tmp_path)
+    opened = EndpointBackend(opened._options, tmp_path / "answers", Finder())
+    with opened.start("", "m") as session:
+        options = replace(EVERYTHING, speakers=setting)
+        call = session.submit(audio(recording), options, stop)
+        found = session.result(call, stop, lambda _: None)
+    asked = "timestamp_granularities[]"
+    assert ("word" in service.requests[0].fields[asked]) == (setting is not None)
+    assert len(found.speakers) == (2 if setting else 0)
+
+
 # --- Money -------------------------------------------------------------------------------------------
 
 
@@ -380,14 +453,15 @@ def test_what_was_answered_is_not_paid_twice(service, tmp_path, recording):
     service.plan = [answer(), answer(), error(401, "No.")]
     with pytest.raises(UserError):
         transcribe(service, tmp_path, recording, price_per_minute=0.6)
-    before = len(service.requests) - 1
+    assert len(service.requests) == 3
     service.requests.clear()
     found, usage = transcribe(service, tmp_path, recording, price_per_minute=0.6)
+    left = len(service.requests)
     whole, _ = transcribe(service, tmp_path / "other", recording, price_per_minute=0.6)
+    assert left + 2 == len(service.requests) - left  # without the two that were answered
     assert found.segments == whole.segments
     seconds = math.ceil(usage.dollars / 0.01 - 0.01)
     assert 70 <= seconds <= 74  # all parts once, each rounded up
-    assert before == 2
 
 
 def test_the_id_of_the_costs_stays_until_the_transcript_is_stored(service, tmp_path, recording):
@@ -577,6 +651,35 @@ def body(**values):
 def test_an_answer_that_is_none(content):
     with pytest.raises(BadAnswer):
         parse(content)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["text", "segments", "words", "start", "end", "word", "duration", "model"]
+            ),
+            inner,
+            max_size=6,
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@given(JSON)
+def test_any_json_is_an_answer_or_none(found):
+    try:
+        answered = parse(json.dumps(found).encode())
+    except BadAnswer:
+        return
+    for segment in answered.segments:
+        assert 0 <= segment.start <= segment.end < math.inf
+    problem(answered, window(0, 10, (0, 10)))
+    timed = timed_segments(answered, window(100, 10, (0, 10)), 0.0, vad_filter=True, words=True)
+    assert all(100 <= one.start <= one.end <= 110 for one in timed)
 
 
 def test_answers_of_several_services():

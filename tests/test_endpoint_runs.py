@@ -9,13 +9,14 @@ import httpx
 import numpy as np
 import pytest
 
+import homescribe
 from command_line import CommandLine
 from endpoint_server import EndpointServer, answer, error
 from homescribe import demo, doctor
 from homescribe.audio import SAMPLE_RATE, decode
 from homescribe.audio.speech_file import encoded, pcm
 from homescribe.config import Config
-from homescribe.core import HOUR, Item, Listing
+from homescribe.core import HOUR, Item, Listing, TranscriptionOptions
 from homescribe.cost.audio_budget import AudioPrice
 from homescribe.cost.endpoint_plan import ASSUMED_SPEED, NO_PRICE
 from homescribe.library import Library
@@ -76,17 +77,17 @@ def states(tmp_path):
 @pytest.mark.skipif(os.name == "nt", reason="sends signals")
 def test_a_run_that_is_killed_twice_pays_for_each_part_once(tmp_path, service):
     noise(tmp_path / "talks" / "a.flac", 130, 1)
-    homescribe = command_line(tmp_path, service, request_slots=1)
-    assert homescribe.run("add", tmp_path / "talks")[0] == 0
+    program = command_line(tmp_path, service, request_slots=1)
+    assert program.run("add", tmp_path / "talks")[0] == 0
     service.delay = 0.2
     for kills in (1, 2):
-        with homescribe.start("run") as process:
+        with program.start("run") as process:
             while len(service.requests) < 2 * kills:
                 assert process.poll() is None, process.communicate()
                 time.sleep(0.01)
             process.send_signal(signal.SIGKILL)
         assert set(states(tmp_path).values()) == {"pending"}
-    code, _, err = homescribe.run("run")
+    code, _, err = program.run("run")
     assert code == 0, err
     # Each kill loses at most the request that was in flight.
     contents = [request.content for request in service.requests]
@@ -108,16 +109,16 @@ def test_a_run_that_is_killed_twice_pays_for_each_part_once(tmp_path, service):
 def test_a_broken_endpoint_ends_the_run_and_leaves_items_pending(tmp_path, service):
     for number in range(3):
         noise(tmp_path / "talks" / f"{number}.flac", 20, number)
-    homescribe = command_line(tmp_path, service)
-    homescribe.run("add", tmp_path / "talks")
+    program = command_line(tmp_path, service)
+    program.run("add", tmp_path / "talks")
     service.default = error(401, "Incorrect API key provided: sk-CANARY")
-    code, out, err = homescribe.run("run")
+    code, out, err = program.run("run")
     assert code == 2
     assert err.count("refuses the key (HTTP 401)") == 1
     assert "CANARY" not in out + err
     assert set(states(tmp_path).values()) == {"pending"}
     service.default = answer()
-    assert homescribe.run("run")[0] == 0
+    assert program.run("run")[0] == 0
     assert set(states(tmp_path).values()) == {"done"}
     everything = "".join(
         path.read_bytes().decode("latin-1")
@@ -131,25 +132,39 @@ def test_a_broken_endpoint_ends_the_run_and_leaves_items_pending(tmp_path, servi
 def test_the_cap_holds_for_a_run(tmp_path, service):
     for number in range(3):
         noise(tmp_path / "talks" / f"{number}.flac", 20, number)
-    homescribe = command_line(tmp_path, service, max_cost=0.45, request_slots=2)
-    homescribe.run("add", tmp_path / "talks")
-    code, _, err = homescribe.run("run")
+    program = command_line(tmp_path, service, max_cost=0.45, request_slots=2)
+    program.run("add", tmp_path / "talks")
+    code, _, err = program.run("run")
     assert code == 4, err
     assert spent(tmp_path).dollars <= 0.45
     assert sorted(states(tmp_path).values()) == ["done", "done", "pending"]
     assert service.most_running <= 2
-    assert homescribe.run("run")[0] == 0  # another 0.45
+    assert program.run("run")[0] == 0  # another 0.45
 
 
 @pytest.mark.slow
 def test_without_an_address_nothing_is_sent(tmp_path):
-    homescribe = CommandLine(tmp_path, backend="openai")
-    code, _, err = homescribe.run("run")
+    program = CommandLine(tmp_path, backend="openai")
+    code, _, err = program.run("run")
     assert code == 2
     assert "needs the address of an endpoint" in err
-    code, _, err = homescribe.run("run", base_url="http://api.example/v1")
+    code, _, err = program.run("run", base_url="http://api.example/v1")
     assert code == 2
     assert "unencrypted" in err
+
+
+def test_python_can_name_the_endpoint(tmp_path, service):
+    noise(tmp_path / "talks" / "a.flac", 20, 1)
+    [outcome] = homescribe.transcribe(
+        tmp_path / "talks",
+        library=tmp_path / "library",
+        backend="openai",
+        base_url=service.url,
+        api_key="sk-CANARY",
+        options=TranscriptionOptions(vad_filter=False),
+    )
+    assert outcome.transcript.text.startswith("At 0 seconds.")
+    assert service.requests[0].headers["Authorization"] == "Bearer sk-CANARY"
 
 
 # --- Before a run ----------------------------------------------------------------------------------
@@ -169,19 +184,19 @@ def pending(tmp_path):
 
 @pytest.mark.slow
 def test_a_plan_has_the_price_of_the_endpoint(tmp_path, pending):
-    homescribe = CommandLine(
+    program = CommandLine(
         tmp_path, backend="openai", base_url="https://api.example/v1", price_per_minute=0.006
     )
-    code, out, err = homescribe.run("plan", "--json")
+    code, out, err = program.run("plan", "--json")
     assert code == 0, err
     row = next(row for row in json.loads(out)["rows"] if row["backend"] == "openai")
     assert row["gpu"] == "api.example"
     assert row["dollars"] == pytest.approx(3.6)
     assert row["wall_seconds"] >= 10 * HOUR / ASSUMED_SPEED / 4
-    code, out, _ = homescribe.run("plan")
+    code, out, _ = program.run("plan")
     assert "$3.60" in next(line for line in out.splitlines() if "api.example" in line)
-    homescribe = CommandLine(tmp_path, backend="openai", base_url="https://api.example/v1")
-    line = next(line for line in homescribe.run("plan")[1].splitlines() if "api.example" in line)
+    program = CommandLine(tmp_path, backend="openai", base_url="https://api.example/v1")
+    line = next(line for line in program.run("plan")[1].splitlines() if "api.example" in line)
     assert NO_PRICE in line
     assert "$" not in line
 
@@ -232,13 +247,13 @@ def test_homescribes_own_endpoint_gives_the_same_words_as_this_machine(
         request_format="flac",
     )
     texts = {}
-    for name, homescribe in (("local", local), ("remote", remote)):
+    for name, program in (("local", local), ("remote", remote)):
         (tmp_path / name).mkdir()
-        code, _, err = homescribe.run(
+        code, _, err = program.run(
             "transcribe", samples, "-f", "json", "-o", tmp_path / name, "--word-timestamps"
         )
         assert code == 0, err
-        with Library(homescribe.library) as library:
+        with Library(program.library) as library:
             found = {r.item.title: library.transcript(r.item.key) for r in library.items()}
         texts[name] = found
     assert texts["local"].keys() == texts["remote"].keys()
@@ -264,10 +279,10 @@ def test_a_long_recording_in_parts_has_each_word_once(tmp_path, homescribe_servi
         [part for name in names for part in (decode(demo.samples() / name), pause)]
     )
     write(tmp_path / "talks" / "long.flac", whole)
-    homescribe = CommandLine(
+    program = CommandLine(
         tmp_path, backend="openai", base_url=f"{homescribe_service}/v1", request_seconds=30
     )
-    code, _, err = homescribe.run("transcribe", tmp_path / "talks", "-o", tmp_path)
+    code, _, err = program.run("transcribe", tmp_path / "talks", "-o", tmp_path)
     assert code == 0, err
     with Library(tmp_path / "library") as library:
         [record] = library.items()

@@ -207,7 +207,7 @@ def test_dollars_that_nobody_measured_are_known(library):
     spent = library.spending()
     assert (spent.dollars, spent.unmetered_dollars) == (2.53, 2.52)
     words = spent_in_words(spent)
-    assert "up to $2.52 of it unmetered: 1 call that no container measured" in words
+    assert "up to $2.52 of it unmetered: 1 call that nobody measured" in words
 
 
 def test_an_item_whose_container_died_is_suspect_until_it_is_done(library):

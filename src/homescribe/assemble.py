@@ -506,6 +506,8 @@ def transcribe(
     model: str | None = None,
     options: TranscriptionOptions | None = None,
     sleep_interval: float | None = None,
+    base_url: str | None = None,
+    api_key: str | None = None,
     stop: Event | None = None,
 ) -> Iterator[Outcome]:
     """Transcribe everything at `urls` (channels, playlists, shows, folders, files) into a library.
@@ -521,6 +523,7 @@ def transcribe(
         engine: "faster-whisper" or "openai-whisper"; None for the backend's default.
         model: a published name, a path, or "demo"; None for the backend's default.
         sleep_interval: seconds between two downloads from one site; None for the source's default.
+        base_url, api_key: the endpoint that audio is sent to, with the backend "openai".
         stop: set it, from any thread, to end early; the next call continues from there.
 
     Yields:
@@ -537,6 +540,8 @@ def transcribe(
         engine=engine,
         model=model,
         sleep_interval=sleep_interval,
+        base_url=base_url,
+        api_key=api_key,
         audio_track=options.audio_track if options else None,
     )
     check_options(config, options)

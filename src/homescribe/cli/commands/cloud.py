@@ -280,13 +280,14 @@ def spent_in_words(spent: Spending) -> str:
     """Return "$4.20 in 430 calls: $0.0195 per hour of audio, 56x realtime, 3% more than
     expected at submission".
 
-    Calls that no container measured are counted at the most that they can have cost, and named.
+    Calls that nobody measured, because a container died or an answer was lost, are counted at the most that
+    they can have cost, and named.
     """
     text = f"${spent.dollars:.2f} in {count(spent.calls, 'call')}"
     if spent.unmetered_calls:
         text += (
             f" (up to ${spent.unmetered_dollars:.2f} of it unmetered: "
-            f"{count(spent.unmetered_calls, 'call')} that no container measured)"
+            f"{count(spent.unmetered_calls, 'call')} that nobody measured)"
         )
     if spent.dollars_per_audio_hour is not None and spent.speed is not None:
         text += f": ${spent.dollars_per_audio_hour:.4f} per hour of audio, {realtime(spent.speed)}"
