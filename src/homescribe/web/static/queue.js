@@ -43,6 +43,7 @@ function totalsText(snapshot) {
     return parts.join(" · ");
   }
   const all = sum(Object.values(snapshot.items));
+  if (!all) return "The library is empty.";
   const waiting = snapshot.to_upgrade ? ` · ${snapshot.searchable.toLocaleString("en")} searchable, ${snapshot.to_upgrade.toLocaleString("en")} of them by captions until they are transcribed` : "";
   return `${snapshot.items.done.toLocaleString("en")} of ${count(all, "item")} transcribed · ${span(snapshot.audio_seconds_done)} of ${span(snapshot.audio_seconds)}${waiting}`;
 }
