@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test quick fuzz week kills simulate soak ray-soak coverage lint lint-js format docs docs-check bench bench-real lock-images package release clean
+.PHONY: help demo test quick fuzz week kills captions simulate soak ray-soak coverage lint lint-js format docs docs-check bench bench-real lock-images package release clean
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -31,6 +31,9 @@ week: .venv/.tested  ## Run a simulated week of 20 feeds, folders and a channel 
 kills: .venv/.tested  ## Kill runs over one library at 200 random moments for each kind of engine: some minutes.
 	HOMESCRIBE_KILLS=$${HOMESCRIBE_KILLS:-200} HOMESCRIBE_KILLS_SEED=$${HOMESCRIBE_KILLS_SEED:-$$(date +%s)} \
 		$(BIN)/pytest tests/test_kills.py -s
+
+captions: .venv/.tested  ## Make a channel of 430 videos searchable by captions, and upgrade it by killed runs: some minutes.
+	HOMESCRIBE_CAPTIONED=430 $(BIN)/pytest tests/test_captioned_channel.py
 
 simulate: .venv/.tested  ## Check the spending cap and the plan against 200 simulated runs.
 	HOMESCRIBE_SIMULATIONS=200 $(BIN)/pytest tests/test_cost_simulation.py

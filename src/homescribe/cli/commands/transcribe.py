@@ -155,10 +155,9 @@ def sync(
     """List all sources again, then transcribe pending items.
 
     Captions are requested in between, as by `run`. Prints nothing if nothing is new, so it suits cron.
-    If another run is working on the library,
-    sources are listed, nothing is transcribed, and the exit code is 5; then only a terminal shows
-    messages, except about a source that cannot be listed (exit code 2). Reading a channel stops at
-    known items unless --all is given.
+    If another run is working on the library, sources are listed, nothing is transcribed, and the
+    exit code is 5; then only a terminal shows messages, except about a source that cannot be listed
+    (exit code 2). Reading a channel stops at known items unless --all is given.
     """
     check_options(config)
     writer = optional_writer(formats, target, config.subtitles())
