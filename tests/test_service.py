@@ -44,7 +44,9 @@ case "$*" in
   *"$REFUSED"*) echo "Failed: no bus" >&2; exit 1;;
   *show*timer*)
     printf 'ActiveState=active\\nNextElapseUSecRealtime=Thu 02:03\\nLastTriggerUSec=Wed 02:01\\n';;
-  *show*service*) printf 'ActiveState=inactive\\nResult=exit-code\\nExecMainStatus=%s\\n' "${EXIT_CODE:-2}";;
+  *show*service*)
+    printf 'ActiveState=%s\\nResult=exit-code\\n' "${SERVICE:-inactive}"
+    printf 'ExecMainStatus=%s\\n' "${EXIT_CODE:-2}";;
 esac
 """
 LAUNCHCTL = """#!/bin/sh
@@ -183,6 +185,23 @@ def test_a_shell_that_cron_starts_gets_each_word_as_it_is():
     assert "%" not in line.replace(r"\%", "")
 
 
+def watching(*words):
+    command = (sys.executable, "-m", "homescribe", "sync", "--watch", *words)
+    return NightlySync(command, {}, 2, 5, watch=True)
+
+
+def test_a_watching_service_is_started_again_when_it_fails():
+    units = systemd_units(watching())
+    assert list(units) == ["homescribe-sync.service"]
+    [service] = units.values()
+    for line in ("Type=exec", "Restart=on-failure", "RestartSec=60", "WantedBy=default.target"):
+        assert f"{line}\n" in service
+    agent = plistlib.loads(launchd_agent(watching(), Path("/l/log")).encode())
+    assert (agent["RunAtLoad"], agent["KeepAlive"]) == (True, {"SuccessfulExit": False})
+    assert "StartCalendarInterval" not in agent
+    assert crontab_line(watching()).startswith(f"@reboot  {sys.executable} ")
+
+
 # --- Programs of the system -----------------------------------------------------------------------------
 
 
@@ -223,6 +242,22 @@ def test_the_result_of_the_last_run_is_in_words(machine, monkeypatch, code, word
     monkeypatch.setenv("EXIT_CODE", f"{code:d}")
     Systemd().install(nightly())
     assert Systemd().status().last_result == words
+
+
+def test_watching_takes_the_place_of_the_nightly_run_and_the_other_way_round(machine, monkeypatch):
+    systemd = Systemd()
+    systemd.install(nightly())
+    systemd.install(watching())
+    assert [path.name for path in systemd.status().files] == ["homescribe-sync.service"]
+    assert "systemctl --user disable --now homescribe-sync.timer" in calls(machine)
+    assert "systemctl --user restart homescribe-sync.service" in calls(machine)
+    assert systemd.status().last_result == "exit code 2: needs you; see the log"
+    monkeypatch.setenv("SERVICE", "active")
+    found = systemd.status()
+    assert (found.active, found.next_run, found.last_result) == (True, "", "running now")
+    systemd.install(nightly())
+    assert len(systemd.status().files) == 2
+    assert "systemctl --user disable --now homescribe-sync.service" in calls(machine)
 
 
 @pytest.mark.parametrize("refused", ["show", "enable", "daemon-reload"])
@@ -298,6 +333,20 @@ def test_the_command_installs_what_it_shows(machine):
     assert run("service", "remove")[0] == 0
     code, _, said = run("service", "status")
     assert (code, said.split(".")[0]) == (2, "Not installed")
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="the command uses launchd here")
+def test_the_command_installs_a_service_that_watches(machine):
+    run = CommandLine(machine).run
+    Library(machine / "library").close()
+    code, shown, said = run(
+        "service", "install", "--dry-run", "--watch", "--every", "1d", "--poll", "9"
+    )
+    assert (code, said.count("Would write")) == (0, 1)
+    assert "-m homescribe sync --watch --every 1d --poll 9\n" in shown
+    assert "all the time, by systemd" in run("service", "install", "--watch")[2]
+    assert "not a duration" in run("service", "install", "--watch", "--every", "x")[2]
+    assert "need --watch" in run("service", "install", "--poll", "9")[2]
 
 
 def test_what_cannot_run_at_night_is_refused(machine, monkeypatch):

@@ -409,6 +409,14 @@ class SourceOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class FileState:
+    """What changes when a file is written."""
+
+    bytes: int
+    modified: float  # Unix time
+
+
+@dataclass(frozen=True, slots=True)
 class EmbeddedPlayer:
     """A site's own player that a web page can embed: `name` ("youtube"), and the recording's id in it."""
 
@@ -462,6 +470,15 @@ class Source(Protocol):
         finds there. Default: what `matches` says.
         """
         return self.matches(url)
+
+    @staticmethod
+    def files_at(url: str, stop: Event) -> Mapping[str, FileState] | None:
+        """Return the recordings on this disk that `list(url)` would look at, by path, without reading them.
+
+        None (default): listing `url` takes requests. Raises UserError if the place is missing or empty, as a
+        disk that is not connected, and Cancelled.
+        """
+        return None
 
     def fetch(self, item: Item, directory: Path, stop: Event) -> Audio:
         """Return the audio of `item`: downloaded into `directory`, which no other item uses, resuming a

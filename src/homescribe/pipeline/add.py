@@ -242,9 +242,16 @@ def _add(
 
 
 def sync(
-    library: Library, sources: Sources, stop: Event, *, everything: bool = False
+    library: Library,
+    sources: Sources,
+    stop: Event,
+    *,
+    everything: bool = False,
+    only: Collection[str] | None = None,
 ) -> Iterator[ListingResult]:
-    """List every source of the library again, record the new items, and yield a ListingResult per listing.
+    """List the sources of the library again, record the new items, and yield a ListingResult per listing.
+
+    With `only`, the sources with these addresses; else all of them.
 
     A source that fails yields its error and does not stop the others. A host that refuses requests gets no
     further one before the time that it named, also not from later runs; other hosts are not concerned. A
@@ -252,6 +259,8 @@ def sync(
     """
     blocked: dict[str, SourceBlocked] = {}  # by host
     for record in library.sources():
+        if only is not None and record.url not in only:
+            continue
         if not may_have_new_items(library, record):
             continue
         if stop.is_set():

@@ -98,18 +98,22 @@ class Systemd:
             _run("systemctl", "--user", "show", "--property=Version")
         except SetupError as error:
             raise SetupError(error.message, _cron_hint(sync)) from error
-        _write(self.files(sync))
+        files = self.files(sync)
+        started = f"{UNIT}.service" if sync.watch else f"{UNIT}.timer"
+        if self._started() != started:
+            self.remove()
+        _write(files)
         try:
             _run("systemctl", "--user", "daemon-reload")
-            _run("systemctl", "--user", "enable", f"{UNIT}.timer")
-            _run("systemctl", "--user", "restart", f"{UNIT}.timer")  # the time may have changed
+            _run("systemctl", "--user", "enable", started)
+            _run("systemctl", "--user", "restart", started)  # its options may have changed
         except SetupError:
             self.remove()
             raise
 
     def remove(self) -> tuple[Path, ...]:
         with suppress(SetupError):  # not enabled, or there is no systemd any more
-            _run("systemctl", "--user", "disable", "--now", f"{UNIT}.timer")
+            _run("systemctl", "--user", "disable", "--now", self._started())
         existed = _delete(self.paths)
         with suppress(SetupError):
             _run("systemctl", "--user", "daemon-reload")
@@ -121,17 +125,26 @@ class Systemd:
             f"{UNIT}.timer", "ActiveState", "NextElapseUSecRealtime", "LastTriggerUSec"
         )
         service = _properties(f"{UNIT}.service", "ActiveState", "Result", "ExecMainStatus")
+        watches = bool(files) and self._started() == f"{UNIT}.service"
         last = timer.get("LastTriggerUSec", "")
         last = "" if last == "n/a" else last
         if service.get("ActiveState") == "activating":  # a oneshot service, until it ends
             result = "running now"
         else:
-            result = _result(service.get("ExecMainStatus", "")) if last else ""
+            result = _result(service.get("ExecMainStatus", "")) if last or watches else ""
             if service.get("Result") not in (None, "", "success", "exit-code"):
                 result = service["Result"]  # "signal", "oom-kill", ...
         active = timer.get("ActiveState") == "active"
+        if watches:
+            running = service.get("ActiveState") == "active"
+            return Status(files, running, last_result="running now" if running else result)
         upcoming = timer.get("NextElapseUSecRealtime", "") if active else ""
         return Status(files, active, upcoming, last, result)
+
+    def _started(self) -> str:
+        """Return the unit that systemd starts: the timer, or a service that runs all the time."""
+        service, timer = self.paths
+        return f"{UNIT}.{'service' if service.exists() and not timer.exists() else 'timer'}"
 
     def advice(self) -> str:
         try:

@@ -1,4 +1,4 @@
-"""The files that make systemd or launchd run `homescribe sync` every night, and a line for cron.
+"""The files that make systemd or launchd run `homescribe sync`, every night or all the time; a line for cron.
 
 Formats: systemd.service(5), systemd.timer(5), systemd.syntax(7), launchd.plist(5), crontab(5).
 """
@@ -18,6 +18,7 @@ from homescribe.exit_codes import ExitCode
 UNIT = "homescribe-sync"
 LABEL = "org.homescribe.sync"
 NOTE = "Written by `homescribe service install`; `homescribe service remove` deletes it."
+RESTART_PAUSE = 60  # seconds after which a watching process that failed is started again
 MAX_DELAY = 5 * 60  # seconds: not every machine asks a site in the same second of the night
 # Exit codes that are no failure: another run is working on the library; interrupted, as at shutdown.
 EXPECTED_EXITS = (ExitCode.ANOTHER_RUN, ExitCode.INTERRUPTED)
@@ -25,12 +26,13 @@ EXPECTED_EXITS = (ExitCode.ANOTHER_RUN, ExitCode.INTERRUPTED)
 
 @dataclass(frozen=True, slots=True)
 class NightlySync:
-    """A command to run every day.
+    """A command to run every day, or to keep running.
 
     Attributes:
         command: program and arguments; the program's path is absolute.
         environment: variables that are set for it.
         hour, minute: when, in local time.
+        watch: it is to run all the time.
 
     Raises UserError for a word that the files of the system's schedulers cannot have.
     """
@@ -40,6 +42,7 @@ class NightlySync:
     hour: int
     minute: int
     secrets: frozenset[str] = frozenset()  # names of variables that are shown to nobody
+    watch: bool = False
 
     def __post_init__(self) -> None:
         for word in (*self.command, *self.environment.values()):
@@ -68,24 +71,32 @@ def parsed_time(text: str) -> tuple[int, int]:
 
 
 def systemd_units(sync: NightlySync) -> dict[str, str]:
-    """Return the text of the service and of its timer by file name."""
+    """Return the text of the service, and of its timer unless it runs all the time, by file name."""
     command = " ".join(_quoted(word) for word in sync.command)
     variables = [
         f"Environment={_quoted(f'{name}={value}')}" for name, value in sync.environment.items()
     ]
+    kind = (
+        ["Type=exec", "Restart=on-failure", f"RestartSec={RESTART_PAUSE}"]
+        if sync.watch
+        else ["Type=oneshot"]
+    )
     service = [
         f"# {NOTE}",
         "[Unit]",
         "Description=List all sources of homescribe and transcribe what is new",
         "",
         "[Service]",
-        "Type=oneshot",
+        *kind,
         f"ExecStart=:{command}",  # ":" leaves "$" as it is
         *variables,
         "Nice=10",
         "IOSchedulingClass=idle",
         f"SuccessExitStatus={' '.join(f'{code:d}' for code in EXPECTED_EXITS)}",
     ]
+    if sync.watch:
+        service += ["", "[Install]", "WantedBy=default.target"]
+        return {f"{UNIT}.service": _lines(service)}
     timer = [
         f"# {NOTE}",
         "[Unit]",
@@ -104,11 +115,18 @@ def systemd_units(sync: NightlySync) -> dict[str, str]:
 
 def launchd_agent(sync: NightlySync, log: Path) -> str:
     """Return the text of the property list. What the command prints is appended to `log`."""
+    when: dict[str, object] = {"StartCalendarInterval": {"Hour": sync.hour, "Minute": sync.minute}}
+    if sync.watch:
+        when = {
+            "RunAtLoad": True,
+            "KeepAlive": {"SuccessfulExit": False},
+            "ThrottleInterval": RESTART_PAUSE,
+        }
     agent = {
         "Label": LABEL,
         "ProgramArguments": list(sync.command),
         "EnvironmentVariables": dict(sync.environment),
-        "StartCalendarInterval": {"Hour": sync.hour, "Minute": sync.minute},
+        **when,
         "StandardOutPath": str(log),
         "StandardErrorPath": str(log),
         "ProcessType": "Background",
@@ -128,7 +146,8 @@ def crontab_line(sync: NightlySync) -> str:
         f"{name}={value}" for name, value in sync.environment.items() if name not in sync.secrets
     ]
     words = [*(["env", *variables] if variables else []), *sync.command]
-    return f"{sync.minute} {sync.hour} * * *  {shlex.join(words)}".replace("%", r"\%")
+    when = "@reboot" if sync.watch else f"{sync.minute} {sync.hour} * * *"
+    return f"{when}  {shlex.join(words)}".replace("%", r"\%")
 
 
 def _quoted(word: str) -> str:

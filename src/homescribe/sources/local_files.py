@@ -20,7 +20,7 @@ from datetime import date
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from homescribe.core import Addresses, Audio, Item, Listing, Source, SourceOptions
+from homescribe.core import Addresses, Audio, FileState, Item, Listing, Source, SourceOptions
 from homescribe.errors import Cancelled, PermanentError, RetryableError, UserError
 from homescribe.sources import audio_packets, unfinished_files
 from homescribe.sources.fingerprints import FileId, content_hash, fingerprint
@@ -59,30 +59,15 @@ class FileSource(Source):
 
     def list(self, url: str, stop: threading.Event) -> Iterator[Listing]:
         path = path_of(url)
-        if not os.path.lexists(path) and glob.has_magic(str(path)):
-            files = naturally_sorted(
-                one for one in stoppable(matching(path), stop) if is_recording(one)
-            )
-            message = f"No recording matches {url!r}."
-            fixed = next(one for one in path.parents if not glob.has_magic(str(one)))
-            if not files and not os.path.lexists(fixed):
-                raise missing(fixed / path.name)
-        elif path.is_dir():
-            files = naturally_sorted(recordings_below(path, stop))
-            message = f"There is no recording in {path}."
-            if not files and is_empty(path):  # a place where no disk is mounted
-                raise UserError(f"The folder {path} is empty.", "Is its disk connected?")
-        elif path.is_file():
+        files = naturally_sorted(recordings_at(path, stop))
+        if files == [path]:
             yield self._single_file(path)
             return
-        elif path.exists():
-            raise UserError(
-                f"{path} is neither a file nor a folder.",
-                "Give an audio or video file, or a folder.",
-            )
-        else:
-            raise missing(path)
         if not files:
+            pattern = not os.path.lexists(path)
+            message = (
+                f"No recording matches {url!r}." if pattern else f"There is no recording in {path}."
+            )
             raise UserError(message, f"Searched for: {' '.join(sorted(EXTENSIONS))}")
         title = sanitize.one_line(path.name or str(path))
         warnings: list[str] = []
@@ -139,6 +124,17 @@ class FileSource(Source):
 
     def close(self) -> None:
         """Do nothing: no file stays open."""
+
+    @staticmethod
+    def files_at(url: str, stop: threading.Event) -> dict[str, FileState]:
+        found: dict[str, FileState] = {}
+        for path in recordings_at(path_of(url), stop):
+            try:
+                status = path.stat()
+            except OSError:  # it was just removed
+                continue
+            found[storable(path)] = FileState(status.st_size, status.st_mtime)
+        return found
 
     @staticmethod
     def rate_limit_key(item: Item) -> str:
@@ -222,6 +218,32 @@ def storable(path: Path) -> str:
     except UnicodeEncodeError:
         return path.as_uri()
     return str(path)
+
+
+def recordings_at(path: Path, stop: threading.Event) -> list[Path]:
+    """Return the recordings that a folder or a pattern names, or the file at `path` itself.
+
+    Raises UserError for a path that does not exist, and for an empty folder: its disk is not connected.
+    """
+    if not os.path.lexists(path) and glob.has_magic(str(path)):
+        files = [one for one in stoppable(matching(path), stop) if is_recording(one)]
+        fixed = next(one for one in path.parents if not glob.has_magic(str(one)))
+        if not files and not os.path.lexists(fixed):
+            raise missing(fixed / path.name)
+        return files
+    if path.is_dir():
+        files = list(recordings_below(path, stop))
+        if not files and is_empty(path):  # a place where no disk is mounted
+            raise UserError(f"The folder {path} is empty.", "Is its disk connected?")
+        return files
+    if path.is_file():
+        return [path]
+    if path.exists():
+        raise UserError(
+            f"{path} is neither a file nor a folder.",
+            "Give an audio or video file, or a folder.",
+        )
+    raise missing(path)
 
 
 def is_recording(path: Path) -> bool:

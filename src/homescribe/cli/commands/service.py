@@ -1,4 +1,4 @@
-"""Commands that run `sync` every night: service with install, status and remove."""
+"""Commands that run `sync` every night, or all the time: service with install, status and remove."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 
 from homescribe import config as settings
 from homescribe.assemble import check_options, open_library
-from homescribe.cli.commands.transcribe import limit_option
+from homescribe.cli.commands.transcribe import check_watch_options, limit_option, watch_options
 from homescribe.cli.export_writer import STDOUT, Target
 from homescribe.cli.options import (
     RUN_SETTINGS,
@@ -44,13 +44,14 @@ TEMPORARY = re.compile(r"/(uv/(archive|environments|builds)-v\d+|pipx/\.cache|\.
 
 @click.group(cls=Group)
 def service() -> None:
-    """Run `sync` every night, by systemd or launchd."""
+    """Run `sync` every night or always, by systemd or launchd."""
 
 
 @service.command("install")
 @click.option(
     "--at", default="02:00", show_default=True, metavar="HH:MM", help="Time of day on this machine."
 )
+@watch_options
 @click.option("--dry-run", is_flag=True, help="Print what would be written, and change nothing.")
 @limit_option
 @export_options()
@@ -58,19 +59,23 @@ def service() -> None:
 def install(
     config: Config,
     at: str,
+    watch: bool,
+    every: str | None,
+    poll: float | None,
     dry_run: bool,
     limit: int | None,
     formats: list[str],
     target: Target,
 ) -> None:
-    """Run `homescribe sync` every night, with these options.
+    """Run `homescribe sync` every night, or all the time with --watch, with these options.
 
     Writes a systemd timer of your user, or on macOS a launchd agent; neither needs root. Settings of
-    config.toml are read each night. Settings of the environment and options are stored as they are
+    config.toml are read at each start. Settings of the environment and options are stored as they are
     now. There is one for each user: installing again replaces it.
     """
     hour, minute = parsed_time(at)
     check_options(config)
+    check_watch_options(watch, every, poll)
     if TEMPORARY.search(sys.prefix):
         raise UserError(
             "homescribe is installed for this call only, so the system could not start it at night.",
@@ -78,7 +83,13 @@ def install(
         )
     with open_library(config, must_exist=True) as library:
         empty = not library.sources()
-    words = (*_sync_options(formats, target), *(("--limit", str(limit)) if limit else ()))
+    words = (
+        *(("--watch",) if watch else ()),
+        *(("--every", every) if every else ()),
+        *(("--poll", f"{poll:g}") if poll else ()),
+        *_sync_options(formats, target),
+        *(("--limit", str(limit)) if limit else ()),
+    )
     environment = {**_kept(os.environ), **_settings(config)}
     sync = NightlySync(
         (sys.executable, "-m", "homescribe", "sync", *words),
@@ -86,6 +97,7 @@ def install(
         hour,
         minute,
         _secrets(environment),
+        watch,
     )
     system = scheduler()
     if dry_run:
@@ -96,7 +108,8 @@ def install(
     system.install(sync)
     for path in system.files(sync):
         message(f"Wrote {path}")
-    message(f"homescribe sync runs every night at {sync.at}, by {system.name}. Log: {system.log}")
+    when = "all the time" if watch else f"every night at {sync.at}"
+    message(f"homescribe sync runs {when}, by {system.name}. Log: {system.log}")
     if advice := system.advice():
         message(advice)
     if empty:

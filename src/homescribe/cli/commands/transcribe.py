@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
-from homescribe import pipeline
 from homescribe.assemble import check_options, open_library, open_sources
-from homescribe.cli.actions import add_sources, report_listing, run_and_report
+from homescribe.cli.actions import add_sources, run_and_report
 from homescribe.cli.export_writer import ExportWriter, Target, optional_writer
 from homescribe.cli.interrupt import interruptible
 from homescribe.cli.options import (
@@ -22,11 +21,12 @@ from homescribe.cli.options import (
 )
 from homescribe.cli.program import message
 from homescribe.cli.summary import report_earlier_results
+from homescribe.cli.sync_loop import EVERY, MIN_EVERY, POLL, Sync, Watcher
 from homescribe.config import Config
-from homescribe.errors import AnotherRun, Cancelled, UserError
+from homescribe.errors import UserError
 from homescribe.exit_codes import ExitCode
 from homescribe.text.display import count
-from homescribe.text.sanitize import terminal_message
+from homescribe.text.durations import in_seconds
 
 # This command is for transcripts of an engine.
 TRANSCRIBE_SETTINGS = tuple(name for name in RUN_SETTINGS if name != "captions")
@@ -39,6 +39,39 @@ again_option = click.option(
     is_flag=True,
     help="Transcribe again what is already transcribed or failed. Corrections are carried over.",
 )
+
+
+def watch_options(function: Callable[..., object]) -> Callable[..., object]:
+    """Add --watch, --every and --poll."""
+    for option in (
+        click.option(
+            "--poll",
+            type=click.FloatRange(min=1),
+            metavar="SECONDS",
+            help="With --watch, how often folders are looked at; more for slow network drives. "
+            f"Default: {POLL:.0f}.",
+        ),
+        click.option(
+            "--every",
+            metavar="TIME",
+            help=f"With --watch, how often all sources are listed: 30min, 6h, 1d. Default: {EVERY}.",
+        ),
+        click.option(
+            "--watch",
+            is_flag=True,
+            help="Go on, and transcribe new files of folders as soon as they are complete.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def check_watch_options(watch: bool, every: str | None, poll: float | None) -> None:
+    """Raise UserError for options that are not valid, or have no effect."""
+    if not watch and (every or poll):
+        raise UserError("--every and --poll need --watch.", "Add it, or leave them out.")
+    if every:
+        in_seconds(every, MIN_EVERY)
 
 
 @command()
@@ -146,11 +179,19 @@ def run(
 @click.option(
     "--all", "everything", is_flag=True, help="Read listings to their end, even past known items."
 )
+@watch_options
 @limit_option
 @export_options()
 @configured(*RUN_SETTINGS)
 def sync(
-    config: Config, everything: bool, limit: int | None, formats: list[str], target: Target
+    config: Config,
+    everything: bool,
+    watch: bool,
+    every: str | None,
+    poll: float | None,
+    limit: int | None,
+    formats: list[str],
+    target: Target,
 ) -> ExitCode:
     """List all sources again, then transcribe pending items.
 
@@ -158,41 +199,20 @@ def sync(
     If another run is working on the library, sources are listed, nothing is transcribed, and the
     exit code is 5; then only a terminal shows messages, except about a source that cannot be listed
     (exit code 2). Reading a channel stops at known items unless --all is given.
+
+    With --watch it goes on until Ctrl-C. A file is transcribed when it has not changed for half a
+    minute. What arrives during a run is transcribed by the next one, which follows at once.
     """
     check_options(config)
-    writer = optional_writer(formats, target, config.subtitles())
-    with (
-        interruptible() as stop,
-        open_library(config) as library,
-        open_sources(config, library) as sources,
-    ):
-        listing_failed = False
-        # While a long run works, cron sends no mail, except about a source that cannot be listed.
-        on_terminal = sys.stderr.isatty()
-        for result in pipeline.sync(library, sources, stop, everything=everything):
-            listing_failed = listing_failed or result.error is not None
-            news = result.new or result.warnings or result.moved_from
-            if result.error or (news and (on_terminal or library.running() is None)):
-                report_listing(result)
-        if stop.is_set():
-            raise Cancelled
-        try:
-            code = run_and_report(
-                config,
-                library,
-                sources,
-                stop,
-                limit=limit,
-                writer=writer,
-                formats=formats,
-                quiet=True,
-            )
-        except AnotherRun as error:
-            if on_terminal:
-                message(f"Error: {terminal_message(error.message)}")
-                message(error.hint)
-            code = ExitCode.OK if listing_failed else ExitCode.ANOTHER_RUN
-    return code or (ExitCode.USER_ERROR if listing_failed else ExitCode.OK)
+    check_watch_options(watch, every, poll)
+    sync = Sync(
+        config, everything, limit, optional_writer(formats, target, config.subtitles()), formats
+    )
+    with interruptible() as stop, open_library(config) as library:
+        if watch:
+            interval = in_seconds(every or EVERY, MIN_EVERY)
+            Watcher(sync, library, stop, interval, poll or POLL).watch()
+        return sync.once(library, stop)
 
 
 @command()
