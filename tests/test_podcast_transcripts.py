@@ -185,7 +185,7 @@ def test_a_file_that_cannot_be_used_is_followed_by_the_next(source, server, tmp_
 
 
 def test_without_a_transcript_no_request_is_made(source, server, tmp_path):
-    assert captions(source, episode(server), tmp_path) is None
+    assert source.captions(episode(server), tmp_path / "x", STOP) is None
     assert captions(source, episode(server, server.url("/status/404")), tmp_path) is None
     assert [path for _, path, *_ in server.log] == ["/status/404"]
     assert source.caption_key(episode(server)) == ""

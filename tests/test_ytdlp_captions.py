@@ -180,6 +180,22 @@ def test_captions_have_a_rate_limit_of_their_own(tube):
     assert YtdlpSource.caption_pause[0] == 5.0
 
 
+def test_a_page_that_no_extractor_knows(source, server, tmp_path):
+    """The captions of an HTML5 player, in a format without times of words."""
+    body = (
+        '<html><title>Talk</title><video src="/media/ep1.mp3">'
+        '<track kind="captions" srclang="de" src="/1.vtt"></video></html>'
+    )
+    server.routes["/talk.html"] = lambda *_: (200, body, {})
+    vtt = "WEBVTT\n\n00:01.000 --> 00:02.500\n<v Ann>Guten Tag.\n"
+    server.routes["/1.vtt"] = lambda *_: (200, vtt, {"Content-Type": "text/vtt"})
+    with closing(source.list(server.url("/talk.html"), STOP)) as listings:
+        [one] = next(listings).items
+    found = source.captions(one, tmp_path / "x", STOP).transcript
+    assert (found.model, found.language, found.text) == ("manual", "de", "Guten Tag.")
+    assert [speaker.name for speaker in found.speakers] == ["Ann"]
+
+
 # --- Which track ---------------------------------------------------------------------------------
 
 

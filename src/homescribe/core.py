@@ -489,7 +489,7 @@ class Source(Protocol):
         """Return the transcript that the publisher of `item` provides, without downloading the recording.
 
         `directory` is for files that are needed meanwhile; no other item uses it. Called from one thread for
-        each `caption_key`; raises as `fetch`. Default: None, for a source without captions.
+        each `caption_key`; raises as `fetch`. None (default): nothing is offered, and no request was made.
         """
         return None
 

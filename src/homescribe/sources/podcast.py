@@ -294,7 +294,9 @@ class PodcastSource(Source):
         # The feed's duration is approximate, since advertisements change: it is no check of the download.
         return Audio(item=item, path=target)
 
-    def captions(self, item: Item, directory: Path, stop: threading.Event) -> Captions:
+    def captions(self, item: Item, directory: Path, stop: threading.Event) -> Captions | None:
+        if not item.transcript_links:  # perhaps a later listing has some
+            return None
         return Captions(item, podcast_transcripts.transcript(item, self.options, stop))
 
     def close(self) -> None:
