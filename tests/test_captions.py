@@ -5,9 +5,12 @@ import json
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import caption_samples
 from homescribe.captions import caption_files, drift, timed_cues
+from homescribe.captions.cue_transcript import transcript_of
 from homescribe.core import Segment, Speaker, Transcript, Turn
 from homescribe.errors import PermanentError
 
@@ -528,3 +531,47 @@ def test_hostile_files_take_a_time_in_proportion_to_their_size(body):
     with contextlib.suppress(PermanentError):
         read(body)
     assert time.process_time() - began < 5.0
+
+
+# --- Whatever a file says ------------------------------------------------------------------------
+
+times = st.one_of(
+    st.floats(0, 100), st.floats(-10, 1e6), st.sampled_from([0.0, 1.0, 1.005, 30.0, float("nan")])
+)
+texts = st.one_of(
+    st.text("ab .\n", max_size=40),
+    st.sampled_from(
+        ["灯台は岩の\n上に", "One. Two! " * 30, "word", " ", "\ud800", "a\u2028b", "ก็"]
+    ),
+)
+pieces = st.lists(st.tuples(texts, st.none() | times), min_size=1, max_size=4)
+cues = st.lists(
+    st.builds(
+        timed_cues.cue, times, st.none() | times, pieces, st.sampled_from([None, "Ann", "Ben"])
+    ),
+    max_size=30,
+).map(lambda found: [one for one in found if one is not None])
+
+
+@given(cues, st.none() | st.floats(0, 200))
+@settings(max_examples=300, deadline=None)
+def test_segments_are_in_order_and_their_words_are_their_text(found, duration):
+    try:
+        transcript = transcript_of(found, "manual", "en", duration)
+    except PermanentError:
+        assert found == []
+        return
+    after = 0.0
+    for segment in transcript.segments:
+        assert after <= segment.start < segment.end <= transcript.duration
+        after = segment.end
+        assert segment.text.strip()
+        if segment.words:
+            assert "".join(word.word for word in segment.words) == segment.text
+        for word in segment.words:
+            assert segment.start <= word.start <= word.end <= segment.end
+    said = "".join(transcript.text.split())
+    if len(found) < 3:  # no repetitions are left out
+        ordered = sorted(found, key=lambda each: each.start)
+        assert sorted(said) == sorted("".join("".join(one.text for one in ordered).split()))
+    assert {one.speaker for one in transcript.turns} == {one.label for one in transcript.speakers}
