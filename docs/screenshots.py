@@ -59,6 +59,13 @@ TITLES = (
     "A winter with two radios",
 )
 CHANNEL = "Field Notes from the Ridge"
+HARBOUR = "Harbour Hour"
+HARBOUR_TITLES = (
+    *("Tides and timetables", "The last ferry", "Nets, knots and names", "A lamp for the fog"),
+    *("Who owns a quay?", "Charts that were wrong", "Salt in the concrete", "The pilot's logbook"),
+    *("Storm petrels", "Coal, oil, wind", "What the dredger found", "An interview on deck"),
+    *("The tide gauge of 1874", "Letters from the lighthouse", "Ropes", "Ballast water"),
+)
 
 
 SPEAKERS = {"SPEAKER_00": "Regula Frei", "SPEAKER_01": "Jon Caduff"}
@@ -129,6 +136,24 @@ def make_library(directory: Path) -> None:
     ]
     with Library(directory) as library:
         library.record("ytdlp", Listing("https://www.youtube.com/@ridge", CHANNEL, iter(())), items)
+        episodes = [
+            Item(
+                *("podcast", f"harbour{number}", f"https://harbour.example/{number}"),
+                *(
+                    title,
+                    HARBOUR,
+                    None,
+                    1500.0 + 97 * number,
+                    f"2026-0{1 + number // 2}-0{3 + number % 2}",
+                ),
+            )
+            for number, title in enumerate(HARBOUR_TITLES)
+        ]
+        feed = Listing("https://harbour.example/feed", HARBOUR, iter(()))
+        library.record("podcast", feed, episodes)
+        for number, item in enumerate(episodes[:11]):
+            part = segments[number : number + 12]
+            library.save(item, Transcript("faster-whisper", "large-v3", "en", end, part), 21.0)
         for number, item in enumerate(items[:-1]):
             part = segments if not number else segments[number * 3 : number * 3 + 12]
             library.save(item, with_speakers(part, end), 21.0)

@@ -54,6 +54,13 @@ PROBLEMS = """() => {
             const room = each.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
             if (text.measureText(each.placeholder).width > room) found.push(`cut: ${each.placeholder}`);
         }
+        if (each.matches(".run-settings select")) {
+            const text = document.createElement("canvas").getContext("2d"), arrow = 20;
+            text.font = style.font;
+            const room = each.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+            const {textContent: chosen} = each.selectedOptions[0];
+            if (text.measureText(chosen).width > room - arrow) found.push(`cut: ${chosen}`);
+        }
     }
     return found;
 }"""

@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 TYPES = frozenset({"application/json", "image/svg+xml", "text/css", "text/html", "text/javascript"})
 MIN_BYTES = 500  # a smaller body grows, or fits into the same packet
 THREAD_BYTES = 100_000  # from which compressing takes so long that other requests should not wait
-LEVEL = 5  # a page of 170 kB takes 2 ms; level 9 saves 2 % more of it and takes twice as long
+LEVEL = 5  # 200 kB of a page take 1 ms; level 9 takes three times as long and saves 4 % more
 BEST_LEVEL = 9
 YEAR = 365 * 24 * 3600  # seconds
 
