@@ -1,5 +1,6 @@
 """How the engines use a CPU."""
 
+import os
 import subprocess
 import sys
 
@@ -40,3 +41,36 @@ def test_freed_memory_is_used_again():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     ).stdout.split()
     assert output in (["True", "True"], ["False", "False"])  # False: another libc
+
+
+AMD = "vendor_id\t: AuthenticAMD\nflags\t\t: fpu avx2 avx512f avx512cd avx512vl avx512dq avx512bw\n"
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "isa"),
+    [
+        (AMD, "AVX512"),
+        (AMD.replace("AuthenticAMD", "GenuineIntel"), None),
+        (AMD.replace(" avx512vl", ""), None),
+        ("Processor: ARMv8\n", None),
+        (None, None),
+    ],
+)
+def test_ctranslate2_uses_avx512_on_amd_processors_that_have_it(
+    monkeypatch, tmp_path, cpuinfo, isa
+):
+    monkeypatch.setenv(cpu.CTRANSLATE2_ISA, "")  # so that it is restored at the end
+    monkeypatch.delenv(cpu.CTRANSLATE2_ISA)
+    monkeypatch.setattr(cpu, "CPUINFO", tmp_path / "cpuinfo")
+    if cpuinfo:
+        cpu.CPUINFO.write_text(cpuinfo)
+    assert cpu.use_avx512() == (isa is not None)
+    assert os.environ.get(cpu.CTRANSLATE2_ISA) == isa
+
+
+def test_the_instructions_that_the_user_chose_are_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv(cpu.CTRANSLATE2_ISA, "AVX2")
+    monkeypatch.setattr(cpu, "CPUINFO", tmp_path / "cpuinfo")
+    cpu.CPUINFO.write_text(AMD)
+    assert not cpu.use_avx512()
+    assert os.environ[cpu.CTRANSLATE2_ISA] == "AVX2"

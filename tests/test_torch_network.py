@@ -12,6 +12,7 @@ import whisper
 
 from homescribe import demo
 from homescribe.audio import decode
+from homescribe.engines.models import load_openai_whisper
 from homescribe.engines.timestamp_rules import TimestampRules
 from homescribe.engines.torch_network import TorchNetwork
 from homescribe.engines.whisper_network import (
@@ -55,6 +56,16 @@ def windows():
             waveform = waveform + 0.005 * noise.standard_normal(len(waveform)).astype(np.float32)
         found += split_windows([waveform], limit=float(limit))
     return found
+
+
+def test_a_model_is_loaded_without_random_weights_and_is_the_same(reference):
+    state = torch.random.get_rng_state()
+    loaded = load_openai_whisper("demo", "cpu")
+    assert torch.equal(torch.random.get_rng_state(), state), "weights were filled at random first"
+    weights, expected = loaded.state_dict(), reference.state_dict()
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    assert torch.equal(loaded.decoder.mask, reference.decoder.mask)
 
 
 def task(network, window, stop=None, **options):

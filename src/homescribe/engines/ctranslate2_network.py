@@ -46,6 +46,7 @@ class CTranslate2Network:
         self.workers = cpu.workers() if device == "cpu" else 1
         if device == "cpu":
             cpu.keep_freed_memory()
+            cpu.use_avx512()
         with ctranslate2_errors(model), memory_errors(model):
             self.whisper = WhisperModel(
                 str(folder),
