@@ -3,8 +3,9 @@
     python -m benchmarks.network_speed talk.flac --model FOLDER
 
 Windows of 10, 20 and 30 seconds of the recording go through the encoder, and four of 20 seconds through the
-decoder, alone and together, with greedy search. Of ONNX Runtime the encoder alone is measured. One thread;
-each row is a process of its own. AVX2 means that the libraries are limited by variables of their own:
+decoder, alone and together, with greedy search. The decoder's time is that of one token, because rounding
+changes where a text ends. Of ONNX Runtime the encoder alone is measured. One thread; each row is a process of
+its own. AVX2 means that the libraries are limited by variables of their own:
 CT2_FORCE_CPU_ISA, ONEDNN_MAX_CPU_ISA, ATEN_CPU_CAPABILITY. GFLOP/s are the operations that the encoder needs
 by its dimensions, divided by its time; the product of two large float32 matrices in numpy shows what the core
 reaches. --model is as in benchmarks.accuracy.
@@ -61,8 +62,8 @@ class Times(TypedDict):
     """CPU seconds of one network."""
 
     encoder: list[float]  # for a window of each of ENCODED
-    alone: float | None  # the decoder, for a window by itself
-    together: float | None  # for a window in a batch of BATCH
+    alone: float | None  # the decoder, for a token of a window by itself
+    together: float | None  # for a token of a window in a batch of BATCH
 
 
 def fastest(work: Callable[[], object], rounds: int) -> float:
@@ -110,8 +111,14 @@ def measure(engine: str, model: Model, compute_type: str, recording: Path, round
         for samples in (audio[start : start + size] for start in range(0, BATCH * size, size))
     ]
     alone = fastest(lambda: [network.decode([task]) for task in tasks], rounds)
+    tokens_alone = sum(len(network.decode([task])[0].tokens) for task in tasks)
     together = fastest(lambda: network.decode(tasks), rounds)
-    return {"encoder": encoder, "alone": alone / BATCH, "together": together / BATCH}
+    tokens_together = sum(len(result.tokens) for result in network.decode(tasks))
+    return {
+        "encoder": encoder,
+        "alone": alone / tokens_alone,
+        "together": together / tokens_together,
+    }
 
 
 def measure_onnx(model: Model, compute_type: str, recording: Path, rounds: int) -> Times:
@@ -194,14 +201,22 @@ def main() -> None:
                     f"{engine} {compute_type}, {name}",
                     *(f"{t:.2f} ({v:.0f})" for t, v in zip(times["encoder"], speeds, strict=True)),
                     *(
-                        "-" if t is None else f"{t:.2f}"
+                        "-" if t is None else f"{t * 1000:.1f}"
                         for t in (times["alone"], times["together"])
                     ),
                 ]
             )
     encoder = (f"encoder {seconds} s (GFLOP/s)" for seconds in ENCODED)
     print(
-        table(["CPU seconds for a window", *encoder, "decoder", f"decoder, batch of {BATCH}"], rows)
+        table(
+            [
+                "CPU seconds for a window",
+                *encoder,
+                "decoder, ms a token",
+                f"batch of {BATCH}, ms a token",
+            ],
+            rows,
+        )
     )
     print(f"\nnumpy, float32: {peak(options.rounds) / 1e9:.0f} GFLOP/s on all threads")
 
