@@ -183,6 +183,56 @@ def test_text_that_nobody_can_say_in_its_time_is_decoded_again(tokenizer, script
     assert len(network.batches) == 2
 
 
+@pytest.mark.parametrize(
+    ("texts", "kept", "attempts"),
+    [
+        # Said once, and written twice by the first attempt only.
+        (("by a similar process, by a similar process", "by a similar process"), 1, 2),
+        # A person says it twice: so does the second attempt.
+        (
+            (
+                "by a similar process, by a similar process.",
+                "by a similar process, by a similar process",
+            ),
+            0,
+            2,
+        ),
+        # The second attempt is worse.
+        (("by a similar process, by a similar process", ""), 0, 2),
+        (("by a similar process, by a similar process", "no " * 40), 0, 2),
+        (("once and no more", "twice"), 0, 1),
+    ],
+)
+def test_a_phrase_that_is_written_twice_is_looked_at_again(
+    tokenizer, scripted, texts, kept, attempts
+):
+    def answer(one):
+        return result(tokenizer, texts[one.options.beam_size == 5], 0.0, 8.0)
+
+    transcribe, network, _ = scripted(answer, beam_size=1)
+    [found] = transcribe([window(1, length=9.0, spoken=[(0.2, 8.8)])])
+    assert "".join(s.text for s in found.segments) == f" {texts[kept]}"
+    assert len(network.batches) == attempts
+
+
+@pytest.mark.parametrize(
+    ("text", "twice"),
+    [
+        ("by a similar process, by a similar process,", True),
+        ("He was not an ill-disposed young man, and he was not an ill-disposed young man.", True),
+        ("begin. It was the best of times. It was the best of times. The end", True),
+        ("それはとても寒い朝でした。それはとても寒い朝でした。", True),
+        ("no, no, no, no, no, no, no, no", False),
+        ("I know, I know, it is late", False),
+        ("It was the best of times, it was the worst of times", False),
+        ("くるくるくるくる", False),
+        ("", False),
+    ],
+)
+def test_what_is_written_twice(text, twice):
+    assert quality.says_twice(text) == twice
+
+
 def test_sounds_that_may_be_no_speech_keep_only_text_that_whisper_is_sure_of(tokenizer, scripted):
     texts = {
         1: result(tokenizer, "quite different than the", logprob=-0.4, silence=0.1),

@@ -34,6 +34,9 @@ class PendingWindow:
         self.evidence: LanguageEvidence | None = None  # where its language was detected
         self.attempts: list[Attempt] = []
         self.accepted: Attempt | None = None
+        self.doubled: Attempt | None = (
+            None  # good, but says something twice; another attempt is made
+        )
         self.alternative: Attempt | None = None  # accepted before, without the words before it
         self.settled = False  # nothing about it changes any more
         self.is_remainder = False  # the end of a window, which its text did not reach

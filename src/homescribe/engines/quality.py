@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from homescribe.core import Segment
+from homescribe.text.scripts import folded_words, spaced
 
 # Defaults of whisper.transcribe, https://github.com/openai/whisper/blob/main/whisper/transcribe.py
 COMPRESSION_RATIO_THRESHOLD = 2.4  # above it, the text repeats itself
@@ -29,6 +30,11 @@ MIN_REPEATED_SEGMENTS = 3  # segments with the same text in a row that are flagg
 SHORT_SPEECH = 0.5  # seconds
 SHORT_LOGPROB_THRESHOLD = -0.7
 SHORT_NO_SPEECH_THRESHOLD = 0.3
+
+# A phrase of this many words and letters that is written twice in a row may be a copy: it is looked at again.
+MIN_DOUBLED_WORDS = 4
+MIN_DOUBLED_LETTERS = 12
+MAX_DOUBLED_WORDS = 60
 
 # Nobody speaks faster. Whisper writes such text for sounds that are no speech, often what was said before.
 MAX_CHARACTERS_PER_SECOND = 40
@@ -56,6 +62,22 @@ def repeats_phrase(words: Sequence[str], loop: tuple[int, int] = LOOP, min_phras
         for before, after in zip(words, words[length:], strict=False):
             same = same + 1 if before == after else 0
             if same >= max(together, times * length) - length:
+                return True
+    return False
+
+
+def says_twice(text: str) -> bool:
+    """Whether `text` has a phrase twice in a row, with at most one other word between them.
+
+    People do that, and so does Whisper, with a sentence that was said once.
+    """
+    words = folded_words(spaced(text)[0])
+    for distance in range(MIN_DOUBLED_WORDS, min(len(words) // 2, MAX_DOUBLED_WORDS) + 2):
+        same: list[str] = []
+        for before, after in zip(words, words[distance:], strict=False):
+            same = [*same, after] if before == after else []
+            long = sum(map(len, same)) >= MIN_DOUBLED_LETTERS
+            if long and len(same) >= max(MIN_DOUBLED_WORDS, distance - 1):
                 return True
     return False
 

@@ -319,10 +319,19 @@ class RecordingTranscriber:
         attempt = Attempt(task.options.temperature, result, text)
         pending.attempts.append(attempt)
         speech = self._speech(pending.window)
-        if quality.is_silence(result.avg_logprob, result.no_speech_prob, speech):
+        silent = quality.is_silence(result.avg_logprob, result.no_speech_prob, speech)
+        failed = copied or (not silent and fails(pending.window, attempt, tokenizer))
+        if pending.doubled is not None:
+            better = text.strip() and not (silent or failed or quality.says_twice(text))
+            pending.accepted = attempt if better else pending.doubled
+        elif silent:
             pending.accepted = replace(attempt, text="")
-        elif not copied and not fails(pending.window, attempt, tokenizer):
-            pending.accepted = attempt
+        elif not failed:
+            if quality.says_twice(text) and (careful := self._careful_options(pending)):
+                pending.doubled = attempt
+                pending.task = self._retry(pending, careful)
+            else:
+                pending.accepted = attempt
         elif options := self._next_options(pending):
             pending.task = self._retry(pending, options)
         elif pending.is_remainder or (self.options.vad_filter and not pending.window.speech):
@@ -332,29 +341,38 @@ class RecordingTranscriber:
             pending.accepted = best_attempt(pending.attempts)
 
     def _next_options(self, pending: PendingWindow) -> DecodingOptions | None:
-        """Return the options of another attempt, None if all have failed.
-
-        The second attempt is more careful than the first, if that is possible: a beam search over the
-        window as Whisper was trained, padded to 30 seconds. The others are samples at rising temperatures.
-        Only the first has the names to expect in its prompt.
+        """Return the options of another attempt, None if all have failed: samples at rising temperatures,
+        after the careful attempt.
         """
+        if careful := self._careful_options(pending):
+            return careful
         before, temperatures = pending.task, self.options.temperature
-        options = self._without_names(before.options)
-        prompted = options is not before.options
-        if len(temperatures) == 1:
-            return options if prompted else None
-        careful = before.options.beam_size >= CAREFUL_BEAM_SIZE and before.length == MEL_FRAMES
-        if len(pending.attempts) == 1 and (prompted or not careful):
-            return replace(options, beam_size=max(CAREFUL_BEAM_SIZE, options.beam_size))
         tried = len({one.temperature for one in pending.attempts})
         if tried == len(temperatures):
             return None
         return replace(
-            options,
+            self._without_names(before.options),
             temperature=temperatures[tried],
             beam_size=1,
             seed=zlib.crc32(before.samples.tobytes(), tried),
         )
+
+    def _careful_options(self, pending: PendingWindow) -> DecodingOptions | None:
+        """Return the options of a second attempt that is more careful than the first, None if none is.
+
+        It is a beam search over the window as Whisper was trained, padded to 30 seconds, without the names to
+        expect in its prompt.
+        """
+        if len(pending.attempts) > 1:
+            return None
+        before = pending.task
+        options = self._without_names(before.options)
+        prompted = options is not before.options
+        if len(self.options.temperature) == 1:
+            return options if prompted else None
+        if before.options.beam_size >= CAREFUL_BEAM_SIZE and before.length == MEL_FRAMES:
+            return options if prompted else None
+        return replace(options, beam_size=max(CAREFUL_BEAM_SIZE, options.beam_size))
 
     def _without_names(self, options: DecodingOptions) -> DecodingOptions:
         """Return `options` without the names to expect in the prompt; `options` itself if it has none."""
