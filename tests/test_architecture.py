@@ -114,6 +114,7 @@ ALLOWED = {
     "assemble": {
         *(
             "backends",
+            "captions",
             "config",
             "core",
             "cost",

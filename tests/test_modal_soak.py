@@ -48,6 +48,7 @@ class Client(CommandLine):
             model="demo",
             gpu="CPU",
             when="stream",
+            captions="ignore",  # requests are counted
         )
         self.peak = 0  # bytes, the highest of all processes
 

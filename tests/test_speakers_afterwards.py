@@ -4,6 +4,7 @@ import io
 import json
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 from threading import Event
 
 import click
@@ -16,6 +17,7 @@ from homescribe.cli.main import homescribe
 from homescribe.config import Config
 from homescribe.core import (
     Call,
+    Captions,
     Segment,
     SourceOptions,
     Speaker,
@@ -387,3 +389,22 @@ def test_no_output_has_a_voice(talks, tmp_path):
     holding = [path.name for path in files if blob in path.read_bytes()]
     assert holding != []
     assert all(name.startswith("library.db") for name in holding)
+
+
+@pytest.mark.parametrize("shift", [0.0, 30.0])
+def test_captions_whose_times_do_not_fit_the_audio_get_a_warning(talks, shift):
+    """An advertisement in another version of the recording shifts them."""
+    text = spoken(*TEXTS)
+    moved = tuple(
+        replace(each, start=each.start + shift, end=each.end + shift, words=())
+        for each in text.segments
+    )
+    captions = Transcript("captions", "manual", "en", 20.0 + shift, moved)
+    item = talks.item(talks.key).item
+    talks.remove([talks.key])
+    list(add(talks, talks.sources_of_test, str(Path(item.url).parent), Event()))
+    assert talks.save_captions(Captions(item, captions), "auto") == "kept"
+    for _ in range(2):  # the warning is stored once
+        find(talks)
+    warnings = talks.transcript(talks.key).warnings
+    assert [("after the recording" in each) for each in warnings] == ([True] if shift else [])

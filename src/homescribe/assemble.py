@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from homescribe import demo, plugins
 from homescribe.backends.local import LocalBackend
+from homescribe.captions import drift
 from homescribe.config import Config
 from homescribe.core import (
     Backend,
@@ -452,8 +453,14 @@ def build_speaker_run(
     check_speakers(dataclasses.replace(config, backend="local"), options)
 
     def store(item: Item, found: Transcript, seconds: float) -> Transcript | None:
+        # Whether captions fit the recording is known when its audio was decoded.
+        stored = library.transcript(item.key)
+        shifted = drift(stored, found.duration) if stored else None
         added = library.add_speakers(
-            item.key, found.speakers, found.turns, setting=wanted, least=setting.least
+            *(item.key, found.speakers, found.turns),
+            setting=wanted,
+            least=setting.least,
+            warnings=(shifted,) if shifted else (),
         )
         return library.transcript(item.key) if added else None
 

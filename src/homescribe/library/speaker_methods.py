@@ -53,11 +53,13 @@ class SpeakerMethods(ABC):
         *,
         setting: str = "auto",
         least: int = 1,
+        warnings: tuple[str, ...] = (),
     ) -> bool:
         """Add speakers to an item's transcript, in place of those that it has; False when there is none.
 
         Its text, its corrections and the names of its speakers stay. `setting` is stored as
         `TranscriptionOptions.speakers`; of more than `least` speakers, those with little speech are left out.
+        `warnings` are added to those of the transcript.
         """
         with self._writing() as db:
             found = items.known_rows(db, [key])
@@ -65,7 +67,9 @@ class SpeakerMethods(ABC):
                 return False
             item_id = int(found[key]["item_id"])
             engine_work.end(db, item_id)
-            return transcripts.add_speakers(db, item_id, speakers, turns, setting, least)
+            return transcripts.add_speakers(
+                db, item_id, speakers, turns, setting, least, warnings=warnings
+            )
 
     def set_speaker(self, key: str, positions: Sequence[int], label: str) -> dict[int, str | None]:
         """Correct who says the segments at `positions`: the speaker with this label.

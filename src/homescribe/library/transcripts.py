@@ -94,12 +94,15 @@ def add_speakers(
     turns: tuple[Turn, ...],
     setting: str,
     least: int,
+    *,
+    warnings: tuple[str, ...] = (),
 ) -> bool:
     """Add speakers to the stored transcript in place of those that it has; False when there is none.
 
     Args:
         setting: as in `TranscriptionOptions.speakers`.
         least: number of speakers that there are at least.
+        warnings: sentences about the recording, which are stored once.
     """
     replacements.revert(db, item_id)
     stored = _load(db, item_id)
@@ -113,7 +116,8 @@ def add_speakers(
     options = replace(stored.options or TranscriptionOptions(), speakers=setting)
     for table in ("segments", "transcripts", "failures"):
         db.execute(f"DELETE FROM {table} WHERE item_id = ?", (item_id,))
-    found = replace(found, options=options)
+    known = tuple(dict.fromkeys((*found.warnings, *warnings)))
+    found = replace(found, options=options, warnings=known)
     _insert(db, item_id, found, done["seconds"], done["done_at"])
     added_speakers.move_corrections(db, item_id, places)
     speaker_rows.insert(db, item_id, found.speakers)
