@@ -212,7 +212,10 @@ def timed_words(words: Sequence[Word], text: str, start: float, end: float) -> t
 
 def _pieces(word: Word) -> list[Word]:
     """Return `word` as the words that `tokens` would split it into."""
-    return _spread(tokens(word.word), word.start, word.end, word.probability)
+    texts = tokens(word.word)
+    if len(texts) == 1:  # nearly always
+        return [Word(round(word.start, 3), round(word.end, 3), texts[0], word.probability)]
+    return _spread(texts, word.start, word.end, word.probability)
 
 
 def _spread(texts: Sequence[str], start: float, end: float, probability: float) -> list[Word]:

@@ -114,6 +114,9 @@ def tokens(text: str) -> list[str]:
     """Split `text` into words, each with the space before it; into characters in scripts without spaces."""
     found: list[str] = []
     for token in re.findall(r"\s*\S+", text):
+        if not UNSPACED.search(token):
+            found.append(token)
+            continue
         begin = 0
         for number, letter in enumerate(token):
             apart = UNSPACED.match(letter) or (number and UNSPACED.match(token[number - 1]))
