@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from threading import Event, Timer
+from threading import Event, Thread
 
 import pytest
 
@@ -47,6 +47,17 @@ def hostile(source):
 container.opened = hostile
 from homescribe.audio import packet_hashes, waveform
 packet_hashes.opened = waveform.opened = hostile
+
+from homescribe.audio import speech_copy
+blocks = speech_copy.blocks
+
+def stalling(source, **options):
+    for block in blocks(source, **options):
+        yield block
+        if "stalls" in str(source):
+            time.sleep(60)
+
+speech_copy.blocks = stalling
 """
 
 
@@ -132,15 +143,22 @@ def test_other_exceptions_keep_their_kind(hostile, clips, tmp_path):
 def test_a_stop_ends_the_process_and_leaves_no_draft(hostile, clips, tmp_path):
     stop = Event()
     target = tmp_path / "copy.opus"
-    Timer(0.3, stop.set).start()
     isolated.probe(clips / "ep1.mp3")  # the process is started
+
+    def when_begun():
+        while not list(tmp_path.glob("copy*")):
+            time.sleep(0.02)
+        stop.set()
+
+    Thread(target=when_begun, daemon=True).start()
     began = time.monotonic()
     with pytest.raises(Cancelled):
-        isolated.write_speech_copy(named(clips, tmp_path, "slow.mp3"), target, stop)
-    assert time.monotonic() - began < 2
+        isolated.write_speech_copy(named(clips, tmp_path, "stalls.mp3"), target, stop)
+    assert time.monotonic() - began < 10
     assert not list(tmp_path.glob("copy*"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_a_process_ends_with_the_one_that_it_decodes_for(hostile, clips, tmp_path):
     """Not only when its result is ready: that would be a file of which nobody knows."""
@@ -154,13 +172,18 @@ def test_a_process_ends_with_the_one_that_it_decodes_for(hostile, clips, tmp_pat
     if not children.exists():
         asking.kill()
         pytest.skip("no list of child processes")
-    while not (found := children.read_text().split()):
+
+    def decoders():
+        found = [Path(f"/proc/{each}/cmdline") for each in children.read_text().split()]
+        return [each for each in found if each.exists() and b"decoder_child" in each.read_bytes()]
+
+    while not (found := decoders()):
         time.sleep(0.05)
-    time.sleep(1)  # it is ready, and has begun
+    time.sleep(2)  # it is ready, and has begun
     asking.kill()
     asking.wait()
     deadline = time.monotonic() + 5
-    while any(Path(f"/proc/{each}/cmdline").exists() for each in found):
+    while any(each.exists() for each in found):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
