@@ -9,12 +9,14 @@ from click.testing import CliRunner
 from fake_plugins import CaptionedSource, FakeBackend, captions, fill, item, transcript
 from homescribe import assemble, plugins
 from homescribe.assemble import open_library
+from homescribe.cli.caption_report import progress_in_words, report_captions
 from homescribe.cli.main import homescribe
 from homescribe.config import Config
 from homescribe.core import Captions
 from homescribe.errors import SourceBlocked
 from homescribe.library import Library
 from homescribe.pipeline import Sources
+from homescribe.pipeline.state import CaptionProgress
 
 
 def manual_first(found):
@@ -226,3 +228,17 @@ def test_captions_of_an_engine_transcript_are_refused(cli):
     with Library(cli.library) as library:
         library.save(item(1), transcript("of the engine"))
         assert library.save_captions(Captions(item(1), captions()), "use") == "not stored"
+
+
+def test_the_live_view_says_how_long_the_requests_take():
+    progress = CaptionProgress(items=430, requested=120, manual=18, automatic=100)
+    assert progress_in_words(progress) == "120/430 · 118 found"
+    progress.seconds_left = 1560.0
+    assert progress_in_words(progress) == "120/430 · 118 found · 26 min left"
+
+
+def test_a_nightly_run_says_nothing_about_requests_that_found_nothing(capsys):
+    report_captions(CaptionProgress(items=3, requested=3), quiet=True)
+    assert capsys.readouterr().err == ""
+    report_captions(CaptionProgress(items=3, requested=3, automatic=1), quiet=True)
+    assert "Captions found for 1 of 3 items: 1 automatic." in capsys.readouterr().err

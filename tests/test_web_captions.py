@@ -10,6 +10,8 @@ from homescribe.core import Captions
 from homescribe.errors import PermanentError
 from homescribe.library import Library
 from homescribe.pipeline.state import CaptionProgress, Progress
+from homescribe.web import again
+from homescribe.web.estimate import estimate
 from homescribe.web.jobs import Job, Jobs
 from homescribe.web.snapshot import Snapshots
 from web_server import TOKEN, serving
@@ -138,6 +140,17 @@ def test_the_snapshot_shows_requests_while_they_go_on(library):
     }
     requests.ended = True
     assert Snapshots(config, jobs).take()["progress"]["captions"] is None
+
+
+@pytest.mark.parametrize(("policy", "number"), [("auto", 2), ("use", 2), ("upgrade", 0)])
+def test_the_estimate_of_a_listing_says_how_many_captions_are_requested(library, policy, number):
+    file = item(9, source="file", url="/talks/9.mp3")
+    config = Config(library=library, captions=policy)
+    found = estimate(config, [MANUAL, NOTHING, file], [], 0.0, None)
+    assert found["captions_to_request"] == number
+    with open_library(config) as opened:
+        plan = again.preview(config, opened, ENGINE.key)["plan"]
+    assert plan["captions_to_request"] == 0
 
 
 def test_an_assistant_is_told_what_the_text_is(library):

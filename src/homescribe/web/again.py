@@ -77,6 +77,7 @@ def preview(chosen: Config, library: Library, key: str) -> Preview:
     transcript = _transcript(library, key)
     engine, model = engine_and_model(chosen)
     options = run_options(chosen)
+    without_captions = dataclasses.replace(chosen, captions="ignore")  # none are requested for it
     made = (engine_in_words(transcript), options_in_words(transcript))
     found = differences(transcript, engine, model, options).values()
     return {
@@ -87,7 +88,7 @@ def preview(chosen: Config, library: Library, key: str) -> Preview:
         "made_with": utf8_safe(", ".join(part for part in made if part)),
         "differences": [utf8_safe(shown_text(each)) for each in found],
         "corrections": len(library.corrections(key)),
-        "plan": estimate(chosen, [library.item(key).item], [], 0.0, None),
+        "plan": estimate(without_captions, [library.item(key).item], [], 0.0, None),
     }
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypedDict
 
+from homescribe import plugins
 from homescribe.assemble import compares_voices, endpoint_options, open_library
 from homescribe.config import Config
-from homescribe.core import Item
+from homescribe.core import Item, Source
 from homescribe.cost.plan import make_plan
 from homescribe.cost.prices import (
     DEFAULT_ENGINE,
@@ -27,6 +28,9 @@ class Estimate(TypedDict):
     items: int
     audio_seconds: float
     unknown_durations: int  # number of items
+    captions_to_request: (
+        int  # items whose captions are requested first; what is kept is not transcribed
+    )
     download_seconds: float  # at least, with the pauses between downloads
     backend: str
     speed: float | None  # times realtime
@@ -54,6 +58,7 @@ def estimate(
         items=len(items),
         audio_seconds=audio_seconds,
         unknown_durations=sum(item.duration is None for item in items),
+        captions_to_request=_captions_to_request(config, items),
         download_seconds=download_seconds,
         backend=config.backend,
         speed=None,
@@ -72,6 +77,14 @@ def estimate(
     elif config.backend == "openai":
         _add_endpoint_price(result, config, items)
     return result
+
+
+def _captions_to_request(config: Config, items: Sequence[Item]) -> int:
+    """Return of how many new items a run requests captions that it may then keep."""
+    if config.captions not in ("auto", "use"):
+        return 0
+    offering = (plugins.source_of(item).captions is not Source.captions for item in items)
+    return sum(offering)
 
 
 def _add_modal_price(result: Estimate, config: Config, items: Sequence[Item], pause: float) -> None:

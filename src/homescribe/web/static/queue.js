@@ -51,6 +51,7 @@ function totalsText(snapshot) {
 function planNotes(plan) {
   const notes = [];
   if (plan.download_seconds) notes.push(`Downloads take at least ${span(plan.download_seconds)}, with pauses that keep the load on the site low.`);
+  if (plan.captions_to_request) notes.push(`Captions of the publisher are requested first for ${count(plan.captions_to_request, "item")}. Where they are kept, nothing is transcribed.`);
   if (plan.prices) notes.push(`Prices: ${plan.prices}. --max-cost limits the price of a run.`);
   if (plan.backend === "local") {
     notes.push(plan.speed ? `The latest transcripts on this machine ran at ${plan.speed.toFixed(1)}× realtime.` : "The speed of this machine is known after the first transcript.");
