@@ -77,7 +77,8 @@ class FakeTube:
     scenarios, by video id: a key of REASONS in the plug-in ("bot", "private", "upcoming", ...), "geo", "bug",
     "hang", "die", "live", "post_live", "only-video", a status for the video's page ("503", "429"), for its
     media: "media-403", "media-once403", "media-cut", "media-slow", "media-short", "media-junk"; or for its
-    captions: "captions-STATUS", "captions-once429", "captions-empty", "captions-private" (its network).
+    captions: "captions-STATUS", "captions-once429", "captions-empty", "captions-private" (its network),
+    "captions-token" (needs a PO token).
 
     captions, by video id, "*" for all others: tracks, "manual:en auto:en auto:es". Every track has the words
     of the video, after its language if that is not English.

@@ -144,6 +144,7 @@ def test_which_track_is_taken(source, tube, server, tmp_path, tracks, listed, ex
         ("captions-404", PermanentError, "404"),
         ("captions-500", RetryableError, "500"),
         ("captions-empty", RetryableError, "sent an empty file"),
+        ("captions-token", RetryableError, "PO token"),
         ("captions-private", RetryableError, "private network"),
         ("private", PermanentError, "Private"),
         ("upcoming", RetryableError, "has not begun|begin in"),
@@ -156,6 +157,15 @@ def test_errors_are_those_of_a_download(source, tube, tmp_path, scenario, kind, 
     with pytest.raises(kind, match=message) as caught:
         captions(source, tube, tmp_path)
     assert "homescribe retry" not in caught.value.hint  # the item has not failed
+
+
+def test_a_missing_token_is_a_fact_about_one_video(source, tube, tmp_path):
+    tube.captions = {tube.id(1): "auto:en"}
+    tube.scenarios = {tube.id(1): "captions-token"}
+    tube.save()
+    with pytest.raises(RetryableError, match="PO token"):
+        captions(source, tube, tmp_path)
+    assert captions(source, tube, tmp_path, number=2).transcript is None
 
 
 def test_files_over_the_limit(source, tube, tmp_path, monkeypatch):
@@ -178,6 +188,16 @@ def test_captions_have_a_rate_limit_of_their_own(tube):
     assert YtdlpSource.rate_limit_key(one) == "youtube"
     assert YtdlpSource.caption_key(replace(one, source="vimeo")) == "vimeo captions"
     assert YtdlpSource.caption_pause[0] == 5.0
+
+
+def test_a_site_that_looks_for_captions_only_if_they_are_wanted(source, tube, tmp_path):
+    tube.save()
+    talk = Item("fakesite", "1", "https://fakesite.example/1", "Talk")
+    found = source.captions(talk, tmp_path / "x", STOP).transcript
+    assert (found.model, found.language, found.text) == ("automatic", "de", "Guten Tag.")
+    assert tube.requests == ["site 1", "subtitles", "automatic"]
+    source.fetch(talk, tmp_path / "audio", STOP)
+    assert tube.requests[3:] == ["site 1"]
 
 
 def test_a_page_that_no_extractor_knows(source, server, tmp_path):

@@ -14,13 +14,17 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import yt_dlp
-from yt_dlp.utils import ISO639Utils
+from yt_dlp.utils import ExtractorError, ISO639Utils
 
 from homescribe.sources.ytdlp.lister import Info, Lister, find, live_reply
 
 FORMATS = ("json3", "vtt", "srt", "ttml", "dfxp")  # the best first
 NO_CAPTIONS = ("live_chat", "comments", "danmaku", "rechat")  # of viewers
 AUTOMATIC = re.compile(r"-x-autogen$|\bautogen|auto-generated|automatic", re.IGNORECASE)
+
+
+class TokenNeeded(ExtractorError):  # type: ignore[misc]
+    """The site has captions, but only for programs with a PO token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +43,18 @@ class Track:
 
 def captions(ydl: yt_dlp.YoutubeDL, request: Info) -> Info:
     """Return the item, completed by its page, and the captions that were written to the directory."""
-    info = find(ydl, request)
+    with parameters(ydl, writesubtitles=True, writeautomaticsub=True):
+        info = find(ydl, request)
     if live := live_reply(info):
         return live
-    ydl.params["ignore_no_formats_error"] = (
-        True  # captions may be public where the recording is not
-    )
-    try:
+    # Captions may be public where the recording is not.
+    with parameters(ydl, ignore_no_formats_error=True):
         info = ydl.process_ie_result(info, download=False)
-    finally:
-        ydl.params["ignore_no_formats_error"] = False
     reply: Info = {"item": Lister(ydl).item(info), "captions": None}
     track, unsure = choose(info, request["language"])
     if track is None:
+        if any("po token" in warning.lower() for warning in ydl.params["logger"].warnings):
+            raise TokenNeeded("Captions need a PO token", expected=True)
         return reply
     path = download(ydl, info, track, request["directory"])
     return reply | {
@@ -62,6 +65,17 @@ def captions(ydl: yt_dlp.YoutubeDL, request: Info) -> Info:
             "unsure": unsure,
         }
     }
+
+
+@contextlib.contextmanager
+def parameters(ydl: yt_dlp.YoutubeDL, **changed: bool) -> Iterator[None]:
+    """Set parameters of yt-dlp meanwhile. Many extractors look for captions only if they will be written."""
+    before = {name: ydl.params.get(name, False) for name in changed}
+    ydl.params.update(changed)
+    try:
+        yield
+    finally:
+        ydl.params.update(before)
 
 
 def choose(info: Info, listed: str | None) -> tuple[Track | None, bool]:

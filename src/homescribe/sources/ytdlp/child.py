@@ -32,6 +32,7 @@ import re
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -130,12 +131,17 @@ def error_facts(error: BaseException) -> Info:
 
 
 class SilentLogger:
-    """yt-dlp's logger: errors come as exceptions, and nobody reads the rest."""
+    """yt-dlp's logger, which prints nothing: errors come as exceptions."""
+
+    def __init__(self) -> None:
+        self.warnings: deque[str] = deque(maxlen=100)  # of the present request
 
     def debug(self, _: str) -> None: ...
     def info(self, _: str) -> None: ...
-    def warning(self, _: str) -> None: ...
     def error(self, _: str) -> None: ...
+
+    def warning(self, text: str) -> None:
+        self.warnings.append(text)
 
 
 class Downloader(yt_dlp.YoutubeDL):  # type: ignore[misc]
@@ -155,6 +161,7 @@ class Worker:
     def __init__(self, out: TextIO, options: Info) -> None:
         self.out = out
         self.reported = 0.0
+        self.logger = SilentLogger()
         self.guard = Guard()
         self.guard.install()
         self.ydl = Downloader(self._parameters(options))
@@ -170,6 +177,8 @@ class Worker:
             "format": FORMAT,
             "fixup": "never",
             "postprocessors": [],
+            # Translations are not taken, and YouTube has hundreds of them for each video.
+            "extractor_args": {"youtube": {"skip": ["translated_subs"]}},
             "noplaylist": True,  # a video's address that also names a playlist means the video
             "retries": 3,
             "fragment_retries": 5,
@@ -187,7 +196,7 @@ class Worker:
             "cookiesfrombrowser": browser_specification(browser) if browser else None,
             "http_headers": {"User-Agent": agent} if (agent := options["user_agent"]) else {},
             "js_runtimes": {"deno": {}, "node": {}},  # node where there is no deno
-            "logger": SilentLogger(),
+            "logger": self.logger,
             "quiet": True,
             "noprogress": True,
             "color": "never",
@@ -207,6 +216,7 @@ class Worker:
 
     def handle(self, request: Info) -> Info:
         """Return the response to `request`; raises whatever yt-dlp raises."""
+        self.logger.warnings.clear()
         self.guard.public_only = request.get("public", self.guard.public_only)
         match request["do"]:
             case "list":

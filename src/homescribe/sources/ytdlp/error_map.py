@@ -153,6 +153,11 @@ def error_for(failed: Failure) -> HomescribeError:
             "This is a podcast feed, which yt-dlp does not list.",
             "Add its address again. If it was added as a page, remove that first: homescribe remove URL",
         )
+    if "TokenNeeded" in failed.kinds:
+        return RetryableError(
+            "The site gives captions only to programs with a PO token.",
+            "A plug-in of yt-dlp can provide it: https://github.com/yt-dlp/yt-dlp/wiki/PO-Token-Guide",
+        )
     if "UnsupportedError" in failed.kinds:
         return PermanentError(
             "yt-dlp finds no recording at this address.",

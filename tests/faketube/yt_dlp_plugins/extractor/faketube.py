@@ -15,6 +15,7 @@ import time
 import urllib.parse
 from pathlib import Path
 
+from yt_dlp.extractor.common import InfoExtractor
 from yt_dlp.extractor.youtube import YoutubeIE, YoutubeTabIE
 from yt_dlp.utils import ExtractorError, UserNotLive
 
@@ -122,6 +123,11 @@ class FakeYoutubeIE(YoutubeIE, plugin_name="faketube"):
         query = {"v": name, "seconds": world["durations"][number % len(world["durations"])]}
         what = scenario.removeprefix("captions-") if scenario.startswith("captions-") else ""
         base = world["base"]
+        if (
+            what == "token"
+        ):  # as the real extractor does, which warns only where captions are wanted
+            self._report_pot_subtitles_skipped(name, True, "A PO token was not provided")
+            return {}
         if what == "empty":
             query["empty"] = 1
         elif what == "private":
@@ -216,6 +222,33 @@ class FakeYoutubeIE(YoutubeIE, plugin_name="faketube"):
             },
         ]
         return formats[-1:] if scenario == "only-video" else formats
+
+
+class FakeSiteIE(InfoExtractor):
+    """A site whose captions are looked for only if they are wanted, as by most extractors."""
+
+    _VALID_URL = r"https?://fakesite\.example/(?P<id>\w+)"
+
+    def _real_extract(self, url):
+        world = settings()
+        name = self._match_id(url)
+        note(world, "site", name)
+        return {
+            "id": name,
+            "title": "Talk",
+            "language": "de",
+            "url": f"{world['base']}/media/ep1.mp3",
+            "subtitles": self.extract_subtitles(world),
+            "automatic_captions": self.extract_automatic_captions(world),
+        }
+
+    def _get_subtitles(self, world):
+        note(world, "subtitles")
+        return {"en": [{"ext": "srt", "data": "1\n00:01 --> 00:02\nGood day."}]}
+
+    def _get_automatic_captions(self, world):
+        note(world, "automatic")
+        return {"de": [{"ext": "srt", "data": "1\n00:01 --> 00:02\nGuten Tag."}]}
 
 
 class FakeYoutubeTabIE(YoutubeTabIE, plugin_name="faketube"):
