@@ -132,6 +132,32 @@ def test_queries(opened, query, titles):
         expect(opened.locator("#status")).to_have_text("Nobody says that.")
 
 
+def test_hits_come_in_order_a_screen_first_then_the_rest(tmp_path, browser):
+    recordings = [
+        (replace(ITEM, id=f"r{n}", title=f"Title {n}"), spoken(f" Wood number {n}."))
+        for n in range(50)
+    ]
+    write_site(tmp_path, "Jawed", recordings)
+    page = browser.new_page()
+    page.add_init_script(
+        """addEventListener("DOMContentLoaded", () => {
+            window.counts = [];
+            const count = () => counts.push(document.querySelectorAll("a.hit").length);
+            new MutationObserver(count).observe(document.getElementById("results"), {childList: true});
+        })"""
+    )
+    page.goto(f"{tmp_path.as_uri()}/index.html")
+    page.locator("#q").fill("wood ")
+    expect(page.locator("a.hit")).to_have_count(20)
+    assert page.evaluate("counts") == [8, 20]
+    page.get_by_role("button", name="More").click()
+    expect(page.locator("a.hit")).to_have_count(40)
+    page.get_by_role("button", name="More").click()
+    expect(page.locator("#results h2")).to_have_text([f"Title {n}" for n in range(50)])
+    expect(page.get_by_role("button", name="More")).to_have_count(0)
+    page.close()
+
+
 def test_the_address_keeps_the_query(opened):
     opened.locator("#q").fill("station")
     expect(opened.locator("a.hit")).to_have_count(2)
