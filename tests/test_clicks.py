@@ -127,3 +127,58 @@ def test_from_an_address_to_the_transcripts_of_its_channel(page, browser, tmp_pa
         page.goto("about:blank")
     with Library(tmp_path / "empty") as library:
         assert [record.state for record in library.items()] == ["done", "done"]
+
+
+def tab_to(page, selector):
+    """Press Tab until an element that matches is focused."""
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return
+    raise AssertionError(f"Tab does not reach {selector}")
+
+
+def test_every_job_is_done_with_the_keyboard_alone(page, tmp_path, server):
+    page.goto("/")
+    page.keyboard.type('"brown fox"')
+    expect(page.locator("a.hit")).not_to_have_count(0)
+    tab_to(page, f"a.hit[href*='{CHANNEL}']")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/items/**")
+    until(page, "document.getElementById('media')?.currentTime > 10.5")
+    page.goto(f"/items/{TALK}")
+    tab_to(page, "summary")
+    page.keyboard.press("Enter")
+    tab_to(page, "a[href*='/export/srt/']")
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    assert download.value.suggested_filename.endswith(".srt")
+    page.keyboard.press("Escape")
+    tab_to(page, ".line")
+    page.keyboard.press("x")
+    page.keyboard.type("ridge")
+    page.keyboard.press("Tab")
+    page.keyboard.type("summit")
+    expect(page.locator("#replace-count")).to_contain_text("Found ")
+    page.keyboard.press("Enter")
+    expect(page.locator("#toast")).to_contain_text("Replaced ")
+    with Library(tmp_path / "library") as library:
+        assert "northern summit" in library.transcript(TALK).text
+    server.routes["/show"] = lambda *_: (
+        200,
+        "<rss version='2.0'><channel><title>Show</title><item><title>One</title><guid>1</guid>"
+        f'<enclosure url="{server.base}/media/ep1.mp3" type="audio/mpeg"/></item></channel></rss>',
+        {"Content-Type": "text/xml"},
+    )
+    page.goto("/statistics")
+    tab_to(page, ".add-button")
+    page.keyboard.press("Enter")
+    tab_to(page, "[name=url]")
+    page.keyboard.type(server.url("/show"))
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/queue")
+    expect(page.locator("#plan")).to_contain_text("New items")
+    tab_to(page, "[data-action=keep]")
+    page.keyboard.press("Enter")
+    expect(page.locator("#plan")).to_be_hidden()
+    assert clicks(page) == []

@@ -76,7 +76,7 @@ def test_no_control_of_a_page_without_the_token_sends_a_change(reader, address):
             control.evaluate("element => element.click()")  # also below an open menu
             reader.keyboard.press("Escape")
     if reader.locator(".line").count():
-        for key in "esr":
+        for key in "esrx":
             reader.locator(".line").first.focus()
             reader.keyboard.press(key)
         expect(reader.locator("#toast")).to_have_text(

@@ -1,8 +1,8 @@
 // The dialog "Replace everywhere": a misheard word is replaced in all transcripts.
 
 import { count } from "./amounts.js";
-import { request, showMessage } from "./app.js";
-import { selectedWords } from "./quotes.js";
+import { onKey, request, showMessage } from "./app.js";
+import { focusedLine, selectedWords } from "./quotes.js";
 
 const dialog = document.getElementById("replace-words");
 const form = dialog.querySelector("form");
@@ -32,16 +32,22 @@ async function showCount() {
   if (number === latest) found.textContent = text;
 }
 
-function open(words) {
-  if (!words) return;
-  const text = words.text.replace(/\s+/g, " ").replace(/^[\s.,;:!?…"“”„«»()]+|[\s.,;:!?…"“”„«»()]+$/g, "");
+/** Ask for the word and its replacement. `word` is given, or "" for a line that was reached with the keyboard. */
+function ask(word) {
   getSelection().removeAllRanges();
-  form.old.value = form.new.value = text;
+  form.old.value = form.new.value = word;
   found.replaceChildren();
   showCount();
   dialog.showModal();
-  form.new.focus();
-  form.new.select();
+  const field = word ? form.new : form.old;
+  field.focus();
+  field.select();
+}
+
+function open(words) {
+  if (!words) return;
+  const text = words.text.replace(/\s+/g, " ").replace(/^[\s.,;:!?…"“”„«»()]+|[\s.,;:!?…"“”„«»()]+$/g, "");
+  ask(text);
 }
 
 /** Load the page again where it is, and show `message` there, with Undo for a replacement. */
@@ -71,6 +77,7 @@ dialog.addEventListener("close", async () => {
   }
 });
 document.querySelector("#selection [data-action=replace]").addEventListener("click", () => open(selectedWords()));
+onKey("x", () => focusedLine() ? ask("") : false, { writes: true });
 
 const stored = sessionStorage.getItem("replace-words");
 if (stored) {
