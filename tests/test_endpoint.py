@@ -554,6 +554,26 @@ def test_a_refusal_holds_all_requests():
         limits.wait(stop)
 
 
+def test_one_refusal_holds_the_requests_for_other_recordings(service, tmp_path, recording):
+    service.plan = [error(429, "Slow down", **{"Retry-After": "1"})]
+    stop = Event()
+    with backend(service, tmp_path).start("", "m") as session:
+
+        def result(key):
+            call = session.submit(audio(recording, key=key), EVERYTHING, stop)
+            session.result(call, stop, lambda _: None)
+
+        threads = [threading.Thread(target=result, args=(f"file:{n}",)) for n in (1, 2)]
+        threads[0].start()
+        while not service.requests or service.running:
+            time.sleep(0.01)
+        threads[1].start()
+        for thread in threads:
+            thread.join(30)
+    refused, following, *_ = service.requests
+    assert following.at - refused.at >= 0.9
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [
