@@ -14,9 +14,14 @@ from hypothesis import strategies as st
 
 from endpoint_server import EndpointServer, answer, error, verbose
 from homescribe import Item, demo
-from homescribe.audio import SAMPLE_RATE, decode
+from homescribe.audio import SAMPLE_RATE, decode, flac_file
 from homescribe.audio.speech_file import MOST_BYTES, MOST_HEADER, encoded, pcm
-from homescribe.backends.endpoint import endpoint_client, endpoint_request, rate_limits
+from homescribe.backends.endpoint import (
+    decoded_recording,
+    endpoint_client,
+    endpoint_request,
+    rate_limits,
+)
 from homescribe.backends.endpoint.answer_checks import (
     is_deaf,
     problem,
@@ -35,7 +40,13 @@ from homescribe.core import Audio, Segment, Speaker, TranscriptionOptions, Turn,
 from homescribe.cost.audio_budget import AudioBudget, AudioPrice
 from homescribe.engines import vad
 from homescribe.engines.windows import Window
-from homescribe.errors import BudgetReached, Cancelled, RetryableError, UserError
+from homescribe.errors import (
+    BudgetReached,
+    Cancelled,
+    PermanentError,
+    RetryableError,
+    UserError,
+)
 from homescribe.speakers.diarizer import Diarization
 
 EVERYTHING = TranscriptionOptions(vad_filter=False)  # noise is no speech
@@ -438,7 +449,7 @@ def test_lost_requests_count_in_the_cap(service, tmp_path, recording):
     assert stored.lost_dollars > 0
 
 
-def test_an_unknown_duration_is_paid_part_by_part(service, tmp_path, recording):
+def test_an_unknown_duration_is_measured_before_anything_is_sent(service, tmp_path, recording):
     stop = Event()
     with backend(service, tmp_path, price_per_minute=0.6, max_cost=0.4).start("", "m") as session:
         unknown = replace(audio(recording), duration=None)
@@ -446,7 +457,35 @@ def test_an_unknown_duration_is_paid_part_by_part(service, tmp_path, recording):
         call = session.submit(unknown, EVERYTHING, stop)
         with pytest.raises(BudgetReached):
             session.result(call, stop, lambda _: None)
-    assert len(service.requests) == 1
+    assert service.requests == []
+
+
+def test_a_recording_that_crashes_the_decoder_fails_alone(
+    service, tmp_path, recording, monkeypatch
+):
+    def crash(*_, **__):
+        raise PermanentError("The recording crashes the decoder (signal 11).")
+
+    monkeypatch.setattr(decoded_recording, "write_flac_copy", crash)
+    with pytest.raises(PermanentError, match="crashes the decoder"):
+        transcribe(service, tmp_path, recording)
+    assert service.requests == []
+
+
+def test_a_recording_is_decoded_in_another_process(service, tmp_path, recording, monkeypatch):
+    monkeypatch.setattr(flac_file, "write_flac_copy", None)  # in this one
+    found, _ = transcribe(service, tmp_path, recording)
+    assert found.duration == pytest.approx(70, abs=0.01)
+    assert [one.name for one in (tmp_path / "answers").iterdir() if "decoded" in one.name] == []
+
+
+def test_what_a_killed_process_has_decoded_is_deleted(tmp_path):
+    (tmp_path / "decoded-abc").mkdir()
+    store = AnswerStore(tmp_path)
+    store.begin("file:talk", 0.5)
+    store.sweep()
+    assert not (tmp_path / "decoded-abc").exists()
+    assert store.paid("file:talk") is not None
 
 
 def test_what_was_answered_is_not_paid_twice(service, tmp_path, recording):

@@ -14,6 +14,7 @@ from threading import Event, Thread
 from typing import Any
 
 from homescribe.audio.container import probe
+from homescribe.audio.flac_file import write_flac_copy
 from homescribe.audio.packet_hashes import packet_hashes
 from homescribe.audio.speech_copy import write_speech_copy
 from homescribe.audio.waveform import SAMPLE_RATE, blocks
@@ -50,6 +51,16 @@ def _speech_copy(
     return None if copy is None else asdict(copy)
 
 
+def _flac_copy(
+    source: str, target: str, duration: float | None, track: int | None, strict: bool
+) -> dict[str, object]:
+    return asdict(
+        write_flac_copy(
+            Path(source), Path(target), NEVER, duration=duration, track=track, strict=strict
+        )
+    )
+
+
 def _length(path: str, duration: float | None) -> dict[str, object]:
     warnings: list[str] = []
     samples = sum(len(block) for block in blocks(Path(path), duration=duration, warnings=warnings))
@@ -60,6 +71,7 @@ FUNCTIONS: dict[str, Callable[..., object]] = {
     "probe": _probe,
     "packet_hashes": _packet_hashes,
     "speech_copy": _speech_copy,
+    "flac_copy": _flac_copy,
     "length": _length,
 }
 

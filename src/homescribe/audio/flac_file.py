@@ -1,4 +1,4 @@
-"""A waveform in a temporary FLAC file that only this user can read.
+"""A waveform in a FLAC file: a temporary one that only this user can read, or a copy of a recording.
 
 An hour of speech takes 50 to 90 MB, silence nearly nothing. The file is on a disk, so that memory does not
 grow with the length of a recording.
@@ -11,18 +11,58 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from homescribe.audio.waveform import SAMPLE_RATE
-from homescribe.errors import RetryableError
+from homescribe.audio.waveform import blocks as decoded_blocks
+from homescribe.errors import Cancelled, RetryableError
 
 PROCESSES = Path("/proc")  # on Linux it has the open files of each process
 LARGE_FILES = Path("/var/tmp")  # on a disk, where /tmp may be in memory
 FOLDER = "homescribe-flac"
+
+
+@dataclass(frozen=True, slots=True)
+class FlacCopy:
+    """A copy that was written."""
+
+    seconds: float  # of audio
+    warnings: tuple[str, ...]  # about the recording, as `blocks` gives them
+
+
+def write_flac_copy(
+    source: Path,
+    target: Path,
+    stop: Event,
+    *,
+    duration: float | None = None,
+    track: int | None = None,
+    strict: bool = True,
+) -> FlacCopy:
+    """Write the waveform of a recording to the FLAC file `target`, without loss.
+
+    The arguments are those of `waveform.blocks`. Raises as it does, Cancelled soon after `stop` is set, and
+    RetryableError when the file cannot be written.
+    """
+    warnings: list[str] = []
+
+    def until_stop() -> Iterator[NDArray[np.float32]]:
+        for block in decoded_blocks(
+            source, duration=duration, track=track, strict=strict, warnings=warnings
+        ):
+            if stop.is_set():
+                raise Cancelled
+            yield block
+
+    with target.open("w+b") as file:
+        seconds = _write(until_stop(), file, target.parent)
+    return FlacCopy(seconds, tuple(warnings))
 
 
 @contextmanager
@@ -86,8 +126,10 @@ def _remove_leftovers(folder: Path) -> None:
             continue
 
 
-def _write(blocks: Iterable[NDArray[np.float32]], file: BinaryIO) -> float:
-    """Write the waveform, and return its seconds."""
+def _write(
+    blocks: Iterable[NDArray[np.float32]], file: BinaryIO, folder: Path | None = None
+) -> float:
+    """Write the waveform, and return its seconds. `folder`: of the file, if it is not a temporary one."""
     import av
 
     at = 0
@@ -105,6 +147,11 @@ def _write(blocks: Iterable[NDArray[np.float32]], file: BinaryIO) -> float:
             container.mux(stream.encode(None))
         file.flush()
     except OSError as error:
+        if folder is not None:
+            raise RetryableError(
+                f"A file in {folder} cannot be written: {error.strerror or error}.",
+                "Free some space there.",
+            ) from error
         raise _unwritable(error) from error
     return at / SAMPLE_RATE
 

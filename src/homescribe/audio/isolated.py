@@ -9,8 +9,9 @@ from pathlib import Path
 from threading import Event
 from typing import cast
 
-from homescribe.audio import container, packet_hashes, speech_copy, waveform
+from homescribe.audio import container, flac_file, packet_hashes, speech_copy, waveform
 from homescribe.audio.decoder_process import PROCESSES, NoDecoder
+from homescribe.audio.flac_file import FlacCopy
 from homescribe.audio.speech_copy import SpeechCopy
 from homescribe.errors import Cancelled
 
@@ -59,6 +60,28 @@ def write_speech_copy(
         return None
     made = cast(dict[str, object], copy)
     return SpeechCopy(cast(float, made["seconds"]), tuple(cast(list[str], made["warnings"])))
+
+
+def write_flac_copy(
+    source: Path,
+    target: Path,
+    stop: Event,
+    *,
+    duration: float | None = None,
+    track: int | None = None,
+    strict: bool = True,
+) -> FlacCopy:
+    """As `flac_file.write_flac_copy`."""
+    options = {"duration": duration, "track": track, "strict": strict}
+    try:
+        arguments = {"source": str(source), "target": str(target), **options}
+        copy = PROCESSES.call("flac_copy", arguments, stop)
+    except NoDecoder:
+        return flac_file.write_flac_copy(
+            source, target, stop, duration=duration, track=track, strict=strict
+        )
+    made = cast(dict[str, object], copy)
+    return FlacCopy(cast(float, made["seconds"]), tuple(cast(list[str], made["warnings"])))
 
 
 def length(path: Path, stop: Event, duration: float | None) -> tuple[float, tuple[str, ...]]:

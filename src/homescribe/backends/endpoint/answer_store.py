@@ -26,6 +26,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from homescribe.backends.endpoint.decoded_recording import PREFIX
 from homescribe.core import DAY
 from homescribe.errors import UserError
 from homescribe.private_files import make_folder, write_file
@@ -61,14 +62,18 @@ class AnswerStore:
     """The answers in `folder`. Any thread may use it, but one recording is the work of one thread."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._lock = Lock()
 
     def sweep(self) -> None:
-        """Delete the answers for recordings that nobody has gone on with for a long time."""
+        """Delete the answers for recordings that nobody has gone on with for a long time.
+
+        Also decoded recordings that a killed process left.
+        """
         with suppress(OSError):
-            for one in self._folder.iterdir():
-                if time.time() - one.stat().st_mtime > KEPT:
+            for one in self.folder.iterdir():
+                left = one.name.startswith(PREFIX)
+                if left or time.time() - one.stat().st_mtime > KEPT:
                     shutil.rmtree(one, ignore_errors=True)
 
     def find(self, key: str, token: str) -> bytes | None:
@@ -130,7 +135,7 @@ class AnswerStore:
         shutil.rmtree(self._of(key), ignore_errors=True)
 
     def _of(self, key: str) -> Path:
-        return self._folder / hashlib.sha256(key.encode()).hexdigest()[:24]
+        return self.folder / hashlib.sha256(key.encode()).hexdigest()[:24]
 
     def _job(self, folder: Path) -> tuple[str, float]:
         """Return the id and the beginning of the work on a recording, made with its first request."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from threading import Event, Lock
 from typing import Literal
 
+from homescribe.backends.endpoint.decoded_recording import decoded_recording
 from homescribe.backends.endpoint.endpoint_client import EndpointClient, EndpointFailure
 from homescribe.backends.endpoint.endpoint_engine import NAME, EndpointEngine
 from homescribe.backends.repeated_failures import RepeatedFailures
@@ -25,7 +26,7 @@ class EndpointSession:
     """Transcribes in the threads that call `result`. Speakers are told apart on this machine."""
 
     uploads = None
-    elsewhere = True  # no recording can take this process down as an engine in it could
+    elsewhere = True  # nothing here that a recording could crash runs in this process
 
     def __init__(self, client: EndpointClient, speakers: SpeakerFinder) -> None:
         engine = EndpointEngine(client)
@@ -52,11 +53,14 @@ class EndpointSession:
         return Call(item=audio.item, backend=BACKEND, submitted_at=time.time())
 
     def result(self, call: Call, stop: Event, progress: Callable[[float], None]) -> Transcript:
-        """Cut, send and join in the calling thread."""
+        """Decode in another process; cut, send and join in the calling thread."""
         with self._lock:
             audio, options = self._submitted.pop(call.item.key)
         try:
-            transcript = self._engine.transcribe(audio, options, stop, progress)
+            with decoded_recording(audio, options, self._client.store.folder, stop) as decoded:
+                safe, wanted, warnings = decoded
+                transcript = self._engine.transcribe(safe, wanted, stop, progress)
+            transcript = replace(transcript, warnings=(*warnings, *transcript.warnings))
         except EndpointFailure as error:
             self._repeated.add(
                 UserError("the endpoint has no answer that can be used.", error.message)
@@ -82,7 +86,7 @@ class EndpointSession:
         options = self._client.options
         heard = seconds or call.item.duration or 0.0
         return Usage(
-            call=dataclasses.replace(call, id=paid.id, submitted_at=paid.began),
+            call=replace(call, id=paid.id, submitted_at=paid.began),
             engine=NAME,
             model=self._client.model,
             gpu=options.host,
