@@ -1,17 +1,14 @@
 """Captions on the command line: the command, what run, plan, list, status, show, search and export say."""
 
 import json
-import threading
 
 import pytest
 from click.testing import CliRunner
 
-from fake_plugins import CaptionedSource, FakeBackend, captions, fill, item, transcript
+from fake_plugins import CaptionedSource, FakeBackend, captions, fill, item, listing, transcript
 from homescribe import assemble, plugins
-from homescribe.assemble import open_library
 from homescribe.cli.caption_report import progress_in_words, report_captions
 from homescribe.cli.main import homescribe
-from homescribe.config import Config
 from homescribe.core import Captions
 from homescribe.errors import SourceBlocked
 from homescribe.library import Library
@@ -116,22 +113,18 @@ def test_the_command_alone_reports_a_refusal(cli, source):
     assert cli("captions")[0] == 1
 
 
-def test_transcribe_requests_no_captions(cli, source, backend, monkeypatch):
-    with Library(cli.library) as library:
-        keys = [record.item.key for record in library.items()]
-    run = assemble.build_run(
-        Config(library=cli.library, backend="fake"),
-        open_library(Config(library=cli.library)),
-        assemble.open_sources(
-            Config(library=cli.library), open_library(Config(library=cli.library))
-        ),
-        keys=keys,
-        captions=False,
-        stop=threading.Event(),
-    )
-    list(run)
-    assert source.requested == []
-    assert len(source.fetched) == 3
+def test_transcribe_requests_no_captions_and_writes_none_that_it_replaces(
+    cli, source, backend, tmp_path
+):
+    cli("captions", item(0).key, item(1).key)
+    url = "https://site.example/"
+    source.listings = {url: [listing(url, [item(n) for n in range(3)])]}
+    code, _, err = cli("transcribe", url, "-o", str(tmp_path / "out"))
+    assert code == 0, err
+    assert source.requested == [item(0).key, item(1).key]
+    assert "1 item already transcribed (captions (manual))" in err
+    texts = sorted(path.read_text().strip() for path in (tmp_path / "out").iterdir())
+    assert texts == ["number 0", "of the engine", "of the engine"]
 
 
 def test_the_plan_counts_only_what_is_left(cli):
