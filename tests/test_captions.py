@@ -502,6 +502,16 @@ def test_limits(monkeypatch):
         read(b" " * 101)
 
 
+def test_more_speakers_than_any_recording_has_are_left_out():
+    named = [{"startTime": n, "body": "Hi.", "speaker": f"Person {n}"} for n in range(501)]
+    found = read(json.dumps({"segments": named}))
+    assert (found.speakers, found.turns, len(found.segments)) == ((), (), 501)
+    assert found.warnings == (
+        "The publisher's transcript names more than 500 speakers: they are left out.",
+    )
+    assert len(read(json.dumps({"segments": named[:500]})).speakers) == 500
+
+
 MANY = 20_000
 
 
@@ -522,6 +532,13 @@ MANY = 20_000
         json.dumps({"events": [{"tStartMs": 1, "segs": [{"utf8": "a\n" * 10 * MANY}]}]}),
         json.dumps({"segments": [{"startTime": 1, "body": "a"}] * MANY}),
         "00:01 --> 00:02\n" + "-" * 50 * MANY,
+        "WEBVTT\n\n00:01.000 --> 00:02.000\na" + " " * 20 * MANY,
+        "WEBVTT\n\n00:01.000 --> 10:02.000\na. b" + "." * 10 * MANY + "x\n",
+        "WEBVTT\n\n00:01.000 --> 10:02.000\n" + "".join(f"<v {n}>b" for n in range(MANY)),
+        "<time>0:01</time><p>" + "A. " * 2 * MANY,
+        json.dumps(
+            {"segments": [{"start": n, "text": "a", "speaker": str(n)} for n in range(MANY)]}
+        ),
     ],
     ids=lambda body: body[:30],
 )

@@ -73,10 +73,11 @@ def _apart(cues: Sequence[Cue]) -> list[Cue]:
 def shared(cues: Sequence[Cue], start: float, end: float) -> list[Cue]:
     """Return `cues` one after the other from `start` to `end`, by their letters."""
     sizes = [len(each.text) or 1 for each in cues]
+    total = sum(sizes)
     found, letters, at = [], 0, start
     for each, size in zip(cues, sizes, strict=True):
         letters += size
-        until = start + (end - start) * letters / sum(sizes)
+        until = start + (end - start) * letters / total
         found.append(replace(each, start=at, end=until))
         at = until
     return found

@@ -20,6 +20,8 @@ from homescribe.text import scripts, word_times
 Kind = Literal["manual", "automatic"]
 
 ESTIMATED = "The publisher's transcript has times of paragraphs only: those of their sentences are estimated."
+MOST_SPEAKERS = 500  # in one file; more are no names, or an attack
+CROWDED = f"The publisher's transcript names more than {MOST_SPEAKERS} speakers: they are left out."
 # Of programs that tell voices apart, but do not know them.
 _NO_NAME = re.compile(r"(?:speaker|spk|voice|unknown)(?:[\s_-]*(?:\d{1,3}|[a-z]))?", re.IGNORECASE)
 
@@ -42,7 +44,8 @@ def transcript_of(
     if not lines:
         raise PermanentError("The captions have no text with times.")
     names = list(dict.fromkeys(line.speaker for line in lines if line.speaker is not None))
-    labels = {name: f"SPEAKER_{number:02}" for number, name in enumerate(names)}
+    crowded = len(names) > MOST_SPEAKERS
+    labels = {name: f"SPEAKER_{number:02}" for number, name in enumerate(() if crowded else names)}
     segments: list[Segment] = []
     for line in lines:
         before = segments[-1].text if segments else line.text[:1]
@@ -54,7 +57,7 @@ def transcript_of(
         language=language,
         duration=max(end, duration or 0.0),
         segments=tuple(segments),
-        warnings=(ESTIMATED,) if estimated else (),
+        warnings=(*((ESTIMATED,) if estimated else ()), *((CROWDED,) if crowded else ())),
         speakers=tuple(_speaker(name, label, segments) for name, label in labels.items()),
         turns=_turns(segments),
     )
