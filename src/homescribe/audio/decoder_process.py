@@ -19,6 +19,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from typing import IO
 
@@ -51,14 +52,7 @@ class DecoderProcess:
             )
         except (OSError, ValueError) as error:
             raise NoDecoder from error
-        self._replies: queue.Queue[Reply | None] = queue.Queue()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        try:
-            ready = self._replies.get(timeout=START_SECONDS)
-        except queue.Empty:
-            ready = None
-        if ready is None:
+        if self._reply(None, START_SECONDS) is None:
             self.kill()
             raise NoDecoder
 
@@ -73,25 +67,17 @@ class DecoderProcess:
             stdin = _pipe(self._process.stdin)
             stdin.write(json.dumps({"function": function, "arguments": arguments}) + "\n")
             stdin.flush()
-        while True:
-            if stop is not None and stop.is_set():
-                self.kill()
-                raise Cancelled
-            try:
-                reply = self._replies.get(timeout=POLL_INTERVAL)
-            except queue.Empty:
-                continue
-            if reply is None:
-                raise self._died()
-            if "error" in reply:
-                raise _rebuilt(reply)
-            return reply["result"]
+        reply = self._reply(stop)
+        if reply is None:
+            raise self._died()
+        if "error" in reply:
+            raise _rebuilt(reply)
+        return reply["result"]
 
     def kill(self) -> None:
         """End the process."""
         self._process.kill()
         self._process.wait()
-        self._reader.join()
         for pipe in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError, ValueError):
                 _pipe(pipe).close()
@@ -116,11 +102,39 @@ class DecoderProcess:
             f"The recording crashes the decoder ({how}).", "Convert it with another program."
         )
 
-    def _read(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            for line in _pipe(self._process.stdout):
-                self._replies.put(json.loads(line))
-        self._replies.put(None)
+    def _reply(self, stop: threading.Event | None, seconds: float | None = None) -> Reply | None:
+        """Return the next reply; None if the process ends, or sends none for `seconds`."""
+        lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        # A thread for each reply, since one that stays would keep commands from ending as they do without.
+        reader = threading.Thread(
+            target=_read_line, args=(_pipe(self._process.stdout), lines), daemon=True
+        )
+        reader.start()
+        give_up_at = None if seconds is None else time.monotonic() + seconds
+        while True:
+            if stop is not None and stop.is_set():
+                self._process.kill()
+                reader.join()
+                self.kill()
+                raise Cancelled
+            try:
+                line = lines.get(timeout=POLL_INTERVAL)
+            except queue.Empty:
+                if give_up_at is None or time.monotonic() < give_up_at:
+                    continue
+                self._process.kill()
+                line = ""
+            reader.join()
+            reply: Reply | None = json.loads(line) if line else None
+            return reply
+
+
+def _read_line(pipe: IO[str], lines: queue.SimpleQueue[str]) -> None:
+    """Put a line into `lines`, "" at the end of the pipe."""
+    try:
+        lines.put(pipe.readline())
+    except (OSError, ValueError):
+        lines.put("")
 
 
 def _pipe(pipe: IO[str] | None) -> IO[str]:
