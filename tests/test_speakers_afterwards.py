@@ -199,7 +199,7 @@ def test_the_outcome_of_a_run_has_the_names_of_known_voices(talks):
     run = build_speaker_run(
         Config(library=talks.directory), talks, talks.sources_of_test, [talks.key]
     )
-    run._store = run._save  # as a run that transcribes
+    run._storage._store = run._storage._save  # as a run that transcribes
     (outcome,) = run
     assert outcome.transcript.speaker_names == {"SPEAKER_00": "Speaker 1", "SPEAKER_01": "Bob"}
     assert [each.embedding for each in outcome.transcript.speakers] == [(), ()]
