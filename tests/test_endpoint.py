@@ -195,7 +195,6 @@ def test_formats_are_small_enough_and_can_be_decoded(speech_format):
         ),
         ((404, {"Content-Type": "text/plain"}, b"nothing"), "has no http"),
         (error(413, "Too large"), "takes no request of this size"),
-        (error(400, "The request is not understood."), "refuses the request"),
         ((302, {"Location": "https://elsewhere.example/"}, b""), "redirects"),
         ((200, {"Content-Type": "text/html"}, b"<html>Sign in</html>"), "a web page instead"),
         ((400, {"Content-Type": "text/html"}, b"<html>Bad</html>"), "no transcription endpoint"),
@@ -241,11 +240,35 @@ def test_a_passing_fault_is_tried_again(service, tmp_path, recording, reply, los
     assert usage.dollars == pytest.approx(right + (0 if refused else second), abs=0.011)
 
 
-def test_an_endpoint_that_never_answers_ends_the_run(service, tmp_path, recording):
-    service.default = error(500, "Oops")
-    with pytest.raises(
-        UserError, match=r"cannot be used now: the service failed \(HTTP 500\): Oops"
-    ):
+@pytest.mark.parametrize(
+    ("reply", "message", "requests"),
+    [
+        (error(400, "The request is not understood."), "refuses the request", 1),
+        (error(400, "The temperature is odd."), "refuses the request", 1),  # none was sent
+        (error(500, "Oops"), r"4 attempts: the service failed \(HTTP 500\): Oops", 4),
+        ("hang up", "gave no answer in 4 attempts", 4),
+        ((200, {}, b"[1, 2]"), "4 attempts: The answer has no text", 4),
+    ],
+    ids=["400", "400 of a field", "500", "cut", "list"],
+)
+def test_an_odd_recording_does_not_keep_others_from_their_turn(
+    service, tmp_path, recording, reply, message, requests
+):
+    """Also as the first one of a run, which would else be the first one of each later run."""
+    service.plan = [reply] * requests
+    stop = Event()
+    with backend(service, tmp_path).start("", "whisper-1") as session:
+        call = session.submit(audio(recording, key="file:odd"), EVERYTHING, stop)
+        with pytest.raises(RetryableError, match=message):
+            session.result(call, stop, lambda _: None)
+        assert len(service.requests) == requests
+        call = session.submit(audio(recording), EVERYTHING, stop)
+        assert session.result(call, stop, lambda _: None).text.startswith("At 0 seconds.")
+
+
+def test_an_endpoint_that_is_never_ready_ends_the_run(service, tmp_path, recording):
+    service.default = error(503, "Loading")
+    with pytest.raises(UserError, match=r"cannot be used now: the service failed \(HTTP 503\)"):
         transcribe(service, tmp_path, recording)
     assert len(service.requests) == 4
 
@@ -261,8 +284,6 @@ def test_nothing_listens(service, tmp_path, recording):
 def test_three_recordings_in_a_row_without_an_answer_end_the_run(service, tmp_path, recording):
     with backend(service, tmp_path).start("", "whisper-1") as session:
         stop = Event()
-        call = session.submit(audio(recording), EVERYTHING, stop)
-        session.result(call, stop, lambda _: None)
         service.default = error(500, "Oops")
         for number in range(3):
             call = session.submit(audio(recording, key=f"file:{number}"), EVERYTHING, stop)
@@ -277,7 +298,7 @@ def test_a_slow_body_is_abandoned(service, tmp_path, recording, monkeypatch):
     monkeypatch.setattr(endpoint_client, "PAUSES", (0.01,))
     service.drip = 0.05
     began = time.monotonic()
-    with pytest.raises(UserError, match="no complete answer within"):
+    with pytest.raises(RetryableError, match="no complete answer within"):
         transcribe(service, tmp_path, recording)
     assert time.monotonic() - began < 20
 
@@ -285,7 +306,7 @@ def test_a_slow_body_is_abandoned(service, tmp_path, recording, monkeypatch):
 def test_a_huge_body_is_abandoned(service, tmp_path, recording, monkeypatch):
     monkeypatch.setattr(endpoint_request, "MOST_RESPONSE", 100_000)
     service.default = (200, {}, b'{"text": "' + b"a" * 1_000_000 + b'"}')
-    with pytest.raises(UserError, match="an answer of more than"):
+    with pytest.raises(RetryableError, match="an answer of more than"):
         transcribe(service, tmp_path, recording)
 
 

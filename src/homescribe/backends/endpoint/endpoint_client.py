@@ -38,6 +38,7 @@ PAUSES = (2.0, 8.0, 30.0)  # seconds before the second, third and fourth attempt
 LONGEST_REFUSAL = 30 * MINUTE
 # Seconds for a request, besides those of its audio: a small computer is as slow as the speech.
 ANSWER_LIMIT = 10 * MINUTE
+REFUSED_HINT = "If others are refused, too: check --model, --language and --request-format."
 UNTIMED_HINT = (
     f"Use another model, or --request-seconds {LEAST_REQUEST:g}: then each part of at most that length is "
     "one line of the transcript."
@@ -75,7 +76,6 @@ class EndpointClient:
         self._limits = RateLimits(options.host)
         self._lock = Lock()
         self._refused: set[str] = set()  # fields
-        self._answered = False  # at least once in this session
         self._running = 0  # requests
         self._abandon = Event()
 
@@ -107,9 +107,7 @@ class EndpointClient:
                     self.store.reject(request.key, token)
             self._limits.wait(stop)
             try:
-                answer = parse(self._send(request, address, fields, token))
-                self._answered = True
-                return self._checked(answer), token
+                return self._checked(parse(self._send(request, address, fields, token))), token
             except BadAnswer as error:
                 self.store.reject(request.key, token)
                 failure = Again(str(error), billed=True)
@@ -117,9 +115,7 @@ class EndpointClient:
                 self._leave_out(error, fields)
                 continue
             except RequestRefused as error:
-                if self._answered:
-                    raise EndpointFailure(error.message) from error
-                raise UserError(error.message, STORED) from error
+                raise EndpointFailure(error.message, REFUSED_HINT) from error
             except TooManyRequests as error:
                 wait = error.wait or PAUSES[min(refusals, len(PAUSES) - 1)]
                 if waited > LONGEST_REFUSAL:
@@ -201,9 +197,14 @@ class EndpointClient:
         return found
 
     def _leave_out(self, error: FieldRefused, sent: Mapping[str, str]) -> None:
-        """Send a field no more. Raises UserError where no transcript can be had without it."""
+        """Send a field no more. Raises UserError where no transcript can be had without it.
+
+        Raises EndpointFailure where it was not sent: then something else is refused.
+        """
         if error.name not in {name.rstrip("[]") for name in sent}:
-            raise UserError(f"{self.options.host} refuses the request ({error.message}).", STORED)
+            raise EndpointFailure(
+                f"{self.options.host} refuses the request ({error.message}).", REFUSED_HINT
+            )
         if error.name == "response_format" and self.options.request_seconds > LEAST_REQUEST:
             raise UserError(
                 f"The model {self.model!r} of {self.options.host} gives no times ({error.message}).",
@@ -224,8 +225,12 @@ class EndpointClient:
     # --- Failures ----------------------------------------------------------------------------------
 
     def _given_up(self, failure: Again) -> SetupError | EndpointFailure:
-        """Return the error after the last attempt: of the run, unless the endpoint did answer others."""
-        if self._answered and failure.billed:
+        """Return the error after the last attempt: of the run if no request reached the service.
+
+        A response, or a connection that was cut, may be about this recording: others are not kept from their
+        turn. RepeatedFailures ends the run when it is about all of them.
+        """
+        if failure.billed:
             return EndpointFailure(
                 f"{self.options.host} gave no answer in {len(PAUSES) + 1} attempts: {failure.message}."
             )
