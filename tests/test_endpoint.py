@@ -316,6 +316,10 @@ def test_a_huge_body_is_abandoned(service, tmp_path, recording, monkeypatch):
         ({"duration": 3.0}, "it heard 3 of"),
         ({"segments": [{"start": 900, "end": 901, "text": "a"}], "text": "a"}, "past the end"),
         ({"text": "a" * 9000}, "faster than anybody speaks"),
+        (
+            {"segments": [{"start": 0, "end": 9, "text": "a b c " * 1000}], "text": "a b c"},
+            "faster than anybody speaks",
+        ),
         ({"text": "One two three four five six."}, None),  # segments have more
         ({"segments": [{"start": 0, "end": 1, "text": "One"}]}, "in no segment"),
     ],

@@ -34,8 +34,10 @@ def problem(answer: Answer, part: Window) -> str | None:
         return f"it heard {answer.duration:.0f} of {length:.0f} seconds"
     if any(segment.start > length + TOLERANCE for segment in answer.segments):
         return f"it has times past the end of the {length:.0f} seconds that were sent"
-    if quality.is_too_fast(answer.text, length):
-        return f"it has {len(answer.text):,} characters for {length:.0f} seconds, faster than anybody speaks"
+    # The checks of a segment's text take the square of its length.
+    written = max(answer.text, "".join(one.text for one in answer.segments), key=len)
+    if quality.is_too_fast(written, length):
+        return f"it has {len(written):,} characters for {length:.0f} seconds, faster than anybody speaks"
     timed = sum(_letters(segment.text) for segment in answer.segments)
     if answer.segments and timed < (1 - MOST_UNTIMED) * _letters(answer.text):
         return "most of its text is in no segment"
