@@ -363,6 +363,19 @@ def test_a_field_that_the_endpoint_does_not_know_is_left_out(service, tmp_path, 
     assert all("prompt" not in request.fields for request in service.requests[1:])
     assert all("timestamp_granularities[]" not in r.fields for r in service.requests[2:])
     assert found.text.startswith("At 0 seconds.")
+    assert found.warnings == (
+        "The endpoint refused the prompt, so it did not get the names and spellings to expect.",
+    )
+
+
+def test_a_prompt_has_at_most_the_characters_that_services_take(service, tmp_path, recording):
+    long = f"{'Some Name, ' * 200}Ann Bee."
+    transcribe(service, tmp_path, recording, replace(EVERYTHING, initial_prompt=long))
+    first, second, *_ = (request.fields["prompt"][0] for request in service.requests)
+    assert 880 < len(first) <= 896
+    assert first.endswith("Name, Ann Bee.")
+    assert 880 < len(second) <= 896
+    assert "Name, Ann Bee. At 0 seconds." in second
 
 
 NO_TIMES = error(

@@ -196,6 +196,11 @@ class EndpointClient:
             found = {n: v for n, v in found.items() if not n.startswith("timestamp_granularities")}
         return found
 
+    def leaves_out(self, name: str) -> bool:
+        """Return whether the endpoint has refused a field, which is sent no more."""
+        with self._lock:
+            return name in self._refused
+
     def _leave_out(self, error: FieldRefused, sent: Mapping[str, str]) -> None:
         """Send a field no more. Raises UserError where no transcript can be had without it.
 

@@ -31,6 +31,7 @@ UNDETERMINED = "und"  # the language of a recording without speech
 MIN_SKIPPED = 1.0  # seconds; shorter stretches without text are pauses
 # Characters before a part that are its prompt, so that a sentence goes on with the same names and spelling.
 PROMPT_CHARACTERS = 200
+MOST_PROMPT = 896  # characters: Groq refuses more, and Whisper reads no more of them
 GOES_ON = 3.0  # seconds; after a longer silence no prompt is needed
 MOST_NAMED = 5  # stretches that a warning names
 
@@ -106,7 +107,7 @@ class EndpointEngine:
                 "Check --model and --language, then: homescribe retry KEY",
             )
         progress(windows.duration)
-        return gathered.transcript(self.model, windows, options, self._warnings(heard))
+        return gathered.transcript(self.model, windows, options, self._warnings(heard, options))
 
     def _sound_answer(self, request: PartRequest, part: Window, stop: Event) -> tuple[Answer, str]:
         """Return an answer that can be right, from the second request if the first one has none.
@@ -131,8 +132,7 @@ class EndpointEngine:
         fields = {"model": self.model, "response_format": "verbose_json"}
         if options.language is not None and options.task == "transcribe":
             fields["language"] = options.language
-        prompt = " ".join(part for part in (options.initial_prompt or "", before) if part)
-        if prompt:
+        if prompt := _prompt(options.initial_prompt or "", before):
             fields["prompt"] = prompt
         if len(options.temperature) == 1:
             fields["temperature"] = f"{options.temperature[0]:g}"
@@ -141,9 +141,15 @@ class EndpointEngine:
             fields["timestamp_granularities[]"] = "segment,word"
         return fields
 
-    def _warnings(self, heard: Sequence[tuple[Answer, Window]]) -> list[str]:
+    def _warnings(
+        self, heard: Sequence[tuple[Answer, Window]], options: TranscriptionOptions
+    ) -> list[str]:
         """Return sentences about the answers as a whole."""
         warnings = []
+        if options.initial_prompt and self._client.leaves_out("prompt"):
+            warnings.append(
+                "The endpoint refused the prompt, so it did not get the names and spellings to expect."
+            )
         others = {
             answer.model
             for answer, _ in heard
@@ -231,6 +237,15 @@ class _Gathered:
             skipped=tuple(one for one in skipped if one.end - one.start >= MIN_SKIPPED),
             warnings=tuple(notes),
         )
+
+
+def _prompt(given: str, before: str) -> str:
+    """Return the end of the prompt that was given, and the text before a part."""
+    room = MOST_PROMPT - len(before) - bool(before)
+    if len(given) > room:
+        end = given[-room:]
+        given = end.partition(" ")[2] or end
+    return " ".join(part for part in (given, before) if part)
 
 
 def _same(answered: str, requested: str) -> bool:
