@@ -123,6 +123,7 @@ def test_transcribe_requests_no_captions_and_writes_none_that_it_replaces(
     assert code == 0, err
     assert source.requested == [item(0).key, item(1).key]
     assert "1 item already transcribed (captions (manual))" in err
+    assert "3 files written" in err  # not what is replaced in the same run
     texts = sorted(path.read_text().strip() for path in (tmp_path / "out").iterdir())
     assert texts == ["number 0", "of the engine", "of the engine"]
 
