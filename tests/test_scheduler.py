@@ -688,7 +688,8 @@ def test_previous_text_is_the_prompt_if_requested(tokenizer, scripted):
 
     transcribe, _, _ = scripted(answer, condition_on_previous_text=True, initial_prompt="Names")
     transcribe(window(n, spoken=[(0.0, 2.0)]) for n in range(3))
-    assert prompts == [" Names", " Names number 0", " Names number 0 number 1"]
+    carried = ["", " number 0", " number 0 number 1"]
+    assert prompts == [each for text in carried for each in (text, f" Names{text}")]
 
 
 def test_segments_are_reported_while_later_windows_are_decoded(tokenizer, monkeypatch):

@@ -38,6 +38,9 @@ class PendingWindow:
             None  # good, but says something twice; another attempt is made
         )
         self.alternative: Attempt | None = None  # accepted before, without the words before it
+        self.without_names: Attempt | None = None  # accepted, while one with the names is decoded
+        self.names_tried = False
+        self.has_names = False  # the accepted text was decoded with the names to expect
         self.settled = False  # nothing about it changes any more
         self.is_remainder = False  # the end of a window, which its text did not reach
 

@@ -31,7 +31,6 @@ from homescribe.engines.language_choice import (
     parts_of,
 )
 from homescribe.engines.scheduler import MIN_CAPACITY, AnyTask, Scheduler
-from homescribe.engines.segments import split_segments
 from homescribe.engines.sentences import MAX_JOIN_PAUSE, is_continued
 from homescribe.engines.tokenizer import text_tokens
 from homescribe.engines.whisper_network import (
@@ -41,7 +40,7 @@ from homescribe.engines.whisper_network import (
     LanguageTask,
     WhisperNetwork,
 )
-from homescribe.engines.window_prompt import WindowPrompt
+from homescribe.engines.window_prompt import MIN_SPEECH, WindowPrompt, loses_words
 from homescribe.engines.window_result import RESET_TEMPERATURE, WindowResult, window_result
 from homescribe.engines.windows import MAX_WINDOW, Window
 
@@ -133,12 +132,16 @@ class RecordingTranscriber:
                 if before and not one.alternative and self._continues(before, one):
                     one.alternative, one.accepted = one.accepted, None
                     one.task = self._submit(
-                        one.window, one.language, one.task.features, previous=before.tokens
+                        *(one.window, one.language, one.task.features),
+                        previous=before.tokens,
+                        names=one.has_names,
                     ).task
                     one.attempts = []
                     return
                 if one.alternative:
-                    one.accepted = better_attempt(one.alternative, one.accepted)
+                    joined = better_attempt(one.alternative, one.accepted)
+                    lost = one.has_names and loses_words(one.alternative.text, joined.text)
+                    one.accepted = one.alternative if lost else joined
                 one.settled = True
                 one.task.features = None  # free the device's memory
             before = self._result(one)
@@ -271,20 +274,17 @@ class RecordingTranscriber:
         language: str | None,
         features: object = None,
         previous: Sequence[int] = (),
+        names: bool = False,
     ) -> PendingWindow:
         """Queue the first attempt at `window`, after the tokens of `previous` text.
 
-        `language` None: detect it.
+        `language` None: detect it. `names`: with the names to expect in the prompt.
         """
         tokenizer = self.network.tokenizer(language or "en", self.options.task)
         options = DecodingOptions(
             tokenizer=tokenizer,
             language=language,
-            previous=self.prompt.tokens(
-                tokenizer,
-                self.previous_tokens or previous,
-                speech=self._speech(window),
-            ),
+            previous=self.prompt.tokens(tokenizer, self.previous_tokens or previous, names=names),
             task=self.options.task,
             temperature=self.options.temperature[0],
             beam_size=self.options.beam_size or 1,
@@ -314,13 +314,17 @@ class RecordingTranscriber:
         if pending.accepted is not None or task.result is None:
             return
         result, tokenizer = task.result, task.options.tokenizer
-        copied = self._copies_prompt(pending.window, task)
-        text = "" if copied else tokenizer.decode(text_tokens(result.tokens, tokenizer))
+        text = tokenizer.decode(text_tokens(result.tokens, tokenizer))
         attempt = Attempt(task.options.temperature, result, text)
         pending.attempts.append(attempt)
+        if without := pending.without_names:
+            pending.without_names = None
+            pending.has_names = self.prompt.improves(pending.window, without, attempt, tokenizer)
+            pending.accepted = attempt if pending.has_names else without
+            return
         speech = self._speech(pending.window)
         silent = quality.is_silence(result.avg_logprob, result.no_speech_prob, speech)
-        failed = copied or (not silent and fails(pending.window, attempt, tokenizer))
+        failed = not silent and fails(pending.window, attempt, tokenizer)
         if pending.doubled is not None:
             better = text.strip() and not (silent or failed or quality.says_twice(text))
             pending.accepted = attempt if better else pending.doubled
@@ -332,6 +336,7 @@ class RecordingTranscriber:
                 pending.task = self._retry(pending, careful)
             else:
                 pending.accepted = attempt
+                self._expect_names(pending)
         elif options := self._next_options(pending):
             pending.task = self._retry(pending, options)
         elif pending.is_remainder or (self.options.vad_filter and not pending.window.speech):
@@ -351,7 +356,7 @@ class RecordingTranscriber:
         if tried == len(temperatures):
             return None
         return replace(
-            self._without_names(before.options),
+            before.options,
             temperature=temperatures[tried],
             beam_size=1,
             seed=zlib.crc32(before.samples.tobytes(), tried),
@@ -360,32 +365,34 @@ class RecordingTranscriber:
     def _careful_options(self, pending: PendingWindow) -> DecodingOptions | None:
         """Return the options of a second attempt that is more careful than the first, None if none is.
 
-        It is a beam search over the window as Whisper was trained, padded to 30 seconds, without the names to
-        expect in its prompt.
+        It is a beam search over the window as Whisper was trained, padded to 30 seconds.
         """
-        if len(pending.attempts) > 1:
-            return None
         before = pending.task
-        options = self._without_names(before.options)
-        prompted = options is not before.options
-        if len(self.options.temperature) == 1:
-            return options if prompted else None
+        if len(pending.attempts) > 1 or len(self.options.temperature) == 1:
+            return None
         if before.options.beam_size >= CAREFUL_BEAM_SIZE and before.length == MEL_FRAMES:
-            return options if prompted else None
-        return replace(options, beam_size=max(CAREFUL_BEAM_SIZE, options.beam_size))
+            return None
+        beam_size = max(CAREFUL_BEAM_SIZE, before.options.beam_size)
+        return replace(before.options, beam_size=beam_size)
 
-    def _without_names(self, options: DecodingOptions) -> DecodingOptions:
-        """Return `options` without the names to expect in the prompt; `options` itself if it has none."""
-        previous = self.prompt.without(options.previous, options.tokenizer)
-        return options if previous == options.previous else replace(options, previous=previous)
-
-    def _copies_prompt(self, window: Window, task: DecodingTask) -> bool:
-        """Whether a segment of the result repeats the names to expect, which were in the prompt."""
-        if task.result is None or self._without_names(task.options) is task.options:
-            return False
-        tokenizer = task.options.tokenizer
-        segments = split_segments(task.result.tokens, tokenizer, window.duration)
-        return any(self.prompt.is_copied(tokenizer.decode(tokens)) for _, _, tokens in segments)
+    def _expect_names(self, pending: PendingWindow) -> None:
+        """Decode a window again with the names to expect, once its text is accepted without them."""
+        if (
+            not self.prompt
+            or pending.names_tried
+            or pending.alternative
+            or len(pending.attempts) > 1
+            or not pending.accepted
+            or not pending.accepted.text.strip()
+            or self._speech(pending.window) < MIN_SPEECH
+        ):
+            return
+        pending.names_tried = True
+        pending.without_names, pending.accepted = pending.accepted, None
+        pending.attempts = []
+        pending.task = self._submit(
+            *(pending.window, pending.language, pending.task.features), names=True
+        ).task
 
     def _retry(self, pending: PendingWindow, options: DecodingOptions) -> DecodingTask:
         """Queue another attempt, before this recording's other windows."""

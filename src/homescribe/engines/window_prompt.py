@@ -4,8 +4,9 @@ Whisper takes the prompt for the text before the window, and spells names as the
 room for half of its context, and reads the end of a longer prompt: the names leave room for the words before
 the window.
 
-A prompt does harm where nobody speaks: Whisper then writes it out. So a window with hardly any speech gets
-none, and a window whose text fails the checks, or is a piece of the prompt, is decoded again without it.
+A prompt does harm, too: Whisper ends a window early, or writes the prompt out where nobody speaks. So a
+window is decoded without the names first. If its text passes the checks, it is decoded again with them, from
+the same output of the encoder, and that text is taken if it has lost no words.
 """
 
 from __future__ import annotations
@@ -13,12 +14,19 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from homescribe.engines import quality
+from homescribe.engines.attempts import Attempt, better_attempt, fails
+from homescribe.engines.segments import split_segments
 from homescribe.engines.tokenizer import Tokenizer
+from homescribe.engines.windows import Window
+from homescribe.text.scripts import count_words
 
 MAX_PROMPT_TOKENS = 223  # half of Whisper's context, without the token that starts the prompt
 CARRIED_TOKENS = 48  # kept free for the words before a window: a long sentence
 MAX_GIVEN_TOKENS = MAX_PROMPT_TOKENS - CARRIED_TOKENS  # of the names and spellings to expect
-MIN_SPEECH = 1.0  # seconds; a window with less speech gets no names to expect
+MIN_SPEECH = 1.0  # seconds; a window with less speech is not decoded with the names
+# Words that a text may lose with the names: one, or this share. Fillers go, sentences stay.
+MAX_LOST = 0.03
 
 # Words in a row from the prompt that are a copy of it: across the border of two names, or anywhere.
 COPIED_WORDS_OF_NAMES = 3
@@ -38,22 +46,33 @@ class WindowPrompt:
             self._said += part
         self._tokens: dict[int, list[int]] = {}  # by the tokenizer's id
 
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
     def tokens(
-        self, tokenizer: Tokenizer, carried: Sequence[int], *, speech: float
+        self, tokenizer: Tokenizer, carried: Sequence[int], *, names: bool
     ) -> tuple[int, ...]:
         """Return the tokens of the prompt of a window.
 
         Args:
             carried: tokens of the text before the window.
-            speech: seconds of speech in the window.
+            names: with the names to expect.
         """
-        given = self._given(tokenizer) if speech >= MIN_SPEECH else []
+        given = self._given(tokenizer) if names else []
         return (*given, *carried[-(MAX_PROMPT_TOKENS - len(given)) :])
 
-    def without(self, tokens: tuple[int, ...], tokenizer: Tokenizer) -> tuple[int, ...]:
-        """Return the prompt `tokens` without the names to expect."""
-        given = tuple(self._given(tokenizer))
-        return tokens[len(given) :] if given and tokens[: len(given)] == given else tokens
+    def improves(
+        self, window: Window, without: Attempt, attempt: Attempt, tokenizer: Tokenizer
+    ) -> bool:
+        """Return whether to take an `attempt` with the names, in place of a good one `without` them."""
+        parts = split_segments(attempt.result.tokens, tokenizer, window.duration)
+        return not (
+            fails(window, attempt, tokenizer)
+            or any(self.is_copied(tokenizer.decode(tokens)) for _, _, tokens in parts)
+            or loses_words(without.text, attempt.text)
+            or (quality.says_twice(attempt.text) and not quality.says_twice(without.text))
+            or better_attempt(without, attempt) is without
+        )
 
     def is_copied(self, text: str) -> bool:
         """Return whether `text` is a piece of the names to expect that nobody says like that."""
@@ -76,6 +95,12 @@ class WindowPrompt:
             found = tokenizer.encode(f" {self._text}")[-MAX_GIVEN_TOKENS:]
             self._tokens[id(tokenizer)] = found
         return found
+
+
+def loses_words(before: str, text: str) -> bool:
+    """Return whether `text` lacks words that `before`, a transcript of the same window, has."""
+    expected = count_words([before])
+    return expected - count_words([text]) > max(1, MAX_LOST * expected)
 
 
 def _words(text: str) -> list[str]:
