@@ -227,6 +227,17 @@ def test_webvtt():
     assert found.language == "und"
 
 
+def test_scrolling_vtt_without_the_space_in_empty_rows():
+    text = caption_samples.rolling_vtt(WORDS, 13.0).replace("\n \n", "\n\n")
+    assert read(text).text == " ".join(WORDS)
+
+
+def test_empty_cues_with_identifiers():
+    text = "WEBVTT\n\n1\n00:01.000 --> 00:02.000\n\n2\n00:02.000 --> 00:03.000\nTwo.\n"
+    text += "\n00:04.000 --> 00:05.000\n\nNOTE\nnot said\n\n00:06.000 --> 00:07.000\n"
+    assert shown(read(text)) == [(2.0, 3.0, " Two.")]
+
+
 def test_several_voices_of_one_cue():
     text = "WEBVTT\n\n00:00.000 --> 00:04.000\n<v Ann>Yes?\n<v Ben>No!</v>\n"
     assert shown(read(text)) == [(0.0, 2.286, " Yes?"), (2.286, 4.0, " No!")]
@@ -235,7 +246,7 @@ def test_several_voices_of_one_cue():
 def test_labels_that_are_no_names():
     text = "".join(
         f"00:0{n}.000 --> 00:0{n + 1}.000\n<v {name}>Text</v>\n\n"
-        for n, name in enumerate(["Speaker 1", "SPEAKER_00", "Speaker A", "Unknown", "Spencer"])
+        for n, name in enumerate(["Speaker 1", "SPEAKER_00", "Speaker#2", "Unknown", "Spencer"])
     )
     assert [one.name for one in read(f"WEBVTT\n\n{text}").speakers] == [*[None] * 4, "Spencer"]
 
@@ -270,6 +281,53 @@ after an empty line
         (4.0, 5.0, " 1984"),
         (6.0, 7.0, " {ok}"),
     ]
+
+
+def srt(*rows):
+    return "".join(
+        f"{n}\n00:00:{n:02},000 --> 00:00:{n + 1:02},000\n{row}\n\n" for n, row in enumerate(rows)
+    )
+
+
+def test_names_in_the_srt_of_a_podcast():
+    """As the specification asks for: a name where another one begins to speak."""
+    found = read(
+        srt(
+            "[Music]",
+            "Ann: Welcome. My\nguest today",
+            "is Ben.",
+            "Dr. Ben O'Hara-Lee: Thank you.",
+            "One rule: be kind.",
+            "Ann:",
+            "Note: he is right.",
+            "Dr. Ben O'Hara-Lee: Ann: that was you.",
+        )
+    )
+    assert [one.name for one in found.speakers] == ["Ann", "Dr. Ben O'Hara-Lee"]
+    assert [(segment.speaker, segment.text) for segment in found.segments] == [
+        (None, " [Music]"),
+        ("SPEAKER_00", " Welcome. My guest today"),
+        ("SPEAKER_00", " is Ben."),
+        ("SPEAKER_01", " Thank you."),
+        ("SPEAKER_01", " One rule: be kind."),
+        ("SPEAKER_00", " Note: he is right."),
+        ("SPEAKER_01", " Ann: that was you."),
+    ]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ("Note: this is alone.", "Note: this is, too.", "And that."),
+        ("Ann: once.", "Ben: once."),
+        ("a", "b", "c", "d", "e", "Step: one", "Next: two", "Step: three", "Next: four"),
+        ("at 10:30: a", "at 10:30: b", "see: a", "see: b"),
+    ],
+)
+def test_lines_with_a_colon_are_not_taken_for_names(rows):
+    found = read(srt(*rows))
+    assert found.speakers == ()
+    assert found.text == " ".join(rows)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])

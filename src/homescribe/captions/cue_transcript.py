@@ -23,7 +23,7 @@ ESTIMATED = "The publisher's transcript has times of paragraphs only: those of t
 MOST_SPEAKERS = 500  # in one file; more are no names, or an attack
 CROWDED = f"The publisher's transcript names more than {MOST_SPEAKERS} speakers: they are left out."
 # Of programs that tell voices apart, but do not know them.
-_NO_NAME = re.compile(r"(?:speaker|spk|voice|unknown)(?:[\s_-]*(?:\d{1,3}|[a-z]))?", re.IGNORECASE)
+_NO_NAME = re.compile(r"(?:speaker|spk|voice|unknown)(?:[\s_#-]*(?:\d{1,3}|[a-z]))?", re.IGNORECASE)
 
 
 def transcript_of(

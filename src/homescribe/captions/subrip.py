@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from homescribe.captions.clock_times import cue_times
 from homescribe.captions.markup import without_tags
+from homescribe.captions.speaker_labels import with_speakers
 from homescribe.captions.timed_cues import Cue, cue
 
 END = "00:00 --> 00:00"  # as if another cue followed
@@ -26,4 +27,4 @@ def cues(text: str) -> list[Cue]:
             if one := cue(times[0], times[1], [("\n".join(shown), None)]):
                 found.append(one)
         times, rows = following, []
-    return found
+    return with_speakers(found)

@@ -38,16 +38,22 @@ def cues(text: str) -> list[Cue]:
     found: list[Cue] = []
     times: tuple[float, float] | None = None
     rows: list[str] = []
-    begins_block, skipped = True, False
+    begins_block, skipped, after_gap = True, False, False
     for line in [*text.split("\n"), ""]:
         following = None if skipped else cue_times(line)
-        if following is not None or not line:  # a line of spaces is part of the text
+        if times is not None and not line and not rows:
+            # The first row of automatic captions, without the space in it; or the cue is empty.
+            begins_block = after_gap = True
+        elif following is not None or not line:  # a line of spaces is part of the text
             if times is not None:
+                if after_gap and following is not None:
+                    rows.pop()  # the identifier of the following cue
                 found += _voices(times, "\n".join(rows))
             times, rows = following, []
-            begins_block, skipped = not line, skipped and bool(line)
+            begins_block, skipped, after_gap = not line, skipped and bool(line), False
+        elif begins_block and _OTHER_BLOCK.match(line):
+            times, begins_block, skipped = None, False, True
         else:
-            skipped = skipped or (begins_block and _OTHER_BLOCK.match(line) is not None)
             begins_block = False
             rows.append(line)
     return found
