@@ -28,7 +28,7 @@ from homescribe.errors import (
     UserError,
 )
 from homescribe.library import Library
-from homescribe.pipeline.caption_run import OUTAGE
+from homescribe.pipeline.caption_run import OUTAGE, PARALLEL
 
 
 @pytest.fixture
@@ -346,6 +346,47 @@ def test_a_bug_in_a_thread_is_raised(library, monkeypatch):
     monkeypatch.setattr(requests, "_request_one", broken)
     with pytest.raises(ZeroDivisionError):
         list(requests)
+
+
+def test_captions_that_cannot_be_stored_fail_alone(library):
+    """As of a plug-in whose times are no numbers."""
+    fill(library, [item(0), item(1)])
+    odd = captions(segments=(Segment(float("nan"), 5.0, " hello"),))
+    source = CaptionedSource(lambda found: odd if found.id == "site-0" else captions())
+    requests = caption_run(library, source)
+    list(requests)
+    assert (requests.progress.failed, requests.progress.found) == (1, 1)
+    assert library.transcript(item(0).key) is None
+    assert library.captions_due() == []  # it is requested again later
+    assert len(list((library.directory / "logs").iterdir())) == 1
+
+
+def test_a_source_that_offers_nothing_of_an_item_is_not_counted(library):
+    fill(library, [item(0), item(1)])
+    source = CaptionedSource()
+    answer = source.captions
+    source.captions = lambda found, *rest: answer(found, *rest) if found.id == "site-0" else None
+    requests = caption_run(library, source)
+    list(requests)
+    assert (requests.progress.items, requests.progress.requested) == (1, 1)
+    assert requests.progress.seconds_left == 0.0
+
+
+def test_requests_to_many_sites_are_made_a_few_at_a_time(library):
+    fill(library, [item(0, site=f"site{n}") for n in range(3 * PARALLEL)])
+    active, most = [], []
+
+    def captioning(found):
+        active.append(found)
+        most.append(len(active))
+        time.sleep(0.05)
+        active.pop()
+        return captions()
+
+    source = CaptionedSource(captioning)
+    list(caption_run(library, source))
+    assert len(source.requested) == 3 * PARALLEL
+    assert max(most) == PARALLEL
 
 
 # --- Nothing is requested twice ------------------------------------------------------------------------

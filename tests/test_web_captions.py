@@ -1,12 +1,14 @@
 """Captions on the page and in its API."""
 
+from dataclasses import replace
+
 import httpx
 import pytest
 
 from fake_plugins import captions, fill, item, transcript
 from homescribe.assemble import open_library
 from homescribe.config import Config
-from homescribe.core import Captions
+from homescribe.core import Captions, TranscriptLink
 from homescribe.errors import PermanentError
 from homescribe.library import Library
 from homescribe.pipeline.state import CaptionProgress, Progress
@@ -146,7 +148,10 @@ def test_the_snapshot_shows_requests_while_they_go_on(library):
 def test_the_estimate_of_a_listing_says_how_many_captions_are_requested(library, policy, number):
     file = item(9, source="file", url="/talks/9.mp3")
     config = Config(library=library, captions=policy)
-    found = estimate(config, [MANUAL, NOTHING, file], [], 0.0, None)
+    link = TranscriptLink("https://x.example/1.vtt", "text/vtt")
+    offered = [replace(one, transcript_links=(link,)) for one in (MANUAL, AUTOMATIC)]
+    # Nothing is requested for a file, and for an episode for which the feed names no transcript.
+    found = estimate(config, [*offered, NOTHING, file], [], 0.0, None)
     assert found["captions_to_request"] == number
     with open_library(config) as opened:
         plan = again.preview(config, opened, ENGINE.key)["plan"]

@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Event as Flag
-from threading import Thread
+from threading import Semaphore, Thread
 
 from homescribe import private_files
 from homescribe.core import CaptionPolicy, Captions, Item, Outcome, Source
@@ -44,6 +44,7 @@ TICK = 0.1  # seconds between two checks for the end
 GRACE = 1.5  # seconds that the threads get to finish after a stop
 # Requests in a row without an answer, after which the site or the network counts as down.
 OUTAGE = 3
+PARALLEL = 8  # requests at a time: yt-dlp takes a process for each
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ class CaptionRun:
         self._keys = keys
         self._sleep_interval = sleep_interval
         self._inbox: SimpleQueue[Requested | Refused | Crashed] = SimpleQueue()
+        self._places = Semaphore(PARALLEL)
         self._first_at = 0.0  # Unix time of the first request
         self._waiting: dict[str, int] = {}  # number of items that are not requested yet, by key
         self._pauses: dict[str, float] = {}  # average seconds between two requests, by key
@@ -157,12 +159,14 @@ class CaptionRun:
         match event:
             case Requested(key, item, result):
                 self._waiting[key] -= 1
-                self.progress.requested += 1
                 self._estimate()
+                if result is None:  # nothing was requested
+                    self.progress.items -= 1
+                    return
+                self.progress.requested += 1
                 if isinstance(result, ItemError):
-                    self.progress.failed += 1
-                    self._write(self._library.fail_captions, item, result)
-                elif result is not None:
+                    self._fail(item, result)
+                else:
                     yield from self._store(result)
             case Refused(key, error, retry_after):
                 self._waiting[key] = 0
@@ -174,8 +178,20 @@ class CaptionRun:
             case Crashed(error):
                 raise error
 
+    def _fail(self, item: Item, error: ItemError) -> None:
+        self.progress.failed += 1
+        self._write(self._library.fail_captions, item, error)
+
     def _store(self, found: Captions) -> Iterator[Outcome]:
-        stored = self._write(self._library.save_captions, found, self._policy)
+        try:
+            stored = self._write(self._library.save_captions, found, self._policy)
+        except UserError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a source's transcript that is none
+            action = "storing the captions of"
+            problem = internal_error(error, self._library.directory, action, found.item.key)
+            self._fail(found.item, problem)
+            return
         if stored == "not stored" or found.transcript is None:
             return
         if found.transcript.model == "manual":
@@ -238,7 +254,8 @@ class CaptionRun:
                 "Free some disk space, or choose another directory with --library.",
             ) from error
         try:
-            return self._sources.for_item(item).captions(item, folder, self.stop)
+            with self._places:
+                return self._sources.for_item(item).captions(item, folder, self.stop)
         except ItemError as error:
             return error
         except NOT_OF_ONE_ITEM:
@@ -266,6 +283,12 @@ class CaptionRun:
     def _sleep(self, seconds: float) -> None:
         if seconds > 0 and self.stop.wait(seconds):
             raise Cancelled
+
+
+def number_of_requests(library: Library, sources: Sources, keys: Collection[str] | None) -> int:
+    """Return how many requests for captions the next run makes; for `keys`, unless None."""
+    found = to_request(library, sources, keys)
+    return sum(bool(source.caption_key(item)) for item, source in found)
 
 
 def to_request(

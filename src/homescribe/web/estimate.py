@@ -83,8 +83,11 @@ def _captions_to_request(config: Config, items: Sequence[Item]) -> int:
     """Return of how many new items a run requests captions that it may then keep."""
     if config.captions not in ("auto", "use"):
         return 0
-    offering = (plugins.source_of(item).captions is not Source.captions for item in items)
-    return sum(offering)
+    found = ((item, plugins.source_of(item)) for item in items)
+    return sum(
+        source.captions is not Source.captions and bool(source.caption_key(item))
+        for item, source in found
+    )
 
 
 def _add_modal_price(result: Estimate, config: Config, items: Sequence[Item], pause: float) -> None:

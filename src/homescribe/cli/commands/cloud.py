@@ -38,7 +38,7 @@ from homescribe.cost.prices import (
 from homescribe.cost.speeds import FIRST_PLAN_FACTOR
 from homescribe.library import Library, Spending
 from homescribe.pipeline import Sources
-from homescribe.pipeline.caption_run import to_request
+from homescribe.pipeline.caption_run import number_of_requests
 from homescribe.text.display import count, realtime, size, span
 
 PUBLISHED = f"{PRICES_FROM} as of {PRICES_DATE}"
@@ -169,7 +169,7 @@ def _captions_to_request(
     """Return for how many of `items` captions are requested first, which may then be kept."""
     if config.captions not in ("auto", "use"):
         return 0
-    return len(to_request(library, sources, [item.key for item in items]))
+    return number_of_requests(library, sources, [item.key for item in items])
 
 
 def _show(planned: Plan) -> None:
