@@ -163,17 +163,22 @@ def build_endpoint_backend(
 ) -> EndpointBackend:
     """Return the backend that sends audio to an endpoint. Raises as `endpoint_options`.
 
+    What a run had paid for when it was killed is stored now: nobody may go on with those recordings.
+
     Args:
         options: used instead of the transcription settings of `config`.
     """
     from homescribe.backends.endpoint.endpoint_backend import EndpointBackend
 
     compares = compares_voices(options or config.transcription())
-    return EndpointBackend(
+    backend = EndpointBackend(
         endpoint_options(config),
         library.directory / ANSWERS,
         build_speaker_finder(config) if compares else None,
     )
+    for usage in backend.unfinished_usages():
+        library.add_usage(usage)
+    return backend
 
 
 def endpoint_options(config: Config) -> EndpointOptions:

@@ -1,6 +1,6 @@
 """Answers that are paid for, in the library's folder until the transcript of their recording is stored.
 
-    answers/<hash of the key>/job.json       the id of the recording's row in the statistics of costs
+    answers/<hash of the key>/job.json       whose answers they are, and the id of the row in the costs
                               <token>.json   an answer, and what it cost
                               sent-<n>.json  a request without an answer, and what it may have cost
 
@@ -17,7 +17,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +42,9 @@ class Paid:
 
     id: str  # of the row in the statistics, the same until the recording is finished
     began: float  # Unix time
+    key: str  # of the item
+    model: str  # of the run that sent the first request, as is `host`
+    host: str
     requests: int
     dollars: float
     lost_dollars: float  # of them, for requests without an answer: at most
@@ -59,10 +62,15 @@ def token_of(
 
 
 class AnswerStore:
-    """The answers in `folder`. Any thread may use it, but one recording is the work of one thread."""
+    """The answers in `folder`. Any thread may use it, but one recording is the work of one thread.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        model, host: noted with the costs of new recordings.
+    """
+
+    def __init__(self, folder: Path, model: str = "", host: str = "") -> None:
         self.folder = folder
+        self._model, self._host = model, host
         self._lock = Lock()
 
     def sweep(self) -> None:
@@ -115,7 +123,16 @@ class AnswerStore:
 
     def paid(self, key: str) -> Paid | None:
         """Return what was paid for a recording; None if nothing was sent."""
-        folder = self._of(key)
+        return self._paid(self._of(key))
+
+    def unfinished(self) -> Iterator[Paid]:
+        """Yield what was paid for each recording whose transcript is not stored."""
+        with suppress(OSError):
+            for folder in sorted(self.folder.iterdir()):
+                if (paid := self._paid(folder)) is not None:
+                    yield paid
+
+    def _paid(self, folder: Path) -> Paid | None:
         requests, dollars, lost, seconds = 0, 0.0, 0.0, 0.0
         for path in sorted(folder.glob("*.json")):
             if path.name == "job.json":
@@ -125,10 +142,22 @@ class AnswerStore:
                 cost, took = float(found["dollars"]), float(found["seconds"])
                 requests, dollars, seconds = requests + 1, dollars + cost, seconds + took
                 lost += cost if path.name.startswith(SENT) else 0.0
-        if not requests:
-            return None
-        job, began = self._job(folder)
-        return Paid(job, began, requests, dollars, lost, seconds)
+        try:
+            job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+            paid = Paid(
+                id=str(job["id"]),
+                began=float(job["began"]),
+                key=str(job["key"]),
+                model=str(job["model"]),
+                host=str(job["host"]),
+                requests=requests,
+                dollars=dollars,
+                lost_dollars=lost,
+                seconds=seconds,
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return None  # nothing was sent
+        return paid if requests else None
 
     def forget(self, key: str) -> None:
         """Delete the answers for a recording: its transcript is stored."""
@@ -137,21 +166,19 @@ class AnswerStore:
     def _of(self, key: str) -> Path:
         return self.folder / hashlib.sha256(key.encode()).hexdigest()[:24]
 
-    def _job(self, folder: Path) -> tuple[str, float]:
-        """Return the id and the beginning of the work on a recording, made with its first request."""
-        try:
-            found = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-            return str(found["id"]), float(found["began"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return f"endpoint-{folder.name}", time.time()
-
     def _write(self, key: str, name: str, content: Mapping[str, object]) -> None:
         folder = self._of(key)
         try:
             with self._lock:
                 make_folder(folder)
                 if not (folder / "job.json").exists():
-                    job = {"id": f"endpoint-{uuid.uuid4().hex}", "began": time.time()}
+                    job = {
+                        "id": f"endpoint-{uuid.uuid4().hex}",
+                        "began": time.time(),
+                        "key": key,
+                        "model": self._model,
+                        "host": self._host,
+                    }
                     _write_whole(folder / "job.json", json.dumps(job).encode())
             _write_whole(folder / f"{name}.json", json.dumps(content).encode())
         except OSError as error:

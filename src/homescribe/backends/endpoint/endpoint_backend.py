@@ -16,8 +16,8 @@ from homescribe.backends.endpoint.answer_store import AnswerStore
 from homescribe.backends.endpoint.endpoint_client import EndpointClient
 from homescribe.backends.endpoint.endpoint_engine import NAME
 from homescribe.backends.endpoint.endpoint_options import EndpointOptions
-from homescribe.backends.endpoint.endpoint_session import BACKEND, EndpointSession
-from homescribe.core import Session
+from homescribe.backends.endpoint.endpoint_session import BACKEND, EndpointSession, usage_of
+from homescribe.core import Call, Item, Session, Usage
 from homescribe.cost.audio_budget import AudioBudget
 from homescribe.speakers.speaker_finder import SpeakerFinder
 
@@ -43,12 +43,22 @@ class EndpointBackend:
         self._folder = folder
         self._speakers = speakers
 
+    def unfinished_usages(self) -> Iterator[Usage]:
+        """Yield what was paid for each recording whose transcript is not stored.
+
+        A process that was killed has not stored it. A later row for the same recording replaces it.
+        """
+        for paid in AnswerStore(self._folder).unfinished():
+            source, _, name = paid.key.partition(":")
+            call = Call(Item(source, name, url="", title=""), BACKEND, paid.began, paid.id)
+            yield usage_of(call, paid, self._options, None)
+
     @contextmanager
     def start(self, engine: str, model: str) -> Iterator[Session]:
         """Start a session. Nothing is sent yet; the engine is the service's own, whatever its name."""
         if self._speakers is not None:
             self._speakers.load()
-        store = AnswerStore(self._folder)
+        store = AnswerStore(self._folder, model, self._options.host)
         store.sweep()
         client = EndpointClient(self._options, model, store, AudioBudget(self._options.max_cost))
         session = EndpointSession(client, self._speakers or SpeakerFinder())

@@ -8,9 +8,11 @@ from dataclasses import replace
 from threading import Event, Lock
 from typing import Literal
 
+from homescribe.backends.endpoint.answer_store import Paid
 from homescribe.backends.endpoint.decoded_recording import decoded_recording
 from homescribe.backends.endpoint.endpoint_client import EndpointClient, EndpointFailure
 from homescribe.backends.endpoint.endpoint_engine import NAME, EndpointEngine
+from homescribe.backends.endpoint.endpoint_options import EndpointOptions
 from homescribe.backends.repeated_failures import RepeatedFailures
 from homescribe.core import Audio, Call, Transcript, TranscriptionOptions, Usage
 from homescribe.errors import Cancelled, UserError
@@ -82,24 +84,7 @@ class EndpointSession:
             return None
         with self._lock:
             seconds = self._transcribed.get(key)
-        outcome: Literal["done", "failed"] = "failed" if seconds is None else "done"
-        options = self._client.options
-        heard = seconds or call.item.duration or 0.0
-        return Usage(
-            call=replace(call, id=paid.id, submitted_at=paid.began),
-            engine=NAME,
-            model=self._client.model,
-            gpu=options.host,
-            gpu_seconds=paid.seconds,
-            overhead_seconds=0.0,
-            boots=0,
-            audio_seconds=heard,
-            dollars=paid.dollars,
-            expected_dollars=options.price.of(heard) if options.price.per_minute else 0.0,
-            finished_at=time.time(),
-            outcome=outcome,
-            unmetered_dollars=paid.lost_dollars,
-        )
+        return usage_of(call, paid, self._client.options, seconds)
 
     def forget(self, key: str) -> None:
         """Delete the answers for an item that is transcribed. Those for one that failed are used again."""
@@ -111,3 +96,28 @@ class EndpointSession:
     def worth_starting(self, audio_seconds: float) -> bool:
         """Return True: nothing is started."""
         return True
+
+
+def usage_of(call: Call, paid: Paid, options: EndpointOptions, transcribed: float | None) -> Usage:
+    """Return the record of what the requests for a recording have cost.
+
+    Args:
+        transcribed: seconds of the transcript; None if there is none yet.
+    """
+    outcome: Literal["done", "failed"] = "failed" if transcribed is None else "done"
+    seconds = transcribed or call.item.duration or 0.0
+    return Usage(
+        call=replace(call, id=paid.id, submitted_at=paid.began),
+        engine=NAME,
+        model=paid.model,
+        gpu=paid.host,
+        gpu_seconds=paid.seconds,
+        overhead_seconds=0.0,
+        boots=0,
+        audio_seconds=seconds,
+        dollars=paid.dollars,
+        expected_dollars=options.price.of(seconds) if options.price.per_minute else 0.0,
+        finished_at=time.time(),
+        outcome=outcome,
+        unmetered_dollars=paid.lost_dollars,
+    )
