@@ -16,6 +16,8 @@ ITEM = Item("web", "talk", "https://x.example/talk", "A talk", channel="Talks")
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 WRITTEN = """\
 # People
+#Not any more
+#Perrisson -> Peerson
 Ann Lee
 C#   # a language
 Perrison -> Peerson
@@ -53,8 +55,8 @@ def test_names_and_rules_are_read_in_order():
     found = parse_glossary(WRITTEN, "names.txt")
     assert found.names == ("Ann Lee", "C#", "Peerson", "homescribe")
     assert [(rule.misheard, rule.right, rule.line) for rule in found.rules] == [
-        ("Perrison", "Peerson", 4),
-        ("home scribe", "homescribe", 6),
+        ("Perrison", "Peerson", 6),
+        ("home scribe", "homescribe", 8),
     ]
 
 

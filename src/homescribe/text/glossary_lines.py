@@ -1,6 +1,6 @@
 """Parse a glossary: names and spellings, one in a line, and how they are misheard.
 
-# Comments start with # and a space.
+# A comment
 Kubernetes
 Ann Lee
 Perrison -> Peerson
@@ -77,7 +77,7 @@ def parse_glossary(text: str, title: str) -> Glossary:
 
 def _without_comment(line: str) -> str:
     """Return a line without its comment. "C#" has none."""
-    if line == "#" or line.startswith(("# ", "##")):
+    if line.startswith("#"):
         return ""
     return line.partition(" # ")[0].strip()
 
