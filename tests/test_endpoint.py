@@ -716,6 +716,16 @@ def test_a_netrc_file_does_not_replace_the_key(service, tmp_path, recording, mon
     assert keys == {f"Bearer {KEY}", None}
 
 
+def test_a_proxy_gets_no_unencrypted_audio(service, tmp_path, recording, monkeypatch):
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with EndpointServer() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1"))
+        transcribe(service, tmp_path, recording)
+    assert proxy.requests == []
+    assert len(service.requests) >= 3
+
+
 # --- Answers -----------------------------------------------------------------------------------------
 
 
