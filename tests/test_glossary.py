@@ -150,8 +150,24 @@ def test_a_rule_that_was_removed_does_not_come_back(config, library):
     take_rules(config, library)
     library.remove_replacement(1)
     assert text(library) == "Doctor Perrison is here."
-    assert take_rules(config, library) == ([], [])
+    unused = (
+        "glossary.txt: Perrison -> Peerson is not used, because its replacement was removed. To use it "
+        "again: homescribe replace Perrison Peerson"
+    )
+    assert take_rules(config, library) == ([], [unused])
     assert [each.old for each in library.replacements()] == ["home scribe"]
+
+
+def test_a_rule_that_was_removed_can_be_used_again(config, library):
+    write_glossary(config, "home scribe -> homescribe")
+    take_rules(config, library)
+    library.remove_replacement()
+    write_glossary(config, "Anna -> Ann\nhome scribe -> homescribe")  # another one is new
+    changed, [unused] = take_rules(config, library)
+    assert changed == ["New in glossary.txt: 1 rule. To undo: homescribe replaced remove 2"]
+    assert unused.endswith("again: homescribe replace 'home scribe' homescribe")
+    library.replace_words("home scribe", "homescribe")
+    assert take_rules(config, library) == ([], [])
 
 
 def test_a_replacement_of_a_person_stays(config, library):

@@ -7,6 +7,7 @@ first are next to the speech, and the last are left out where there is no room.
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,7 +147,7 @@ def prompt_note(config: Config, model: str) -> str | None:
 def take_rules(config: Config, library: Library) -> tuple[list[str], list[str]]:
     """Make the rules of the glossary replacements of the library, each once; return what to tell the user.
 
-    Returns sentences about what was changed, and about rules that contradict a replacement.
+    Returns sentences about what was changed, and about rules that are not used.
     """
     rules = read_glossary(config).rules
     taken = library.take_rules([(rule.misheard, rule.right) for rule in rules])
@@ -161,5 +162,10 @@ def take_rules(config: Config, library: Library) -> tuple[list[str], list[str]]:
             )
         numbers = " ".join(map(str, taken.ids))
         changed.append(f"New in {title}: {found}. To undo: homescribe replaced remove {numbers}")
-    conflicts = [f"{title}: {each}" for each in taken.conflicts]
-    return changed, conflicts
+    unused = [f"{title}: {each}" for each in taken.conflicts]
+    for rule in taken.removed:
+        unused.append(
+            f"{title}: {' -> '.join(rule)} is not used, because its replacement was removed. To use it "
+            f"again: homescribe replace {shlex.join(rule)}"
+        )
+    return changed, unused

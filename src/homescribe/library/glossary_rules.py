@@ -28,12 +28,22 @@ class TakenRules:
     lines: int = 0  # a line that several rules change counts once for each
     recordings: int = 0
     conflicts: tuple[str, ...] = ()  # sentences about rules that contradict a replacement
+    removed: tuple[Rule, ...] = ()  # whose replacement was removed, so that they are not used
 
 
 def unknown(db: sqlite3.Connection, rules: Sequence[Rule]) -> list[Rule]:
     """Return those of `rules` that were never taken."""
     known = {(row["old"], row["new"]) for row in db.execute("SELECT old, new FROM glossary_rules")}
     return [rule for rule in rules if rule not in known]
+
+
+def removed(db: sqlite3.Connection, rules: Sequence[Rule]) -> tuple[Rule, ...]:
+    """Return those of `rules` that were taken, and whose replacement was removed."""
+    new = unknown(db, rules)
+    made = {(each.old.casefold(), each.new) for each in replacements.stored(db)}
+    return tuple(
+        rule for rule in rules if rule not in new and (rule[0].casefold(), rule[1]) not in made
+    )
 
 
 def take(db: sqlite3.Connection, rules: Sequence[Rule], now: float) -> tuple[list[int], list[str]]:
@@ -66,11 +76,16 @@ def take(db: sqlite3.Connection, rules: Sequence[Rule], now: float) -> tuple[lis
     return ids, conflicts
 
 
-def counted(db: sqlite3.Connection, ids: Sequence[int], conflicts: Sequence[str]) -> TakenRules:
+def counted(
+    db: sqlite3.Connection,
+    ids: Sequence[int] = (),
+    conflicts: Sequence[str] = (),
+    removed: Sequence[Rule] = (),
+) -> TakenRules:
     """Return what the replacements `ids` have changed."""
     words, lines, recordings = db.execute(
         "SELECT coalesce(sum(number), 0), count(*), count(DISTINCT item_id) FROM replacement_uses "
         "WHERE replacement_id IN (SELECT value FROM json_each(?))",
         (json.dumps(list(ids)),),
     ).fetchone()
-    return TakenRules(tuple(ids), words, lines, recordings, tuple(conflicts))
+    return TakenRules(tuple(ids), words, lines, recordings, tuple(conflicts), tuple(removed))

@@ -72,14 +72,15 @@ class ReplacementMethods(ABC):
         """
         with self._reading() as db:
             new = glossary_rules.unknown(db, rules)
+            removed = glossary_rules.removed(db, rules)
         if not new:
-            return TakenRules()
+            return TakenRules(removed=removed)
         self.finish_replacements()
         with self._writing() as db:
             ids, conflicts = glossary_rules.take(db, new, time.time())
         self.finish_replacements()
         with self._reading() as db:
-            return glossary_rules.counted(db, ids, conflicts)
+            return glossary_rules.counted(db, ids, conflicts, removed)
 
     def finish_replacements(self, replacement: int | None = None) -> list[ReplacedLine]:
         """Do what is left of replacements, or of their removal, when a process was killed meanwhile.
