@@ -266,6 +266,20 @@ def test_an_odd_recording_does_not_keep_others_from_their_turn(
         assert session.result(call, stop, lambda _: None).text.startswith("At 0 seconds.")
 
 
+@pytest.mark.parametrize(("price", "last"), [(0.006, PermanentError), (0.0, RetryableError)])
+def test_a_recording_that_always_fails_is_not_paid_for_each_night(
+    service, tmp_path, recording, price, last
+):
+    service.default = answer(duration=3.0)
+    for night in range(6):
+        with pytest.raises(RetryableError if night < 5 else last, match="cannot be right"):
+            transcribe(service, tmp_path, recording, price_per_minute=price)
+    service.default = answer()  # after `homescribe retry`
+    found, usage = transcribe(service, tmp_path, recording, price_per_minute=price)
+    assert found.text.startswith("At 0 seconds.")
+    assert usage.dollars == pytest.approx(price * (12 * 25 + 72) / 60, rel=0.05)
+
+
 def test_an_endpoint_that_is_never_ready_ends_the_run(service, tmp_path, recording):
     service.default = error(503, "Loading")
     with pytest.raises(UserError, match=r"cannot be used now: the service failed \(HTTP 503\)"):

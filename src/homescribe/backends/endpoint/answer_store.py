@@ -3,6 +3,7 @@
     answers/<hash of the key>/job.json       whose answers they are, and the id of the row in the costs
                               <token>.json   an answer, and what it cost
                               sent-<n>.json  a request without an answer, and what it may have cost
+                              failures       a byte for each failure of the recording
 
 A request is noted before it is sent, and its answer is stored as soon as it arrives, so a process that is
 killed pays for no answered part twice, and no cost is forgotten. Equal parts with equal options have equal
@@ -158,6 +159,15 @@ class AnswerStore:
         except (OSError, ValueError, KeyError, TypeError):
             return None  # nothing was sent
         return paid if requests else None
+
+    def count_failure(self, key: str) -> int:
+        """Count a failure of a recording for which something was paid; return how many it had."""
+        try:
+            with (self._of(key) / "failures").open("ab") as file:
+                file.write(b".")
+                return file.tell()
+        except OSError:  # nothing was sent
+            return 0
 
     def forget(self, key: str) -> None:
         """Delete the answers for a recording: its transcript is stored."""

@@ -34,6 +34,8 @@ from homescribe.cost.audio_budget import AudioBudget
 from homescribe.errors import Cancelled, RetryableError, SetupError, UserError
 
 PAUSES = (2.0, 8.0, 30.0)  # seconds before the second, third and fourth attempt
+# Failures of a recording that are paid for. With the pauses between attempts, they take a day at least.
+MOST_FAILURES = 6
 # Seconds that a request waits in all while the endpoint says that there are too many.
 LONGEST_REFUSAL = 30 * MINUTE
 # Seconds for a request, besides those of its audio: a small computer is as slow as the speech.
@@ -85,6 +87,10 @@ class EndpointClient:
         while self._running and time.monotonic() < deadline:
             time.sleep(0.05)
         self._abandon.set()
+
+    def gives_up(self, key: str) -> bool:
+        """Count a failure of a recording; return whether there were too many to pay for more."""
+        return self.options.price_per_minute != 0 and self.store.count_failure(key) >= MOST_FAILURES
 
     def answer(self, request: PartRequest, stop: Event) -> tuple[Answer, str]:
         """Return the answer to a request, and its token: the stored one, or one that is paid for now.

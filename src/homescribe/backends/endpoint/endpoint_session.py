@@ -15,13 +15,14 @@ from homescribe.backends.endpoint.endpoint_engine import NAME, EndpointEngine
 from homescribe.backends.endpoint.endpoint_options import EndpointOptions
 from homescribe.backends.repeated_failures import RepeatedFailures
 from homescribe.core import Audio, Call, Transcript, TranscriptionOptions, Usage
-from homescribe.errors import Cancelled, UserError
+from homescribe.errors import Cancelled, PermanentError, UserError
 from homescribe.speakers.speaker_engine import SpeakerEngine
 from homescribe.speakers.speaker_finder import SpeakerFinder
 
 BACKEND = "openai"
 # Seconds that a run waits at its end for the answers to requests in flight.
 PATIENCE = 30.0
+GIVEN_UP = "Each attempt is paid for, so there are no more for a month. To try it again: homescribe retry KEY"
 
 
 class EndpointSession:
@@ -67,6 +68,8 @@ class EndpointSession:
             self._repeated.add(
                 UserError("the endpoint has no answer that can be used.", error.message)
             )
+            if self._client.gives_up(call.item.key):
+                raise PermanentError(error.message, GIVEN_UP) from error
             raise
         self._repeated.forget()
         with self._lock:
