@@ -235,6 +235,7 @@ def test_scrolling_vtt_without_the_space_in_empty_rows():
 def test_empty_cues_with_identifiers():
     text = "WEBVTT\n\n1\n00:01.000 --> 00:02.000\n\n2\n00:02.000 --> 00:03.000\nTwo.\n"
     text += "\n00:04.000 --> 00:05.000\n\nNOTE\nnot said\n\n00:06.000 --> 00:07.000\n"
+    text += "\n00:07.000 --> 00:08.000\n\n00:08.000 --> 00:09.000\n"
     assert shown(read(text)) == [(2.0, 3.0, " Two.")]
 
 

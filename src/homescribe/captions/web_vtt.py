@@ -46,7 +46,7 @@ def cues(text: str) -> list[Cue]:
             begins_block = after_gap = True
         elif following is not None or not line:  # a line of spaces is part of the text
             if times is not None:
-                if after_gap and following is not None:
+                if after_gap and following is not None and rows:
                     rows.pop()  # the identifier of the following cue
                 found += _voices(times, "\n".join(rows))
             times, rows = following, []
