@@ -5,8 +5,8 @@ from playwright.sync_api import expect
 
 from conversation import ANN, TALK, save_conversations
 from homescribe import Item, Library, Listing, PermanentError
-from pages import KEEP_TOKEN
-from web_server import ARABIC, FOX, HOSTILE_ITEM, PENDING, PRIVATE, make_library, serving
+from pages import KEEP_TOKEN, check_view
+from web_server import ARABIC, FOX, HOSTILE_ITEM, PENDING, PRIVATE, TOKEN, make_library, serving
 
 LONG = "Pneumonoultramicroscopicsilicovolcanoconiosis" * 4
 NAMES = "A podcast about the very long names that people give to their podcasts, part two"
@@ -95,13 +95,34 @@ def test_every_control_is_seen_and_large_enough(sized):
         assert sized.evaluate(PROBLEMS) == [], name
 
 
-def test_every_menu_and_dialog_is_inside_the_window(sized):
+def test_every_menu_and_dialog_is_inside_the_window(sized, axe):
     for name, (path, pressed) in OPENED.items():
         sized.goto(path)
         for each in pressed:
             sized.locator(each).first.click()
         sized.wait_for_timeout(100)
         assert sized.evaluate(PROBLEMS) == [], name
+        check_view(sized, axe, name)
+
+
+def test_the_menu_of_pages_stays_where_it_is(sized):
+    """From one page to the next, what is under the pointer does not move."""
+    places = {}
+    for path in ("/", "/library", "/queue", "/statistics"):
+        sized.goto(path)
+        places[path] = sized.get_by_role("navigation", name="Pages").bounding_box()
+    assert len({(box["x"], box["y"]) for box in places.values()}) == 1, places
+
+
+def test_what_a_page_shows_has_the_edges_of_its_header(browser, base):
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    edges = {}
+    for path, wide in (("/library", ".items"), ("/queue", ".panel"), (f"/items/{TALK}", ".reader")):
+        page.goto(f"{base}{path}#token={TOKEN}")
+        box = page.locator(wide).first.bounding_box()
+        edges[path] = (round(box["x"]), round(box["x"] + box["width"]))
+    assert len(set(edges.values())) == 1, edges
+    page.close()
 
 
 def test_on_a_large_screen_the_library_shows_25_rows(browser, tmp_path):
@@ -113,7 +134,7 @@ def test_on_a_large_screen_the_library_shows_25_rows(browser, tmp_path):
         library.record("podcast", Listing("https://pod.example/feed", NAMES, iter(())), items)
     with serving(tmp_path) as address:
         page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.goto(f"{address}/library#token=token-of-this-start")
+        page.goto(f"{address}/library#token={TOKEN}")
         rows = page.locator(".items tbody tr")
         expect(rows).to_have_count(40)
         assert rows.nth(24).bounding_box()["y"] + rows.nth(24).bounding_box()["height"] <= 900

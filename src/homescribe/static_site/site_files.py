@@ -27,7 +27,7 @@ def site_files(
     """Yield the name ("recordings/a.html") and the content of each file of a site.
 
     It shows the recordings in their order. One transcript at a time is in memory, with the paragraphs of each
-    word as numbers: about 25 MB for 1,000 hours.
+    word as numbers: about 40 MB for 1,000 hours.
     """
     index = SearchIndex()
     facts: list[PageFacts] = []
