@@ -492,6 +492,7 @@ def test_help_lists_options_in_groups_and_fits_80_columns(capsys, monkeypatch):
             "Speech options:",
             "Renting options:",
             "Cluster options:",
+            "Endpoint options:",
             "Notification options:",
             "Output options:",
         )
