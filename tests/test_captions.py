@@ -3,6 +3,7 @@
 import contextlib
 import json
 import time
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -559,6 +560,38 @@ def test_limits(monkeypatch):
     monkeypatch.setattr(caption_files, "MAX_BYTES", 100)
     with pytest.raises(PermanentError, match="larger than"):
         read(b" " * 101)
+
+
+BIG = 2_000_000  # bytes
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "WEBVTT\n\n00:01.000 --> 00:02.000\n" + "a " * (BIG // 2),
+        "WEBVTT\n\n" + "00:01.000 --> 00:02.000\na b c d e f\n\n" * (BIG // 40),
+        "WEBVTT\n\n00:01.000 --> 00:02.000\n" + "<v A>b" * (BIG // 6),
+        "1\n00:01.000 --> 00:02.000\n" + "a\n" * (BIG // 2),
+        "<time>0:01</time><p>" + "a " * (BIG // 2),
+        "<tt><p begin='1s'>" + "a " * (BIG // 2) + "</p>",
+        json.dumps({"events": [{"tStartMs": 1, "segs": [{"utf8": "a "}] * (BIG // 15)}]}),
+        json.dumps({"events": [[]] * (BIG // 4)}),
+        json.dumps({"segments": [{"start": 1, "text": "a " * (BIG // 2)}]}),
+    ],
+    ids=lambda body: body[:40],
+)
+def test_a_file_over_the_limits_takes_little_memory(body, monkeypatch):
+    """Words take a hundred times their bytes in memory, so that the limits must hold while a file is read."""
+    monkeypatch.setattr(timed_cues, "MOST_CHARACTERS", 5_000)
+    monkeypatch.setattr(caption_files, "MOST_VALUES", 5_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(PermanentError, match="longer than those of any recording"):
+            read(body)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 25 * BIG
 
 
 def test_more_speakers_than_any_recording_has_are_left_out():

@@ -24,6 +24,7 @@ from homescribe.text.language_names import language_code
 from homescribe.text.sanitize import language_tag
 
 MAX_BYTES = 20 * 2**20  # of a file; a day of automatic captions has 10 MiB in json3
+MOST_VALUES = 1_000_000  # objects and lists in JSON, which take many times their bytes in memory
 
 
 def read(
@@ -75,6 +76,8 @@ def _cues(text: str) -> tuple[list[Cue], str | None]:
 def _from_json(text: str) -> tuple[list[Cue], str | None] | None:
     """Return the cues of a JSON document; None if it is none, or has no list of them."""
     try:
+        if text.count("{") + text.count("[") > MOST_VALUES:
+            raise PermanentError("The captions are longer than those of any recording.")
         document = json.loads(text)
     except (ValueError, RecursionError):
         return None

@@ -12,7 +12,7 @@ from homescribe.captions import cue_lines
 from homescribe.captions.reading_time import least_seconds
 from homescribe.captions.rolling_captions import without_repetitions
 from homescribe.captions.time_shift import drift
-from homescribe.captions.timed_cues import Cue, Token, within_limits
+from homescribe.captions.timed_cues import Cue, Token
 from homescribe.core import CAPTIONS, Segment, Speaker, Transcript, Turn, Word
 from homescribe.errors import PermanentError
 from homescribe.text import scripts, word_times
@@ -36,9 +36,9 @@ def transcript_of(
         duration: seconds of the recording as listed.
 
     Raises:
-        PermanentError: there is no text, or far more than in any recording.
+        PermanentError: there is no text.
     """
-    ordered = sorted(within_limits(cues), key=lambda each: each.start)
+    ordered = sorted(cues, key=lambda each: each.start)
     lines = cue_lines.in_order(without_repetitions(ordered), duration)
     lines, estimated = cue_lines.split_paragraphs(cue_lines.joined_words(lines))
     if not lines:

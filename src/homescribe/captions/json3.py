@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from homescribe.captions.json_values import as_list, as_object, as_text
 from homescribe.captions.reading_time import least_seconds
-from homescribe.captions.timed_cues import Cue, cue
+from homescribe.captions.timed_cues import Cue, Cues, cue
 from homescribe.core import SECOND
 
 Pieces = list[tuple[str, float | None]]
@@ -19,10 +19,9 @@ Pieces = list[tuple[str, float | None]]
 
 def cues(document: Mapping[str, object]) -> list[Cue]:
     """Return the cues of a document in json3."""
-    events = [as_object(event) for event in as_list(document.get("events"))]
-    found: list[Cue] = []
+    found = Cues()
     scrolls = False
-    for event in events:
+    for event in map(as_object, as_list(document.get("events"))):
         start = _milliseconds(event.get("tStartMs"))
         segs = [as_object(seg) for seg in as_list(event.get("segs"))]
         text = "".join(as_text(seg.get("utf8")) for seg in segs)
@@ -30,9 +29,8 @@ def cues(document: Mapping[str, object]) -> list[Cue]:
             scrolls = scrolls or "aAppend" in event
             continue
         lasts = _milliseconds(event.get("dDurationMs"))
-        one = cue(start, None if lasts is None else start + lasts, _pieces(start, segs))
-        if one is not None:
-            found.append(one)
+        end = None if lasts is None else start + lasts
+        found.add(cue(start, end, _pieces(start, segs)))
     return _shown_until_next(found) if scrolls else found
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+_NOTHING: Mapping[str, object] = {}
+
 
 def as_object(value: object) -> Mapping[str, object]:
     """Return an object, an empty one for anything else."""
-    return value if isinstance(value, dict) else {}
+    return value if isinstance(value, dict) else _NOTHING
 
 
 def as_list(value: object) -> list[object]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from homescribe.captions.clock_times import cue_times
 from homescribe.captions.markup import without_tags
 from homescribe.captions.speaker_labels import with_speakers
-from homescribe.captions.timed_cues import Cue, cue
+from homescribe.captions.timed_cues import Cue, Cues, cue
 
 END = "00:00 --> 00:00"  # as if another cue followed
 
 
 def cues(text: str) -> list[Cue]:
     """Return the cues of an srt file. The text of a cue ends at the next line with times."""
-    found: list[Cue] = []
+    found = Cues()
     times: tuple[float, float] | None = None
     rows: list[str] = []
     for line in [*text.split("\n"), "", END]:
@@ -24,7 +24,6 @@ def cues(text: str) -> list[Cue]:
             rows.pop()
         if times is not None:
             shown = [without_tags(row) for row in rows if row.strip()]
-            if one := cue(times[0], times[1], [("\n".join(shown), None)]):
-                found.append(one)
+            found.add(cue(times[0], times[1], [("\n".join(shown), None)]))
         times, rows = following, []
     return with_speakers(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from homescribe.core import DAY
@@ -12,7 +12,7 @@ from homescribe.text import sanitize, scripts
 
 LATEST = 7 * DAY  # of a time in a file; a later one is an attack or an accident
 MOST_CUES = 100_000  # of one file: a word every second for a day
-MOST_CHARACTERS = 10_000_000  # of one file
+MOST_CHARACTERS = 4_000_000  # of one file: a day in which captions that scroll repeat each word
 
 Token = tuple[
     str, float | None
@@ -58,6 +58,8 @@ def cue(
     """
     if not is_time(start):
         return None
+    pieces = list(pieces)
+    _check_length(1, sum(len(text) for text, _ in pieces))
     rows: list[list[Token]] = [[]]
     space = False
     for text, time in pieces:
@@ -86,9 +88,19 @@ def is_time(seconds: float) -> bool:
     return math.isfinite(seconds) and 0 <= seconds <= LATEST
 
 
-def within_limits(cues: Sequence[Cue]) -> Sequence[Cue]:
-    """Return `cues`; PermanentError if there are more than any recording has."""
-    characters = sum(len(text) for each in cues for row in each.rows for text, _ in row)
-    if len(cues) > MOST_CUES or characters > MOST_CHARACTERS:
+class Cues(list[Cue]):
+    """The cues of a file, as they are read: never more than any recording has."""
+
+    characters = 0
+
+    def add(self, one: Cue | None) -> None:
+        """Append a cue, unless it is None. Raises PermanentError over the limits."""
+        if one is not None:
+            self.characters += sum(len(text) for row in one.rows for text, _ in row)
+            _check_length(len(self) + 1, self.characters)
+            self.append(one)
+
+
+def _check_length(cues: int, characters: int) -> None:
+    if cues > MOST_CUES or characters > MOST_CHARACTERS:
         raise PermanentError("The captions are longer than those of any recording.")
-    return cues

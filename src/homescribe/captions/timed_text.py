@@ -6,7 +6,7 @@ import re
 
 from homescribe.captions.clock_times import clock
 from homescribe.captions.markup import unescaped, without_blocks
-from homescribe.captions.timed_cues import Cue, cue
+from homescribe.captions.timed_cues import Cues, cue
 from homescribe.core import HOUR, MINUTE, SECOND
 
 # Not an XML parser: what is needed are a few tags, and nothing in the file can name another file.
@@ -25,7 +25,7 @@ def is_timed_text(text: str) -> bool:
     return next((tag[2].lower() for tag in tags if tag), "") == "tt"
 
 
-def cues(text: str) -> tuple[list[Cue], str | None]:
+def cues(text: str) -> tuple[Cues, str | None]:
     """Return the cues of a document, and the language that its root element names."""
     reader = _Reader()
     for part in _PARTS.split(without_blocks(text, "<!--", "-->")):
@@ -38,7 +38,7 @@ def cues(text: str) -> tuple[list[Cue], str | None]:
 
 class _Reader:
     def __init__(self) -> None:
-        self.found: list[Cue] = []
+        self.found = Cues()
         self.language: str | None = None
         self.frames = 30.0  # a second, unless the root element says otherwise
         self.ticks = 1.0
@@ -62,8 +62,8 @@ class _Reader:
 
     def _end(self) -> None:
         text = "".join(self.text)
-        if self.times is not None and (one := cue(*self.times, [(text, None)])):
-            self.found.append(one)
+        if self.times is not None:
+            self.found.add(cue(*self.times, [(text, None)]))
         self.text = []
 
     def _times(self, part: str) -> tuple[float, float | None] | None:

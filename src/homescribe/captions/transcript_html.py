@@ -11,7 +11,7 @@ import re
 
 from homescribe.captions.clock_times import clock
 from homescribe.captions.markup import unescaped, without_blocks
-from homescribe.captions.timed_cues import Cue, cue
+from homescribe.captions.timed_cues import Cues, cue
 
 # Not `html.parser`: it can take a time that grows with the square of the length.
 _PARTS = re.compile(r"(</?[A-Za-z][^<>]{0,2000}>)")
@@ -20,7 +20,7 @@ _HIDDEN = frozenset({"head", "nav", "script", "style", "title"})
 _BLOCKS = frozenset({"br", "div", "dd", "dt", "h1", "h2", "h3", "h4", "li", "p", "section", "tr"})
 
 
-def cues(text: str) -> list[Cue]:
+def cues(text: str) -> Cues:
     """Return a cue for each paragraph that has a time, or follows one that has."""
     return _Reader().read(without_blocks(text, "<!--", "-->"))
 
@@ -29,7 +29,7 @@ class _Reader:
     """The state of reading: the time and the speaker that the next words have."""
 
     def __init__(self) -> None:
-        self.found: list[Cue] = []
+        self.found = Cues()
         self.start: float | None = None
         self.speaker = ""
         self.words: list[str] = []
@@ -37,7 +37,7 @@ class _Reader:
         self.inner: list[str] = []  # that text
         self.hidden = ""  # the element whose text is not read
 
-    def read(self, text: str) -> list[Cue]:
+    def read(self, text: str) -> Cues:
         for part in _PARTS.split(text):
             if _PARTS.fullmatch(part) and (name := _NAME.match(part)):
                 self._tag(name[1].lower(), closes=part.startswith("</"))
@@ -77,5 +77,5 @@ class _Reader:
             self._end_label()
         text = " ".join("".join(self.words).split())
         self.words = []
-        if self.start is not None and (one := cue(self.start, None, [(text, None)], self.speaker)):
-            self.found.append(one)
+        if self.start is not None:
+            self.found.add(cue(self.start, None, [(text, None)], self.speaker))

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 
 from homescribe.captions.clock_times import seconds
 from homescribe.captions.json_values import as_list, as_object, as_text
-from homescribe.captions.timed_cues import Cue, cue
+from homescribe.captions.timed_cues import Cues, cue
 
 
-def cues(segments: list[object]) -> list[Cue]:
+def cues(segments: list[object]) -> Cues:
     """Return the cues of a list of segments. Those without a start are left out."""
-    found = []
+    found = Cues()
     for segment in map(as_object, segments):
         start = seconds(_first(segment, "startTime", "start"))
         text = as_text(_first(segment, "body", "text"))
@@ -22,8 +22,7 @@ def cues(segments: list[object]) -> list[Cue]:
             continue
         end = seconds(_first(segment, "endTime", "end"))
         speaker = as_text(segment.get("speaker"))
-        if one := cue(start, end, _words(segment) or [(text, None)], speaker):
-            found.append(one)
+        found.add(cue(start, end, _words(segment) or [(text, None)], speaker))
     return found
 
 

@@ -9,7 +9,7 @@ import re
 
 from homescribe.captions.clock_times import clock, cue_times
 from homescribe.captions.markup import TAG, TIME_TAG, unescaped
-from homescribe.captions.timed_cues import Cue, cue
+from homescribe.captions.timed_cues import Cues, cue
 
 _LANGUAGE = re.compile(r"language\s*[:=]\s*([\w-]{2,20})\s*$", re.IGNORECASE)
 _OTHER_BLOCK = re.compile(r"(?:NOTE|STYLE|REGION)(?:\s|$)")
@@ -33,9 +33,9 @@ def language(text: str) -> str | None:
     return None
 
 
-def cues(text: str) -> list[Cue]:
+def cues(text: str) -> Cues:
     """Return the cues of a file, one for each voice of a cue."""
-    found: list[Cue] = []
+    found = Cues()
     times: tuple[float, float] | None = None
     rows: list[str] = []
     begins_block, skipped, after_gap = True, False, False
@@ -48,7 +48,8 @@ def cues(text: str) -> list[Cue]:
             if times is not None:
                 if after_gap and following is not None and rows:
                     rows.pop()  # the identifier of the following cue
-                found += _voices(times, "\n".join(rows))
+                for one in _voices(times, "\n".join(rows)):
+                    found.add(one)
             times, rows = following, []
             begins_block, skipped, after_gap = not line, skipped and bool(line), False
         elif begins_block and _OTHER_BLOCK.match(line):
@@ -59,16 +60,15 @@ def cues(text: str) -> list[Cue]:
     return found
 
 
-def _voices(times: tuple[float, float], text: str) -> list[Cue]:
+def _voices(times: tuple[float, float], text: str) -> Cues:
     """Return the cues in the text of one: where voices change, one for each."""
-    found: list[Cue] = []
+    found = Cues()
     pieces: list[tuple[str, float | None]] = []
     speaker: str | None = None
     at = times[0] if TIME_TAG.search(text) else None
 
     def end_voice() -> None:
-        if one := cue(*times, pieces, speaker):
-            found.append(one)
+        found.add(cue(*times, pieces, speaker))
         pieces.clear()
 
     for part in _PARTS.split(_ANNOTATION.sub("", text)):
