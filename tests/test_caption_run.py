@@ -49,7 +49,9 @@ def engines(library):
 def whole_run(library, source, backend=None, policy="auto", **options):
     """Run with captions first, as `homescribe run` does."""
     backend = backend or FakeBackend()
-    requests = caption_run(library, source, policy, keys=options.get("keys"))
+    requests = caption_run(
+        library, source, policy, keys=options.get("keys"), limit=options.get("limit")
+    )
     return list(run(library, source, backend, captions=requests, **options))
 
 
@@ -429,6 +431,27 @@ def test_only_the_named_items_are_requested(library):
     source = CaptionedSource()
     list(caption_run(library, source, keys=[item(1).key]))
     assert source.requested == [item(1).key]
+
+
+def test_a_limit_holds_for_requests_too(library):
+    fill(library, [item(n) for n in range(10)])
+    source = CaptionedSource(by_number(2))
+    whole_run(library, source, limit=3)
+    assert source.requested == [item(n).key for n in range(3)]
+    # The first two are kept. What was not requested yet may have captions that are kept, too.
+    assert source.fetched == [item(2).key]
+    whole_run(library, source, limit=3)
+    assert source.requested == [item(n).key for n in range(6)]
+    assert source.fetched == [item(n).key for n in (2, 3, 4, 5)]
+
+
+def test_a_limit_is_used_up_by_items_that_are_not_requested(library):
+    fill(library, [item(n) for n in range(5)])
+    source = CaptionedSource(lambda found: None)
+    list(caption_run(library, source, keys=[item(n).key for n in (3, 4)]))
+    whole_run(library, source, limit=2)
+    assert source.requested == [item(n).key for n in (3, 4)]
+    assert source.fetched == [item(n).key for n in (3, 4)]
 
 
 def test_a_source_without_captions_is_not_asked(library):

@@ -356,7 +356,7 @@ def build_run(
     """
     stop = stop or Event()
     library.apply_caption_policy(config.captions)
-    first = build_caption_run(config, library, sources, keys=keys, stop=stop)
+    first = build_caption_run(config, library, sources, keys=keys, limit=limit, stop=stop)
     notes, conflicts = take_rules(config, library)
     if options is None:
         options = run_options(config)
@@ -391,12 +391,14 @@ def build_caption_run(
     sources: Sources,
     *,
     keys: Collection[str] | None = None,
+    limit: int | None = None,
     stop: Event | None = None,
 ) -> CaptionRun:
     """Return what requests the captions of pending items, as the setting `captions` says.
 
     Args:
         keys: only these items; None for all that are pending.
+        limit: items that the run transcribes at most, and requests captions of.
         stop: set it to end early.
     """
     return CaptionRun(
@@ -404,6 +406,7 @@ def build_caption_run(
         sources,
         config.captions,
         keys=keys,
+        limit=limit,
         sleep_interval=config.sleep_interval,
         stop=stop,
     )

@@ -80,6 +80,8 @@ class CaptionRun:
     Args:
         policy: the setting `captions`.
         keys: only these items; None for all that are pending.
+        limit: items that the run transcribes at most. Captions of as many are requested at most, and the run
+            leaves out the items in `left_out`.
         sleep_interval: seconds between two requests with one key; None for the source's own.
         stop: set it to end early. Nothing is lost.
     """
@@ -91,16 +93,19 @@ class CaptionRun:
         policy: CaptionPolicy,
         *,
         keys: Collection[str] | None = None,
+        limit: int | None = None,
         sleep_interval: float | None = None,
         stop: Flag | None = None,
     ) -> None:
         self.progress = CaptionProgress()
+        self.left_out: frozenset[str] = frozenset()  # keys of items that are due, above the limit
         self.stop = stop or Flag()
         self._library = library
         self._write = RepeatedWrites(library, self.stop)
         self._sources = sources
         self._policy = policy
         self._keys = keys
+        self._limit = limit
         self._sleep_interval = sleep_interval
         self._inbox: SimpleQueue[Requested | Refused | Crashed] = SimpleQueue()
         self._places = Semaphore(PARALLEL)
@@ -121,18 +126,32 @@ class CaptionRun:
     def _by_key(self) -> dict[str, list[Item]]:
         """Return the items whose captions are requested, by the key of their rate limit."""
         blocked = self._library.blocked_captions()
-        found: dict[str, list[Item]] = {}
+        wanted: list[tuple[Item, Source, str]] = []
         for item, source in to_request(self._library, self._sources, self._keys):
             key = source.caption_key(item)
             if key in blocked:
                 self._block(key, blocked[key][1])
-                continue
+            else:
+                wanted.append((item, source, key))
+        if self._limit is not None:
+            number = max(0, self._limit - (self._without_text() - len(wanted)))
+            self.left_out = frozenset(item.key for item, _, _ in wanted[number:])
+            del wanted[number:]
+        found: dict[str, list[Item]] = {}
+        for item, source, key in wanted:
             found.setdefault(key, []).append(item)
             self._pauses[key] = self._average_pause(key, source)
         self._waiting = {key: len(items) for key, items in found.items()}
         self.progress.items = sum(self._waiting.values())
         self._estimate()
         return found
+
+    def _without_text(self) -> int:
+        """Return the number of pending items without a transcript."""
+        return sum(
+            not record.has_transcript and (self._keys is None or record.item.key in self._keys)
+            for record in self._library.items(state="pending")
+        )
 
     def _request(self, by_key: dict[str, list[Item]]) -> Iterator[Outcome]:
         latest = self._library.latest_caption_request()

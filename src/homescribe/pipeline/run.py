@@ -539,7 +539,10 @@ class Run:
         return [call for call in calls if self._keys is None or call.item.key in self._keys]
 
     def _due(self) -> list[Item]:
-        return self._library.pending(keys=self._keys, again=self._again)[: self._limit]
+        pending = self._library.pending(keys=self._keys, again=self._again)
+        if self._captions is not None:
+            pending = [item for item in pending if item.key not in self._captions.left_out]
+        return pending[: self._limit]
 
     def _count(self, items: list[Item], calls: list[Call]) -> None:
         items = [*items, *(call.item for call in calls)]

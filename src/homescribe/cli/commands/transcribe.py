@@ -32,7 +32,10 @@ from homescribe.text.durations import in_seconds
 TRANSCRIBE_SETTINGS = tuple(name for name in RUN_SETTINGS if name != "captions")
 
 limit_option = click.option(
-    "--limit", type=click.IntRange(min=1), metavar="N", help="Transcribe at most N items."
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Transcribe at most N items, and request captions of as many.",
 )
 again_option = click.option(
     "--again",
