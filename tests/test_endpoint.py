@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import threading
 import time
 from dataclasses import replace
@@ -64,6 +65,7 @@ def service():
 def _quick(monkeypatch):
     """Short pauses, and no detection of speech in noise."""
     monkeypatch.setattr(endpoint_client, "PAUSES", (0.01, 0.02, 0.03))
+    monkeypatch.setattr(endpoint_client, "LEAST_WAIT", 0.0)
     monkeypatch.setattr(
         vad,
         "speech_probabilities",
@@ -605,6 +607,16 @@ def test_a_request_is_noted_before_it_is_sent(tmp_path):
     assert (paid.dollars, paid.lost_dollars, paid.requests) == (0.5, 0.5, 1)
 
 
+def test_costs_keep_the_time_at_which_they_were_paid(service, tmp_path):
+    """Each run stores those of unfinished recordings anew; charts have them by day."""
+    store = AnswerStore(tmp_path / "answers", "whisper-1", "api.example")
+    store.begin("file:talk", 0.5)
+    [note] = (tmp_path / "answers").glob("*/sent-*")
+    os.utime(note, (1_700_000_000, 1_700_000_000))
+    [usage] = backend(service, tmp_path).unfinished_usages()
+    assert (usage.dollars, usage.finished_at) == (0.5, 1_700_000_000)
+
+
 def test_a_price_is_rounded_up_to_seconds_and_to_the_least_that_is_billed():
     assert AudioPrice(0.06).of(60.2) == pytest.approx(0.061)
     assert AudioPrice(0.06, least_seconds=10).of(2) == pytest.approx(0.01)
@@ -663,6 +675,14 @@ def test_one_refusal_holds_the_requests_for_other_recordings(service, tmp_path, 
             thread.join(30)
     refused, following, *_ = service.requests
     assert following.at - refused.at >= 0.9
+
+
+def test_a_part_is_not_sent_again_and_again_at_once(service, tmp_path, recording, monkeypatch):
+    monkeypatch.setattr(endpoint_client, "LEAST_WAIT", 0.3)
+    service.plan = [error(429, "Slow down", **{"Retry-After": "0.001"})] * 2
+    transcribe(service, tmp_path, recording)
+    first, second, third, *_ = (request.at for request in service.requests)
+    assert min(second - first, third - second) >= 0.28
 
 
 @pytest.mark.parametrize(

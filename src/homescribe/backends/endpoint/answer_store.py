@@ -50,6 +50,7 @@ class Paid:
     dollars: float
     lost_dollars: float  # of them, for requests without an answer: at most
     seconds: float  # that the service took
+    latest: float  # Unix time of the latest request
 
 
 def token_of(
@@ -134,7 +135,7 @@ class AnswerStore:
                     yield paid
 
     def _paid(self, folder: Path) -> Paid | None:
-        requests, dollars, lost, seconds = 0, 0.0, 0.0, 0.0
+        requests, dollars, lost, seconds, latest = 0, 0.0, 0.0, 0.0, 0.0
         for path in sorted(folder.glob("*.json")):
             if path.name == "job.json":
                 continue
@@ -142,6 +143,7 @@ class AnswerStore:
                 found = json.loads(path.read_text(encoding="utf-8"))
                 cost, took = float(found["dollars"]), float(found["seconds"])
                 requests, dollars, seconds = requests + 1, dollars + cost, seconds + took
+                latest = max(latest, path.stat().st_mtime)
                 lost += cost if path.name.startswith(SENT) else 0.0
         try:
             job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
@@ -155,6 +157,7 @@ class AnswerStore:
                 dollars=dollars,
                 lost_dollars=lost,
                 seconds=seconds,
+                latest=latest,
             )
         except (OSError, ValueError, KeyError, TypeError):
             return None  # nothing was sent

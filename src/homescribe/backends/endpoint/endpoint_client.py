@@ -34,6 +34,7 @@ from homescribe.cost.audio_budget import AudioBudget
 from homescribe.errors import Cancelled, RetryableError, SetupError, UserError
 
 PAUSES = (2.0, 8.0, 30.0)  # seconds before the second, third and fourth attempt
+LEAST_WAIT = 1.0  # seconds, whatever the endpoint asks for: each attempt sends the whole part
 # Failures of a recording that are paid for. With the pauses between attempts, they take a day at least.
 MOST_FAILURES = 6
 # Seconds that a request waits in all while the endpoint says that there are too many.
@@ -124,6 +125,7 @@ class EndpointClient:
                 raise EndpointFailure(error.message, REFUSED_HINT) from error
             except TooManyRequests as error:
                 wait = error.wait or PAUSES[min(refusals, len(PAUSES) - 1)]
+                wait = max(wait, LEAST_WAIT)
                 if waited > LONGEST_REFUSAL:
                     raise self._broken(error) from error
                 refusals += 1

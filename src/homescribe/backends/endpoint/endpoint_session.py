@@ -120,7 +120,7 @@ def usage_of(call: Call, paid: Paid, options: EndpointOptions, transcribed: floa
         audio_seconds=seconds,
         dollars=paid.dollars,
         expected_dollars=options.price.of(seconds) if options.price.per_minute else 0.0,
-        finished_at=time.time(),
+        finished_at=paid.latest,
         outcome=outcome,
         unmetered_dollars=paid.lost_dollars,
     )
