@@ -3,8 +3,10 @@
 import json
 import math
 import os
+import sqlite3
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 from threading import Event
 
@@ -14,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from endpoint_server import EndpointServer, answer, error, verbose
-from homescribe import Item, demo
+from homescribe import Item, Library, demo
+from homescribe.assemble import build_backend
 from homescribe.audio import SAMPLE_RATE, decode, flac_file
 from homescribe.audio.speech_file import MOST_BYTES, MOST_HEADER, encoded, pcm
 from homescribe.backends.endpoint import (
@@ -37,6 +40,7 @@ from homescribe.backends.endpoint.endpoint_options import EndpointOptions
 from homescribe.backends.endpoint.parts import parts
 from homescribe.backends.endpoint.rate_limits import RateLimits, duration
 from homescribe.backends.endpoint.spoken_words import with_words
+from homescribe.config import Config
 from homescribe.core import Audio, Segment, Speaker, TranscriptionOptions, Turn, Word
 from homescribe.cost.audio_budget import AudioBudget, AudioPrice
 from homescribe.engines import vad
@@ -615,6 +619,23 @@ def test_costs_keep_the_time_at_which_they_were_paid(service, tmp_path):
     os.utime(note, (1_700_000_000, 1_700_000_000))
     [usage] = backend(service, tmp_path).unfinished_usages()
     assert (usage.dollars, usage.finished_at) == (0.5, 1_700_000_000)
+
+
+def test_a_run_begins_also_while_another_program_writes_to_the_library(tmp_path):
+    config = Config(
+        library=tmp_path / "library", backend="openai", base_url="https://api.example/v1"
+    )
+    AnswerStore(config.library / "answers", "whisper-1", "api.example").begin("file:talk", 0.5)
+    with Library(config.library) as library:
+        with (
+            closing(sqlite3.connect(library.path)) as other,
+            library.busy_timeout(0),
+        ):
+            other.execute("BEGIN IMMEDIATE")
+            build_backend(config, library)
+            assert library.spending().dollars == 0
+        build_backend(config, library)
+        assert library.spending().dollars == 0.5
 
 
 def test_a_price_is_rounded_up_to_seconds_and_to_the_least_that_is_billed():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ from homescribe.core import (
 from homescribe.cost.prices import DEFAULT_ENGINE, DEFAULT_GPU, DEFAULT_MODEL, machine
 from homescribe.engines.cpu import workers
 from homescribe.engines.languages import LANGUAGES, check_language
-from homescribe.errors import ItemError, PermanentError, RetryableError, UserError
+from homescribe.errors import ItemError, LibraryBusy, PermanentError, RetryableError, UserError
 from homescribe.glossary import prompt_note, take_rules, transcription_options
 from homescribe.library import ItemRecord, Library
 from homescribe.notifications.delivery import Target
@@ -176,8 +177,9 @@ def build_endpoint_backend(
         library.directory / ANSWERS,
         build_speaker_finder(config) if compares else None,
     )
-    for usage in backend.unfinished_usages():
-        library.add_usage(usage)
+    with suppress(LibraryBusy):  # the next run does it, too
+        for usage in backend.unfinished_usages():
+            library.add_usage(usage)
     return backend
 
 
