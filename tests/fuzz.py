@@ -463,6 +463,7 @@ def read_addresses(folder: Path, seed: int, cases: int) -> dict[str, object]:
 # --- Damaged files of captions -----------------------------------------------------------------------
 
 CAPTION_PARTS = (
+    *(b"\n00:00:01.000 --> 00:00:02.000\n\n", b"\nNOTE x\n", b"Ann: ", b"Ben:\n", b"Ann: a\n"),
     *(
         b"00:00:01.000 --> 00:00:02.000\n",
         b" --> ",
