@@ -161,6 +161,35 @@ def test_captions_of_an_item_that_was_removed_are_not_stored(library):
     assert library.search("captions") == []
 
 
+class Listener:
+    """Records the outcomes of a run."""
+
+    warnings = ()
+
+    def __init__(self):
+        self.outcomes = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def add(self, outcome):
+        self.outcomes.append(outcome)
+
+
+def test_listeners_get_kept_captions_and_transcripts_but_no_captions_that_are_replaced(library):
+    fill(library, [item(n) for n in range(3)])
+    listener = Listener()
+    whole_run(library, CaptionedSource(by_number(1)), listener=listener)
+    assert [(one.item.id, one.transcript.engine) for one in listener.outcomes] == [
+        ("site-0", "captions"),
+        ("site-1", "fake"),
+        ("site-2", "fake"),
+    ]
+
+
 # --- Corrections, names, ignored items ---------------------------------------------------------------
 
 

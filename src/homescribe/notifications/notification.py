@@ -60,6 +60,7 @@ def item_notification(outcome: Outcome, library: Path) -> Notification:
         data["transcript"] = {
             "language": transcript.language,
             "seconds": transcript.duration,
+            "engine": transcript.engine,
             "model": transcript.model,
             "speakers": [utf8_safe(name) for name in transcript.speaker_names.values()],
             "text": text if len(text) <= MOST_TEXT else None,
