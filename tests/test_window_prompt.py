@@ -77,15 +77,16 @@ def test_names_that_make_a_window_worse_are_not_used(transcribed, worse):
     assert (texts, prompts) == ([text], {1: ["", NAMES]})
 
 
-def test_a_sentence_that_goes_on_is_not_made_shorter_either(transcribed):
+@pytest.mark.parametrize("worse", ["house.", "Kubernetes, Ann Lee, Perrin Peerson."])
+def test_a_sentence_that_goes_on_is_not_made_worse_either(transcribed, worse):
     def answer(mark, before):
         if mark == 1:
             return ("And so, he went to the", 0.0, 19.8)
         went_on = before.startswith(NAMES) and before != NAMES
-        return ("house." if went_on else "house of Ann Lee and the others.", 0.0, 19.8)
+        return (worse if went_on else "house of Ann Lee.", 0.0, 19.8)
 
     texts, _ = transcribed(answer, speaking(1, 0.0), speaking(2, 20.0))
-    assert texts[1] == "house of Ann Lee and the others."
+    assert texts[1] == "house of Ann Lee."
 
 
 def test_a_window_that_needed_several_attempts_gets_no_names(transcribed):

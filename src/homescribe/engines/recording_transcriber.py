@@ -40,7 +40,7 @@ from homescribe.engines.whisper_network import (
     LanguageTask,
     WhisperNetwork,
 )
-from homescribe.engines.window_prompt import MIN_SPEECH, WindowPrompt, loses_words
+from homescribe.engines.window_prompt import MIN_SPEECH, WindowPrompt
 from homescribe.engines.window_result import RESET_TEMPERATURE, WindowResult, window_result
 from homescribe.engines.windows import MAX_WINDOW, Window
 
@@ -140,8 +140,10 @@ class RecordingTranscriber:
                     return
                 if one.alternative:
                     joined = better_attempt(one.alternative, one.accepted)
-                    lost = one.has_names and loses_words(one.alternative.text, joined.text)
-                    one.accepted = one.alternative if lost else joined
+                    harmed = one.has_names and self.prompt.harms(
+                        one.window, one.alternative, joined, one.task.options.tokenizer
+                    )
+                    one.accepted = one.alternative if harmed else joined
                 one.settled = True
                 one.task.features = None  # free the device's memory
             before = self._result(one)

@@ -65,14 +65,20 @@ class WindowPrompt:
         self, window: Window, without: Attempt, attempt: Attempt, tokenizer: Tokenizer
     ) -> bool:
         """Return whether to take an `attempt` with the names, in place of a good one `without` them."""
-        parts = split_segments(attempt.result.tokens, tokenizer, window.duration)
         return not (
             fails(window, attempt, tokenizer)
-            or any(self.is_copied(tokenizer.decode(tokens)) for _, _, tokens in parts)
-            or loses_words(without.text, attempt.text)
+            or self.harms(window, without, attempt, tokenizer)
             or (quality.says_twice(attempt.text) and not quality.says_twice(without.text))
             or better_attempt(without, attempt) is without
         )
+
+    def harms(
+        self, window: Window, before: Attempt, attempt: Attempt, tokenizer: Tokenizer
+    ) -> bool:
+        """Return whether an `attempt` with the names copies them, or lacks words that one `before` has."""
+        parts = split_segments(attempt.result.tokens, tokenizer, window.duration)
+        copied = any(self.is_copied(tokenizer.decode(tokens)) for _, _, tokens in parts)
+        return copied or loses_words(before.text, attempt.text)
 
     def is_copied(self, text: str) -> bool:
         """Return whether `text` is a piece of the names to expect that nobody says like that."""
