@@ -234,6 +234,7 @@ def test_the_page_writes_the_glossary_of_the_library(client, tmp_path):
         "names": 0,
         "rules": 0,
         "note": None,
+        "can_change": True,
     }
     saved = client.put("/api/glossary", json={"text": WRITTEN}).json()
     assert (saved["names"], saved["rules"], saved["note"]) == (4, 2, None)
@@ -255,6 +256,27 @@ def test_the_page_says_what_has_no_room_and_what_is_not_valid(client, tmp_path):
     file.write_text("a ->\n")  # by an editor
     assert "line 1: 'a ->' is no rule" in client.get("/api/glossary").json()["note"]
     assert client.get("/add").status_code == 200
+
+
+@pytest.mark.parametrize(("content", "can_change"), [(None, True), (bytes(2000), False)])
+def test_the_dialog_opens_although_the_glossary_cannot_be_read(tmp_path, content, can_change):
+    file = tmp_path / "names.txt"
+    if content is not None:
+        file.write_bytes(content)
+    with (
+        serving(tmp_path / "library", glossary=file) as address,
+        httpx.Client(base_url=address, headers=AUTHORIZED, timeout=30) as client,
+    ):
+        page = client.get("/add")
+        assert page.status_code == 200
+        assert "names.txt" in page.text.partition("data-glossary-note")[2].partition("</p>")[0]
+        found = client.get("/api/glossary").json()
+        assert (found["text"], found["can_change"]) == ("", can_change)
+        written = client.put("/api/glossary", json={"text": "Ann Lee"})
+    if can_change:
+        assert (written.status_code, file.read_text()) == (200, "Ann Lee\n")
+    else:
+        assert (written.status_code, file.read_bytes()) == (400, content)
 
 
 def test_writing_the_glossary_needs_the_token(client, tmp_path):

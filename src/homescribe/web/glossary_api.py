@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TypedDict
 
 from starlette.concurrency import run_in_threadpool
@@ -26,22 +27,26 @@ class GlossaryState(TypedDict):
     file: str
     names: int
     rules: int
-    note: str | None  # about names that do not fit into the prompt, or a line that is not valid
+    note: str | None  # about names that do not fit into the prompt, or what is not valid
+    can_change: bool  # False: the file is there, and is no glossary
 
 
 def state(config: Config) -> GlossaryState:
-    """Return the glossary of `config`. Raises UserError if the file cannot be read."""
-    text, file = glossary_text(config), glossary_file(config)
+    """Return the glossary of `config`, an empty one with a note if it cannot be read or is not valid."""
+    text, file, can_change = "", glossary_file(config), True
     try:
+        text = glossary_text(config)
         glossary, note = parse_glossary(text, file.name), glossary_note(config)
-    except UserError as error:  # it was edited elsewhere; here it can be put right
+    except UserError as error:  # a line that is not valid, or a missing file, can be put right here
         glossary, note = Glossary(), f"{error.message} {error.hint}"
+        can_change = bool(text) or not os.path.lexists(file)
     return {
         "text": utf8_safe(text),
         "file": utf8_safe(str(file)),
         "names": len(glossary.names),
         "rules": len(glossary.rules),
         "note": note and utf8_safe(note),
+        "can_change": can_change,
     }
 
 
@@ -56,6 +61,8 @@ async def change(request: Request) -> Response:
     config: Config = request.app.state.config
 
     def write() -> GlossaryState:
+        if os.path.lexists(glossary_file(config)):
+            glossary_text(config)  # what is no glossary is not overwritten
         write_glossary(config, text)
         return state(config)
 
