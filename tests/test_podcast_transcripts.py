@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from contextlib import closing
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import pytest
 
 from homescribe import Library
 from homescribe.core import Item, SourceOptions, TranscriptLink
-from homescribe.errors import PermanentError, RetryableError, SourceBlocked
+from homescribe.errors import Cancelled, PermanentError, RetryableError, SourceBlocked
 from homescribe.sources import podcast_transcripts, private_networks
 from homescribe.sources.podcast import PodcastSource
 
@@ -238,3 +239,12 @@ def test_adverts_that_the_feed_does_not_count(source, server, tmp_path):
         "The publisher's captions end 1:57 before the recording: their end is missing, or advertisements "
         "in the recording shift their times.",
     )
+
+
+def test_a_stop_ends_a_request(source, server, tmp_path):
+    stop = threading.Event()
+    threading.Timer(0.3, stop.set).start()
+    began = time.monotonic()
+    with pytest.raises(Cancelled):
+        source.captions(episode(server, server.url("/stall")), tmp_path, stop)
+    assert time.monotonic() - began < 5

@@ -16,6 +16,7 @@ from homescribe.sources.ytdlp.source import YtdlpSource
 from loopback import LoopbackServer
 
 STOP = threading.Event()  # never set
+VTT = "WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000\n\n"
 
 
 @pytest.fixture(scope="module")
@@ -214,6 +215,32 @@ def test_a_page_that_no_extractor_knows(source, server, tmp_path):
     found = source.captions(one, tmp_path / "x", STOP).transcript
     assert (found.model, found.language, found.text) == ("manual", "de", "Guten Tag.")
     assert [speaker.name for speaker in found.speakers] == ["Ann"]
+
+
+def test_captions_in_parts_of_a_stream(source, server, tmp_path):
+    """HLS sends WebVTT in segments, each with a header of its own."""
+    kind = {"Content-Type": "application/vnd.apple.mpegurl"}
+    documents = {
+        "/talk.m3u8": "#EXTM3U\n"
+        '#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="s",NAME="Deutsch",LANGUAGE="de",URI="s.m3u8"\n'
+        '#EXT-X-STREAM-INF:BANDWIDTH=100000,CODECS="mp4a.40.2",SUBTITLES="s"\naudio.m3u8\n',
+        "/s.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n1.vtt\n#EXTINF:4,\n2.vtt\n#EXT-X-ENDLIST\n",
+        "/1.vtt": VTT
+        + "00:01.000 --> 00:02.500\nGuten Tag.\n\n00:03.000 --> 00:05.000\nAuf beiden Seiten.\n",
+        "/2.vtt": VTT
+        + "00:03.000 --> 00:05.000\nAuf beiden Seiten.\n\n00:06.000 --> 00:07.000\nEnde.\n",
+        "/audio.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:8\n#EXTINF:8,\n/media/ep1.m4a\n#EXT-X-ENDLIST\n",
+    }
+    for path, body in documents.items():
+        server.routes[path] = lambda *_, body=body: (200, body, kind)
+    talk = Item("generic", "1", server.url("/talk.m3u8"), "Talk")
+    found = source.captions(talk, tmp_path / "x", STOP).transcript
+    assert [(segment.start, segment.text) for segment in found.segments] == [
+        (1.0, " Guten Tag."),
+        (3.0, " Auf beiden Seiten."),
+        (6.0, " Ende."),
+    ]
+    assert (found.language, list((tmp_path / "x").iterdir())) == ("de", [])
 
 
 # --- Which track ---------------------------------------------------------------------------------
