@@ -129,6 +129,16 @@ def test_from_an_address_to_the_transcripts_of_its_channel(page, browser, tmp_pa
         assert [record.state for record in library.items()] == ["done", "done"]
 
 
+def test_from_a_channel_to_one_text_for_a_language_model(page):
+    page.goto("/library?channel=samples")
+    page.locator("summary", has_text="Export all").click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Text for a language model").click()
+    assert len(clicks(page)) == in_guide("a channel in the library") == 2
+    assert download.value.suggested_filename == "samples.md"
+    assert "quick brown fox" in Path(download.value.path()).read_text(encoding="utf-8")
+
+
 def tab_to(page, selector):
     """Press Tab until an element that matches is focused."""
     for _ in range(80):

@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 
 from homescribe.formats import combined
 from homescribe.library import Library
-from homescribe.static_site.site_writer import LIST, write_site
+from homescribe.static_site.site_writer import write_site
 from homescribe.web import exports
 from homescribe.web.zip_stream import zip_stream
 from transcripts import ITEM, spoken, transcript
@@ -92,9 +92,19 @@ def test_a_website_is_that_of_the_command(client, tmp_path):
     written = {
         f"jawed/{path.relative_to(tmp_path)}": path.read_text()
         for path in tmp_path.rglob("*")
-        if path.is_file() and path.name != LIST
+        if path.is_file()
     }
     assert files_in(answer) == written
+
+
+def test_the_command_replaces_a_website_that_was_unpacked(client, tmp_path):
+    answer = client.get("/export/site.zip")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        archive.extractall(tmp_path)
+    site = tmp_path / "transcripts"
+    assert len(list((site / "recordings").iterdir())) == 4
+    write_site(site, "Jawed", RECORDINGS[:1])
+    assert [path.name for path in (site / "recordings").iterdir()] == ["youtube.new.html"]
 
 
 def test_a_selection_in_one_file_and_as_a_website(client):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from urllib.parse import quote
@@ -29,6 +30,7 @@ from homescribe.formats.placed_files import download_name
 from homescribe.formats.writer import nothing_to_write
 from homescribe.library import ItemRecord
 from homescribe.static_site.site_files import site_files
+from homescribe.static_site.site_writer import LIST
 from homescribe.web import params
 from homescribe.web.zip_stream import zip_stream
 
@@ -171,12 +173,13 @@ def _transcripts(
 def _site_files(
     config: Config, records: Iterable[ItemRecord], title: str
 ) -> Iterator[tuple[str, str]]:
+    """A website in a folder, which `homescribe export --site` can replace when it is unpacked."""
     recordings = _transcripts(config, _by_date(records, reverse=True))
-    folder = _safe(title)
-    return (
-        (f"{folder}/{name}", content)
-        for name, content in site_files(title.capitalize(), recordings)
-    )
+    folder, names = _safe(title), []
+    for name, content in site_files(title.capitalize(), recordings):
+        names.append(name)
+        yield f"{folder}/{name}", content
+    yield f"{folder}/{LIST}", json.dumps(sorted(names), indent=0)
 
 
 def _files(
