@@ -856,6 +856,9 @@ def test_answers_of_several_services():
     assert "\x1b" not in found.text
     found.text.encode()  # no half of a pair
     assert (found.language, found.duration) == ("de", 3.5)
+    for none in ("<script>", "unknown", "\x00", "", 1, None):
+        assert parse(body(language=none)).language is None
+    assert parse(body(language="haw")).language == "haw"
     assert found.segments == (Segment(2.0, 2.0, " hi"),)
     inner = parse(
         body(

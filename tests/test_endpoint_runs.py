@@ -1,5 +1,6 @@
 """Runs with the backend for an endpoint: commands, the page, kills, costs, and homescribe as the service."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -201,6 +202,9 @@ def test_a_plan_has_the_price_of_the_endpoint(tmp_path, pending):
     assert row["gpu"] == "api.example"
     assert row["dollars"] == pytest.approx(3.6)
     assert row["wall_seconds"] >= 10 * HOUR / ASSUMED_SPEED / 4
+    code, out, _ = program.run("plan", "--speakers", "channels", "--json")  # each channel is sent
+    both = next(row for row in json.loads(out)["rows"] if row["backend"] == "openai")
+    assert (code, both["dollars"]) == (0, pytest.approx(7.2))
     code, out, _ = program.run("plan")
     assert "$3.60" in next(line for line in out.splitlines() if "api.example" in line)
     program = CommandLine(tmp_path, backend="openai", base_url="https://api.example/v1")
@@ -219,6 +223,8 @@ def test_the_page_has_the_price_of_the_endpoint(tmp_path, pending):
     )
     found = estimate(config, items, [], 0.0, None)
     assert found["dollars"] == pytest.approx(3.6)
+    both = estimate(dataclasses.replace(config, speakers="channels"), items, [], 0.0, None)
+    assert both["dollars"] == pytest.approx(7.2)
     assert found["prices"] == "$0.006 a minute at api.example, by your settings"
 
 

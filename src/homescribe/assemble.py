@@ -206,6 +206,11 @@ def endpoint_options(config: Config) -> EndpointOptions:
     )
 
 
+def times_sent(config: Config) -> int:
+    """Return how often an endpoint gets each recording: both channels, where each is one speaker's."""
+    return 2 if config.transcription().speakers == CHANNELS else 1
+
+
 def engine_and_model(config: Config) -> tuple[str, str]:
     """Return the names of the engine and the model of a run with `config`."""
     backend = plugins.load("backends", config.backend)

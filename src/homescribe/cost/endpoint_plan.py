@@ -23,6 +23,7 @@ def endpoint_row(
     model: str,
     price: AudioPrice | None,
     slots: int,
+    times: int = 1,
     deadline: float | None = None,
 ) -> Row:
     """Return the row of an endpoint.
@@ -31,15 +32,17 @@ def endpoint_row(
         planned: the plan for the same items.
         price: what it bills; None: unknown, so the row's dollars are 0 and its note says so.
         slots: requests at once.
+        times: how often each recording is sent.
         deadline: as for `make_plan`.
     """
     rental = library.rental(engine, model, host)
     speed, source = ASSUMED_SPEED, f"assumed for {host}, until three recordings have measured it"
     if rental is not None:
         speed, source = rental.speed, f"{OWN_CALLS.format(rental.calls)} at {host}"
-    seconds = planned.audio_seconds / speed
+    seconds = times * planned.audio_seconds / speed
     wall = max(seconds / max(1, min(slots, len(items))), planned.download_seconds)
-    dollars = sum(price.of(item.duration or UNKNOWN_LENGTH) for item in items) if price else 0.0
+    lengths = (times * (item.duration or UNKNOWN_LENGTH) for item in items)
+    dollars = sum(map(price.of, lengths)) if price else 0.0
     return Row(
         backend="openai",
         gpu=host,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 from homescribe import plugins
-from homescribe.assemble import compares_voices, endpoint_options, open_library
+from homescribe.assemble import compares_voices, endpoint_options, open_library, times_sent
 from homescribe.config import Config
 from homescribe.core import Item, Source
 from homescribe.cost.plan import make_plan
@@ -119,5 +119,6 @@ def _add_endpoint_price(result: Estimate, config: Config, items: Sequence[Item])
     options = endpoint_options(config)
     if options.price_per_minute is None:
         return
-    result["dollars"] = sum(options.price.of(item.duration or 0.0) for item in items)
+    times = times_sent(config)
+    result["dollars"] = sum(options.price.of(times * (item.duration or 0.0)) for item in items)
     result["prices"] = f"${options.price_per_minute:g} a minute at {options.host}, by your settings"

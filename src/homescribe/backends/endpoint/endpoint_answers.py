@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import NoReturn
@@ -60,7 +61,7 @@ def parse(body: bytes) -> Answer:
         inner = (row for segment in rows for row in _rows(segment.get("words"), MOST_WORDS))
         words = [_word(row) for row in inner]
     duration = found.get("duration")
-    language, model = found.get("language"), found.get("model")
+    model = found.get("model")
     segments = _spaced(_segment(row) for row in rows)
     if sum(len(segment.text) for segment in segments) > MOST_TEXT:
         raise BadAnswer("The text of the answer is longer than any speech.")
@@ -68,12 +69,16 @@ def parse(body: bytes) -> Answer:
         text=_clean(found["text"]),
         segments=segments,
         words=tuple(words),
-        language=language_code(one_line(language, 30)) or None
-        if isinstance(language, str)
-        else None,
+        language=_language(found.get("language")),
         duration=None if duration is None else _time(_as_number(duration)),
         model=one_line(model, 100) or None if isinstance(model, str) else None,
     )
+
+
+def _language(value: object) -> str | None:
+    """Return the code of a language, None for what is none."""
+    code = language_code(one_line(value, 30)) if isinstance(value, str) else ""
+    return code if re.fullmatch("[a-z]{2,3}", code) else None
 
 
 def _no_number(name: str) -> NoReturn:

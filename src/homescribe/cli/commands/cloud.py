@@ -16,6 +16,7 @@ from homescribe.assemble import (
     engine_and_model,
     open_library,
     open_sources,
+    times_sent,
 )
 from homescribe.cli.options import Group, command, configured
 from homescribe.cli.output import print_table
@@ -158,6 +159,7 @@ def _with_endpoint(
         model=model,
         price=None if options.price_per_minute is None else options.price,
         slots=options.slots,
+        times=times_sent(config),
         deadline=deadline,
     )
     return dataclasses.replace(planned, rows=(planned.rows[0], row, *planned.rows[1:]))
