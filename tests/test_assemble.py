@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 import homescribe
-from fake_plugins import FakeBackend, FakeSource, FakeSources, item, listing
+from fake_plugins import FakeBackend, FakeSource, FakeSources, captions, fill, item, listing
 from homescribe import assemble
 from homescribe.config import Config
-from homescribe.core import SourceOptions, TranscriptionOptions
+from homescribe.core import Captions, SourceOptions, TranscriptionOptions
 from homescribe.errors import UserError
+from homescribe.library import Library
 from homescribe.pipeline import Run
 
 URL = "https://site.example/"
@@ -85,6 +86,14 @@ def test_transcribe_yields_stored_transcripts_first_and_passes_its_options(runs,
     assert runs[0]["options"] is options
     [again] = homescribe.transcribe(URL, library=str(tmp_path))
     assert again.transcript == first.transcript
+
+
+def test_transcribe_yields_an_item_once_whose_captions_were_kept(runs, tmp_path):
+    with Library(tmp_path) as library:
+        fill(library, [item(1)])
+        library.save_captions(Captions(item(1), captions()), "use")
+    [only] = homescribe.transcribe(URL, library=tmp_path)
+    assert only.transcript.engine == "fake"
 
 
 @pytest.mark.parametrize(

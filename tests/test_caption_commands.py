@@ -1,6 +1,9 @@
 """Captions on the command line: the command, what run, plan, list, status, show, search and export say."""
 
 import json
+import sys
+import time
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -9,11 +12,12 @@ from fake_plugins import CaptionedSource, FakeBackend, captions, fill, item, lis
 from homescribe import assemble, plugins
 from homescribe.cli.caption_report import progress_in_words, report_captions
 from homescribe.cli.main import homescribe
+from homescribe.cli.progress import CHECK_INTERVAL, Display
 from homescribe.core import Captions
 from homescribe.errors import SourceBlocked
 from homescribe.library import Library
 from homescribe.pipeline import Sources
-from homescribe.pipeline.state import CaptionProgress
+from homescribe.pipeline.state import CaptionProgress, Progress
 
 
 def manual_first(found):
@@ -72,6 +76,17 @@ def test_the_command_takes_keys_and_sources(cli, source):
     assert source.requested == [item(1).key]
     cli("captions", "https://site.example/")
     assert source.requested == [item(n).key for n in (1, 0, 2)]
+
+
+def test_the_command_adds_what_is_an_address_without_a_scheme(cli, source):
+    from homescribe.errors import UserError
+
+    source.listings = {"@chan": [listing("https://site.example/@chan", [item(7)])]}
+    source.matches = source.listings.__contains__
+    assert cli("captions", "@chan")[0] == 0
+    assert source.requested == [item(7).key]
+    with pytest.raises(UserError, match="There is no item fake:site-99 in the library"):
+        cli("captions", "fake:site-99")
 
 
 def test_the_command_says_that_captions_are_switched_off(cli):
@@ -229,6 +244,55 @@ def test_the_live_view_says_how_long_the_requests_take():
     assert progress_in_words(progress) == "120/430 · 118 found"
     progress.seconds_left = 1560.0
     assert progress_in_words(progress) == "120/430 · 118 found · 26 min left"
+
+
+@pytest.fixture
+def requesting():
+    """A run that requests captions, which takes 26 minutes."""
+    captions = CaptionProgress(items=210, seconds_left=1560.0)
+    return SimpleNamespace(progress=Progress(captions=captions))
+
+
+def test_a_log_says_how_long_the_requests_take(requesting, capsys):
+    with Display(requesting).live_view():
+        time.sleep(3 * CHECK_INTERVAL)
+    line = "Captions of 210 items are requested first, which takes 26 min."
+    assert capsys.readouterr().err == f"{line}\n"
+    requesting.progress.captions.seconds_left = 100.0  # a nightly run of a few new items
+    with Display(requesting).live_view():
+        time.sleep(3 * CHECK_INTERVAL)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_live_view_ends_with_the_requests_until_the_model_is_loaded(
+    requesting, monkeypatch, capsys
+):
+    views = []
+
+    class View:
+        def __init__(self, *_, **__):
+            self.calls = []
+            views.append(self)
+
+        def start(self):
+            self.calls.append("start")
+
+        def stop(self):
+            self.calls.append("stop")
+
+    monkeypatch.setattr("rich.live.Live", View)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with Display(requesting).live_view():
+        time.sleep(3 * CHECK_INTERVAL)
+        assert set(views[0].calls) == {"start"}
+        requesting.progress.loading = "tiny"  # its download shows a progress of its own
+        requesting.progress.captions.ended = True
+        time.sleep(3 * CHECK_INTERVAL)
+        assert views[0].calls[-1] == "stop"
+        requesting.progress.items, requesting.progress.loading = 1, ""
+        time.sleep(3 * CHECK_INTERVAL)
+        assert views[0].calls[-1] == "start"
+    assert "Loading the model tiny" in capsys.readouterr().err
 
 
 def test_a_nightly_run_says_nothing_about_requests_that_found_nothing(capsys):

@@ -577,6 +577,7 @@ def transcribe(
                     unreadable = unreadable or result.error
             except UserError as error:
                 unreadable = unreadable or error
+        opened.apply_caption_policy(config.captions)  # what is done depends on it
         for key in keys:
             record = opened.item(key)
             if record.state == "done":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from homescribe.cli.caption_report import progress_in_words
 from homescribe.cli.program import message
-from homescribe.core import SECOND, Outcome, Transcript, Uploads
+from homescribe.core import MINUTE, SECOND, Outcome, Transcript, Uploads
 from homescribe.errors import SourceBlocked
 from homescribe.formats.coverage import NO_SPEECH, languages_in_words
 from homescribe.pipeline import Progress, Run
@@ -28,7 +28,7 @@ MOST_LINES = 4  # for items of one kind
 CHECK_INTERVAL = 0.1  # seconds between two checks whether the model is loaded
 AMOUNT_WIDTH = 8  # columns of "50%", "for 0:07" and "at 1:30"
 ACTION_WIDTH = 12  # columns of "transcribing", "downloading" and "uploading"
-
+ANNOUNCED = 5 * MINUTE  # of requests for captions, from which on a log says how long they take
 
 BUSY = "another program is writing to the library: waiting to store results"
 
@@ -49,8 +49,15 @@ class Display:
     @contextmanager
     def live_view(self) -> Iterator[None]:
         """Show the live view during the block, if standard error is a terminal."""
+        ended = Event()
         if not sys.stderr.isatty():
-            yield
+            announcer = Thread(target=self._announce_captions, args=(ended,), daemon=True)
+            announcer.start()
+            try:
+                yield
+            finally:
+                ended.set()
+                announcer.join()
             return
         from rich.console import Console
         from rich.live import Live
@@ -62,7 +69,6 @@ class Display:
             transient=True,
             refresh_per_second=4,
         )
-        ended = Event()
         starter = Thread(target=self._start_when_loaded, args=(live, ended), daemon=True)
         starter.start()
         try:
@@ -74,7 +80,10 @@ class Display:
             self._console = None
 
     def _start_when_loaded(self, live: Live, ended: Event) -> None:
-        """Start the live view when the model is loaded. Until then a download of the model may be shown."""
+        """Start the live view when the model is loaded. Until then a download of the model may be shown.
+
+        Requests for captions, which come before, are shown, too.
+        """
         loading = ""
         while not ended.wait(CHECK_INTERVAL):
             if self._progress.loading and not loading:
@@ -82,9 +91,24 @@ class Display:
                 self._print(f"Loading the model {loading}", "")
             if requesting_captions(self._progress):
                 live.start()
-                return
+                continue
+            live.stop()
             if self._progress.items and not self._progress.loading:
                 live.start()
+                return
+
+    def _announce_captions(self, ended: Event) -> None:
+        """Print how long the requests for captions take, if that is long."""
+        while not ended.wait(CHECK_INTERVAL):
+            captions = self._progress.captions
+            if captions is None or captions.ended:
+                return
+            if captions.seconds_left >= ANNOUNCED:
+                self._print(
+                    f"Captions of {count(captions.items, 'item')} are requested first, which takes "
+                    f"{span(captions.seconds_left)}.",
+                    "",
+                )
                 return
 
     def print_outcome(self, outcome: Outcome) -> None:

@@ -15,6 +15,7 @@ from homescribe.cli.program import message
 from homescribe.config import Config
 from homescribe.errors import Cancelled, UserError
 from homescribe.exit_codes import ExitCode
+from homescribe.pipeline import Sources
 
 
 @command()
@@ -49,7 +50,7 @@ def captions(config: Config, names: tuple[str, ...]) -> ExitCode:
                 keys[library.item(name).item.key] = None
                 continue
             except UserError:
-                if "://" not in name and not Path(name).expanduser().exists():
+                if not _may_be_source(sources, name):
                     raise
             for result in add_sources(library, sources, [name], stop, everything=True):
                 unreadable = unreadable or result.error is not None
@@ -72,6 +73,17 @@ def captions(config: Config, names: tuple[str, ...]) -> ExitCode:
         return ExitCode.USER_ERROR
     failed = run.progress.failed or run.progress.blocked
     return ExitCode.SOME_FAILED if failed else ExitCode.OK
+
+
+def _may_be_source(sources: Sources, name: str) -> bool:
+    """Whether `name`, which the library does not know, is an address, or a path that exists."""
+    if "://" in name or Path(name).expanduser().exists():
+        return True
+    try:
+        sources.for_url(name)
+    except UserError:
+        return False
+    return True
 
 
 COMMANDS = (captions,)
