@@ -1,9 +1,12 @@
 """Captions on the page and in its API."""
 
+import html
+import json
 from dataclasses import replace
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 
 from fake_plugins import captions, fill, item, transcript
 from homescribe.assemble import open_library
@@ -16,6 +19,7 @@ from homescribe.web import again
 from homescribe.web.estimate import estimate
 from homescribe.web.jobs import Job, Jobs
 from homescribe.web.snapshot import Snapshots
+from pages import check_page
 from web_server import TOKEN, serving
 
 MANUAL, AUTOMATIC, ENGINE, NOTHING = (item(n, source="podcast") for n in range(4))
@@ -41,6 +45,12 @@ def client(library, tmp_path):
         ) as client,
     ):
         yield client
+
+
+@pytest.fixture
+def base(library, browser):
+    with serving(library) as address:
+        yield address
 
 
 def text(client, address):
@@ -166,3 +176,51 @@ def test_an_assistant_is_told_what_the_text_is(library):
         numbers = answers.statistics(opened, Given({}))
         assert (numbers["searchable"], numbers["searchable_by_captions"]) == (3, 2)
         assert numbers["words"] == 9
+
+
+# --- In a browser ------------------------------------------------------------------------------------
+
+
+def test_marked_captions_pass_the_checks_of_all_pages(page, axe):
+    for name in ("/library?captions=any", f"/items/{AUTOMATIC.key}", "/?q=words", "/statistics"):
+        page.goto(name)
+        check_page(page, axe, name)
+
+
+def test_the_dialog_changes_what_becomes_of_captions(page, library):
+    page.goto("/library")
+    page.locator("[data-open-add]:visible").first.click()
+    page.locator("select[name=captions]").last.select_option("upgrade")
+    expect(page.locator("[data-saved]")).to_have_text("Saved for the next run.")
+    with Library(library) as opened:
+        assert opened.caption_figures().to_upgrade == 2
+
+
+def test_kept_captions_are_transcribed_from_their_page(page):
+    page.goto(f"/items/{MANUAL.key}")
+    page.locator("summary", has_text="More").click()
+    page.locator("#transcribe-again").click()
+    expect(page.locator("#again-title")).to_have_text("Transcribe")
+    expect(page.locator("#again-changes")).to_contain_text("instead of captions")
+
+
+def test_the_queue_shows_the_requests(page, library):
+    requests = CaptionProgress(
+        items=430, requested=120, manual=18, automatic=100, seconds_left=1560.0
+    )
+    jobs = Jobs(Config(library=library))
+    jobs.run = Job("run", progress=Progress(captions=requests))
+    snapshot = json.dumps(Snapshots(jobs.config, jobs).take())
+
+    def with_requests(route):
+        start, _, rest = route.fetch().text().partition('<div id="snapshot" hidden>')
+        after = rest.partition("</div>")[2]
+        body = f'{start}<div id="snapshot" hidden>{html.escape(snapshot)}</div>{after}'
+        route.fulfill(body=body, content_type="text/html")
+
+    page.route("**/api/queue/events", lambda route: None)  # no later state
+    page.route("**/queue", with_requests)
+    page.goto("/queue")
+    expect(page.locator("#state")).to_have_text("Requesting captions")
+    expect(page.locator("#totals")).to_have_text("120 of 430 items · 118 found · 26:00 left")
+    assert page.locator("#progress").evaluate("bar => bar.value") == pytest.approx(120 / 430)
