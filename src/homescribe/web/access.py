@@ -2,8 +2,8 @@
 
 A server that only this machine can reach answers reading requests without the token, which the page keeps in
 its local storage and sends with changes. The server therefore does not know whether a page has it: the
-script access.js decides that before the page is painted. It checks the token once for each start of the
-server, with GET /api/access, and remembers the start.
+script access.js decides that before the page is painted, by whether there is a token. Then app.js checks the
+token with GET /api/access, once for each start of the server.
 """
 
 from __future__ import annotations
