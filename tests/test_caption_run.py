@@ -111,6 +111,27 @@ def test_the_policy_says_which_captions_are_replaced(library, policy, replaced):
     assert library.caption_figures().searchable == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "duration", "state"),
+    [
+        (19 * 60, 3600.0, "pending"),  # of an hour, only what was said in another language
+        (21 * 60, 3600.0, "done"),
+        (99, 300.0, "pending"),
+        (101, 300.0, "done"),
+        (2, 290.0, "done"),  # a short clip may be without speech
+    ],
+)
+def test_manual_captions_of_parts_only_are_replaced(library, words, duration, state):
+    fill(library, [item(1, duration=duration)])
+    found = captions(" ".join(["word"] * words), "manual", duration=duration)
+    list(caption_run(library, CaptionedSource(lambda _: found), "auto"))
+    assert states(library) == {"site-1": state}
+    library.apply_caption_policy("use")
+    assert states(library) == {"site-1": "done"}
+    library.apply_caption_policy("auto")
+    assert states(library) == {"site-1": state}
+
+
 def test_a_changed_policy_applies_to_what_is_stored(library):
     fill(library, [item(n) for n in range(4)])
     source = CaptionedSource(by_number(2))

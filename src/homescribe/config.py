@@ -97,8 +97,8 @@ class Config:
         "Follow public addresses into private networks.", False, group=SOURCE
     )
     captions: CaptionPolicy = _setting(
-        "Captions of the publisher are the first transcript. auto: transcribe where they are automatic; use: "
-        "keep all; upgrade: transcribe all; ignore: request none.",
+        "Captions of the publisher are the first transcript. auto: transcribe where they are automatic, or "
+        "of parts only; use: keep all; upgrade: transcribe all; ignore: request none.",
         "auto",
         group=SOURCE,
     )

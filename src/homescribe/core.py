@@ -223,9 +223,9 @@ class Speaker:
 
 CAPTIONS = "captions"  # the `engine` of a transcript that the publisher provides
 
-# The setting `captions`: what becomes of them. auto: those that a person wrote are kept, automatic ones are
-# replaced by a transcript of an engine; use: all are kept; upgrade: all are replaced; ignore: the same, and
-# none are requested.
+# The setting `captions`: what becomes of them. auto: those that a person wrote are kept, automatic ones and
+# those of parts only are replaced by a transcript of an engine; use: all are kept; upgrade: all are replaced;
+# ignore: the same, and none are requested.
 CaptionPolicy = Literal["auto", "use", "upgrade", "ignore"]
 
 

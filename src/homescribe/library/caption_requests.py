@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from homescribe.core import CAPTIONS, DAY, CaptionPolicy, Captions, Item
+from homescribe.core import CAPTIONS, DAY, MINUTE, CaptionPolicy, Captions, Item
 from homescribe.errors import ItemError, PermanentError, RetryableError
 from homescribe.library import failures, items, transcripts
 from homescribe.library.schema import AWAITS_UPGRADE, BELIEVED_WAIT, MAX_WAIT, PERMANENT_WAIT
@@ -22,9 +22,15 @@ from homescribe.text.sanitize import sqlite_safe
 # Sites make automatic captions hours after the upload.
 NO_CAPTIONS_WAIT = (1 * DAY, 3 * DAY, 7 * DAY, 30 * DAY)
 
+# Captions of a recording of at least SPARSE_FROM with fewer words a minute than slow speech has are of parts
+# only: of what is in another language, or of a song.
+SPARSE_FROM = 5 * MINUTE
+SPARSE_WORDS = 20
+SPARSE = f"(duration >= {SPARSE_FROM} AND words * {MINUTE} < {SPARSE_WORDS} * duration)"
+
 # Whether captions are replaced, as an SQL expression over `transcripts`, by the setting.
 REPLACED: dict[CaptionPolicy, str] = {
-    "auto": "model != 'manual'",
+    "auto": f"model != 'manual' OR {SPARSE}",
     "use": "0",
     "upgrade": "1",
     "ignore": "1",
