@@ -1312,6 +1312,16 @@ def test_a_failure_after_a_transcript_keeps_the_transcript(library):
     assert library.pending() == []
 
 
+def test_what_failed_before_comes_last(library):
+    """What fails again may end a run, which then has done the others."""
+    library.record("ytdlp", listing(), [item(1), item(2), item(3)])
+    library.fail(item(1), RetryableError("The service has no answer."))
+    later = time.time() + 3600
+    assert library.pending(now=later) == [item(2), item(3), item(1)]
+    library.retry([item(1).key])
+    assert library.pending() == [item(1), item(2), item(3)]
+
+
 def test_pending_for_some_keys(library):
     library.record("ytdlp", listing(), [item(1), item(2), item(3)])
     library.save(item(2), spoken("hello"))

@@ -116,7 +116,8 @@ def pending(
 ) -> list[Item]:
     """Return the items that are pending at `now`, with their identities, in listing order.
 
-    Those with captions, which can be searched already, come last. Only those of `keys`, unless it is None.
+    Those with captions, which can be searched already, come last, and after them those that failed before:
+    what fails again may end a run. Only those of `keys`, unless it is None.
 
     Of `again`, also those that have a transcript, unless a call is in flight or a failure is not due.
     """
@@ -128,7 +129,7 @@ def pending(
         f"SELECT * FROM ({LISTED} {where}) WHERE state = 'pending' OR (state = 'done' "
         "AND key IN (SELECT value FROM json_each(:again)) AND NOT coalesce(permanent, 0) "
         "AND coalesce(retry_at, 0) <= :now AND item_id NOT IN (SELECT item_id FROM calls)) "
-        f"ORDER BY captions IS NOT NULL, {ORDERS['listed']}",
+        f"ORDER BY attempts IS NOT NULL, captions IS NOT NULL, {ORDERS['listed']}",
         {"now": now, "keys": chosen, "again": json.dumps([sqlite_safe(key) for key in again])},
     ).fetchall()
     names = identities(db, [row["item_id"] for row in rows])

@@ -189,6 +189,8 @@ class Library(SpeakerMethods, ReplacementMethods, ItemMethods, CaptionMethods, Q
     ) -> list[Item]:
         """Items that are pending at `now` (Unix time), in listing order; of `keys` only, unless None.
 
+        Those with captions come last, and after them those that failed before.
+
         Of `again`, also those that are transcribed, unless a call is in flight or a failure is not due.
         """
         with self._reading() as db:
