@@ -131,7 +131,7 @@ def test_time_in_containers_that_ended_comes_home_with_the_next_reply(monkeypatc
 LOADED_IN_MAIN_THREAD = {"builtins.KeyboardInterrupt", "modal.exception.InputCancellation"}
 
 
-@pytest.mark.parametrize("name", set(EXCEPTIONS) - LOADED_IN_MAIN_THREAD)
+@pytest.mark.parametrize("name", sorted(set(EXCEPTIONS) - LOADED_IN_MAIN_THREAD))
 def test_whatever_is_raised_while_a_model_is_loaded_is_the_reply_to_its_calls(name, container):
     reply = answer(failing_load(EXCEPTIONS[name]))
     assert isinstance(reply.error, SetupError)
@@ -146,7 +146,7 @@ def test_our_own_error_while_a_model_is_loaded_keeps_its_words():
     assert (reply.error.message, reply.error.hint) == ("There is no such model.", "Choose another.")
 
 
-@pytest.mark.parametrize("name", LOADED_IN_MAIN_THREAD)
+@pytest.mark.parametrize("name", sorted(LOADED_IN_MAIN_THREAD))
 def test_what_modal_raises_to_end_a_container_ends_it(name):
     """It does so in the main thread, where models are loaded."""
     with pytest.raises(type(EXCEPTIONS[name])):
