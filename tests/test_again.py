@@ -253,7 +253,7 @@ def test_a_done_item_is_written_and_the_options_that_were_not_used_are_said(comm
     code, _, err = command("transcribe", FOX, "--model", "base", "--language", "fr", "-f", "txt")
     [record] = json.loads(command("list", "--json")[1])
     assert code == 0
-    assert f"already transcribed (faster-whisper demo): fox-20s ({record['key']})." in err
+    assert f"already transcribed (faster-whisper, demo): fox-20s ({record['key']})." in err
     assert "model base instead of demo, language fr instead of en" in err
     assert "--again" in err
     code, _, err = command("run", record["key"], "--language", "fr")
