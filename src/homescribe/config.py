@@ -73,7 +73,7 @@ class Config:
     library: Path = _setting("Directory of the library.", Path("~/homescribe"), "DIR")
     sleep_interval: float | None = _setting(
         "Seconds between two downloads from one site, and between two requests for captions. Default: 6 to "
-        "14 for YouTube (captions: 5 to 10), 0 to 1 for podcasts.",
+        "14 for YouTube, 0 to 1 for podcasts.",
         metavar="SECONDS",
         least=0,
         group=SOURCE,

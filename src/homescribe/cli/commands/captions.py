@@ -26,7 +26,7 @@ def captions(config: Config, names: tuple[str, ...]) -> ExitCode:
 
     No recording is downloaded. Without arguments, captions of all pending items are requested; else of those
     with a KEY or of a SOURCE, which is added if the library does not have it. `run` and `sync` do the same
-    before they download. There is a pause of five seconds or more between two requests to a site; Ctrl-C ends
+    before they download. There is a pause of six seconds or more between two requests to YouTube; Ctrl-C ends
     them, and the next time continues there.
     """
     if config.captions == "ignore":

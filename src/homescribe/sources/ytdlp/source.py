@@ -61,6 +61,7 @@ class YtdlpSource(Source):
 
     name = "ytdlp"
     pause = (6 * SECOND, 14 * SECOND)  # YouTube allows about 300 videos an hour without an account
+    caption_pause = pause  # they take the page of each video, which counts as well
 
     def __init__(self, options: SourceOptions) -> None:
         self.options = options
