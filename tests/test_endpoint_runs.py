@@ -115,6 +115,21 @@ def test_a_run_that_is_killed_twice_pays_for_each_part_once(tmp_path, service):
 
 
 @pytest.mark.slow
+def test_a_recording_that_is_refused_does_not_stop_the_others(tmp_path, service):
+    for number in range(3):
+        noise(tmp_path / "talks" / f"{number}.flac", 20, number)
+    program = command_line(tmp_path, service, request_slots=1)
+    program.run("add", tmp_path / "talks")
+    service.plan = [error(400, "Not this one.")]
+    code, _, err = program.run("run")
+    assert "refuses the request (HTTP 400): Not this one" in err
+    assert (code, sorted(states(tmp_path).values())) == (1, ["done", "done", "failed"])
+    assert program.run("retry")[0] == 0
+    assert program.run("run")[0] == 0
+    assert set(states(tmp_path).values()) == {"done"}
+
+
+@pytest.mark.slow
 def test_a_broken_endpoint_ends_the_run_and_leaves_items_pending(tmp_path, service):
     for number in range(3):
         noise(tmp_path / "talks" / f"{number}.flac", 20, number)
