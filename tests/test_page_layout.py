@@ -93,6 +93,10 @@ def test_every_control_is_seen_and_large_enough(sized):
         sized.goto(path)
         expect(sized.locator("main")).to_be_visible()
         assert sized.evaluate(PROBLEMS) == [], name
+        # The browser paints when it has parsed what is above this element.
+        assert sized.evaluate(
+            "document.querySelector(document.querySelector('link[rel=expect]').getAttribute('href')) !== null"
+        ), name
 
 
 def test_every_menu_and_dialog_is_inside_the_window(sized, axe):
