@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Literal
 
 from homescribe.captions import cue_lines
@@ -13,7 +13,7 @@ from homescribe.captions.reading_time import least_seconds
 from homescribe.captions.rolling_captions import without_repetitions
 from homescribe.captions.time_shift import drift
 from homescribe.captions.timed_cues import Cue, Token
-from homescribe.core import CAPTIONS, Segment, Speaker, Transcript, Turn, Word
+from homescribe.core import CAPTIONS, HOUR, Segment, Speaker, Transcript, Turn, Word
 from homescribe.errors import PermanentError
 from homescribe.text import scripts, word_times
 
@@ -22,6 +22,8 @@ Kind = Literal["manual", "automatic"]
 ESTIMATED = "The publisher's transcript has times of paragraphs only: those of their sentences are estimated."
 MOST_SPEAKERS = 500  # in one file; more are no names, or an attack
 CROWDED = f"The publisher's transcript names more than {MOST_SPEAKERS} speakers: they are left out."
+STRAY_AFTER = 1 * HOUR  # without captions
+STRAY = "Captions that begin after the recording, more than an hour after all others, are left out."
 # Of programs that tell voices apart, but do not know them.
 _NO_NAME = re.compile(r"(?:speaker|spk|voice|unknown)(?:[\s_#-]*(?:\d{1,3}|[a-z]))?", re.IGNORECASE)
 
@@ -39,6 +41,7 @@ def transcript_of(
         PermanentError: there is no text.
     """
     ordered = sorted(cues, key=lambda each: each.start)
+    ordered, stray = _without_stray(ordered, duration)
     lines = cue_lines.in_order(without_repetitions(ordered), duration)
     lines, estimated = cue_lines.split_paragraphs(cue_lines.joined_words(lines))
     if not lines:
@@ -57,12 +60,27 @@ def transcript_of(
         language=language,
         duration=max(end, duration or 0.0),
         segments=tuple(segments),
-        warnings=(*((ESTIMATED,) if estimated else ()), *((CROWDED,) if crowded else ())),
+        warnings=(
+            *((ESTIMATED,) if estimated else ()),
+            *((CROWDED,) if crowded else ()),
+            *((STRAY,) if stray else ()),
+        ),
         speakers=tuple(_speaker(name, label, segments) for name, label in labels.items()),
         turns=_turns(segments),
     )
     shifted = drift(found, duration) if duration else None
     return replace(found, warnings=(*found.warnings, shifted)) if shifted else found
+
+
+def _without_stray(cues: list[Cue], duration: float | None) -> tuple[list[Cue], bool]:
+    """Return sorted cues without those long after the recording and after all others, such as advertisements
+    at 99:59:59, which would make it that long; and whether there were any.
+    """
+    if duration:
+        for number, (before, after) in enumerate(pairwise(cues), 1):
+            if after.start > duration and after.start - before.start > STRAY_AFTER:
+                return cues[:number], True
+    return cues, False
 
 
 def _segment(line: Cue, before: str, speaker: str | None) -> Segment:
