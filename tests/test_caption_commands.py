@@ -14,7 +14,7 @@ from homescribe.cli.caption_report import progress_in_words, report_captions
 from homescribe.cli.main import homescribe
 from homescribe.cli.progress import CHECK_INTERVAL, Display
 from homescribe.core import Captions
-from homescribe.errors import SourceBlocked
+from homescribe.errors import PermanentError, SourceBlocked
 from homescribe.library import Library
 from homescribe.pipeline import Sources
 from homescribe.pipeline.state import CaptionProgress, Progress
@@ -76,6 +76,23 @@ def test_the_command_takes_keys_and_sources(cli, source):
     assert source.requested == [item(1).key]
     cli("captions", "https://site.example/")
     assert source.requested == [item(n).key for n in (1, 0, 2)]
+
+
+def test_the_command_requests_again_what_is_named(cli, source):
+    """As after an error that the user has fixed, for instance with cookies."""
+
+    def failing(found):
+        raise PermanentError("Log in.")
+
+    source.captioning = failing
+    assert cli("captions", item(1).key)[0] == 1
+    source.captioning = manual_first
+    cli("captions")  # not this one, before 30 days
+    requested = [item(n).key for n in (1, 0, 2)]
+    assert source.requested == requested
+    for _ in range(2):  # the second time it has captions
+        assert cli("captions", item(1).key)[0] == 0
+        assert source.requested == [*requested, item(1).key]
 
 
 def test_the_command_adds_what_is_an_address_without_a_scheme(cli, source):

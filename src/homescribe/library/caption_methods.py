@@ -48,6 +48,11 @@ class CaptionMethods(ABC):
         with self._reading() as db:
             return caption_requests.due(db, keys, time.time() if now is None else now)
 
+    def request_captions_again(self, keys: Collection[str]) -> None:
+        """Let the captions of these items be requested at once, also of those that had none lately."""
+        with self._writing() as db:
+            caption_requests.make_due(db, keys)
+
     def save_captions(self, found: Captions, policy: CaptionPolicy) -> Stored:
         """Store the captions of an item, or that it has none.
 

@@ -7,6 +7,7 @@ their items are pending (schema.AWAITS_UPGRADE).
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -85,6 +86,15 @@ def due(db: sqlite3.Connection, keys: Collection[str] | None, now: float) -> lis
     )
     wanted = {row["key"] for row in rows}
     return [item for item in pending if item.key in wanted]
+
+
+def make_due(db: sqlite3.Connection, keys: Collection[str]) -> None:
+    """Let the captions of these items be requested again at once, whatever earlier requests found."""
+    db.execute(
+        "UPDATE caption_requests SET retry_at = requested_at WHERE retry_at IS NOT NULL AND item_id IN "
+        "(SELECT item_id FROM items WHERE key IN (SELECT value FROM json_each(?)))",
+        (json.dumps([sqlite_safe(key) for key in keys]),),
+    )
 
 
 def save(db: sqlite3.Connection, found: Captions, policy: CaptionPolicy, now: float) -> Stored:

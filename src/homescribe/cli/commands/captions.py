@@ -25,9 +25,9 @@ def captions(config: Config, names: tuple[str, ...]) -> ExitCode:
     """Request captions, to search recordings at once.
 
     No recording is downloaded. Without arguments, captions of all pending items are requested; else of those
-    with a KEY or of a SOURCE, which is added if the library does not have it. `run` and `sync` do the same
-    before they download. There is a pause of six seconds or more between two requests to YouTube; Ctrl-C ends
-    them, and the next time continues there.
+    with a KEY or of a SOURCE, which is added if the library does not have it. Those with a KEY are requested
+    even if they had none lately. `run` and `sync` do the same before they download. There is a pause of six
+    seconds or more between two requests to YouTube; Ctrl-C ends them, and the next time continues there.
     """
     if config.captions == "ignore":
         raise UserError(
@@ -40,6 +40,7 @@ def captions(config: Config, names: tuple[str, ...]) -> ExitCode:
         open_sources(config, library) as sources,
     ):
         keys: dict[str, None] = {}
+        named: list[str] = []  # by KEY
         unreadable = False
         for name in names:
             url = library.source_url(name)
@@ -47,7 +48,7 @@ def captions(config: Config, names: tuple[str, ...]) -> ExitCode:
                 keys |= dict.fromkeys(library.known_keys(url))
                 continue
             try:
-                keys[library.item(name).item.key] = None
+                named.append(library.item(name).item.key)
                 continue
             except UserError:
                 if not _may_be_source(sources, name):
@@ -55,6 +56,9 @@ def captions(config: Config, names: tuple[str, ...]) -> ExitCode:
             for result in add_sources(library, sources, [name], stop, everything=True):
                 unreadable = unreadable or result.error is not None
                 keys |= dict.fromkeys(item.key for item in result.items)
+        if named:
+            library.request_captions_again(named)
+            keys |= dict.fromkeys(named)
         run = build_caption_run(
             config, library, sources, keys=keys.keys() if names else None, stop=stop
         )
