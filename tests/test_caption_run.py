@@ -388,6 +388,22 @@ def test_an_error_that_the_user_must_fix_ends_only_the_requests(library):
     assert engines(library) == {f"site-{n}": ("fake", "tiny") for n in range(2)}
 
 
+def test_nothing_is_requested_when_nothing_can_be_stored(library, monkeypatch):
+    """The page's process goes on, and its next run requests the rest."""
+    fill(library, [item(n) for n in range(10)])
+    source = CaptionedSource()
+
+    def full(*_):
+        raise UserError("The disk is full.")
+
+    monkeypatch.setattr(library, "save_captions", full)
+    with pytest.raises(UserError, match="The disk is full"):
+        list(caption_run(library, source, sleep_interval=0.1))
+    requested = len(source.requested)
+    time.sleep(0.5)
+    assert len(source.requested) - requested <= 1
+
+
 def test_a_bug_in_a_thread_is_raised(library, monkeypatch):
     fill(library, [item(0)])
     requests = caption_run(library, CaptionedSource())

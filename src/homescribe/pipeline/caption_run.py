@@ -109,6 +109,7 @@ class CaptionRun:
         self._sleep_interval = sleep_interval
         self._inbox: SimpleQueue[Requested | Refused | Crashed] = SimpleQueue()
         self._places = Semaphore(PARALLEL)
+        self._ended = Flag()  # nothing is stored any more, so that nothing is to be requested
         self._first_at = 0.0  # Unix time of the first request
         self._waiting: dict[str, int] = {}  # number of items that are not requested yet, by key
         self._pauses: dict[str, float] = {}  # average seconds between two requests, by key
@@ -119,6 +120,7 @@ class CaptionRun:
             if self._policy != "ignore":
                 yield from self._request(self._by_key())
         finally:
+            self._ended.set()
             self.progress.ended = True
 
     # --- The iterating thread ----------------------------------------------------------------------
@@ -260,7 +262,7 @@ class CaptionRun:
             self._inbox.put(Crashed(error))
 
     def _request_one(self, item: Item) -> Captions | ItemError | None:
-        if self.stop.is_set():
+        if self.stop.is_set() or self._ended.is_set():
             raise Cancelled
         name = hashlib.sha256(item.key.encode()).hexdigest()[:16]
         # Where the next run removes what a killed process leaves.
