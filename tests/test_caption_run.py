@@ -454,7 +454,7 @@ def test_requests_to_many_sites_are_made_a_few_at_a_time(library):
     source = CaptionedSource(captioning)
     list(caption_run(library, source))
     assert len(source.requested) == 3 * PARALLEL
-    assert max(most) == PARALLEL
+    assert 1 < max(most) <= PARALLEL
 
 
 # --- Nothing is requested twice ------------------------------------------------------------------------
