@@ -94,6 +94,12 @@ def test_a_channel_is_searchable_at_once_and_upgraded_by_runs_that_are_killed(
     kill_when(user, lambda: len(transcribed(user)) >= 2 * to_transcribe // 3)
     second = transcribed(user)
     code, _, err = user.run("run")
+    if "died twice" in err:  # both kills hit the same recording
+        with Library(user.library) as library:
+            set_aside = [record.item.key for record in library.items(state="failed")]
+        assert len(set_aside) == 1
+        user.run("retry", *set_aside)
+        code, _, err = user.run("run")
     assert code == 0, err
 
     third = transcribed(user)
