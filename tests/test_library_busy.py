@@ -202,12 +202,14 @@ def test_a_stop_ends_the_run_also_while_the_library_is_busy(library, other, monk
 
 def test_a_transcript_that_finishes_while_the_run_is_left_is_stored(library):
     fill(library, [item(1), item(2)])
-    left, finished = threading.Event(), threading.Event()
+    begun, left, finished = threading.Event(), threading.Event(), threading.Event()
 
     def transcribing(audio):
         if audio.item.id == "site-2":
+            begun.set()
             assert left.wait(10)
             finished.set()
+        assert begun.wait(10)  # that the second one starts is stored before the run is left
         return transcript()
 
     started = run(library, FakeSource(), FakeBackend(transcribing, slots=2))
