@@ -1,5 +1,6 @@
 """Fixtures that several test modules share."""
 
+import os
 import warnings
 
 import pytest
@@ -39,6 +40,21 @@ def pytest_collection_modifyitems(items):
 def _settled_files(monkeypatch):
     """Tests list files that they have just written."""
     monkeypatch.setattr(unfinished_files, "CHANGING", 0.0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_silent_end():
+    """Let nothing end pytest with os._exit: the remaining tests would not run, perhaps with exit code 0."""
+    end, pytest_process = os._exit, os.getpid()
+
+    def guarded(code):
+        if os.getpid() != pytest_process:  # a fork
+            end(code)
+        raise AssertionError(f"something called os._exit({code}) in the process of the tests")
+
+    os._exit = guarded
+    yield
+    os._exit = end
 
 
 @pytest.fixture(scope="session")

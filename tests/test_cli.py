@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ import pytest
 from command_line import alone  # noqa: F401 - a fixture
 from fake_plugins import item, listing, transcript
 from homescribe import demo
-from homescribe.cli.main import homescribe
+from homescribe.cli.main import homescribe, main
 from homescribe.cli.main import run as run_command
 from homescribe.cli.progress import Display
 from homescribe.config import Config
@@ -791,3 +792,14 @@ def test_commands_in_messages_name_the_library_that_was_chosen(stored, capsys, t
         assert f"homescribe --library '{other}' add URL" in run(capsys, *arguments)[2]
     assert f"--library '{other}'" in run(capsys, "--library", other, "show", "http://a/x")[2]
     assert "--library" not in run(capsys, "show", "http://a/x")[2]
+
+
+def test_a_caller_that_gives_arguments_keeps_its_threads_and_its_process(capsys):
+    ended = threading.Event()
+    threading.Thread(target=ended.wait, daemon=True).start()
+    try:
+        with pytest.raises(SystemExit) as exited:
+            main(["--version"])
+    finally:
+        ended.set()
+    assert exited.value.code == 0

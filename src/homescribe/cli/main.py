@@ -83,10 +83,13 @@ for _module in (
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run a command and exit with its exit code."""
+    """Run a command and exit with its exit code: that of this process's command line without `arguments`."""
     _open_standard_streams()
     log_lines.install()
-    _exit(run(arguments))
+    code = run(arguments)
+    if arguments is None:
+        _exit(code)
+    sys.exit(code)  # the process and its threads are the caller's
 
 
 def _open_standard_streams() -> None:
