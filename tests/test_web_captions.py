@@ -190,7 +190,7 @@ def test_marked_captions_pass_the_checks_of_all_pages(page, axe):
 def test_the_dialog_changes_what_becomes_of_captions(page, library):
     page.goto("/library")
     page.locator("[data-open-add]:visible").first.click()
-    page.locator("select[name=captions]").last.select_option("upgrade")
+    page.locator("dialog[open] select[name=captions]").select_option("upgrade")
     expect(page.locator("[data-saved]")).to_have_text("Saved for the next run.")
     with Library(library) as opened:
         assert opened.caption_figures().to_upgrade == 2
