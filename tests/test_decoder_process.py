@@ -242,3 +242,15 @@ def test_processes_are_used_again(clips):
     assert PROCESSES._idle == before
     assert decoder_process.PROCESSES is isolated.PROCESSES
     assert container.probe(clips / "ep1.mp3")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell script")
+def test_a_process_that_ends_while_it_writes_its_reply_is_an_error_of_the_recording(
+    monkeypatch, tmp_path
+):
+    script = tmp_path / "half"
+    script.write_text('#!/bin/sh\necho "{}"\nread request\nprintf \'{"resul\'\nexit 3\n')
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    with pytest.raises(PermanentError, match="exit code 3"):
+        decoder_process.DecoderProcess().call("hash_of", {}, None)

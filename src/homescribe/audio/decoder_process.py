@@ -125,7 +125,9 @@ class DecoderProcess:
                 self._process.kill()
                 line = ""
             reader.join()
-            reply: Reply | None = json.loads(line) if line else None
+            if not line.endswith("\n"):  # it ended, perhaps while it wrote
+                return None
+            reply: Reply = json.loads(line)
             return reply
 
 
