@@ -17,7 +17,7 @@ test: .venv/.tested  ## Run all tests.
 	-@$(BIN)/python tests/browser.py
 	$(BIN)/pytest
 
-quick: .venv/.tested  ## Run the tests that need no model, no browser and no container: under a minute.
+quick: .venv/.tested  ## Run the tests that need no model, no browser and no container: four minutes on two cores.
 	$(BIN)/pytest -m "not models and not browser and not containers and not slow" \
 		--numprocesses auto --maxprocesses 4 --dist loadfile
 
